@@ -1,0 +1,10 @@
+//! From what the user means to what the kernel shall hold.
+
+use crate::resource::state::{Desired, State};
+use crate::topology::Topology;
+use crate::{driver, firewall};
+
+/// Returns the kernel objects of a topology: those of each network's driver, and those of the firewall.
+pub fn desired(topology: &Topology) -> Desired {
+    Desired(driver::lower(topology).into_iter().chain(firewall::lower(topology)).collect::<State>())
+}

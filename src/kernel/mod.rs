@@ -1,0 +1,108 @@
+//! The kernel: the only module that talks to it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::names::ProjectName;
+use crate::resource::netns::NsRef;
+use crate::resource::state::Observed;
+use crate::resource::sysctl::SysctlKey;
+use crate::resource::{Resource, ResourceId};
+
+/// One thing done to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Makes an object that is not there.
+    Create(Resource),
+    /// Changes an object in place; both have the same id.
+    Update {
+        /// What is there now.
+        from: Resource,
+        /// What shall be there.
+        to: Resource,
+    },
+    /// Removes an object.
+    Delete(Resource),
+}
+
+impl Op {
+    /// Returns what the object is known by.
+    pub fn id(&self) -> ResourceId {
+        match self {
+            Self::Create(resource) | Self::Delete(resource) | Self::Update { from: _, to: resource } => {
+                resource.id()
+            }
+        }
+    }
+}
+
+/// What to look at, beyond what carries our mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Whose objects are ours.
+    pub project: ProjectName,
+    /// Namespaces of others that our containers live in.
+    pub namespaces: BTreeSet<NsRef>,
+    /// Kernel parameters whose value matters. One that does not exist (its link is gone) is left out.
+    pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
+    /// Files that may be ours; one without our mark is foreign.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// Why the kernel could not be read.
+#[derive(Debug, Error)]
+#[error("cannot read {what}")]
+pub struct ObserveError {
+    /// What was being read.
+    pub what: String,
+    /// Which of the ways to fail it was; decides the exit code.
+    pub kind: FailureKind,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Why an operation failed, in the kernel's own words.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct OpError {
+    /// Which of the ways to fail it was.
+    pub kind: FailureKind,
+    /// The kernel's or nft's words, e.g. `File exists (os error 17)` with the extended acknowledgement.
+    pub message: String,
+}
+
+/// The ways to fail that a user deals with differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// `CAP_NET_ADMIN` or `CAP_SYS_ADMIN` is missing.
+    Privilege,
+    /// The kernel lacks a feature, or `nft` is not installed.
+    Missing,
+    /// Anything else.
+    Other,
+}
+
+/// A kernel that can be read and changed: the real one, or the fake of the tests.
+///
+/// `observe` reads everything anew and changes nothing. `execute` takes a *wave*: operations with no order between
+/// them; all nft operations of a wave are one transaction, in which tables come before elements and deletions before
+/// additions. It returns one result for each operation, in their order, and goes on past failures. Deleting what is
+/// gone already is success; creating what is there already is a failure. After a failed operation the object is as it
+/// was, or else is seen by the next `observe`.
+#[expect(async_fn_in_trait, reason = "only this crate calls it, on one thread")]
+pub trait Kernel {
+    /// Returns what is there.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
+    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError>;
+
+    /// Carries out operations that have no order between them.
+    async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
+}

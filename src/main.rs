@@ -1,0 +1,5 @@
+//! The `netform` command.
+
+fn main() -> std::process::ExitCode {
+    netform::cli::main()
+}

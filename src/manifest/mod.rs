@@ -1,0 +1,172 @@
+//! What the user wrote: the manifest as values, each with its place.
+//!
+//! `load` reads the files, reports every problem of all of them at once, and returns a [`Manifest`] that is correct in
+//! itself as far as one value can be judged alone; what needs several values (overlaps, references, addresses that are
+//! taken) is judged by [`crate::topology`].
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use indexmap::IndexMap;
+use ipnet::IpNet;
+
+use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
+use crate::resource::netns::NsRef;
+
+/// A place in one of the manifest's files: bytes `start..end` of file number `file` in `problem::Sources`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Which file.
+    pub file: usize,
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// A manifest, includes merged.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// Whose everything is.
+    pub project: At<ProjectName>,
+    /// Address pools for networks without subnets: `pools: [{cidr: 172.17.0.0/12, size: 16}]`; the defaults when none.
+    pub pools: Vec<At<Pool>>,
+    /// Networks in the order of the file; the place is the key's.
+    pub networks: IndexMap<NetName, At<Network>>,
+    /// Containers in the order of the file; the place is the key's.
+    pub containers: IndexMap<ContainerName, At<Container>>,
+}
+
+/// A range that networks without subnets take theirs from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// The range.
+    pub cidr: IpNet,
+    /// The prefix length of each subnet.
+    pub size: u8,
+}
+
+/// A network as written.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// `subnets`: empty when none is given.
+    pub subnets: Vec<At<Subnet>>,
+    /// `internal: true`: no way out, no way in.
+    pub internal: bool,
+    /// `icc: false`: its containers may not talk to each other.
+    pub icc: Option<At<bool>>,
+    /// `mtu: 1400`; `None` is `auto`.
+    pub mtu: Option<At<Mtu>>,
+    /// `interface: br-back`.
+    pub interface: Option<At<IfName>>,
+    /// `egress: masquerade | routed | {snat: [...]}`; the default is masquerade.
+    pub egress: Option<At<Egress>>,
+    /// `ingress: published | open | none`; the default is published.
+    pub ingress: Option<At<Ingress>>,
+    /// `external: true` with `interface`, or `external: br-lan`: an existing bridge.
+    pub external: Option<At<IfName>>,
+    /// `lifecycle.prevent_destroy`.
+    pub prevent_destroy: bool,
+    /// `lifecycle.ignore`: fields whose drift is left alone; `mtu` and `mac` are known.
+    pub ignore: Vec<At<String>>,
+}
+
+/// A subnet as written: `10.7.0.0/24`, or a map with `cidr`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet {
+    /// The subnet, without host bits.
+    pub cidr: IpNet,
+    /// `gateway`; the default is the first address.
+    pub gateway: Option<At<IpAddr>>,
+    /// `pool`: dynamic addresses come from here only.
+    pub pool: Option<At<IpNet>>,
+    /// `reserve`: named addresses that no container gets.
+    pub reserve: Vec<(String, At<IpAddr>)>,
+}
+
+/// How packets leave a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Egress {
+    /// With the address of the interface that they leave by.
+    Masquerade,
+    /// As they are.
+    Routed,
+    /// With the given address, one at most per family.
+    Snat(Vec<At<IpAddr>>),
+}
+
+/// Which new connections may come in from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingress {
+    /// Those to published ports.
+    Published,
+    /// All that are routed here, from outside the host's networks of containers.
+    Open,
+    /// None, published ports neither.
+    None,
+}
+
+/// A container as written.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// `netns: NAME` or `/path`: its namespace is somebody else's; `None`: netform makes one of the container's name.
+    pub netns: Option<At<NsRef>>,
+    /// `mode: none`: a namespace with nothing but `lo`; the place is the value's.
+    pub isolated: Option<Place>,
+    /// `networks`, in order; `None` when the key is absent, which means the network `default`.
+    pub networks: Option<IndexMap<NetName, At<Attachment>>>,
+    /// `publish`, in order.
+    pub publish: Vec<At<Publish>>,
+    /// `expose`.
+    pub expose: Vec<At<Expose>>,
+}
+
+/// A container on a network, as written; the place of the value is the network's name.
+#[derive(Debug, Clone, Default)]
+pub struct Attachment {
+    /// `address`: one, or one per subnet.
+    pub addresses: Vec<At<IpAddr>>,
+    /// `aliases`.
+    pub aliases: Vec<At<Alias>>,
+    /// `links`: alias to container, which need not exist.
+    pub links: Vec<(At<Alias>, At<ContainerName>)>,
+    /// `mac`.
+    pub mac: Option<At<Mac>>,
+    /// `interface`; the default is `eth0`, `eth1`, ... in order.
+    pub interface: Option<At<IfName>>,
+    /// `gateway_priority`: the highest has the default route; the default is 0.
+    pub gateway_priority: i64,
+}
+
+/// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// The host's address; `None` is any, of both families.
+    pub host_address: Option<IpAddr>,
+    /// The ports on the host.
+    pub host_ports: RangeInclusive<u16>,
+    /// The container's ports: as many.
+    pub target_ports: RangeInclusive<u16>,
+    /// The protocol; the default is TCP.
+    pub protocol: Protocol,
+    /// `allow_from`: who may connect; empty means everyone.
+    pub allow_from: Vec<At<IpNet>>,
+}
+
+/// A port that a container serves: `5432/tcp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expose {
+    /// The ports.
+    pub ports: RangeInclusive<u16>,
+    /// The protocol; the default is TCP.
+    pub protocol: Protocol,
+}

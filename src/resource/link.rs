@@ -1,0 +1,59 @@
+//! Links: bridges and veth pairs.
+
+use serde::{Deserialize, Serialize};
+
+use super::netns::NsRef;
+use crate::names::{IfName, Mac, Mtu};
+
+/// A network interface of our making; a veth pair is one link, seen from its host end.
+///
+/// It carries its owner's mark as ifalias, and a readable altname such as `netform.shop.web.front`
+/// (`ip link show netform.shop.web.front` works).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Where it lives; of a veth pair, where the host end lives.
+    pub ns: NsRef,
+    /// Its name; of a veth pair, the host end's.
+    pub name: IfName,
+    /// Its link-layer address; `None` leaves the choice to the kernel.
+    pub mac: Option<Mac>,
+    /// The largest packet.
+    pub mtu: Mtu,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// The bridge whose port it is.
+    pub master: Option<IfName>,
+    /// The further name that `ip link show` takes; `None` when it would not fit into `ALTIFNAMSIZ` (128 bytes).
+    pub altname: Option<String>,
+    /// Whether `prevent_destroy` is written into the mark.
+    pub protected: bool,
+    /// What kind of link it is.
+    pub kind: LinkKind,
+}
+
+/// What kind of link it is, with what only this kind has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// A Linux bridge, without spanning tree.
+    Bridge,
+    /// A veth pair; the other end.
+    Veth(Peer),
+    /// Something else that carries our mark: read from the kernel, never asked for.
+    Other(String),
+}
+
+/// The end of a veth pair that a container has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// The namespace that the peer lives in.
+    pub ns: NsRef,
+    /// Its name there, e.g. `eth0`.
+    pub name: IfName,
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// The largest packet.
+    pub mtu: Mtu,
+    /// Whether it is administratively up.
+    pub up: bool,
+}

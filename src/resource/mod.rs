@@ -1,0 +1,306 @@
+//! Kernel objects: what they are, what they stand on, and how one becomes another.
+//!
+//! Everything below this module speaks of kernel objects only; what a network *means* is decided above it. The order of
+//! a plan comes from [`Resource::provides`] and [`Resource::requires`] and from nowhere else.
+
+pub mod address;
+pub mod file;
+pub mod link;
+pub mod netns;
+pub mod nft;
+pub mod owner;
+pub mod route;
+pub mod state;
+pub mod sysctl;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{IfName, NetnsName};
+use address::Address;
+use file::TextFile;
+use link::{Link, LinkKind};
+use netns::{Netns, NsRef};
+use nft::{NftElement, NftTable, NftTableId};
+use route::Route;
+use sysctl::{Family, Sysctl, SysctlKey};
+
+/// A kernel object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// A named network namespace.
+    Netns(Netns),
+    /// A link, with its peer when it is a veth pair.
+    Link(Link),
+    /// An address on a link.
+    Address(Address),
+    /// A route.
+    Route(Route),
+    /// A kernel parameter.
+    Sysctl(Sysctl),
+    /// A table of the firewall, without elements.
+    NftTable(NftTable),
+    /// An element of one of its sets and maps.
+    NftElement(NftElement),
+    /// A file that names need.
+    File(TextFile),
+}
+
+/// What a kernel object is known by: two states are compared id by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceId {
+    /// A named network namespace.
+    Netns(NetnsName),
+    /// A link by its name; a veth pair by its host end's.
+    Link(NsRef, IfName),
+    /// An address on a link.
+    Address(NsRef, IfName, IpNet),
+    /// A route by destination and metric.
+    Route(NsRef, IpNet, u32),
+    /// A kernel parameter.
+    Sysctl(NsRef, SysctlKey),
+    /// A table of the firewall.
+    NftTable(NftTableId),
+    /// An element by table, set and key.
+    NftElement(NftTableId, String, Vec<String>),
+    /// A file.
+    File(PathBuf),
+}
+
+/// A place in the kernel that one object fills, and that others stand on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Slot {
+    /// A namespace.
+    Ns(NsRef),
+    /// The one link of this name in this namespace.
+    Ifname(NsRef, IfName),
+    /// That a link has addresses of this family; filled by each of them.
+    Addressed(NsRef, IfName, Family),
+    /// The object itself.
+    Object(ResourceId),
+}
+
+/// Something that must be there before a kernel object can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// What must be there.
+    pub slot: Slot,
+    /// Whether the kernel removes the one that needs it together with it.
+    pub bond: Bond,
+}
+
+/// What becomes of an object when the one that it stands on goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bond {
+    /// The kernel removes it, too.
+    Dies,
+    /// It stays, changed or useless.
+    Stays,
+}
+
+impl Resource {
+    /// Returns what the object is known by.
+    pub fn id(&self) -> ResourceId {
+        match self {
+            Self::Netns(Netns { name }) => ResourceId::Netns(name.clone()),
+            Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
+            Self::Address(Address { ns, link, addr }) => ResourceId::Address(ns.clone(), link.clone(), *addr),
+            Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.metric),
+            Self::Sysctl(sysctl) => ResourceId::Sysctl(sysctl.ns.clone(), sysctl.key.clone()),
+            Self::NftTable(table) => ResourceId::NftTable(table.id.clone()),
+            Self::NftElement(e) => ResourceId::NftElement(e.table.clone(), e.set.clone(), e.key.clone()),
+            Self::File(file) => ResourceId::File(file.path.clone()),
+        }
+    }
+
+    /// Returns the slots that the object fills. Nothing else may fill an [`Slot::Ns`], [`Slot::Ifname`] or
+    /// [`Slot::Object`] at the same time, so whoever leaves one goes before whoever takes it.
+    pub fn provides(&self) -> Vec<Slot> {
+        let mut slots = vec![Slot::Object(self.id())];
+        match self {
+            Self::Netns(Netns { name }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
+            Self::Link(link) => {
+                slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
+                match &link.kind {
+                    LinkKind::Veth(peer) => slots.push(Slot::Ifname(peer.ns.clone(), peer.name.clone())),
+                    LinkKind::Bridge | LinkKind::Other(_) => {}
+                }
+            }
+            Self::Address(Address { ns, link, addr }) => {
+                slots.push(Slot::Addressed(ns.clone(), link.clone(), Family::of(addr.addr())));
+            }
+            Self::Route(_) | Self::Sysctl(_) | Self::NftTable(_) | Self::NftElement(_) | Self::File(_) => {}
+        }
+        slots
+    }
+
+    /// Returns what must be there before the object can be: the only source of order in a plan.
+    pub fn requires(&self) -> Vec<Need> {
+        let dies = |slot| Need { slot, bond: Bond::Dies };
+        let stays = |slot| Need { slot, bond: Bond::Stays };
+        match self {
+            Self::Netns(_) | Self::NftTable(_) | Self::File(_) => vec![],
+            Self::Link(link) => {
+                let mut needs = vec![dies(Slot::Ns(link.ns.clone()))];
+                needs.extend(link.master.iter().map(|m| stays(Slot::Ifname(link.ns.clone(), m.clone()))));
+                match &link.kind {
+                    LinkKind::Veth(peer) => needs.push(dies(Slot::Ns(peer.ns.clone()))),
+                    LinkKind::Bridge | LinkKind::Other(_) => {}
+                }
+                needs
+            }
+            Self::Address(Address { ns, link, addr: _ }) => {
+                vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
+            }
+            Self::Route(Route { ns, dest, link, via, metric: _ }) => {
+                // A link that loses its last address loses the routes that use it (`fib_del_ifaddr()`, `net/ipv4/
+                // fib_frontend.c`), so a route stands on the addresses of its family, too.
+                let family = via.map_or_else(|| Family::of(dest.addr()), Family::of);
+                vec![
+                    dies(Slot::Ns(ns.clone())),
+                    dies(Slot::Ifname(ns.clone(), link.clone())),
+                    dies(Slot::Addressed(ns.clone(), link.clone(), family)),
+                ]
+            }
+            Self::Sysctl(Sysctl { ns, key, value: _ }) => match key {
+                SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => vec![dies(Slot::Ns(ns.clone()))],
+                SysctlKey::PerLink { family: _, link, name: _ } => {
+                    vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
+                }
+            },
+            Self::NftElement(element) => {
+                vec![dies(Slot::Object(ResourceId::NftTable(element.table.clone())))]
+            }
+        }
+    }
+
+    /// Tells whether the kernel can turn this object into `to` (of the same id) without making it anew.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it cannot, as the end of "must be replaced: ...".
+    pub fn can_become(&self, to: &Self) -> Result<(), String> {
+        match (self, to) {
+            (Self::Link(from), Self::Link(to)) => match (&from.kind, &to.kind) {
+                (LinkKind::Bridge, LinkKind::Bridge) => Ok(()),
+                (LinkKind::Veth(old), LinkKind::Veth(new)) if old.ns != new.ns => {
+                    Err(format!("its peer moves from {} to {}", old.ns, new.ns))
+                }
+                // A link that is up cannot be renamed before Linux 6.2, and never without losing what refers to it.
+                (LinkKind::Veth(old), LinkKind::Veth(new)) if old.name != new.name => {
+                    Err(format!("its peer is renamed from {} to {}", old.name, new.name))
+                }
+                (LinkKind::Veth(_), LinkKind::Veth(_)) => Ok(()),
+                (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Other(_), _) => {
+                    Err("it becomes another kind of link".to_owned())
+                }
+            },
+            (Self::Route(_), Self::Route(_))
+            | (Self::Sysctl(_), Self::Sysctl(_))
+            | (Self::NftTable(_), Self::NftTable(_))
+            | (Self::File(_), Self::File(_)) => Ok(()),
+            (Self::NftElement(_), Self::NftElement(_)) => {
+                Err("a map's element cannot change its data".to_owned())
+            }
+            (Self::Netns(_) | Self::Address(_), _) => Err("it has nothing that can change".to_owned()),
+            (
+                Self::Link(_)
+                | Self::Route(_)
+                | Self::Sysctl(_)
+                | Self::NftTable(_)
+                | Self::NftElement(_)
+                | Self::File(_),
+                _,
+            ) => Err("it becomes another kind of object".to_owned()),
+        }
+    }
+
+    /// Returns the attributes that users see change, by the manifest's words where it has one.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let text = |option: Option<String>| option.unwrap_or_else(|| "none".to_owned());
+        match self {
+            Self::Netns(Netns { name }) => vec![("netns", name.to_string())],
+            Self::Link(link) => {
+                let Link { ns: _, name, mac, mtu, up, master, altname, protected, kind } = link;
+                let state = |up: bool| if up { "up" } else { "down" }.to_owned();
+                let mut fields = vec![("interface", name.to_string())];
+                match kind {
+                    LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
+                    LinkKind::Other(kind) => fields.push(("kind", kind.clone())),
+                    LinkKind::Veth(peer) => fields.extend([
+                        ("kind", "veth".to_owned()),
+                        ("peer", format!("{} in {}", peer.name, peer.ns)),
+                        ("peer mac", peer.mac.to_string()),
+                        ("peer mtu", peer.mtu.to_string()),
+                        ("peer state", state(peer.up)),
+                    ]),
+                }
+                fields.extend(mac.map(|mac| ("mac", mac.to_string())));
+                fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
+                fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
+                fields.push(("altname", text(altname.clone())));
+                if *protected {
+                    fields.push(("prevent_destroy", "true".to_owned()));
+                }
+                fields
+            }
+            Self::Address(Address { ns: _, link: _, addr }) => vec![("address", addr.to_string())],
+            Self::Route(Route { ns: _, dest, link, via, metric }) => vec![
+                ("destination", dest.to_string()),
+                ("via", text(via.map(|via| via.to_string()))),
+                ("interface", link.to_string()),
+                ("metric", metric.to_string()),
+            ],
+            Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.clone())],
+            Self::NftTable(table) => {
+                vec![("rules", table.digest.clone()), ("edited by hand", (!table.intact).to_string())]
+            }
+            Self::NftElement(element) => vec![("element", text(element.data.clone()))],
+            Self::File(file) => vec![("content", file.content.clone())],
+        }
+    }
+}
+
+impl ResourceId {
+    /// Returns the namespace that the object lives in.
+    pub fn ns(&self) -> NsRef {
+        match self {
+            Self::Link(ns, _) | Self::Address(ns, _, _) | Self::Route(ns, _, _) | Self::Sysctl(ns, _) => {
+                ns.clone()
+            }
+            Self::Netns(_) | Self::NftTable(_) | Self::NftElement(..) | Self::File(_) => NsRef::Host,
+        }
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inside = |ns: &NsRef| match ns {
+            NsRef::Host => String::new(),
+            NsRef::Named(_) | NsRef::Path(_) => format!(" in {ns}"),
+        };
+        match self {
+            Self::Netns(name) => write!(f, "netns {name}"),
+            Self::Link(ns, name) => write!(f, "link {name}{}", inside(ns)),
+            Self::Address(ns, link, addr) => write!(f, "address {addr} on {link}{}", inside(ns)),
+            Self::Route(ns, dest, _) if dest.prefix_len() == 0 => {
+                let family = match dest.addr() {
+                    IpAddr::V4(_) => "default route",
+                    IpAddr::V6(_) => "default route (IPv6)",
+                };
+                write!(f, "{family}{}", inside(ns))
+            }
+            Self::Route(ns, dest, _) => write!(f, "route {dest}{}", inside(ns)),
+            Self::Sysctl(ns, key) => write!(f, "sysctl {key}{}", inside(ns)),
+            Self::NftTable(id) => write!(f, "nft table {} {}", id.family.as_str(), id.name),
+            Self::NftElement(_, set, key) => write!(f, "nft element {set} {}", key.join(" . ")),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Who asked for a kernel object: the resource address, the place in the manifest, and the mark in the kernel.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{ContainerName, NetName, ProjectName};
+
+/// The address of a resource: a thing that the user declared, e.g. `attachment.web@front`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Owner {
+    /// What the project needs once: the firewall's skeleton and the global sysctls. Written `project`.
+    Project,
+    /// Written `network.front`.
+    Network(NetName),
+    /// Written `container.web`.
+    Container(ContainerName),
+    /// Written `attachment.web@front`.
+    Attachment {
+        /// The container that is attached.
+        container: ContainerName,
+        /// The network that it is attached to.
+        network: NetName,
+    },
+    /// A published port or range, written `port.0.0.0.0:8080/tcp`; the text behind `port.`.
+    Port(String),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Project => f.pad("project"),
+            Self::Network(name) => f.pad(&format!("network.{name}")),
+            Self::Container(name) => f.pad(&format!("container.{name}")),
+            Self::Attachment { container, network } => f.pad(&format!("attachment.{container}@{network}")),
+            Self::Port(port) => f.pad(&format!("port.{port}")),
+        }
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let refused = || format!("`{text}` is not a resource address such as `network.front`");
+        if text == "project" {
+            return Ok(Self::Project);
+        }
+        let (kind, name) = text.split_once('.').ok_or_else(refused)?;
+        match kind {
+            "network" => NetName::try_from(name).map(Self::Network).map_err(|_| refused()),
+            "container" => ContainerName::try_from(name).map(Self::Container).map_err(|_| refused()),
+            "attachment" => {
+                let (container, network) = name.split_once('@').ok_or_else(refused)?;
+                Ok(Self::Attachment {
+                    container: ContainerName::try_from(container).map_err(|_| refused())?,
+                    network: NetName::try_from(network).map_err(|_| refused())?,
+                })
+            }
+            "port" => Ok(Self::Port(name.to_owned())),
+            _ => Err(refused()),
+        }
+    }
+}
+
+impl From<Owner> for String {
+    fn from(owner: Owner) -> Self {
+        owner.to_string()
+    }
+}
+
+/// A place in the manifest, as messages print it: `shop.yaml:14:3`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The file, as the user named it.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// The mark that says in the kernel whose a link or a namespace is: `netform:shop:network.front`.
+///
+/// It is the link's ifalias (for a namespace that of its `lo`), so it survives renames and moves, and dies with the
+/// object. A `!` at the end says that the owner is protected from destruction, even when its block is gone from the
+/// manifest. Source: `IFLA_IFALIAS`, at most `IFALIASZ` = 256 bytes, `include/uapi/linux/if.h`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The project that owns the object.
+    pub project: ProjectName,
+    /// The resource that owns it.
+    pub owner: Owner,
+    /// Whether `prevent_destroy` is set.
+    pub protected: bool,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { project, owner, protected } = self;
+        write!(f, "netform:{project}:{owner}{}", if *protected { "!" } else { "" })
+    }
+}
+
+impl Mark {
+    /// Reads a mark back; `None` when the text is somebody else's.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (project, owner) = text.strip_prefix("netform:")?.split_once(':')?;
+        let (owner, protected) = owner.strip_suffix('!').map_or((owner, false), |owner| (owner, true));
+        Some(Self {
+            project: ProjectName::try_from(project).ok()?,
+            owner: Owner::try_from(owner.to_owned()).ok()?,
+            protected,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str) {
+        let mark = Mark::parse(text).unwrap_or_else(|| panic!("`{text}` is a mark"));
+        assert_eq!(mark.to_string(), text);
+    }
+
+    #[test]
+    fn a_mark_is_read_back_as_it_was_written() {
+        check("netform:shop:network.front");
+        check("netform:shop:network.front!");
+        check("netform:shop:attachment.web@front");
+        check("netform:shop:container.web.1");
+        check("netform:shop:port.0.0.0.0:8080/tcp");
+        check("netform:shop:project");
+    }
+
+    #[test]
+    fn a_text_of_somebody_else_is_no_mark() {
+        assert_eq!(Mark::parse("uplink to rack 4"), None);
+        assert_eq!(Mark::parse("netform:Shop:network.front"), None);
+        assert_eq!(Mark::parse("netform:shop:network"), None);
+    }
+}

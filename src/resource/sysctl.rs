@@ -1,0 +1,76 @@
+//! Kernel parameters.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::netns::NsRef;
+use crate::names::IfName;
+
+/// Which kernel parameter, by its path below `/proc/sys`; `/` separates, since interface names may hold dots.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SysctlKey {
+    /// `net/ipv4/ip_forward`.
+    Ipv4Forward,
+    /// `net/ipv6/conf/all/forwarding`.
+    Ipv6Forward,
+    /// A parameter of one interface: `net/ipv4/conf/LINK/NAME` or `net/ipv6/conf/LINK/NAME`.
+    PerLink {
+        /// `ipv4` or `ipv6`.
+        family: Family,
+        /// The interface.
+        link: IfName,
+        /// The parameter, e.g. `route_localnet`.
+        name: String,
+    },
+}
+
+impl fmt::Display for SysctlKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4Forward => f.write_str("net/ipv4/ip_forward"),
+            Self::Ipv6Forward => f.write_str("net/ipv6/conf/all/forwarding"),
+            Self::PerLink { family, link, name } => write!(f, "net/{family}/conf/{link}/{name}"),
+        }
+    }
+}
+
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// Returns the family of `addr`.
+    pub fn of(addr: std::net::IpAddr) -> Self {
+        if addr.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        })
+    }
+}
+
+/// A kernel parameter with the value that it should have.
+///
+/// It always exists (as long as its link does), so it is only ever updated, and written only when it differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// The namespace that it belongs to.
+    pub ns: NsRef,
+    /// Which parameter.
+    pub key: SysctlKey,
+    /// Its value, without white space at the ends.
+    pub value: String,
+}

@@ -1,0 +1,54 @@
+//! What planning needs from outside, as one plain value: a plan can be made anew from manifest, facts and observed state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{ContainerName, IfName, Mtu, NetName};
+use crate::resource::netns::NsRef;
+
+/// What planning needs to know of the host, of others, and of before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Facts {
+    /// The MTU of the interface that has the default route; `None` without one.
+    pub uplink_mtu: Option<Mtu>,
+    /// The destinations of all routes of all tables that are not this project's, default routes left out.
+    pub routes: BTreeSet<IpNet>,
+    /// Subnets that belong to others, with their owner's name: other projects, Docker networks.
+    pub subnets: BTreeMap<IpNet, String>,
+    /// The names of links in the host's namespace that are not this project's.
+    pub foreign_links: BTreeSet<IfName>,
+    /// Bridges of others that a network may be `external` on.
+    pub bridges: BTreeMap<IfName, BridgeFact>,
+    /// This project's live bridges.
+    pub interfaces: BTreeMap<NetName, IfName>,
+    /// Which of the namespaces that the manifest names are there.
+    pub namespaces: BTreeSet<NsRef>,
+    /// Addresses and subnets that are held now, in the kernel.
+    pub live: Leases,
+    /// Addresses and subnets that were held at the last apply.
+    pub leases: Leases,
+}
+
+/// What a network on an existing bridge takes from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeFact {
+    /// Its MTU.
+    pub mtu: Mtu,
+    /// Its addresses, with the prefix lengths of their subnets.
+    #[serde(default)]
+    pub addresses: Vec<IpNet>,
+}
+
+/// Who holds which address, and which network which subnets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Leases {
+    /// Subnets by network, for those that were taken from the pools.
+    pub subnets: BTreeMap<NetName, Vec<IpNet>>,
+    /// Addresses by container and network.
+    pub addresses: BTreeMap<ContainerName, BTreeMap<NetName, Vec<IpAddr>>>,
+}

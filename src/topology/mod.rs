@@ -1,0 +1,156 @@
+//! What the user means: the manifest resolved. Defaults are filled, references bound, every address, MAC and interface
+//! name is decided; nothing is left to choose.
+
+pub mod facts;
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Origin;
+
+/// Everything that the manifest declares, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// Whose everything is.
+    pub project: ProjectName,
+    /// Where the manifest names the project.
+    pub origin: Origin,
+    /// The networks, in the order of the manifest; `default` last when only a container's silence asks for it.
+    pub networks: Vec<Network>,
+    /// The containers, in the order of the manifest.
+    pub containers: Vec<Container>,
+}
+
+/// A network, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its name.
+    pub name: NetName,
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The bridge.
+    pub interface: IfName,
+    /// The bridge's link-layer address, derived from project and network.
+    pub mac: Mac,
+    /// Whether the bridge is somebody else's: attached to, never created, changed or deleted.
+    pub external: bool,
+    /// Its subnets, at least one unless external.
+    pub subnets: Vec<Subnet>,
+    /// No way out, no way in.
+    pub internal: bool,
+    /// Whether its containers may talk to each other.
+    pub icc: bool,
+    /// The largest packet.
+    pub mtu: Mtu,
+    /// How packets leave.
+    pub egress: Egress,
+    /// Which new connections may come in.
+    pub ingress: crate::manifest::Ingress,
+    /// `lifecycle.prevent_destroy`.
+    pub prevent_destroy: bool,
+    /// `lifecycle.ignore`, by the words of [`crate::resource::Resource::fields`].
+    pub ignore: Vec<String>,
+}
+
+/// A subnet, resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subnet {
+    /// The subnet, without host bits.
+    pub cidr: IpNet,
+    /// The bridge's address in it, and the containers' next hop.
+    pub gateway: IpAddr,
+}
+
+/// How packets leave a network, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Egress {
+    /// With the address of the interface that they leave by.
+    Masquerade,
+    /// As they are.
+    Routed,
+    /// With these addresses, at most one per family; a family without one is masqueraded.
+    Snat(Vec<IpAddr>),
+}
+
+/// A container, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: ContainerName,
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// Its namespace.
+    pub ns: NsRef,
+    /// Whose namespace it is.
+    pub runtime: Runtime,
+    /// Its attachments, in the order of the interfaces; none for `mode: none`.
+    pub attachments: Vec<Attachment>,
+    /// Its published ports, those of `ingress: none` and `internal` networks left out.
+    pub publish: Vec<Publish>,
+    /// The ports that it serves.
+    pub expose: Vec<crate::manifest::Expose>,
+    /// What its hosts file shall say: addresses with their names, in order; it has no file when its namespace is a path.
+    pub hosts: Vec<(IpAddr, Vec<String>)>,
+}
+
+/// Who made a container's namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// netform makes it, and removes it.
+    Netform,
+    /// Somebody else, and it is there.
+    Given,
+    /// Somebody else, and it is not there yet: the container is waiting, and nothing of it is in the desired state.
+    Waiting,
+}
+
+/// A container on a network, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The network.
+    pub network: NetName,
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The veth pair's end on the host.
+    pub host_link: IfName,
+    /// The bridge that it is a port of.
+    pub bridge: IfName,
+    /// The veth pair's end in the container, e.g. `eth0`.
+    pub link: IfName,
+    /// The container's link-layer address there.
+    pub mac: Mac,
+    /// The network's MTU.
+    pub mtu: Mtu,
+    /// The container's addresses, one for each subnet, with the subnet's prefix length.
+    pub addresses: Vec<IpNet>,
+    /// The next hops of its default routes, at most one per family; empty unless this attachment has them.
+    pub default_via: Vec<IpAddr>,
+    /// Further names on this network.
+    pub aliases: Vec<Alias>,
+    /// Private names of other containers: alias and container.
+    pub links: Vec<(Alias, ContainerName)>,
+}
+
+/// A published port or range, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The host's address; `None` is any, of both families.
+    pub host_address: Option<IpAddr>,
+    /// The ports on the host.
+    pub host_ports: RangeInclusive<u16>,
+    /// The container's ports: as many.
+    pub target_ports: RangeInclusive<u16>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Who may connect; empty means everyone.
+    pub allow_from: Vec<IpNet>,
+    /// The container's addresses that connections are led to, at most one per family: those of the attachment that has
+    /// the default route of the family, else of the first attachment with an address of the family.
+    pub targets: Vec<IpAddr>,
+}
