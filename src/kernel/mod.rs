@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names::ProjectName;
-use crate::resource::netns::NsRef;
 use crate::resource::ResourceId;
+use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 
