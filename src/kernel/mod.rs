@@ -1,5 +1,7 @@
 //! The kernel: the only module that talks to it.
 
+pub mod fake;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
