@@ -330,6 +330,11 @@ pub fn plan_around(desired: &Desired, observed: &Observed, applied: &State) -> P
     planned(diff, observed, Extra::default())
 }
 
+/// Tells whether `live` is what `wanted` asks for, values that are left to the kernel aside.
+pub fn is_settled(wanted: &Entry, live: &crate::resource::Resource) -> bool {
+    diff::settled(wanted, live).resource == *live
+}
+
 fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan {
     let waves = order::waves(&mut diff);
     let (changes, tally) = change::changes(&diff);
