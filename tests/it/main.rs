@@ -1,1 +1,4 @@
 //! The integration tests.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod laws;
