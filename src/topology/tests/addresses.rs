@@ -88,12 +88,43 @@ fn an_address_that_cannot_be_had_is_refused_with_the_reason() {
          ctr two @a,addr=10.0.0.9\n\
          ctr both @a,addr=10.0.0.10,addr=10.0.0.11",
         &Facts::default(),
-    ), @"");
+    ), @r"
+    topology::address_outside: address 10.0.1.7 is outside every subnet of network `a`
+      10.0.1.7: `out` on `a`
+      10.0.0.0/24: 10.0.0.0/24 here
+      help: use an address of `10.0.0.0/24`
+    topology::address_is_gateway: address 10.0.0.1 is the gateway of subnet 10.0.0.0/24
+      10.0.0.1: `gate` is to have it
+      10.0.0.0/24: subnet 10.0.0.0/24
+      help: use another address of 10.0.0.1 to 10.0.0.254, or leave it out, and one is chosen
+    topology::address_unusable: address 10.0.0.255 is the network or broadcast address of subnet 10.0.0.0/24
+      10.0.0.255: `cast` is to have it
+      10.0.0.0/24: subnet 10.0.0.0/24
+      help: use another address of 10.0.0.1 to 10.0.0.254, or leave it out, and one is chosen
+    topology::address_reserved: address 10.0.0.5 is reserved for `router`
+      10.0.0.5: `kept` is to have it
+      10.0.0.5: reserved for `router`
+      help: use another address of 10.0.0.1 to 10.0.0.254, or leave it out, and one is chosen
+    topology::address_taken: `one` and `two` have the same address 10.0.0.9
+      10.0.0.9: `two` is to have it
+      10.0.0.9: `one` has it
+      help: use another address of 10.0.0.1 to 10.0.0.254, or leave it out, and one is chosen
+    topology::address_twice: `both` has two addresses in subnet 10.0.0.0/24: 10.0.0.10 and 10.0.0.11
+      10.0.0.11: a second one
+      10.0.0.10: the first one
+      10.0.0.0/24: the subnet
+      help: an attachment has one address for each subnet
+    ");
 }
 
 #[test]
 fn a_full_subnet_is_reported_once() {
-    insta::assert_snapshot!(problems("net a 10.0.0.0/30\nctr x @a\nctr y @a\nctr z @a", &Facts::default()), @"");
+    insta::assert_snapshot!(problems("net a 10.0.0.0/30\nctr x @a\nctr y @a\nctr z @a", &Facts::default()), @r"
+    topology::addresses_exhausted: network `a` has no address left in 10.0.0.0/30 for `y` and 1 more
+      a: `y` needs an address
+      10.0.0.0/30: no free address in 10.0.0.0/30
+      help: give `a` a larger subnet or pool
+    ");
 }
 
 #[test]
@@ -112,9 +143,18 @@ fn a_link_layer_address_is_on_a_network_once() {
     insta::assert_snapshot!(problems(
         "net a 10.0.0.0/24\nnet b 10.1.0.0/24\n\
          ctr x @a,mac=02:00:00:00:00:07 @b,mac=02:00:00:00:00:07\nctr y @a,mac=02:00:00:00:00:07\n\
-         ctr z @a,mac=02:42:0a:00:00:02",
+         ctr z @a,mac=02:42:0a:00:00:05\nctr w @a",
         &Facts::default(),
-    ), @"");
+    ), @r"
+    topology::mac_taken: `x` and `y` have the same MAC address 02:00:00:00:00:07 on network `a`
+      02:00:00:00:00:07: `y` has it, too
+      02:00:00:00:00:07: `x` has it
+      help: give another `mac`, or leave it out, and one is derived from the address
+    topology::mac_taken: `z` and `w` have the same MAC address 02:42:0a:00:00:05 on network `a`
+      a: `w` has it, too
+      02:42:0a:00:00:05: `z` has it
+      help: give another `mac`, or leave it out, and one is derived from the address
+    ");
 }
 
 #[track_caller]
@@ -140,11 +180,11 @@ fn the_default_route_goes_to_the_highest_priority_and_then_to_the_first_that_lea
 }
 
 #[test]
-fn five_thousand_containers_on_five_networks_have_an_address_each() {
+fn five_thousand_containers_on_fifty_networks_have_an_address_each() {
     let mut text = String::new();
-    for net in 0..5 {
+    for net in 0..50 {
         writeln!(text, "net n{net} 10.{net}.0.0/16").unwrap();
-        (0..1000).for_each(|ctr| writeln!(text, "ctr c{net}-{ctr} @n{net}").unwrap());
+        (0..100).for_each(|ctr| writeln!(text, "ctr c{net}-{ctr} @n{net}").unwrap());
     }
     let topology = topology(&text, &Facts::default());
 

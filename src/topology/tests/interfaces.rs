@@ -62,7 +62,22 @@ fn an_interface_that_is_wanted_twice_is_reported_at_both_places() {
     insta::assert_snapshot!(problems(
         "net a 10.0.0.0/24 if=lan0\nnet b 10.1.0.0/24 if=lan0\nnet c 10.2.0.0/24 if=all\nctr x @a,if=up0 @b,if=up0 @c,if=lo",
         &Facts::default(),
-    ), @"");
+    ), @r"
+    topology::interface_clash: networks `a` and `b` want the same interface `lan0`
+      lan0: wanted again here
+      lan0: wanted here
+      help: give `b` another interface, or leave it out
+    topology::interface_reserved: no interface can be named `all`
+      all: a name that the kernel has a use for
+      help: choose another name, or leave it out
+    topology::interface_clash: container `x` has two interfaces `up0`
+      up0: again here
+      up0: named here
+      help: give each attachment an interface of its own, or leave it out
+    topology::interface_reserved: no interface can be named `lo`
+      lo: a name that the kernel has a use for
+      help: choose another name, or leave it out
+    ");
 }
 
 #[test]
@@ -80,5 +95,10 @@ fn the_largest_packet_is_the_given_one_or_the_uplinks_or_that_of_ethernet() {
 
 #[test]
 fn ipv6_needs_packets_of_1280_bytes() {
-    insta::assert_snapshot!(problems("net a 10.0.0.0/24 fd00::/64 mtu=1000", &Facts::default()), @"");
+    insta::assert_snapshot!(problems("net a 10.0.0.0/24 fd00::/64 mtu=1000", &Facts::default()), @r"
+    topology::mtu_too_small: MTU 1000 is too small for IPv6, which network `a` has
+      1000: less than 1280
+      fd00::/64: an IPv6 subnet
+      help: use at least 1280, or no IPv6 subnet
+    ");
 }

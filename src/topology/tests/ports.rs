@@ -30,7 +30,25 @@ fn a_port_that_cannot_lead_anywhere_is_reported_with_the_reason() {
     insta::assert_snapshot!(problems(
         &format!("{NETS}ctr x @i publish=80:80\nctr y none publish=81:81\nctr z @a publish=::1|82:82\nctr q @v6 publish=1.2.3.4|83:83"),
         &Facts::default(),
-    ), @"");
+    ), @r"
+    topology::publish_unreachable: `x` publishes a port, but is on no network that leads out
+      80:80: published here
+      i: on `i`, which is internal
+      i: declared `internal`
+      help: put `x` on a network that is not internal, or publish nothing
+    topology::publish_unreachable: `y` publishes a port, but is on no network that leads out
+      81:81: published here
+      none: on no network
+      help: put `y` on a network that is not internal, or publish nothing
+    topology::publish_family: `z` publishes a port over IPv6, and has no IPv6 address
+      ::1|82:82: an IPv6 address of the host
+      z: no IPv6 address here that can be reached from outside
+      help: publish on an address of the other family, or give the network a subnet of IPv6
+    topology::publish_family: `q` publishes a port over IPv4, and has no IPv4 address
+      1.2.3.4|83:83: an IPv4 address of the host
+      q: no IPv4 address here that can be reached from outside
+      help: publish on an address of the other family, or give the network a subnet of IPv4
+    ");
 }
 
 #[track_caller]
@@ -60,5 +78,14 @@ fn a_port_that_is_published_twice_is_reported_at_both_places() {
     insta::assert_snapshot!(problems(
         &format!("{NETS}ctr x @a publish=8080:80\nctr y @a publish=8000-8100:1\nctr z @a publish=8080:80/udp publish=8080:81/udp"),
         &Facts::default(),
-    ), @"");
+    ), @r"
+    topology::port_taken: `x` and `y` publish the same port 8080/tcp of the host
+      8000-8100:1: `y` publishes it again
+      8080:80: `x` publishes it
+      help: publish one of them on another port, or on another address of the host
+    topology::port_taken: `z` publishes port 8080/udp of the host twice
+      8080:81/udp: `z` publishes it again
+      8080:80/udp: `z` publishes it
+      help: publish one of them on another port, or on another address of the host
+    ");
 }

@@ -94,13 +94,27 @@ fn a_subnet_that_another_network_leaves_is_taken_only_when_there_is_no_other() {
 
 #[test]
 fn an_exhausted_pool_is_reported_with_the_network_and_the_pool() {
-    insta::assert_snapshot!(problems("pool 10.0.0.0/24 25\nnet a\nnet b\nnet c", &Facts::default()), @"");
+    insta::assert_snapshot!(problems("pool 10.0.0.0/24 25\nnet a\nnet b\nnet c", &Facts::default()), @r"
+    topology::pools_exhausted: the pools have no subnet left for network `c`
+      c: `c` needs a subnet
+      10.0.0.0/24: no /25 of 10.0.0.0/24 is free
+      help: give `c` a subnet with `subnets`, or the manifest more room with `pools`; what the host routes already, other projects and Docker networks are not given again
+    ");
 }
 
 #[test]
 fn overlapping_subnets_are_reported_at_both_places() {
     insta::assert_snapshot!(
-        problems("net a 10.7.0.0/16 10.7.9.0/24\nnet b 10.0.0.0/8", &Facts::default()), @"");
+        problems("net a 10.7.0.0/16 10.7.9.0/24\nnet b 10.0.0.0/8", &Facts::default()), @r"
+    topology::subnet_overlap: subnets 10.7.9.0/24 and 10.7.0.0/16 of network `a` overlap
+      10.7.9.0/24: 10.7.9.0/24 here
+      10.7.0.0/16: 10.7.0.0/16 here
+      help: give `a` a subnet that overlaps no other
+    topology::subnet_overlap: subnets 10.0.0.0/8 of `b` and 10.7.0.0/16 of `a` overlap
+      10.0.0.0/8: 10.0.0.0/8 here
+      10.7.0.0/16: 10.7.0.0/16 here
+      help: give `b` a subnet that overlaps no other
+    ");
 }
 
 #[test]
@@ -110,7 +124,14 @@ fn a_subnet_of_somebody_else_is_refused_with_the_owner() {
         routes: ["10.8.0.0/24", "10.0.0.0/8"].map(|r| r.parse().unwrap()).into(),
         ..Facts::default()
     };
-    insta::assert_snapshot!(problems("net a 10.7.1.0/24\nnet b 10.8.0.0/24\nnet c 10.9.0.0/24", &facts), @"");
+    insta::assert_snapshot!(problems("net a 10.7.1.0/24\nnet b 10.8.0.0/24\nnet c 10.9.0.0/24", &facts), @r"
+    topology::subnet_taken: subnet 10.7.1.0/24 overlaps 10.7.0.0/16, which belongs to Docker network `blog`
+      10.7.1.0/24: 10.7.0.0/16 is taken by Docker network `blog`
+      help: give `a` another subnet, or none, and the pools give one
+    topology::subnet_routed: the host already routes 10.8.0.0/24 elsewhere, which is in subnet 10.8.0.0/24
+      10.8.0.0/24: the host has a route to 10.8.0.0/24
+      help: see `ip route show table all root 10.8.0.0/24`; give `b` another subnet, or remove the route
+    ");
 }
 
 #[test]
@@ -118,7 +139,27 @@ fn what_is_said_of_a_subnet_has_to_be_inside_it() {
     insta::assert_snapshot!(problems(
         "net a 10.7.0.0/24,gw=10.7.1.1,pool=10.8.0.0/25,reserve=router:10.9.0.1\nnet b 10.8.0.0/24,gw=10.8.0.255 10.9.9.9/32",
         &Facts::default(),
-    ), @"");
+    ), @r"
+    topology::gateway_outside: gateway 10.7.1.1 cannot be in subnet 10.7.0.0/24
+      10.7.1.1: not an address for a host of 10.7.0.0/24
+      10.7.0.0/24: the subnet
+      help: use 10.7.0.1 to 10.7.0.254
+    topology::pool_outside: pool 10.8.0.0/25 cannot be in subnet 10.7.0.0/24
+      10.8.0.0/25: not an address for a host of 10.7.0.0/24
+      10.7.0.0/24: the subnet
+      help: use 10.7.0.1 to 10.7.0.254
+    topology::reserve_outside: reserved address `router` 10.9.0.1 cannot be in subnet 10.7.0.0/24
+      10.9.0.1: not an address for a host of 10.7.0.0/24
+      10.7.0.0/24: the subnet
+      help: use 10.7.0.1 to 10.7.0.254
+    topology::gateway_outside: gateway 10.8.0.255 cannot be in subnet 10.8.0.0/24
+      10.8.0.255: not an address for a host of 10.8.0.0/24
+      10.8.0.0/24: the subnet
+      help: use 10.8.0.1 to 10.8.0.254
+    topology::subnet_too_small: subnet 10.9.9.9/32 has no room for a gateway and a container
+      10.9.9.9/32: one address only
+      help: give it a shorter prefix
+    ");
 }
 
 fn on_br_lan(addresses: &[&str]) -> Facts {
@@ -150,5 +191,9 @@ fn the_gateway_on_an_existing_bridge_is_the_given_one_or_the_bridge_or_the_first
 
 #[test]
 fn an_existing_bridge_has_to_exist() {
-    insta::assert_snapshot!(problems("net lan external=br-lam", &on_br_lan(&[])), @"");
+    insta::assert_snapshot!(problems("net lan external=br-lam", &on_br_lan(&[])), @r"
+    topology::unknown_bridge: there is no bridge named `br-lam`
+      br-lam: network `lan` is to be on it
+      help: did you mean `br-lan`?
+    ");
 }
