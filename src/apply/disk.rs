@@ -1,0 +1,153 @@
+//! Where a project keeps what outlives a run, and how it is written so that a crash leaves the old or the new.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::names::ProjectName;
+
+/// The directories of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    /// What survives a reboot, as the kernel's state does not: generations and leases.
+    pub state: PathBuf,
+    /// What does not: the lock and the journal.
+    pub run: PathBuf,
+}
+
+impl Dirs {
+    /// Returns the directories of `project` below `state_dir` (`/var/lib/netform`) and `run_dir` (`/run/netform`).
+    pub fn new(state_dir: &Path, run_dir: &Path, project: &ProjectName) -> Self {
+        Self { state: state_dir.join(project.as_str()), run: run_dir.join(project.as_str()) }
+    }
+
+    pub(super) fn generations(&self) -> PathBuf {
+        self.state.join("generations")
+    }
+
+    pub(super) fn leases(&self) -> PathBuf {
+        self.state.join("leases.json")
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.run.join("journal")
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.run.join("lock")
+    }
+}
+
+/// Why a file of ours could not be used.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// It could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// A later netform wrote it.
+    #[error("{} was written by a later netform: format {found}, this one knows up to {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The latest format known here.
+        known: u64,
+    },
+}
+
+/// Writes a file that a crash or a power cut leaves either as it was or as it shall be.
+pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
+    let failed = |source| DiskError::Write { path: path.to_owned(), source };
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    let text = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
+    file.write_all(&text).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_dir(dir).map_err(failed)
+}
+
+/// Has a directory's entries reach the disk: fsync(2) of a file does not do that.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Removes a file, unless it is gone already.
+pub(super) fn remove(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DiskError::Write { path: path.to_owned(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Reads a file of a known format; `None` when there is none.
+pub(super) fn read<T: serde::de::DeserializeOwned>(path: &Path, known: u64) -> Result<Option<T>, DiskError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(DiskError::Read { path: path.to_owned(), source }),
+    };
+    match serde_json::from_slice(&text) {
+        Ok(value) => Ok(Some(value)),
+        Err(source) => {
+            // A later format is told from damage, since the advice differs.
+            let format = serde_json::from_slice::<Format>(&text);
+            match format {
+                Ok(Format { format: found }) if found > known => {
+                    Err(DiskError::Newer { path: path.to_owned(), found, known })
+                }
+                Ok(_) | Err(_) => Err(DiskError::Damaged { path: path.to_owned(), source }),
+            }
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Format {
+    format: u64,
+}
+
+/// The number that a file's format has, refused when it is a later one.
+pub(super) mod format {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// The only format so far.
+    pub(in crate::apply) const KNOWN: u64 = 1;
+
+    pub(in crate::apply) fn serialize<S: Serializer>(_: &(), s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(KNOWN)
+    }
+
+    pub(in crate::apply) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
+        let found = u64::deserialize(d)?;
+        if found > KNOWN { Err(D::Error::custom(format!("format {found} is not known"))) } else { Ok(()) }
+    }
+}

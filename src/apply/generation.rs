@@ -1,0 +1,199 @@
+//! Generations: one applied manifest each, with the state that it led to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::disk::{self, Dirs, DiskError, format};
+use crate::resource::state::State;
+use crate::topology::facts::Leases;
+
+/// How many generations are kept.
+const KEPT: usize = 20;
+
+/// One applied manifest with the state that it led to. Unknown fields are passed over, a later format is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    #[serde(with = "format")]
+    format: (),
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it was applied, in seconds since 1970.
+    pub applied_at: u64,
+    /// The manifest's text.
+    pub manifest: String,
+    /// The SHA-256 of that text, in hex.
+    pub manifest_sha256: String,
+    /// What the manifest asked for, and what the kernel held right after.
+    pub state: State,
+    /// Who holds which address.
+    pub leases: Leases,
+}
+
+impl Generation {
+    /// Returns the generation that an apply of `manifest` leads to; `number` and `applied_at` as the caller knows them.
+    pub fn new(number: u64, applied_at: u64, manifest: String, state: State, leases: Leases) -> Self {
+        let manifest_sha256 = hex(&manifest);
+        Self { format: (), number, applied_at, manifest, manifest_sha256, state, leases }
+    }
+}
+
+/// Returns the SHA-256 of a text in hex, by which manifests are compared.
+pub fn hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is known of the past.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The newest generation that can be read.
+    pub generation: Option<Generation>,
+    /// Who holds which address.
+    pub leases: Leases,
+    /// What could not be read, and what was done instead.
+    pub warnings: Vec<String>,
+}
+
+impl Past {
+    /// Returns what the last apply led to.
+    pub fn state(&self) -> State {
+        self.generation.as_ref().map(|generation| generation.state.clone()).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeaseFile {
+    #[serde(with = "format")]
+    format: (),
+    leases: Leases,
+}
+
+impl Dirs {
+    /// Reads the newest generation and the leases. A damaged one is passed over with a warning: what is ours is marked
+    /// in the kernel, too, so only explanations get poorer.
+    ///
+    /// # Errors
+    ///
+    /// When a later netform wrote them, or when they cannot be read at all.
+    pub fn past(&self) -> Result<Past, DiskError> {
+        let mut past = Past::default();
+        for number in self.numbers()?.into_iter().rev() {
+            match self.generation(number) {
+                Ok(Some(generation)) => {
+                    past.leases = generation.leases.clone();
+                    past.generation = Some(generation);
+                    break;
+                }
+                Ok(None) => {}
+                Err(DiskError::Damaged { path, source }) => {
+                    past.warnings
+                        .push(format!("{} is damaged ({source}); using an older one", path.display()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match disk::read::<LeaseFile>(&self.leases(), format::KNOWN) {
+            Ok(Some(file)) => past.leases = file.leases,
+            Ok(None) => {}
+            Err(DiskError::Damaged { path, source }) => {
+                past.warnings.push(format!(
+                    "{} is damaged ({source}); addresses are kept as they are live",
+                    path.display()
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(past)
+    }
+
+    /// Returns the numbers of the generations, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn numbers(&self) -> Result<Vec<u64>, DiskError> {
+        self.numbered("json")
+    }
+
+    /// Reads a generation; `None` when it is not kept.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is damaged, or is from a later netform.
+    pub fn generation(&self, number: u64) -> Result<Option<Generation>, DiskError> {
+        disk::read(&self.path(number, "json"), format::KNOWN)
+    }
+
+    /// Writes a generation beside the others; it counts only after [`Dirs::commit`].
+    pub(super) fn prepare(&self, generation: &Generation) -> Result<(), DiskError> {
+        disk::write(&self.path(generation.number, "pending"), generation)
+    }
+
+    /// Makes a prepared generation the newest, and forgets the oldest. Twice is as good as once.
+    pub(super) fn commit(&self, number: u64) -> Result<(), DiskError> {
+        let (pending, path) = (self.path(number, "pending"), self.path(number, "json"));
+        let failed = |source| DiskError::Write { path: path.clone(), source };
+        match fs::rename(&pending, &path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.exists() => {}
+            other => other.map_err(failed)?,
+        }
+        disk::sync_dir(&self.generations()).map_err(failed)?;
+        let numbers = self.numbers()?;
+        for old in numbers.iter().take(numbers.len().saturating_sub(KEPT)) {
+            disk::remove(&self.path(*old, "json"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
+    pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
+        disk::write(&self.leases(), &LeaseFile { format: (), leases: leases.clone() })
+    }
+
+    /// Tells whether a generation was committed.
+    pub(super) fn is_committed(&self, number: u64) -> bool {
+        self.path(number, "json").exists()
+    }
+
+    /// Removes what was prepared and never committed.
+    pub(super) fn discard(&self) -> Result<(), DiskError> {
+        let pending = self.numbered("pending")?;
+        pending.into_iter().try_for_each(|number| disk::remove(&self.path(number, "pending")))
+    }
+
+    fn path(&self, number: u64, extension: &str) -> PathBuf {
+        self.generations().join(format!("{number}.{extension}"))
+    }
+
+    fn numbered(&self, extension: &str) -> Result<Vec<u64>, DiskError> {
+        let dir = self.generations();
+        let failed = |source| DiskError::Read { path: dir.clone(), source };
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+            other => other.map_err(failed)?,
+        };
+        let mut numbers = vec![];
+        for entry in entries {
+            let path = PathBuf::from(entry.map_err(failed)?.file_name());
+            let matches = path.extension().is_some_and(|found| found == extension);
+            let number =
+                path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+            numbers.extend(number.filter(|_| matches));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
+
+/// Tells whether `dir` can be written to, before anything is done that would have to be written down.
+///
+/// # Errors
+///
+/// When it cannot.
+pub fn writable(dir: &Path) -> Result<(), DiskError> {
+    let failed = |source| DiskError::Write { path: dir.to_owned(), source };
+    fs::create_dir_all(dir).map_err(failed)?;
+    tempfile::NamedTempFile::new_in(dir).map(drop).map_err(failed)
+}

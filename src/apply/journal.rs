@@ -1,0 +1,57 @@
+//! The journal: what a run is about to change, written before it does. It is there exactly while a run is under way, so
+//! one that is found belongs to a run that was killed.
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::{self, Dirs, DiskError, format};
+use crate::plan::Touched;
+
+/// What a run is about to change. It grows with the changes, not with the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    #[serde(with = "format")]
+    format: (),
+    /// The generation that the run leads to.
+    pub generation: u64,
+    /// When the run began, in seconds since 1970.
+    pub began_at: u64,
+    /// Every object that it changes, before and after.
+    pub touched: Vec<Touched>,
+}
+
+impl Journal {
+    pub(super) fn new(generation: u64, began_at: u64, touched: Vec<Touched>) -> Self {
+        Self { format: (), generation, began_at, touched }
+    }
+
+    /// Takes up what a further plan of the same run changes: `before` is what was there at first.
+    pub(super) fn extend(&mut self, touched: Vec<Touched>) {
+        for Touched { id, before, after } in touched {
+            match self.touched.iter_mut().find(|known| known.id == id) {
+                Some(known) => known.after = after,
+                None => self.touched.push(Touched { id, before, after }),
+            }
+        }
+    }
+
+    pub(super) fn write(&self, dirs: &Dirs) -> Result<(), DiskError> {
+        disk::write(&dirs.journal(), self)
+    }
+}
+
+impl Dirs {
+    /// Reads the journal of a run that was killed; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is damaged, or is from a later netform.
+    pub fn read_journal(&self) -> Result<Option<Journal>, DiskError> {
+        disk::read(&self.journal(), format::KNOWN)
+    }
+
+    /// Removes the journal: the run is over. What was prepared and not committed goes first.
+    pub(super) fn close_journal(&self) -> Result<(), DiskError> {
+        self.discard()?;
+        disk::remove(&self.journal())
+    }
+}

@@ -1,0 +1,118 @@
+//! One run of a project at a time. The kernel frees the lock of a process that dies, however it dies: flock(2).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::disk::Dirs;
+
+/// How often a lock that somebody holds is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// The lock, held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// What it does, e.g. `apply`.
+    pub verb: String,
+    /// Since when, in seconds since 1970.
+    pub since: u64,
+}
+
+/// Why the lock was not had.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another run holds it.
+    #[error("another run holds the lock: {}", Told(holder))]
+    Held {
+        /// Who; the default when that could not be read.
+        holder: Holder,
+    },
+    /// The lock's file cannot be used.
+    #[error("cannot lock {path}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+struct Told<'a>(&'a Holder);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Holder { pid, verb, since: _ } = self.0;
+        if verb.is_empty() { f.write_str("unknown") } else { write!(f, "`netform {verb}`, process {pid}") }
+    }
+}
+
+/// Takes the lock of a project, waiting up to `patience` for whoever holds it.
+///
+/// # Errors
+///
+/// [`LockError::Held`] names the holder.
+pub async fn lock(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
+    let path = dirs.lock();
+    let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
+    fs::create_dir_all(&dirs.run).map_err(failed)?;
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = open.map_err(failed)?;
+    let mut left = patience;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if left.is_zero() => {
+                return Err(LockError::Held { holder: told(&mut file) });
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let pause = left.min(RETRY);
+                tokio::time::sleep(pause).await;
+                left -= pause;
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    serde_json::to_writer(&file, holder).map_err(|error| failed(error.into()))?;
+    file.flush().map_err(failed)?;
+    Ok(Lock { _file: file })
+}
+
+fn told(file: &mut File) -> Holder {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_run_is_told_who_holds_the_lock_and_a_dead_one_never_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+        let first = Holder { pid: 4711, verb: "apply".to_owned(), since: 1 };
+        let second = Holder { pid: 4712, verb: "destroy".to_owned(), since: 2 };
+
+        let held = lock(&dirs, &first, Duration::ZERO).await.unwrap();
+        let refused = lock(&dirs, &second, Duration::from_millis(60)).await.unwrap_err();
+        assert_eq!(refused.to_string(), "another run holds the lock: `netform apply`, process 4711");
+
+        drop(held);
+        lock(&dirs, &second, Duration::ZERO).await.unwrap();
+    }
+}

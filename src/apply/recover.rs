@@ -1,0 +1,152 @@
+//! A run was killed: what it began is finished or undone before anything else is done.
+
+use thiserror::Error;
+
+use super::undo::{self, Undone};
+use super::{Dirs, DiskError, Left, Watcher};
+use crate::kernel::{Kernel, ObserveError, Scope};
+use crate::plan::Touched;
+use crate::resource::netns::NsRef;
+use crate::resource::state::{Entry, Observed};
+use crate::resource::{Resource, ResourceId};
+
+/// What was found and done.
+#[derive(Debug)]
+pub struct Recovery {
+    /// When the run began that was killed, in seconds since 1970.
+    pub began_at: u64,
+    /// How many objects it was about to change.
+    pub objects: usize,
+    /// What came of it.
+    pub settled: Settled,
+}
+
+/// What came of a run that was killed.
+#[derive(Debug)]
+pub enum Settled {
+    /// It had done everything; its generation is saved.
+    Finished {
+        /// The generation's number.
+        generation: u64,
+    },
+    /// It was undone.
+    Undone {
+        /// How many operations that took.
+        operations: usize,
+    },
+    /// It could not be undone; the next plan goes on from what is there.
+    Stranded {
+        /// What is not as it was before that run.
+        left: Vec<Left>,
+    },
+}
+
+/// Why nothing can be done before somebody looks.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// The journal cannot be used.
+    #[error("a run was killed, and what it began cannot be told")]
+    Journal(#[source] DiskError),
+    /// The kernel cannot be read.
+    #[error("a run was killed, and what it left cannot be seen")]
+    Kernel(#[source] ObserveError),
+}
+
+/// Finishes or undoes a run that was killed; `None` when there is none. It may be killed and called again.
+///
+/// The caller holds the lock.
+///
+/// # Errors
+///
+/// When journal or kernel cannot be read, or the end cannot be written down.
+pub async fn recover<K: Kernel>(
+    kernel: &mut K,
+    dirs: &Dirs,
+    scope: &Scope,
+    watcher: &mut Watcher<'_>,
+) -> Result<Option<Recovery>, RecoverError> {
+    let Some(journal) = dirs.read_journal().map_err(RecoverError::Journal)? else {
+        // A generation that was prepared before the journal was written belongs to a run that did nothing.
+        dirs.discard().map_err(RecoverError::Journal)?;
+        return Ok(None);
+    };
+    let found = |settled| Recovery { began_at: journal.began_at, objects: journal.touched.len(), settled };
+    let generation = journal.generation;
+    let observed = kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
+    // Once committed, whatever differs is drift, and for the next plan to judge.
+    let settled = if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
+        finish(dirs, generation).map_err(RecoverError::Journal)?;
+        Settled::Finished { generation }
+    } else {
+        let Undone { done, failed: _, left } = undo::undo(kernel, scope, &journal.touched, watcher).await;
+        if left.is_empty() { Settled::Undone { operations: done } } else { Settled::Stranded { left } }
+    };
+    dirs.close_journal().map_err(RecoverError::Journal)?;
+    Ok(Some(found(settled)))
+}
+
+fn finish(dirs: &Dirs, number: u64) -> Result<(), DiskError> {
+    dirs.commit(number)?;
+    match dirs.generation(number)? {
+        Some(generation) => dirs.save_leases(&generation.leases),
+        None => Ok(()),
+    }
+}
+
+/// Tells whether everything is as it shall be after.
+fn is_after(touched: &[Touched], observed: &Observed) -> bool {
+    touched.iter().all(|Touched { id, before: _, after }| {
+        let now = observed.own.get(id).map(|entry| &entry.resource);
+        match after {
+            None => now.is_none() || matches!(id, ResourceId::Sysctl(..)),
+            Some(entry) => now.is_some_and(|now| crate::plan::is_settled(entry, now)),
+        }
+    })
+}
+
+/// Returns a scope in which everything touched can be seen.
+pub(super) fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
+    let mut scope = scope.clone();
+    for Touched { id, before, after } in touched {
+        let peers = [before, after].into_iter().flatten().filter_map(peer);
+        for ns in peers.chain([id.ns()]) {
+            match ns {
+                NsRef::Named(_) | NsRef::Path(_) => {
+                    scope.namespaces.insert(ns);
+                }
+                NsRef::Host => {}
+            }
+        }
+        match id {
+            ResourceId::Sysctl(ns, key) => {
+                scope.sysctls.insert((ns.clone(), key.clone()));
+            }
+            ResourceId::File(path) => {
+                scope.files.insert(path.clone());
+            }
+            ResourceId::Netns(_)
+            | ResourceId::Link(..)
+            | ResourceId::Address(..)
+            | ResourceId::Route(..)
+            | ResourceId::NftTable(_)
+            | ResourceId::NftElement(..) => {}
+        }
+    }
+    scope
+}
+
+fn peer(entry: &Entry) -> Option<NsRef> {
+    match &entry.resource {
+        Resource::Link(link) => match &link.kind {
+            crate::resource::link::LinkKind::Veth(peer) => Some(peer.ns.clone()),
+            crate::resource::link::LinkKind::Bridge | crate::resource::link::LinkKind::Other(_) => None,
+        },
+        Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::File(_) => None,
+    }
+}

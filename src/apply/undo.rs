@@ -1,0 +1,102 @@
+//! Undoing is a plan toward what was there before: it works from what is there now, whatever that is.
+
+use super::execute::{Mode, execute};
+use super::{FailedOp, Left, Phase, ROUNDS, Watcher, recover};
+use crate::kernel::{Kernel, Op, Scope};
+use crate::plan::{Touched, plan_around};
+use crate::resource::ResourceId;
+use crate::resource::state::{Desired, Observed, State};
+
+/// How often the kernel may show what it is still removing.
+const POLLS: usize = 100;
+const POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// What came of undoing.
+pub(super) struct Undone {
+    pub(super) done: usize,
+    pub(super) failed: Vec<FailedOp>,
+    pub(super) left: Vec<Left>,
+}
+
+/// Takes back what was touched, pressing on past failures, and looks at what came of it.
+pub(super) async fn undo<K: Kernel>(
+    kernel: &mut K,
+    scope: &Scope,
+    touched: &[Touched],
+    watcher: &mut Watcher<'_>,
+) -> Undone {
+    let scope = recover::widened(scope, touched);
+    let mut undone = Undone { done: 0, failed: vec![], left: unknown(touched) };
+    let mut polls = POLLS;
+    let mut rounds = 0;
+    // A read that fails may work the next time; that it is tried is worth more than knowing why it failed.
+    while rounds <= ROUNDS + 1 {
+        let Ok(observed) = kernel.observe(&scope).await else {
+            rounds += 1;
+            continue;
+        };
+        undone.left = differing(touched, &observed);
+        let plan = plan_around(&Desired(before(touched, &observed)), &observed, &State::default());
+        if plan.is_empty() || rounds > ROUNDS {
+            break;
+        }
+        // What dies with a namespace is shown for a while: only the first round deletes, later ones wait first.
+        let vanishing = plan.waves.iter().flatten().all(|op| matches!(op, Op::Delete(_)));
+        if rounds > 0 && vanishing && polls > 0 && undone.failed.is_empty() {
+            polls -= 1;
+            tokio::time::sleep(POLL).await;
+            continue;
+        }
+        rounds += 1;
+        let executed = execute(kernel, &plan.waves, Mode::PressOn, Phase::Undoing, watcher).await;
+        undone.done += executed.done.len();
+        undone.failed = executed.failed;
+    }
+    if undone.left.is_empty() {
+        undone.failed.clear();
+    }
+    undone
+}
+
+/// Returns what is not as it was before.
+pub(super) async fn left<K: Kernel>(kernel: &mut K, scope: &Scope, touched: &[Touched]) -> Vec<Left> {
+    match kernel.observe(&recover::widened(scope, touched)).await {
+        Ok(observed) => differing(touched, &observed),
+        Err(_) => unknown(touched),
+    }
+}
+
+/// Returns what is there now, with all that was touched as it was before.
+fn before(touched: &[Touched], observed: &Observed) -> State {
+    let mut state = observed.own.clone();
+    for Touched { id, before, after: _ } in touched {
+        match before {
+            Some(entry) => state.insert(entry.clone()),
+            None => state.remove(id),
+        };
+    }
+    state
+}
+
+fn differing(touched: &[Touched], observed: &Observed) -> Vec<Left> {
+    let differs = |touched: &&Touched| {
+        let now = observed.own.get(&touched.id).map(|entry| &entry.resource);
+        match (&touched.before, now) {
+            // A kernel parameter is there as long as its link is, and what it was nobody knows.
+            (None, Some(_)) => !matches!(touched.id, ResourceId::Sysctl(..)),
+            (before, now) => before.as_ref().map(|entry| &entry.resource) != now,
+        }
+    };
+    let left = |touched: &Touched| Left {
+        id: touched.id.clone(),
+        there: Some(observed.own.get(&touched.id).is_some()),
+        was_there: touched.before.is_some(),
+    };
+    touched.iter().filter(differs).map(left).collect()
+}
+
+fn unknown(touched: &[Touched]) -> Vec<Left> {
+    let left =
+        |touched: &Touched| Left { id: touched.id.clone(), there: None, was_there: touched.before.is_some() };
+    touched.iter().map(left).collect()
+}

@@ -1,0 +1,88 @@
+//! What others hold of the places that we want.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::diff::{Act, Diff, Step};
+use crate::resource::owner::{Origin, Owner};
+use crate::resource::state::{Foreign, Observed};
+use crate::resource::{ResourceId, Slot};
+
+/// Somebody else's object where one of ours should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[error("{owner} needs {object}, but {} is in the way", Blocker(what, by.as_deref()))]
+pub struct Conflict {
+    /// The resource that cannot be made.
+    pub owner: Owner,
+    /// Where the manifest declares it.
+    pub origin: Option<Origin>,
+    /// The kernel object that cannot be made.
+    pub object: ResourceId,
+    /// What is in the way.
+    pub what: String,
+    /// Whose that is, as far as can be told.
+    pub by: Option<String>,
+    /// What the user can do.
+    pub help: String,
+}
+
+struct Blocker<'a>(&'a str, Option<&'a str>);
+
+impl fmt::Display for Blocker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(what, by) = self;
+        match by {
+            Some(by) => write!(f, "{what} of {by}"),
+            None => f.write_str(what),
+        }
+    }
+}
+
+/// Returns all that is in the way, in the order of the objects that want to be there.
+pub(super) fn conflicts(diff: &Diff<'_>, observed: &Observed) -> Vec<Conflict> {
+    if observed.foreign.is_empty() {
+        return vec![];
+    }
+    let made = diff.steps.iter().filter(|step| match step.act {
+        Act::Create | Act::Replace(_) | Act::Restore(_) => true,
+        Act::Update | Act::Reattach(_) | Act::Delete | Act::GoesWith(_) | Act::Carry => false,
+    });
+    made.filter_map(|step| conflict(step, observed)).collect()
+}
+
+fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
+    let wanted = step.after.as_deref()?;
+    // Many may give a link addresses; everything else has one place for one object.
+    let mut slots =
+        wanted.resource.provides().into_iter().filter(|slot| !matches!(slot, Slot::Addressed(..)));
+    let Foreign { what, owner, on: _ } = slots.find_map(|slot| observed.foreign.get(&slot))?;
+    Some(Conflict {
+        owner: wanted.owner.clone(),
+        origin: wanted.origin.clone(),
+        object: step.id.clone(),
+        what: what.clone(),
+        by: owner.clone(),
+        help: help(&wanted.owner, step.id),
+    })
+}
+
+fn help(owner: &Owner, object: &ResourceId) -> String {
+    match object {
+        ResourceId::Link(_, name) => format!(
+            "adopt it with `netform import {owner} {name}`, give {owner} another `interface`, or remove what is there"
+        ),
+        ResourceId::Netns(name) => format!(
+            "use it as it is with `netns: {name}`, give the container another name, or remove what is there"
+        ),
+        ResourceId::File(path) => {
+            format!("move {} away; netform overwrites only its own files", path.display())
+        }
+        ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..) => format!("remove it, or change what {owner} asks for"),
+    }
+}

@@ -1,0 +1,306 @@
+//! What differs between two states, and what the kernel takes along.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use crate::resource::link::{Link, LinkKind};
+use crate::resource::nft::Stance;
+use crate::resource::owner::Owner;
+use crate::resource::state::{Entry, Observed, State};
+use crate::resource::{Bond, Resource, ResourceId, Slot};
+
+/// What differs, object by object.
+pub(super) struct Diff<'a> {
+    pub(super) desired: &'a State,
+    pub(super) observed: &'a State,
+    pub(super) applied: &'a State,
+    /// All objects of all three, in the order of ids.
+    pub(super) rows: Vec<Row<'a>>,
+    /// In the order of ids, except that what is made again comes last.
+    pub(super) steps: Vec<Step<'a>>,
+    at: HashMap<&'a ResourceId, usize>,
+}
+
+/// An object in the three states.
+pub(super) struct Row<'a> {
+    pub(super) id: &'a ResourceId,
+    pub(super) desired: Option<&'a Entry>,
+    pub(super) observed: Option<&'a Entry>,
+    pub(super) applied: Option<&'a Entry>,
+}
+
+impl<'a> Row<'a> {
+    /// Returns the resource that the object belongs to, by whoever knows best: the kernel has no place for some marks.
+    pub(super) fn owner(&self) -> Option<&'a Owner> {
+        self.desired.or(self.applied).or(self.observed).map(|entry| &entry.owner)
+    }
+}
+
+/// An object that does not stay as it is.
+pub(super) struct Step<'a> {
+    pub(super) id: &'a ResourceId,
+    pub(super) applied: Option<&'a Entry>,
+    pub(super) before: Option<Cow<'a, Entry>>,
+    pub(super) after: Option<Cow<'a, Entry>>,
+    pub(super) act: Act<'a>,
+}
+
+/// What is done about an object.
+pub(super) enum Act<'a> {
+    /// It is not there.
+    Create,
+    /// It can change in place.
+    Update,
+    /// The bridge that it is a port of is made anew, so it has to be made a port again.
+    Reattach(&'a ResourceId),
+    /// It cannot change in place, for this reason.
+    Replace(String),
+    /// Nobody asks for it.
+    Delete,
+    /// Nobody asks for it, and the kernel removes it with this one.
+    GoesWith(&'a ResourceId),
+    /// The kernel removes it with this one, so it is made again.
+    Restore(&'a ResourceId),
+    /// Nobody asks for it, but it holds packets back: it survives the swap of its table, and goes at the end.
+    Carry,
+}
+
+impl<'a> Diff<'a> {
+    pub(super) fn new(desired: &'a State, observed: &'a Observed, applied: &'a State) -> Self {
+        let rows = rows(desired, &observed.own, applied);
+        let mut diff =
+            Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: HashMap::new() };
+        diff.compare();
+        diff.spread();
+        diff
+    }
+
+    /// Returns what the kernel takes along without an operation of its own, as it is now.
+    pub(super) fn lost(&self) -> Vec<Entry> {
+        let taken = self.steps.iter().filter(|step| match step.act {
+            Act::GoesWith(_) | Act::Restore(_) | Act::Carry | Act::Reattach(_) => true,
+            Act::Create | Act::Update | Act::Replace(_) | Act::Delete => false,
+        });
+        taken.filter_map(|step| step.before.as_deref().cloned()).collect()
+    }
+
+    /// Has the objects made anew that cannot be changed in place, because each waits for the other.
+    pub(super) fn replace(&mut self, stuck: &HashSet<ResourceId>) {
+        for step in self.steps.iter_mut().filter(|step| stuck.contains(step.id)) {
+            step.act = Act::Replace("it and others wait for each other".to_owned());
+        }
+        self.spread();
+    }
+
+    fn compare(&mut self) {
+        for row in &self.rows {
+            let Row { id, desired, observed, applied } = *row;
+            let (before, after, act) = match (desired, observed) {
+                (None, None) => continue,
+                (Some(wanted), None) => (None, Some(Cow::Borrowed(wanted)), Act::Create),
+                // A kernel parameter cannot be deleted, and what it was before us nobody knows.
+                (None, Some(Entry { resource: Resource::Sysctl(_), .. })) => continue,
+                (None, Some(seen)) => (Some(self.with_body(seen)), None, Act::Delete),
+                (Some(wanted), Some(seen)) => {
+                    let after = settled(wanted, &seen.resource);
+                    if after.resource == seen.resource && !must_remark(&after, seen) {
+                        continue;
+                    }
+                    let act = match seen.resource.can_become(&after.resource) {
+                        Ok(()) => Act::Update,
+                        Err(reason) => Act::Replace(reason),
+                    };
+                    (Some(self.with_body(seen)), Some(after), act)
+                }
+            };
+            self.steps.push(Step { id, applied, before, after, act });
+        }
+    }
+
+    /// Returns a table with the commands that make it, which the kernel does not tell, so that it can be made again.
+    fn with_body(&self, entry: &'a Entry) -> Cow<'a, Entry> {
+        let Resource::NftTable(table) = &entry.resource else { return Cow::Borrowed(entry) };
+        let id = entry.resource.id();
+        let known = [self.applied, self.desired].into_iter().filter_map(|state| state.get(&id));
+        let mut same = known.filter(|known| match &known.resource {
+            Resource::NftTable(known) => known.digest == table.digest && !known.body.is_empty(),
+            Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftElement(_)
+            | Resource::File(_) => false,
+        });
+        if !table.body.is_empty() {
+            return Cow::Borrowed(entry);
+        }
+        same.next().map_or(Cow::Borrowed(entry), |known| {
+            let resource = known.resource.clone();
+            Cow::Owned(Entry { resource, owner: entry.owner.clone(), origin: None, ignore: vec![] })
+        })
+    }
+
+    /// Finds what dies with the objects that go, and what has to be made again because of it.
+    fn spread(&mut self) {
+        let mut killers: Vec<usize> = (0..self.steps.len()).filter(|at| self.kills(*at)).collect();
+        if killers.is_empty() {
+            return;
+        }
+        self.at = self.steps.iter().enumerate().map(|(at, step)| (step.id, at)).collect();
+        let mut standing = HashMap::<Slot, Vec<(&'a ResourceId, Bond)>>::new();
+        for (id, entry) in self.observed.iter() {
+            for need in entry.resource.requires() {
+                standing.entry(need.slot).or_default().push((id, need.bond));
+            }
+        }
+        while let Some(at) = killers.pop() {
+            let Some(step) = self.steps.get(at) else { continue };
+            let Some(before) = step.before.as_deref() else { continue };
+            let killer = step.id;
+            for slot in before.resource.provides() {
+                for (id, bond) in standing.get(&slot).into_iter().flatten() {
+                    let died = match bond {
+                        Bond::Dies => self.dies(id, killer, &slot),
+                        Bond::Stays => self.detaches(id, killer),
+                    };
+                    killers.extend(died);
+                }
+            }
+        }
+    }
+
+    /// Tells whether what stands on a step's object dies in it.
+    fn kills(&self, at: usize) -> bool {
+        self.steps.get(at).is_some_and(|step| match &step.act {
+            Act::Replace(_) | Act::Delete => true,
+            Act::Update => matches!(step.id, ResourceId::NftTable(_)),
+            Act::Create | Act::Reattach(_) | Act::GoesWith(_) | Act::Restore(_) | Act::Carry => false,
+        })
+    }
+
+    /// Notes that an object dies with another one; returns its step when more may die with it.
+    fn dies(&mut self, id: &'a ResourceId, killer: &'a ResourceId, slot: &Slot) -> Option<usize> {
+        // Only the last address of a family surely takes the routes along, so they are only made anew if wanted.
+        let surely = !matches!(slot, Slot::Addressed(..));
+        let carried = self.survives_swap(id, killer);
+        if let Some(at) = self.at.get(id).copied() {
+            let step = self.steps.get_mut(at)?;
+            match step.act {
+                Act::Update if surely => step.act = Act::Restore(killer),
+                Act::Update => step.act = Act::Replace("an address of its link goes".to_owned()),
+                Act::Reattach(_) => step.act = Act::Restore(killer),
+                Act::Delete if carried => step.act = Act::Carry,
+                Act::Delete if surely => step.act = Act::GoesWith(killer),
+                // The swap of its table has deleted it.
+                Act::Replace(_) if matches!(killer, ResourceId::NftTable(_)) => {
+                    step.act = Act::Restore(killer)
+                }
+                Act::Replace(_)
+                | Act::Delete
+                | Act::Create
+                | Act::GoesWith(_)
+                | Act::Restore(_)
+                | Act::Carry => return None,
+            }
+            return surely.then_some(at);
+        }
+        let entry = self.observed.get(id)?;
+        let after = self.desired.get(id).map(|wanted| settled(wanted, &entry.resource));
+        let act = if after.is_some() { Act::Restore(killer) } else { Act::GoesWith(killer) };
+        self.add(id, entry, after, act);
+        surely.then_some(self.steps.len() - 1)
+    }
+
+    fn add(&mut self, id: &'a ResourceId, seen: &'a Entry, after: Option<Cow<'a, Entry>>, act: Act<'a>) {
+        let step = Step { id, applied: self.applied.get(id), before: Some(Cow::Borrowed(seen)), after, act };
+        self.steps.push(step);
+        self.at.insert(id, self.steps.len() - 1);
+    }
+
+    /// Notes that an object stays, but loses the bridge that it is a port of.
+    fn detaches(&mut self, id: &'a ResourceId, bridge: &'a ResourceId) -> Option<usize> {
+        if let Some(step) = self.at.get(id).and_then(|at| self.steps.get_mut(*at)) {
+            if matches!(step.act, Act::Update) {
+                step.act = Act::Reattach(bridge);
+            }
+            return None;
+        }
+        let entry = self.observed.get(id)?;
+        let after = settled(self.desired.get(id)?, &entry.resource);
+        self.add(id, entry, Some(after), Act::Reattach(bridge));
+        None
+    }
+
+    /// Tells whether an element that nobody asks for has to outlive the swap of its table: it holds packets back, and
+    /// what it holds back goes later. The sets are surely the same when the skeleton is.
+    fn survives_swap(&self, element: &ResourceId, table: &ResourceId) -> bool {
+        let digest = |state: &State| match &state.get(table)?.resource {
+            Resource::NftTable(table) => Some(table.digest.clone()),
+            Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftElement(_)
+            | Resource::File(_) => None,
+        };
+        let restricts = self.observed.get(element).is_some_and(|entry| match &entry.resource {
+            Resource::NftElement(element) => element.stance == Stance::Restricts,
+            Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::File(_) => false,
+        });
+        restricts && digest(self.desired).is_some_and(|wanted| Some(wanted) == digest(self.observed))
+    }
+}
+
+/// Walks three states in step.
+fn rows<'a>(desired: &'a State, observed: &'a State, applied: &'a State) -> Vec<Row<'a>> {
+    let mut states = [desired, observed, applied].map(|state| state.iter().peekable());
+    let mut rows = Vec::with_capacity(desired.len().max(observed.len()));
+    while let Some(id) = states.iter_mut().filter_map(|state| state.peek().map(|(id, _)| *id)).min() {
+        let [desired, observed, applied] =
+            states.each_mut().map(|state| state.next_if(|(other, _)| *other == id).map(|(_, entry)| entry));
+        rows.push(Row { id, desired, observed, applied });
+    }
+    rows
+}
+
+/// Returns what is wanted, with the values that are left to the kernel (`lifecycle.ignore`, no MAC) filled in from what
+/// is there.
+pub(super) fn settled<'a>(wanted: &'a Entry, seen: &Resource) -> Cow<'a, Entry> {
+    let (Resource::Link(to), Resource::Link(from)) = (&wanted.resource, seen) else {
+        return Cow::Borrowed(wanted);
+    };
+    let ignores = |field: &str| wanted.ignore.iter().any(|name| name == field);
+    if to.mac.is_some() && wanted.ignore.is_empty() {
+        return Cow::Borrowed(wanted);
+    }
+    let mut link: Link = to.clone();
+    if to.mac.is_none() || ignores("mac") {
+        link.mac = from.mac;
+    }
+    if ignores("mtu") {
+        link.mtu = from.mtu;
+    }
+    if let (LinkKind::Veth(to), LinkKind::Veth(from)) = (&mut link.kind, &from.kind) {
+        if ignores("mtu") || ignores("peer mtu") {
+            to.mtu = from.mtu;
+        }
+        if ignores("mac") || ignores("peer mac") {
+            to.mac = from.mac;
+        }
+    }
+    let Entry { resource: _, owner, origin, ignore } = wanted.clone();
+    Cow::Owned(Entry { resource: Resource::Link(link), owner, origin, ignore })
+}
+
+/// Tells whether the mark on a link names another owner. Other objects carry no owner, or have it in their content.
+fn must_remark(wanted: &Entry, seen: &Entry) -> bool {
+    matches!(seen.resource, Resource::Link(_)) && wanted.owner != seen.owner
+}

@@ -1,0 +1,173 @@
+//! What a user would type to do the same by hand.
+
+use std::fmt;
+
+use crate::kernel::Op;
+use crate::resource::Resource;
+use crate::resource::address::Address;
+use crate::resource::file::TextFile;
+use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::netns::{Netns, NsRef};
+use crate::resource::nft::{NftElement, NftTable};
+use crate::resource::route::Route;
+use crate::resource::sysctl::Sysctl;
+
+/// Returns the commands of ip(8), sysctl(8) and nft(8) that do the same as an operation.
+pub fn equivalent(op: &Op) -> Vec<String> {
+    match op {
+        Op::Create(entry) => created(&entry.resource),
+        Op::Update { from, to } => updated(&from.resource, &to.resource),
+        Op::Delete(entry) => deleted(&entry.resource),
+    }
+}
+
+/// A command that is run inside a namespace.
+struct In<'a>(&'a str, &'a NsRef);
+
+impl fmt::Display for In<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(tool, ns) = self;
+        match (ns, *tool) {
+            (NsRef::Host, _) => f.write_str(tool),
+            (NsRef::Named(name), "ip") => write!(f, "ip -n {name}"),
+            (NsRef::Named(name), _) => write!(f, "ip netns exec {name} {tool}"),
+            (NsRef::Path(path), _) => write!(f, "nsenter --net={} {tool}", path.display()),
+        }
+    }
+}
+
+fn created(resource: &Resource) -> Vec<String> {
+    match resource {
+        Resource::Netns(Netns { name }) => {
+            vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
+        }
+        Resource::Link(link) => created_link(link),
+        Resource::Address(Address { ns, link, addr }) => {
+            let how = if addr.addr().is_ipv4() { " brd +" } else { " nodad" };
+            vec![format!("{} addr add {addr} dev {link}{how}", In("ip", ns))]
+        }
+        Resource::Route(route) => {
+            vec![format!("{} route replace {}", In("ip", &route.ns), route_words(route))]
+        }
+        Resource::Sysctl(Sysctl { ns, key, value }) => vec![format!("{} -w {key}={value}", In("sysctl", ns))],
+        Resource::NftTable(NftTable { id, digest, intact: _, body: _ }) => {
+            vec![format!("nft -j -f -  # table {} {}, rules {digest}", id.family.as_str(), id.name)]
+        }
+        Resource::NftElement(element) => vec![format!("nft add element {}", element_words(element))],
+        Resource::File(TextFile { path, content }) => {
+            vec![format!("cat > {}  # {} lines", path.display(), content.lines().count())]
+        }
+    }
+}
+
+fn created_link(link: &Link) -> Vec<String> {
+    let Link { ns, name, mac, mtu, up, master, altname, protected: _, kind } = link;
+    let ip = In("ip", ns);
+    let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
+    let mut lines = match kind {
+        LinkKind::Bridge => vec![format!("{ip} link add {name}{mac} mtu {mtu} type bridge")],
+        LinkKind::Veth(Peer { ns: peer_ns, name: peer, mac: peer_mac, mtu: peer_mtu, up: peer_up }) => {
+            let target = match peer_ns {
+                NsRef::Host => String::new(),
+                NsRef::Named(_) | NsRef::Path(_) => format!(" netns {peer_ns}"),
+            };
+            let mut lines = vec![format!(
+                "{ip} link add {name}{mac} mtu {mtu} type veth peer name {peer} address {peer_mac} mtu {peer_mtu}{target}"
+            )];
+            if *peer_up {
+                lines.push(format!("{} link set {peer} up", In("ip", peer_ns)));
+            }
+            lines
+        }
+        LinkKind::Other(kind) => vec![format!("{ip} link add {name}{mac} mtu {mtu} type {kind}")],
+    };
+    lines.extend(
+        altname.as_ref().map(|altname| format!("{ip} link property add dev {name} altname {altname}")),
+    );
+    lines.extend(master.as_ref().map(|master| format!("{ip} link set {name} master {master}")));
+    if *up {
+        lines.push(format!("{ip} link set {name} up"));
+    }
+    lines
+}
+
+fn updated(from: &Resource, to: &Resource) -> Vec<String> {
+    match (from, to) {
+        (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
+        (
+            Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::File(_),
+            _,
+        ) => created(to),
+    }
+}
+
+fn updated_link(from: &Link, to: &Link) -> Vec<String> {
+    let (ip, name) = (In("ip", &to.ns), &to.name);
+    let set = |what: String| format!("{ip} link set {name} {what}");
+    let mut lines = vec![];
+    if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind) {
+        let set = |what: String| format!("{} link set {} {what}", In("ip", &new.ns), new.name);
+        lines.extend((old.mac != new.mac).then(|| set(format!("address {}", new.mac))));
+        lines.extend((old.mtu != new.mtu).then(|| set(format!("mtu {}", new.mtu))));
+        lines.extend((old.up != new.up).then(|| set(state(new.up))));
+    }
+    lines.extend(to.mac.filter(|_| from.mac != to.mac).map(|mac| set(format!("address {mac}"))));
+    lines.extend((from.mtu != to.mtu).then(|| set(format!("mtu {}", to.mtu))));
+    if from.master != to.master {
+        lines
+            .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
+    }
+    if from.altname != to.altname {
+        let property = |verb, altname| format!("{ip} link property {verb} dev {name} altname {altname}");
+        lines.extend(from.altname.as_ref().map(|altname| property("del", altname)));
+        lines.extend(to.altname.as_ref().map(|altname| property("add", altname)));
+    }
+    lines.extend((from.up != to.up).then(|| set(state(to.up))));
+    if lines.is_empty() {
+        lines.push(set("alias ...  # the owner's mark".to_owned()));
+    }
+    lines
+}
+
+fn state(up: bool) -> String {
+    if up { "up" } else { "down" }.to_owned()
+}
+
+fn deleted(resource: &Resource) -> Vec<String> {
+    let line = match resource {
+        Resource::Netns(Netns { name }) => format!("ip netns del {name}"),
+        Resource::Link(link) => format!("{} link del {}", In("ip", &link.ns), link.name),
+        Resource::Address(Address { ns, link, addr }) => {
+            format!("{} addr del {addr} dev {link}", In("ip", ns))
+        }
+        Resource::Route(route) => format!("{} route del {}", In("ip", &route.ns), route_words(route)),
+        Resource::Sysctl(Sysctl { ns: _, key, value: _ }) => format!("# {key} stays as it is"),
+        Resource::NftTable(table) => {
+            format!("nft delete table {} {}", table.id.family.as_str(), table.id.name)
+        }
+        Resource::NftElement(element) => format!("nft delete element {}", element_words(element)),
+        Resource::File(TextFile { path, content: _ }) => format!("rm {}", path.display()),
+    };
+    vec![line]
+}
+
+fn route_words(route: &Route) -> String {
+    let Route { ns: _, dest, link, via, metric } = route;
+    let dest = if dest.prefix_len() == 0 { "default".to_owned() } else { dest.to_string() };
+    let via = via.map_or(String::new(), |via| format!(" via {via}"));
+    let metric = if *metric == 0 { String::new() } else { format!(" metric {metric}") };
+    format!("{dest}{via} dev {link}{metric}")
+}
+
+fn element_words(element: &NftElement) -> String {
+    let NftElement { table, set, key, data, stance: _ } = element;
+    let data = data.as_ref().map_or(String::new(), |data| format!(" : {data}"));
+    format!("{} {} {set} '{{ {}{data} }}'", table.family.as_str(), table.name, key.join(" . "))
+}

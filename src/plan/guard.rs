@@ -1,0 +1,85 @@
+//! What a plan does that its user may not want.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Action, Plan};
+use crate::resource::owner::{Origin, Owner};
+
+/// What may be done without asking twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How many resources may be destroyed; `None` is any number.
+    pub max_destroy: Option<usize>,
+    /// What to make of a manifest that declares nothing.
+    pub empty: EmptyManifest,
+}
+
+/// What to make of a manifest that declares nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EmptyManifest {
+    /// It is a mistake when something would be destroyed.
+    #[default]
+    Refused,
+    /// It is meant.
+    Allowed,
+}
+
+impl Limits {
+    /// Returns the limits of a run that nobody watches: at most half of what exists goes, though five always may.
+    pub fn unattended(existing: usize) -> Self {
+        Self { max_destroy: Some((existing / 2).max(5)), empty: EmptyManifest::Refused }
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum Guard {
+    /// A protected resource would go.
+    #[error("{owner} is protected by `prevent_destroy`, but would be {}", if *replaced { "replaced" } else { "destroyed" })]
+    Protected {
+        /// The resource.
+        owner: Owner,
+        /// Whether it would come back.
+        replaced: bool,
+        /// Where the manifest declares it, if it still does.
+        origin: Option<Origin>,
+    },
+    /// Too many resources would go.
+    #[error("{destroys} of {existing} resources would be destroyed, the limit is {limit}")]
+    TooMany {
+        /// How many would go.
+        destroys: usize,
+        /// How many there are.
+        existing: usize,
+        /// How many may go.
+        limit: usize,
+    },
+    /// The manifest declares nothing, and something would go.
+    #[error("the manifest declares nothing, and {destroys} resources would be destroyed")]
+    Empty {
+        /// How many would go.
+        destroys: usize,
+    },
+}
+
+/// Returns all refusals; none means that the plan may be carried out.
+pub fn guard(plan: &Plan, limits: &Limits) -> Vec<Guard> {
+    let goes = |action| matches!(action, Action::Destroy | Action::Replace);
+    let protected = plan.changes.iter().filter(|change| change.protected && goes(change.action));
+    let mut guards: Vec<Guard> = protected
+        .map(|change| Guard::Protected {
+            owner: change.owner.clone(),
+            replaced: change.action == Action::Replace,
+            origin: change.origin.clone(),
+        })
+        .collect();
+    let destroys = plan.counts().destroy;
+    if let Some(limit) = limits.max_destroy.filter(|limit| destroys > *limit) {
+        guards.push(Guard::TooMany { destroys, existing: plan.existing, limit });
+    }
+    if plan.extra.manifest_empty && destroys > 0 && limits.empty == EmptyManifest::Refused {
+        guards.push(Guard::Empty { destroys });
+    }
+    guards
+}

@@ -1,0 +1,74 @@
+//! Who loses packets, and why.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use super::Interruption;
+use super::diff::{Act, Row, Step};
+use crate::names::NetName;
+use crate::resource::ResourceId;
+use crate::resource::owner::Owner;
+
+/// The live attachments of each network.
+pub(super) type Attachments<'a> = HashMap<&'a NetName, Vec<&'a Owner>>;
+
+/// Returns the live attachments of each network.
+pub(super) fn attachments<'a>(rows: &[Row<'a>]) -> Attachments<'a> {
+    let mut attachments = Attachments::new();
+    let links = rows.iter().filter(|row| matches!(row.id, ResourceId::Link(..)) && row.observed.is_some());
+    for owner in links.filter_map(Row::owner) {
+        match owner {
+            Owner::Attachment { container: _, network } => {
+                attachments.entry(network).or_default().push(owner)
+            }
+            Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) => {}
+        }
+    }
+    attachments
+}
+
+/// Returns the attachments that lose packets by a change of `owner`. MTU, aliases and the like cost none.
+pub(super) fn interruptions<'a>(
+    owner: &Owner,
+    steps: &[&Step<'_>],
+    attachments: impl FnOnce() -> Rc<Attachments<'a>>,
+) -> Vec<Interruption> {
+    let whys = steps.iter().filter(|step| step.before.is_some()).filter_map(|step| why(owner, step));
+    // The weightiest reason is said, and said once.
+    let Some(why) = whys.min().map(|(_, why)| why) else { return vec![] };
+    let interrupted = |attachment: &Owner| (attachment.clone(), why.to_owned());
+    let all: BTreeMap<Owner, String> = match owner {
+        Owner::Attachment { .. } => [interrupted(owner)].into(),
+        Owner::Network(name) => {
+            attachments().get(name).into_iter().flatten().map(|attachment| interrupted(attachment)).collect()
+        }
+        Owner::Project | Owner::Container(_) | Owner::Port(_) => BTreeMap::new(),
+    };
+    all.into_iter().map(|(attachment, why)| Interruption { attachment, why }).collect()
+}
+
+/// Returns why a step costs packets, with its weight: the lower, the heavier.
+fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
+    let of_network = matches!(owner, Owner::Network(_));
+    let goes = match step.act {
+        Act::Delete | Act::GoesWith(_) => true,
+        Act::Replace(_) | Act::Restore(_) => false,
+        Act::Create | Act::Update | Act::Reattach(_) | Act::Carry => return None,
+    };
+    match step.id {
+        ResourceId::Link(..) => Some(match (of_network, goes) {
+            (true, true) => (0, "its bridge is removed"),
+            (true, false) => (1, "its bridge is replaced"),
+            (false, true) => (0, "it is removed"),
+            (false, false) => (1, "its link is replaced"),
+        }),
+        ResourceId::Address(..) if of_network => Some((2, "its gateway's address changes")),
+        ResourceId::Address(..) => Some((2, "its address changes")),
+        ResourceId::Route(..) => Some((3, "its routes change")),
+        ResourceId::Netns(_)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::File(_) => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! Operations become waves: the order comes from what the objects require and provide, and from nowhere else.
+//!
+//! The firewall is the one exception: what holds packets back comes in a first wave and goes in the last one, what lets
+//! them through goes in the first and comes in the last. Each of the two is one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use super::diff::{Act, Diff, Step};
+use crate::kernel::Op;
+use crate::resource::link::Link;
+use crate::resource::nft::Stance;
+use crate::resource::state::Entry;
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// Returns the operations in waves.
+pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
+    let middle = loop {
+        let ops = diff.steps.iter().filter(|step| !is_nft(step.id)).flat_map(ops).collect();
+        match levels(ops) {
+            Ok(waves) => break waves,
+            Err(stuck) => diff.replace(&stuck),
+        }
+    };
+    let (mut first, mut last) = (vec![], vec![]);
+    for step in diff.steps.iter().filter(|step| is_nft(step.id)) {
+        // In one transaction nothing has to outlive the swap of its table.
+        if middle.is_empty() && matches!(step.act, Act::Carry) {
+            continue;
+        }
+        for op in ops(step) {
+            if tightens(&op, step) { first.push(op) } else { last.push(op) }
+        }
+    }
+    if middle.is_empty() {
+        first.append(&mut last);
+    }
+    let mut waves = vec![first];
+    waves.extend(middle);
+    waves.push(last);
+    waves.retain(|wave| !wave.is_empty());
+    waves
+}
+
+/// Returns what has to be done for one object, in its own order.
+fn ops(step: &Step<'_>) -> Vec<Op> {
+    let before = || step.before.as_deref().cloned();
+    let after = || step.after.as_deref().cloned();
+    let update = |from: Option<Entry>| from.zip(after()).map(|(from, to)| Op::Update { from, to });
+    let ops = match &step.act {
+        Act::Create | Act::Restore(_) => [after().map(Op::Create), None],
+        Act::Update => [update(before()), None],
+        Act::Reattach(_) => [update(before().map(detached)), None],
+        Act::Replace(_) => [before().map(Op::Delete), after().map(Op::Create)],
+        Act::Delete => [before().map(Op::Delete), None],
+        Act::GoesWith(_) => [None, None],
+        Act::Carry => [before().map(Op::Create), before().map(Op::Delete)],
+    };
+    ops.into_iter().flatten().collect()
+}
+
+/// Returns a link as the kernel leaves it when its bridge goes: `br_del_if()` in Linux `net/bridge/br_if.c`.
+fn detached(mut entry: Entry) -> Entry {
+    if let Resource::Link(Link { master, .. }) = &mut entry.resource {
+        *master = None;
+    }
+    entry
+}
+
+fn is_nft(id: &ResourceId) -> bool {
+    match id {
+        ResourceId::NftTable(_) | ResourceId::NftElement(..) => true,
+        ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::File(_) => false,
+    }
+}
+
+/// Tells whether an operation on the firewall belongs before the links, where nothing may be let through newly.
+fn tightens(op: &Op, step: &Step<'_>) -> bool {
+    let stance = |entry: &Entry| match &entry.resource {
+        Resource::NftElement(element) => Some(element.stance),
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::File(_) => None,
+    };
+    match op {
+        Op::Update { .. } => true,
+        Op::Create(entry) => match stance(entry) {
+            None | Some(Stance::Restricts) => true,
+            // What was let through before goes on without a gap when its table is swapped.
+            Some(Stance::Allows) => {
+                let unchanged = step.before.as_deref().is_some_and(|old| old.resource == entry.resource);
+                matches!(step.act, Act::Restore(_)) && unchanged
+            }
+        },
+        Op::Delete(entry) => match stance(entry) {
+            None => false,
+            Some(Stance::Allows) => true,
+            // Deleted and created in one transaction it never lets go.
+            Some(Stance::Restricts) => matches!(step.act, Act::Replace(_)),
+        },
+    }
+}
+
+/// Which operations fill a slot.
+#[derive(Default)]
+struct Fillers {
+    sole: HashMap<Slot, usize>,
+    shared: HashMap<Slot, Vec<usize>>,
+}
+
+impl Fillers {
+    fn add(&mut self, entry: &Entry, op: usize) {
+        for slot in entry.resource.provides() {
+            match slot {
+                Slot::Addressed(..) => self.shared.entry(slot).or_default().push(op),
+                Slot::Ns(_) | Slot::Ifname(..) | Slot::Object(_) => {
+                    self.sole.insert(slot, op);
+                }
+            }
+        }
+    }
+
+    fn get(&self, slot: &Slot) -> impl Iterator<Item = usize> {
+        let shared = self.shared.get(slot).into_iter().flatten();
+        self.sole.get(slot).into_iter().chain(shared).copied()
+    }
+}
+
+/// Returns operations in topological levels: one that waits for none of the others is in the first.
+///
+/// Fails with the updates that wait for each other in a circle; made anew instead, they no longer do.
+fn levels(ops: Vec<Op>) -> Result<Vec<Vec<Op>>, HashSet<ResourceId>> {
+    let (next, mut waits) = edges(&ops);
+    let mut levels = vec![];
+    let mut ready: Vec<usize> =
+        waits.iter().enumerate().filter(|(_, count)| **count == 0).map(|(op, _)| op).collect();
+    while !ready.is_empty() {
+        let mut later = vec![];
+        for op in ready.iter().flat_map(|done| next.get(*done)).flatten() {
+            if let Some(count) = waits.get_mut(*op) {
+                *count -= 1;
+                if *count == 0 {
+                    later.push(*op);
+                }
+            }
+        }
+        later.sort_unstable();
+        levels.push(std::mem::replace(&mut ready, later));
+    }
+    let mut slots: Vec<Option<Op>> = ops.into_iter().map(Some).collect();
+    let mut take = |op: &usize| slots.get_mut(*op).and_then(Option::take);
+    let mut waves: Vec<Vec<Op>> =
+        levels.iter().map(|level| level.iter().filter_map(&mut take).collect()).collect();
+    let circle: Vec<Op> = slots.into_iter().flatten().collect();
+    let updates: HashSet<ResourceId> =
+        circle.iter().filter(|op| matches!(op, Op::Update { .. })).map(Op::id).collect();
+    if !updates.is_empty() {
+        return Err(updates);
+    }
+    // Deletes wait for deletes and updates, creates for all three: a circle has an update in it. Were there one
+    // without, one by one is the best that can be done.
+    waves.extend(circle.into_iter().map(|op| vec![op]));
+    Ok(waves)
+}
+
+/// Returns which operations wait for each, and for how many each waits.
+fn edges(ops: &[Op]) -> (Vec<Vec<usize>>, Vec<usize>) {
+    let (mut makers, mut leavers) = (Fillers::default(), Fillers::default());
+    for (at, op) in ops.iter().enumerate() {
+        match op {
+            Op::Create(entry) | Op::Update { from: _, to: entry } => makers.add(entry, at),
+            Op::Delete(entry) => leavers.add(entry, at),
+        }
+    }
+    let mut next = vec![vec![]; ops.len()];
+    let mut waits = vec![0; ops.len()];
+    let mut edge = |earlier: usize, later: usize| {
+        if let (true, Some(list), Some(count)) =
+            (earlier != later, next.get_mut(earlier), waits.get_mut(later))
+        {
+            list.push(later);
+            *count += 1;
+        }
+    };
+    for (at, op) in ops.iter().enumerate() {
+        let (old, new) = match op {
+            Op::Create(entry) => (None, Some(entry)),
+            Op::Update { from, to } => (Some(from), Some(to)),
+            Op::Delete(entry) => (Some(entry), None),
+        };
+        let needs = new.map_or(vec![], |entry| entry.resource.requires());
+        for need in &needs {
+            makers.get(&need.slot).for_each(|maker| edge(maker, at));
+            // A route that comes back must not be taken along by an address that goes.
+            leavers.shared.get(&need.slot).into_iter().flatten().for_each(|leaver| edge(*leaver, at));
+        }
+        if leavers.sole.is_empty() {
+            continue;
+        }
+        // Whoever leaves a place goes before whoever takes it.
+        if let Op::Create(entry) = op {
+            entry
+                .resource
+                .provides()
+                .iter()
+                .flat_map(|slot| leavers.get(slot))
+                .for_each(|leaver| edge(leaver, at));
+        }
+        // What others stood on goes when they are gone, or stand on something else.
+        for need in old.map_or(vec![], |entry| entry.resource.requires()) {
+            if !needs.contains(&need) {
+                leavers.get(&need.slot).for_each(|ground| edge(at, ground));
+            }
+        }
+    }
+    (next, waits)
+}
