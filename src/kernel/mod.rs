@@ -8,33 +8,33 @@ use thiserror::Error;
 
 use crate::names::ProjectName;
 use crate::resource::netns::NsRef;
-use crate::resource::state::Observed;
+use crate::resource::ResourceId;
+use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
-use crate::resource::{Resource, ResourceId};
 
-/// One thing done to the kernel.
+/// One thing done to the kernel; the entries' owners go into the marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// Makes an object that is not there.
-    Create(Resource),
+    Create(Entry),
     /// Changes an object in place; both have the same id.
     Update {
         /// What is there now.
-        from: Resource,
+        from: Entry,
         /// What shall be there.
-        to: Resource,
+        to: Entry,
     },
     /// Removes an object.
-    Delete(Resource),
+    Delete(Entry),
 }
 
 impl Op {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Create(resource) | Self::Delete(resource) | Self::Update { from: _, to: resource } => {
-                resource.id()
+            Self::Create(entry) | Self::Delete(entry) | Self::Update { from: _, to: entry } => {
+                entry.resource.id()
             }
         }
     }
