@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use tokio::sync::oneshot;
 
@@ -153,7 +153,7 @@ pub fn enter(ns: &NsRef) -> io::Result<()> {
     unshare(UnshareFlags::NEWNS)?;
     // What is mounted here must not be seen outside.
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
-    remount_sysfs();
+    cover_sysfs();
     let NsRef::Named(name) = ns else { return Ok(()) };
     let files = match fs::read_dir(Path::new("/etc/netns").join(name.as_str())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -170,10 +170,7 @@ pub fn enter(ns: &NsRef) -> io::Result<()> {
 }
 
 /// Shows the new namespace's links under `/sys/class/net`; nothing depends on it, so a refusal is no failure.
-fn remount_sysfs() {
-    use rustix::mount::MountFlags;
+fn cover_sysfs() {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    if rustix::mount::unmount("/sys", UnmountFlags::DETACH).is_ok() {
-        let _ = rustix::mount::mount("sysfs", "/sys", "sysfs", flags, None);
-    }
+    let _ = rustix::mount::mount("sysfs", "/sys", "sysfs", flags, None);
 }

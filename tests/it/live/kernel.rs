@@ -272,6 +272,25 @@ fn parameters_and_files_are_written_where_they_belong() {
 }
 
 #[test]
+fn who_enters_a_container_sees_its_network_and_its_names() {
+    in_private_network(|| {
+        let mut world = World::new();
+        world.create(&web_on_front());
+        sh("mount -t tmpfs none /etc && mkdir -p /etc/netns/web
+            echo outside > /etc/hosts && echo inside > /etc/netns/web/hosts && echo unused > /etc/netns/web/resolv.conf");
+
+        // What a thread enters, the programs that it starts are in.
+        let seen = std::thread::spawn(|| {
+            netform::kernel::netns::enter(&named("web")).unwrap();
+            sh("cat /etc/hosts; ip -o addr show eth0 | grep -o 10.7.0.2/24; ls /sys/class/net")
+        });
+
+        assert_eq!(seen.join().unwrap(), "inside\n10.7.0.2/24\neth0\nlo\n");
+        assert_eq!(sh("cat /etc/hosts"), "outside\n");
+    });
+}
+
+#[test]
 fn many_containers_fit_into_few_file_descriptors() {
     in_private_network(|| {
         use rustix::process::{Resource as Limit, Rlimit, setrlimit};
