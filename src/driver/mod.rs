@@ -1,9 +1,131 @@
-//! driver
+//! How networks and containers become kernel objects.
+//!
+//! A driver makes a kind of network out of links, addresses, routes and kernel parameters. It is a file beside this one
+//! and a variant of [`Driver`]; the compiler lists the places that a new one has to fill. What all drivers need alike is
+//! here: the containers' namespaces with their hosts files, and forwarding.
 
+mod bridge;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::names::{NetName, ProjectName};
+use crate::resource::Resource;
+use crate::resource::file::{FILE_MARK, TextFile};
+use crate::resource::netns::{Netns, NsRef};
+use crate::resource::owner::{Mark, Origin, Owner};
 use crate::resource::state::Entry;
-use crate::topology::Topology;
+use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
+use crate::topology::{Container, Network, Runtime, Topology};
 
-/// Returns the kernel objects.
-pub fn lower(_topology: &Topology) -> Vec<Entry> {
-    vec![]
+/// What makes a network out of kernel objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    /// A Linux bridge on this host.
+    Bridge,
+}
+
+impl Driver {
+    fn of(_network: &Network) -> Self {
+        Self::Bridge
+    }
+}
+
+/// Returns the kernel objects of a topology, those of the firewall left out.
+///
+/// A container whose namespace is not there yet has none.
+pub fn lower(topology: &Topology) -> Vec<Entry> {
+    let mut names = AltNames { project: &topology.project, taken: HashSet::new() };
+    let networks: HashMap<&NetName, &Network> =
+        topology.networks.iter().map(|network| (&network.name, network)).collect();
+    let wants = bridge::Wants::of(topology);
+    let mut entries = forwarding(topology);
+    for network in &topology.networks {
+        match Driver::of(network) {
+            Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
+        }
+    }
+    for container in &topology.containers {
+        match container.runtime {
+            Runtime::Waiting => continue,
+            Runtime::Netform | Runtime::Given => {}
+        }
+        entries.extend(namespace(&topology.project, container));
+        for attachment in &container.attachments {
+            let Some(network) = networks.get(&attachment.network) else { continue };
+            match Driver::of(network) {
+                Driver::Bridge => {
+                    entries.extend(bridge::attachment(container, attachment, network, &mut names))
+                }
+            }
+        }
+    }
+    entries
+}
+
+/// Returns an entry of the desired state, whose every field matters.
+fn entry(resource: Resource, owner: &Owner, origin: &Origin) -> Entry {
+    Entry { resource, owner: owner.clone(), origin: Some(origin.clone()), ignore: vec![] }
+}
+
+/// Lets the host forward between its networks and the world, for the families that a network leads out in.
+///
+/// Internal networks need none: their packets stay on the bridge.
+fn forwarding(topology: &Topology) -> Vec<Entry> {
+    let leads_out = |family: Family| {
+        let mut open = topology.networks.iter().filter(|network| !network.internal);
+        open.any(|network| network.subnets.iter().any(|subnet| Family::of(subnet.gateway) == family))
+    };
+    let keys = [(Family::Ipv4, SysctlKey::Ipv4Forward), (Family::Ipv6, SysctlKey::Ipv6Forward)];
+    let needed = keys.into_iter().filter(|(family, _)| leads_out(*family));
+    let sysctl = |(_, key)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".to_owned() });
+    needed.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
+}
+
+/// Returns a container's namespace, when netform makes it, and its hosts file, when the namespace has a name.
+fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
+    let owner = Owner::Container(container.name.clone());
+    let name = match &container.ns {
+        NsRef::Named(name) => name,
+        NsRef::Host | NsRef::Path(_) => return vec![],
+    };
+    let mark = Mark { project: project.clone(), owner: owner.clone(), protected: false };
+    let mut content = format!("{FILE_MARK}{mark}\n");
+    for (addr, names) in &container.hosts {
+        // Writing to a string cannot fail.
+        let _ = write!(content, "{addr}\t");
+        for (index, name) in names.iter().enumerate() {
+            content.push_str(if index == 0 { "" } else { " " });
+            content.push_str(name);
+        }
+        content.push('\n');
+    }
+    // `ip netns exec` and `netform exec` mount it over /etc/hosts: ip-netns(8).
+    let path = Path::new("/etc/netns").join(name.as_str()).join("hosts");
+    let made = match container.runtime {
+        Runtime::Netform => Some(Resource::Netns(Netns { name: name.clone() })),
+        Runtime::Given | Runtime::Waiting => None,
+    };
+    let objects = made.into_iter().chain([Resource::File(TextFile { path, content })]);
+    objects.map(|resource| entry(resource, &owner, &container.origin)).collect()
+}
+
+/// The further names of links, each given once: `web.front` may be a network's name as well as container and network.
+struct AltNames<'a> {
+    project: &'a ProjectName,
+    taken: HashSet<String>,
+}
+
+impl AltNames<'_> {
+    /// Returns `netform.PROJECT.PART...`, unless it is too long or taken.
+    ///
+    /// `ALTIFNAMSIZ` is 128 with the zero byte at the end: `include/uapi/linux/if.h`.
+    fn give(&mut self, parts: &[&str]) -> Option<String> {
+        let name = format!("netform.{}.{}", self.project, parts.join("."));
+        (name.len() <= 127 && self.taken.insert(name.clone())).then_some(name)
+    }
 }

@@ -1,9 +1,126 @@
-//! firewall
+//! The firewall: a topology becomes one table of rules that do not grow, and elements that do.
+//!
+//! - [`skeleton`]: the rules, in the order in which a packet meets them;
+//! - [`elements`]: what each network and each link between containers puts into the sets;
+//! - [`ports`]: what each published port puts into them.
+//!
+//! What an element does, and when it comes and goes in an apply, is written in [`crate::resource::nft_set::SETS`].
 
+mod body;
+mod elements;
+mod ports;
+mod skeleton;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::names::ProjectName;
+use crate::resource::nft::{NftElement, NftFamily, NftTable, NftTableId};
+use crate::resource::nft_set;
+use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::Entry;
+use crate::resource::{Resource, ResourceId};
 use crate::topology::Topology;
+use body::Body;
 
-/// Returns the kernel objects.
-pub fn lower(_topology: &Topology) -> Vec<Entry> {
-    vec![]
+/// Returns the tables of a project's firewall and the elements of their sets.
+///
+/// The table of the IP layer is always there; that of the bridges only when a network says `icc: false`.
+pub fn lower(topology: &Topology) -> Vec<Entry> {
+    let mut out = Elements::new(&topology.project);
+    elements::add(topology, &mut out);
+    ports::add(topology, &mut out);
+
+    let Elements { project, entries, taken: _ } = out;
+    let mut inet = Body::new(table_id(&project, NftFamily::Inet));
+    skeleton::inet(&mut inet);
+    let mut tables = vec![inet.finish()];
+    if topology.networks.iter().any(|network| !network.icc && !network.external) {
+        let mut bridge = Body::new(table_id(&project, NftFamily::Bridge));
+        skeleton::bridge(&mut bridge);
+        tables.push(bridge.finish());
+    }
+    let origin = &topology.origin;
+    tables.into_iter().map(|table| table_entry(table, origin)).chain(entries).collect()
+}
+
+/// Returns the id of a project's table.
+pub fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
+    NftTableId { family, name: format!("netform-{project}") }
+}
+
+fn table_entry(table: NftTable, origin: &Origin) -> Entry {
+    Entry {
+        resource: Resource::NftTable(table),
+        owner: Owner::Project,
+        origin: Some(origin.clone()),
+        ignore: vec![],
+    }
+}
+
+/// The elements so far, each key of each set once: the first who asks for it owns it.
+struct Elements {
+    project: ProjectName,
+    entries: Vec<Entry>,
+    taken: BTreeSet<ResourceId>,
+}
+
+impl Elements {
+    fn new(project: &ProjectName) -> Self {
+        Self { project: project.clone(), entries: vec![], taken: BTreeSet::new() }
+    }
+
+    /// Puts an element into a set (`data` is `None`) or a map.
+    fn put(&mut self, set: &str, key: Vec<String>, data: Option<String>, asked: &Asked<'_>) {
+        let families = [NftFamily::Inet, NftFamily::Bridge];
+        let spec = families.into_iter().find_map(|family| nft_set::find(family, set));
+        #[expect(clippy::expect_used, reason = "the sets are named by literals of this module; a test puts into each")]
+        let spec = spec.expect("the set is declared");
+        let table = table_id(&self.project, spec.family);
+        let element = NftElement { table, set: set.to_owned(), key, data, stance: spec.stance };
+        let resource = Resource::NftElement(element);
+        if self.taken.insert(resource.id()) {
+            let (owner, origin) = (asked.owner.clone(), Some(asked.origin.clone()));
+            self.entries.push(Entry { resource, owner, origin, ignore: vec![] });
+        }
+    }
+}
+
+/// Who asks for an element, and where.
+struct Asked<'a> {
+    owner: Owner,
+    origin: &'a Origin,
+}
+
+/// Returns a prefix as nft writes it: that of a single address without its length.
+fn prefix_text(net: IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.trunc().to_string() }
+}
+
+/// Returns the name of the set of the family of `addr`: `target` becomes `target4` or `target6`.
+fn of_family(set: &str, addr: IpAddr) -> String {
+    format!("{set}{}", if addr.is_ipv4() { 4 } else { 6 })
+}
+
+/// Joins ranges that overlap, since an interval set takes none that do. The result is in order.
+fn union(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+    ranges.sort_unstable();
+    let mut union: Vec<(u16, u16)> = vec![];
+    for (first, last) in ranges {
+        match union.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            Some(_) | None => union.push((first, last)),
+        }
+    }
+    union
+}
+
+/// Returns a port or a range of ports as nft writes it.
+fn ports_text((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }

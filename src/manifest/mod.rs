@@ -4,6 +4,8 @@
 //! itself as far as one value can be judged alone; what needs several values (overlaps, references, addresses that are
 //! taken) is judged by [`crate::topology`].
 
+pub mod problem;
+
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 

@@ -8,6 +8,7 @@ pub mod file;
 pub mod link;
 pub mod netns;
 pub mod nft;
+pub mod nft_set;
 pub mod owner;
 pub mod route;
 pub mod state;

@@ -1,0 +1,187 @@
+//! A network as a Linux bridge, a container on it as a veth pair whose host end is the bridge's port.
+//!
+//! Kernel parameters are few, since each costs a read and a write per link, and all of them stand on the bridge:
+//!
+//! - `ipv6 accept_ra` = 0: a container must not give the host a default route by a router advertisement
+//!   (CVE-2020-13401). Forwarding, which turns it off as well, need not be on.
+//! - `ipv6 disable_ipv6` = 0 where the network has IPv6: hardened hosts turn it off for new links, and then no IPv6
+//!   address can be added.
+//! - `ipv4 route_localnet` = 1 where a port published on 127.0.0.1 leads to the network: without it, packets from and
+//!   to 127/8 are martians on the bridge (`ip_route_input_slow()` in Linux `net/ipv4/route.c`). The firewall has to
+//!   keep containers from 127/8.
+//! - `ipv4 rp_filter` = 2 (loose) where answers of a container come in by another bridge than the connection went out
+//!   by: the strict filter of some hosts drops them (`fib_validate_source()` in `net/ipv4/fib_frontend.c`).
+//!
+//! What deliberately is not there: `disable_ipv6` = 1 on networks without IPv6. A link-local way to the host opens
+//! nothing that the gateway's IPv4 address does not, it is never forwarded, and to turn it back on when the network gets
+//! an IPv6 subnet would be one more thing to go wrong. Nor is there any parameter inside containers: who can send router
+//! advertisements on a network can as well answer for its gateway. On existing bridges (`external`), nothing is set.
+
+use std::collections::HashSet;
+use std::iter;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{AltNames, entry};
+use crate::manifest::Ingress;
+use crate::names::NetName;
+use crate::resource::Resource;
+use crate::resource::address::Address;
+use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::resource::route::Route;
+use crate::resource::state::Entry;
+use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
+use crate::topology::{Attachment, Container, Network, Publish, Runtime, Subnet, Topology};
+
+/// Returns the bridge with its addresses and parameters; nothing for somebody else's.
+pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames<'_>) -> Vec<Entry> {
+    if network.external {
+        return vec![];
+    }
+    let owner = Owner::Network(network.name.clone());
+    let bridge = Resource::Link(Link {
+        ns: NsRef::Host,
+        name: network.interface.clone(),
+        mac: Some(network.mac),
+        mtu: network.mtu,
+        up: true,
+        master: None,
+        altname: names.give(&[network.name.as_str()]),
+        protected: network.prevent_destroy,
+        kind: LinkKind::Bridge,
+    });
+    let gateway = |subnet: &Subnet| {
+        let addr = IpNet::new(subnet.gateway, subnet.cidr.prefix_len()).ok()?;
+        let link = network.interface.clone();
+        Some(Resource::Address(Address { ns: NsRef::Host, link, addr }))
+    };
+    let bridge = Entry { ignore: network.ignore.clone(), ..entry(bridge, &owner, &network.origin) };
+    let others = network.subnets.iter().filter_map(gateway).chain(sysctls(network, wants));
+    iter::once(bridge).chain(others.map(|resource| entry(resource, &owner, &network.origin))).collect()
+}
+
+/// The networks whose bridges need more than others'.
+pub(super) struct Wants<'t> {
+    /// A port published on 127.0.0.1 leads there.
+    localnet: HashSet<&'t NetName>,
+    /// Answers of its containers come in by it for connections that went out by another.
+    loose: HashSet<&'t NetName>,
+}
+
+impl<'t> Wants<'t> {
+    /// Returns what the containers make necessary.
+    pub(super) fn of(topology: &'t Topology) -> Self {
+        let open = topology.networks.iter().filter(|network| !network.internal);
+        let open: HashSet<&NetName> =
+            open.filter(|network| network.ingress == Ingress::Open).map(|network| &network.name).collect();
+        let mut wants = Self { localnet: HashSet::new(), loose: HashSet::new() };
+        for container in &topology.containers {
+            match container.runtime {
+                Runtime::Waiting => continue,
+                Runtime::Netform | Runtime::Given => {}
+            }
+            let local = container.publish.iter().filter(|port| match port.host_address {
+                None => true,
+                Some(addr) => addr.is_loopback(),
+            });
+            wants.localnet.extend(local.filter_map(|port| entrance(container, port)));
+
+            let entrances = container.publish.iter().filter_map(|port| entrance(container, port));
+            let reached = container.attachments.iter().filter(|attachment| has_ipv4(attachment));
+            let reached = reached.map(|attachment| &attachment.network).filter(|name| open.contains(*name));
+            let mut reached = entrances.chain(reached);
+            let leaves_by_ipv4 =
+                |attachment: &&Attachment| attachment.default_via.iter().any(IpAddr::is_ipv4);
+            if let Some(exit) = container.attachments.iter().find(leaves_by_ipv4)
+                && reached.any(|entrance| *entrance != exit.network)
+            {
+                wants.loose.insert(&exit.network);
+            }
+        }
+        wants
+    }
+}
+
+/// Returns the network by which connections to a published port reach the container over IPv4.
+fn entrance<'t>(container: &'t Container, port: &Publish) -> Option<&'t NetName> {
+    let target = port.targets.iter().find(|target| target.is_ipv4())?;
+    let has_it = |attachment: &&Attachment| attachment.addresses.iter().any(|net| net.addr() == *target);
+    container.attachments.iter().find(has_it).map(|attachment| &attachment.network)
+}
+
+fn has_ipv4(attachment: &Attachment) -> bool {
+    attachment.addresses.iter().any(|net| net.addr().is_ipv4())
+}
+
+fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
+    let ipv6 = network.subnets.iter().any(|subnet| subnet.gateway.is_ipv6());
+    let wanted = [
+        (true, Family::Ipv6, "accept_ra", "0"),
+        (ipv6, Family::Ipv6, "disable_ipv6", "0"),
+        (wants.localnet.contains(&network.name), Family::Ipv4, "route_localnet", "1"),
+        (wants.loose.contains(&network.name), Family::Ipv4, "rp_filter", "2"),
+    ];
+    let sysctl = |(_, family, name, value): (bool, Family, &str, &str)| {
+        let key = SysctlKey::PerLink { family, link: network.interface.clone(), name: name.to_owned() };
+        Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: value.to_owned() })
+    };
+    wanted.into_iter().filter(|(wanted, ..)| *wanted).map(sysctl).collect()
+}
+
+/// Returns the veth pair that attaches a container, with its addresses and default routes.
+pub(super) fn attachment(
+    container: &Container,
+    attachment: &Attachment,
+    network: &Network,
+    names: &mut AltNames<'_>,
+) -> Vec<Entry> {
+    let Attachment {
+        network: name,
+        origin,
+        host_link,
+        bridge,
+        link,
+        mac,
+        mtu,
+        addresses,
+        default_via,
+        aliases: _,
+        links: _,
+    } = attachment;
+    let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
+    let ns = &container.ns;
+    let veth = Resource::Link(Link {
+        ns: NsRef::Host,
+        name: host_link.clone(),
+        // Nobody talks to this end, so the kernel may choose its address.
+        mac: None,
+        mtu: *mtu,
+        up: true,
+        master: Some(bridge.clone()),
+        altname: names.give(&[container.name.as_str(), name.as_str()]),
+        protected: false,
+        kind: LinkKind::Veth(Peer { ns: ns.clone(), name: link.clone(), mac: *mac, mtu: *mtu, up: true }),
+    });
+    let veth = Entry { ignore: ignored(&network.ignore), ..entry(veth, &owner, origin) };
+    let address =
+        |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
+    let route = |via: &IpAddr| {
+        // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
+        // IPv6; what is asked for is what will be read back.
+        let (dest, metric) = match via {
+            IpAddr::V4(_) => (IpNet::V4(Ipv4Net::default()), 0),
+            IpAddr::V6(_) => (IpNet::V6(Ipv6Net::default()), 1024),
+        };
+        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(*via), metric })
+    };
+    let others = addresses.iter().map(address).chain(default_via.iter().map(route));
+    iter::once(veth).chain(others.map(|resource| entry(resource, &owner, origin))).collect()
+}
+
+/// Returns a network's ignored fields in the words of a veth pair, which has them at both ends.
+fn ignored(fields: &[String]) -> Vec<String> {
+    fields.iter().flat_map(|field| [field.clone(), format!("peer {field}")]).collect()
+}

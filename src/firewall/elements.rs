@@ -1,0 +1,157 @@
+//! What networks, and links between containers of a network with `icc: false`, put into the sets.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
+use crate::manifest::Ingress;
+use crate::names::{ContainerName, NetName, Protocol};
+use crate::resource::owner::{Origin, Owner};
+use crate::topology::{Attachment, Container, Egress, Network, Runtime, Topology};
+
+pub(super) fn add(topology: &Topology, out: &mut Elements) {
+    for network in &topology.networks {
+        if network.external {
+            external(topology, network, out);
+        } else {
+            judged(network, out);
+            for subnet in &network.subnets {
+                let asked = by_network(network);
+                hide(&network.egress, subnet.cidr, &asked, out);
+            }
+        }
+        for subnet in &network.subnets {
+            let key = vec![prefix_text(subnet.cidr), network.interface.to_string()];
+            out.put(&of_family("hairpin", subnet.gateway), key, None, &by_network(network));
+        }
+    }
+    let apart: BTreeMap<&NetName, &Network> = topology
+        .networks
+        .iter()
+        .filter(|network| !network.icc && !network.external)
+        .map(|network| (&network.name, network))
+        .collect();
+    keep_apart(topology, &apart, out);
+}
+
+/// What makes a bridge one of ours, and says what may cross it.
+fn judged(network: &Network, out: &mut Elements) {
+    let asked = by_network(network);
+    let bridge = network.interface.to_string();
+    let pair = vec![bridge.clone(), bridge.clone()];
+    out.put("bridges", vec![bridge.clone()], None, &asked);
+    out.put(if network.icc { "same_network" } else { "no_icc" }, pair, None, &asked);
+    if network.internal {
+        out.put("internal", vec![bridge], None, &asked);
+    } else {
+        match network.ingress {
+            Ingress::Open => out.put("open", vec![bridge], None, &asked),
+            Ingress::Published | Ingress::None => {}
+        }
+    }
+}
+
+/// A bridge of somebody else is not judged: others use it, and their traffic is not ours to drop. Nor is its subnet
+/// hidden, which holds others' hosts, too; only the addresses of our own containers are, and only when asked.
+fn external(topology: &Topology, network: &Network, out: &mut Elements) {
+    for (container, attachment) in attachments(topology).filter(|(_, a)| a.network == network.name) {
+        let asked = by_attachment(container, attachment);
+        for address in &attachment.addresses {
+            hide(&network.egress, IpNet::from(address.addr()), &asked, out);
+        }
+    }
+}
+
+/// Hides a source behind an address of the host. Internal networks are hidden as well: nothing of theirs leaves, but
+/// what would, by a mistake of somebody else's table, would not leave as it is.
+fn hide(egress: &Egress, source: IpNet, asked: &Asked<'_>, out: &mut Elements) {
+    let key = vec![prefix_text(source)];
+    match egress {
+        Egress::Routed => {}
+        Egress::Masquerade => out.put(&of_family("masquerade", source.addr()), key, None, asked),
+        Egress::Snat(given) => {
+            match given.iter().find(|addr| addr.is_ipv4() == source.addr().is_ipv4()) {
+                Some(addr) => {
+                    out.put(&of_family("snat", source.addr()), key, Some(addr.to_string()), asked);
+                }
+                None => out.put(&of_family("masquerade", source.addr()), key, None, asked),
+            }
+        }
+    }
+}
+
+/// Ports of bridges whose containers may not talk to each other, and the links that may.
+fn keep_apart(topology: &Topology, apart: &BTreeMap<&NetName, &Network>, out: &mut Elements) {
+    for (container, attachment) in attachments(topology) {
+        let Some(network) = apart.get(&attachment.network) else { continue };
+        let asked = by_attachment(container, attachment);
+        out.put("ports", vec![attachment.host_link.to_string()], None, &asked);
+        for (_, name) in &attachment.links {
+            let target = attachments(topology)
+                .find(|(target, other)| target.name == *name && other.network == network.name);
+            if let Some((target, other)) = target {
+                link(attachment, target, other, &asked, out);
+            }
+        }
+    }
+}
+
+/// Lets a container reach the ports that another one exposes.
+fn link(from: &Attachment, target: &Container, to: &Attachment, asked: &Asked<'_>, out: &mut Elements) {
+    let mut exposed: BTreeMap<Protocol, Vec<(u16, u16)>> = BTreeMap::new();
+    for expose in &target.expose {
+        exposed.entry(expose.protocol).or_default().push((*expose.ports.start(), *expose.ports.end()));
+    }
+    for (protocol, ranges) in exposed {
+        for range in union(ranges) {
+            let service = [protocol.to_string(), ports_text(range)];
+            let way = [from.host_link.to_string(), to.host_link.to_string()];
+            out.put("link", way.into_iter().chain(service.clone()).collect(), None, asked);
+            for (source, destination) in ways(from, to) {
+                let way = [from.bridge.to_string(), source.to_string(), destination.to_string()];
+                let key = way.into_iter().chain(service.clone()).collect();
+                out.put(&of_family("link", source), key, None, asked);
+            }
+        }
+    }
+}
+
+/// Each address of the one with each address of the other, of the same family.
+fn ways<'a>(from: &'a Attachment, to: &'a Attachment) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
+    from.addresses.iter().flat_map(|source| {
+        let same = |other: &&IpNet| other.addr().is_ipv4() == source.addr().is_ipv4();
+        to.addresses.iter().filter(same).map(|other| (source.addr(), other.addr()))
+    })
+}
+
+/// The attachments of containers that are there.
+fn attachments(topology: &Topology) -> impl Iterator<Item = (&Container, &Attachment)> {
+    topology
+        .containers
+        .iter()
+        .filter(|container| is_there(container))
+        .flat_map(|container| container.attachments.iter().map(move |attachment| (container, attachment)))
+}
+
+/// Tells whether the container's namespace is there, or will be by this very apply.
+pub(super) fn is_there(container: &Container) -> bool {
+    match container.runtime {
+        Runtime::Netform | Runtime::Given => true,
+        Runtime::Waiting => false,
+    }
+}
+
+fn by_network(network: &Network) -> Asked<'_> {
+    asked(Owner::Network(network.name.clone()), &network.origin)
+}
+
+fn by_attachment<'a>(container: &Container, attachment: &'a Attachment) -> Asked<'a> {
+    let (container, network): (ContainerName, NetName) = (container.name.clone(), attachment.network.clone());
+    asked(Owner::Attachment { container, network }, &attachment.origin)
+}
+
+fn asked(owner: Owner, origin: &Origin) -> Asked<'_> {
+    Asked { owner, origin }
+}

@@ -1,0 +1,142 @@
+//! Interface names: of bridges, of veth pairs on the host, and in containers.
+
+use std::collections::{HashMap, HashSet};
+
+use super::scene::{Member, Net, Party, Scene};
+use super::text::digest;
+use crate::manifest::problem::Problem;
+use crate::manifest::{At, Place};
+use crate::names::IfName;
+
+/// The names of all interfaces.
+pub(super) struct Interfaces {
+    /// The bridges, by index into the scene's networks.
+    pub(super) bridges: Vec<IfName>,
+    /// The veth pairs' ends on the host, by index into the scene's attachments.
+    pub(super) hosts: Vec<IfName>,
+    /// Their ends in containers, likewise.
+    pub(super) links: Vec<IfName>,
+}
+
+/// Returns the name of each interface.
+pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfaces {
+    let mut claimed = HashSet::new();
+    let bridges = bridges(scene, &mut claimed, problems);
+    let ends = scene.members.iter().map(|member| {
+        let network = scene.net(member).map_or("", |net| net.name.as_str());
+        hashed(scene, &["attachment", member.container.as_str(), network], &mut claimed)
+    });
+    let hosts = ends.collect();
+    let links = scene.containers.iter().flat_map(|party| links(scene, party, problems)).collect();
+    Interfaces { bridges, hosts, links }
+}
+
+fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<Problem>) -> Vec<IfName> {
+    let mut explicit: HashMap<&IfName, (&Net<'_>, Place)> = HashMap::new();
+    let wish = |net: &Net<'_>| net.spec.external.as_ref().or(net.spec.interface.as_ref()).cloned();
+    let wishes: Vec<Option<At<IfName>>> = scene.nets.iter().map(wish).collect();
+    for (net, at) in scene.nets.iter().zip(&wishes) {
+        let Some(At { value, place }) = at else { continue };
+        problems.extend(refusal(value, *place));
+        match explicit.get(value) {
+            None => drop(explicit.insert(value, (net, *place))),
+            Some((other, there)) => problems.push(Problem {
+                message: format!(
+                    "networks `{}` and `{}` want the same interface `{value}`",
+                    other.name, net.name
+                ),
+                code: "topology::interface_clash",
+                labels: vec![(*place, "wanted again here".to_owned()), (*there, "wanted here".to_owned())],
+                help: Some(format!("give `{}` another interface, or leave it out", net.name)),
+            }),
+        }
+        claimed.insert(value.clone());
+    }
+    // A live bridge keeps its name as long as it is one that netform would have derived: to rename it would be to make
+    // all of the network anew, only because somebody's `br-front` came or went since.
+    let mut names: Vec<Option<IfName>> = wishes.into_iter().map(|at| at.map(|at| at.value)).collect();
+    for (net, name) in scene.nets.iter().zip(&mut names).filter(|(_, name)| name.is_none()) {
+        let live = scene.facts.interfaces.get(net.name).filter(|live| !claimed.contains(*live));
+        let derived = [readable(net), hash_name(scene, &["network", net.name.as_str()])];
+        if let Some(live) = live.filter(|live| derived.iter().flatten().any(|name| name == *live)) {
+            claimed.insert(live.clone());
+            *name = Some(live.clone());
+        }
+    }
+    let derive = |(net, name): (&Net<'_>, Option<IfName>)| {
+        name.unwrap_or_else(|| {
+            let free = |name: &IfName| !claimed.contains(name) && !scene.facts.foreign_links.contains(name);
+            match readable(net).filter(free) {
+                Some(name) => {
+                    claimed.insert(name.clone());
+                    name
+                }
+                None => hashed(scene, &["network", net.name.as_str()], claimed),
+            }
+        })
+    };
+    scene.nets.iter().zip(names).map(derive).collect()
+}
+
+/// Returns `br-NAME`, when an interface can be called that.
+fn readable(net: &Net<'_>) -> Option<IfName> {
+    IfName::try_from(format!("br-{}", net.name)).ok()
+}
+
+/// Returns `nf-` with ten hex digits.
+fn hash_name(scene: &Scene<'_>, parts: &[&str]) -> Option<IfName> {
+    let parts = [&[scene.manifest.project.value.as_str()], parts].concat();
+    let (_, hex) = digest(&parts);
+    IfName::try_from(format!("nf-{hex}")).ok()
+}
+
+/// Returns the hash name that nobody has, and claims it. A name that is taken is counted up.
+fn hashed(scene: &Scene<'_>, parts: &[&str], claimed: &mut HashSet<IfName>) -> IfName {
+    let free = |name: &IfName| !claimed.contains(name) && !scene.facts.foreign_links.contains(name);
+    let counted = (1_u64..).filter_map(|count| hash_name(scene, &[parts, &[&count.to_string()]].concat()));
+    let mut names = hash_name(scene, parts).into_iter().chain(counted);
+    #[expect(clippy::expect_used, reason = "there are 2^40 names, more than anybody can claim")]
+    let name = names.find(free).expect("a hash name is free");
+    claimed.insert(name.clone());
+    name
+}
+
+fn links(scene: &Scene<'_>, party: &Party<'_>, problems: &mut Vec<Problem>) -> Vec<IfName> {
+    let members = scene.of(party);
+    let explicit = |member: &Member<'_>| member.spec.interface.clone();
+    let mut taken: HashMap<IfName, Place> = HashMap::new();
+    for At { value, place } in members.iter().filter_map(explicit) {
+        problems.extend(refusal(&value, place));
+        match taken.get(&value) {
+            None => drop(taken.insert(value, place)),
+            Some(there) => problems.push(Problem {
+                message: format!("container `{}` has two interfaces `{value}`", party.name),
+                code: "topology::interface_clash",
+                labels: vec![(place, "again here".to_owned()), (*there, "named here".to_owned())],
+                help: Some("give each attachment an interface of its own, or leave it out".to_owned()),
+            }),
+        }
+    }
+    let mut free = (0_u64..)
+        .filter_map(|number| IfName::try_from(format!("eth{number}")).ok())
+        .filter(|name| !taken.contains_key(name));
+    #[expect(clippy::expect_used, reason = "numbers do not run out before attachments do")]
+    let mut next = || free.next().expect("an interface number is free");
+    members.iter().map(|member| explicit(member).map_or_else(&mut next, |at| at.value)).collect()
+}
+
+/// Tells why no interface can be called that, though the name is well-formed.
+///
+/// `all` and `default` would shadow the directories of `/proc/sys/net/ipv4/conf`, so the kernel refuses them:
+/// `sysctl_dev_name_is_allowed()` in Linux `net/ipv4/devinet.c`. `lo` is in every namespace already.
+fn refusal(name: &IfName, place: Place) -> Option<Problem> {
+    match name.as_str() {
+        "lo" | "all" | "default" => Some(Problem {
+            message: format!("no interface can be named `{name}`"),
+            code: "topology::interface_reserved",
+            labels: vec![(place, "a name that the kernel has a use for".to_owned())],
+            help: Some("choose another name, or leave it out".to_owned()),
+        }),
+        _ => None,
+    }
+}

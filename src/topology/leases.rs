@@ -1,0 +1,21 @@
+//! What is remembered of a topology, so that addresses and subnets stay.
+
+use super::facts::Leases;
+use super::{Container, Topology};
+
+/// Returns who holds which address and which network which subnets, to be saved after an apply.
+///
+/// Given subnets and static addresses are among them: whoever takes them out of the manifest keeps them, as long as they
+/// are free and in a pool.
+pub fn leases(topology: &Topology) -> Leases {
+    let own = topology.networks.iter().filter(|network| !network.external);
+    let subnets =
+        own.map(|network| (network.name.clone(), network.subnets.iter().map(|subnet| subnet.cidr).collect()));
+    let held = |container: &Container| {
+        let attachments = container.attachments.iter().map(|attachment| {
+            (attachment.network.clone(), attachment.addresses.iter().map(|net| net.addr()).collect())
+        });
+        (container.name.clone(), attachments.collect())
+    };
+    Leases { subnets: subnets.collect(), addresses: topology.containers.iter().map(held).collect() }
+}

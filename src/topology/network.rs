@@ -1,0 +1,97 @@
+//! Networks, put together.
+
+use super::interface::Interfaces;
+use super::resolve::Asker;
+use super::scene::{Net, Scene};
+use super::subnet::Ground;
+use super::{Egress, Network, Subnet};
+use crate::manifest::problem::Problem;
+use crate::manifest::{self, At, Ingress};
+use crate::names::{Mac, Mtu};
+use crate::resource::sysctl::Family;
+
+/// What is known of all networks before they are put together, each list by index into the scene's networks.
+pub(super) struct Parts<'p, 'a> {
+    pub(super) grounds: &'p [Option<Vec<Ground<'a>>>],
+    pub(super) interfaces: &'p Interfaces,
+    pub(super) macs: &'p [Mac],
+}
+
+/// Returns the networks.
+pub(super) fn assemble(
+    scene: &Scene<'_>,
+    parts: &Parts<'_, '_>,
+    origin: Asker<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Network> {
+    let Parts { grounds, interfaces, macs } = parts;
+    let mut networks = vec![];
+    for (((net, grounds), interface), mac) in
+        scene.nets.iter().zip(*grounds).zip(&interfaces.bridges).zip(*macs)
+    {
+        let manifest::Network {
+            subnets: _,
+            internal,
+            icc,
+            mtu: _,
+            interface: _,
+            egress,
+            ingress,
+            external,
+            prevent_destroy,
+            ignore,
+        } = net.spec;
+        let grounds = grounds.as_deref().unwrap_or_default();
+        networks.push(Network {
+            name: net.name.clone(),
+            origin: origin(net.place),
+            interface: interface.clone(),
+            mac: *mac,
+            external: external.is_some(),
+            subnets: grounds.iter().map(|g| Subnet { cidr: g.cidr, gateway: g.gateway }).collect(),
+            internal: *internal,
+            icc: icc.as_ref().is_none_or(|at| at.value),
+            mtu: mtu(scene, net, grounds, problems),
+            egress: match egress.as_ref().map(|at| &at.value) {
+                None | Some(manifest::Egress::Masquerade) => Egress::Masquerade,
+                Some(manifest::Egress::Routed) => Egress::Routed,
+                Some(manifest::Egress::Snat(to)) => Egress::Snat(to.iter().map(|at| at.value).collect()),
+            },
+            ingress: ingress.as_ref().map_or(Ingress::Published, |at| at.value),
+            prevent_destroy: *prevent_destroy,
+            ignore: ignore.iter().map(|at| at.value.clone()).collect(),
+        });
+    }
+    networks
+}
+
+/// What IPv6 needs of every link: RFC 8200 section 5. Below it the kernel takes IPv6 off the link (`addrconf_notify()`
+/// in Linux `net/ipv6/addrconf.c`).
+const IPV6_MIN_MTU: u32 = 1_280;
+
+fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut Vec<Problem>) -> Mtu {
+    let v6 = grounds.iter().find(|ground| Family::of(ground.gateway) == Family::Ipv6);
+    if let Some(At { value, place }) = net.spec.mtu {
+        if let Some(ground) = v6.filter(|_| value.bytes() < IPV6_MIN_MTU) {
+            problems.push(Problem {
+                message: format!("MTU {value} is too small for IPv6, which network `{}` has", net.name),
+                code: "topology::mtu_too_small",
+                labels: vec![
+                    (place, format!("less than {IPV6_MIN_MTU}")),
+                    (ground.place, "an IPv6 subnet".to_owned()),
+                ],
+                help: Some(format!("use at least {IPV6_MIN_MTU}, or no IPv6 subnet")),
+            });
+        }
+        return value;
+    }
+    let external = net.spec.external.as_ref().and_then(|at| scene.facts.bridges.get(&at.value));
+    if let Some(bridge) = external {
+        return bridge.mtu;
+    }
+    let uplink = scene.facts.uplink_mtu.unwrap_or(Mtu::ETHERNET);
+    match v6 {
+        Some(_) if uplink.bytes() < IPV6_MIN_MTU => Mtu::try_from(IPV6_MIN_MTU).unwrap_or(uplink),
+        Some(_) | None => uplink,
+    }
+}

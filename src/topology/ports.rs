@@ -1,0 +1,210 @@
+//! Published ports: where they lead, and whether two of them want the same.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use super::resolve::Asker;
+use super::scene::{Party, Scene};
+use super::{Attachment, Container, Network, Publish};
+use crate::manifest::problem::Problem;
+use crate::manifest::{self, At, Ingress, Place};
+use crate::names::{ContainerName, Protocol};
+use crate::resource::sysctl::Family;
+
+/// Gives the containers their published ports.
+pub(super) fn publish(
+    scene: &Scene<'_>,
+    networks: &[Network],
+    containers: &mut [Container],
+    origin: Asker<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut bound: BTreeMap<Protocol, Vec<Bound<'_>>> = BTreeMap::new();
+    for (party, container) in scene.containers.iter().zip(containers) {
+        let reachable = match reach(scene, party, networks, &container.attachments) {
+            Reach::Through(attachments) => attachments,
+            Reach::Closed => continue,
+            Reach::Nowhere(labels) => {
+                problems.extend(party.spec.publish.iter().map(|at| unreachable(party, at.place, &labels)));
+                continue;
+            }
+        };
+        let mut publish = vec![];
+        for At { value, place } in &party.spec.publish {
+            let port = port(value, &reachable, origin(*place));
+            if port.targets.is_empty() {
+                problems.push(no_family(party, value, *place));
+            }
+            let families = port.targets.iter().map(|target| Family::of(*target));
+            bound.entry(port.protocol).or_default().push(Bound {
+                ports: port.host_ports.clone(),
+                address: port.host_address.filter(|addr| !addr.is_unspecified()),
+                families: families.collect(),
+                container: party.name,
+                place: *place,
+            });
+            publish.push(port);
+        }
+        container.publish = publish;
+    }
+    for (protocol, bound) in bound {
+        check_conflicts(protocol, bound, problems);
+    }
+}
+
+/// How a container can be reached from outside.
+enum Reach<'t> {
+    /// Through these attachments.
+    Through(Vec<&'t Attachment>),
+    /// Not at all, and the manifest says so: `ingress: none`.
+    Closed,
+    /// Not at all, and published ports are a mistake; the places that make it so.
+    Nowhere(Vec<(Place, String)>),
+}
+
+fn reach<'t>(
+    scene: &Scene<'_>,
+    party: &Party<'_>,
+    networks: &[Network],
+    attachments: &'t [Attachment],
+) -> Reach<'t> {
+    let members = scene.of(party);
+    let Some(first) = members.first() else {
+        let place = party.spec.isolated.unwrap_or(party.place);
+        return Reach::Nowhere(vec![(place, "on no network".to_owned())]);
+    };
+    let mut through = vec![];
+    let mut closed = false;
+    for (member, attachment) in members.iter().zip(attachments) {
+        let Some(network) = networks.get(member.net).filter(|network| !network.internal) else { continue };
+        match network.ingress {
+            Ingress::Published | Ingress::Open => through.push(attachment),
+            Ingress::None => closed = true,
+        }
+    }
+    if !through.is_empty() {
+        Reach::Through(through)
+    } else if closed {
+        Reach::Closed
+    } else {
+        let name = scene.net(first).map_or("", |net| net.name.as_str());
+        let mut labels = vec![(first.place, format!("on `{name}`, which is internal"))];
+        labels.extend(scene.net(first).map(|net| (net.place, "declared `internal`".to_owned())));
+        Reach::Nowhere(labels)
+    }
+}
+
+fn unreachable(party: &Party<'_>, place: Place, why: &[(Place, String)]) -> Problem {
+    let mut labels = vec![(place, "published here".to_owned())];
+    labels.extend(why.iter().cloned());
+    Problem {
+        message: format!("`{}` publishes a port, but is on no network that leads out", party.name),
+        code: "topology::publish_unreachable",
+        labels,
+        help: Some(format!("put `{}` on a network that is not internal, or publish nothing", party.name)),
+    }
+}
+
+fn no_family(party: &Party<'_>, port: &manifest::Publish, place: Place) -> Problem {
+    let family = match port.host_address {
+        Some(IpAddr::V4(_)) => "IPv4",
+        Some(IpAddr::V6(_)) => "IPv6",
+        None => "IP",
+    };
+    let mut labels = vec![(place, format!("an {family} address of the host"))];
+    labels.push((party.place, format!("no {family} address here that can be reached from outside")));
+    Problem {
+        message: format!("`{}` publishes a port over {family}, and has no {family} address", party.name),
+        code: "topology::publish_family",
+        labels,
+        help: Some(format!(
+            "publish on an address of the other family, or give the network a subnet of {family}"
+        )),
+    }
+}
+
+fn port(
+    spec: &manifest::Publish,
+    reachable: &[&Attachment],
+    origin: crate::resource::owner::Origin,
+) -> Publish {
+    let manifest::Publish { host_address, host_ports, target_ports, protocol, allow_from } = spec;
+    let families = match host_address {
+        None => vec![Family::Ipv4, Family::Ipv6],
+        Some(addr) => vec![Family::of(*addr)],
+    };
+    Publish {
+        origin,
+        host_address: *host_address,
+        host_ports: host_ports.clone(),
+        target_ports: target_ports.clone(),
+        protocol: *protocol,
+        allow_from: allow_from.iter().map(|at| at.value).collect(),
+        targets: families.into_iter().filter_map(|family| target(reachable, family)).collect(),
+    }
+}
+
+/// Returns the address that connections are led to: answers leave by the default route, so the attachment that has it
+/// comes first.
+fn target(reachable: &[&Attachment], family: Family) -> Option<IpAddr> {
+    let is_default = |attachment: &&&Attachment| {
+        attachment.default_via.iter().any(|gateway| Family::of(*gateway) == family)
+    };
+    let address = |attachment: &&Attachment| {
+        attachment.addresses.iter().map(ipnet::IpNet::addr).find(|addr| Family::of(*addr) == family)
+    };
+    let default = reachable.iter().find(is_default).and_then(address);
+    default.or_else(|| reachable.iter().find_map(address))
+}
+
+/// Ports of the host that are spoken for.
+struct Bound<'a> {
+    ports: RangeInclusive<u16>,
+    /// `None` is any.
+    address: Option<IpAddr>,
+    families: Vec<Family>,
+    container: &'a ContainerName,
+    place: Place,
+}
+
+impl Bound<'_> {
+    fn meets(&self, other: &Self) -> bool {
+        let address = match (self.address, other.address) {
+            (Some(one), Some(two)) => one == two,
+            (None, _) | (_, None) => true,
+        };
+        address && self.families.iter().any(|family| other.families.contains(family))
+    }
+}
+
+fn check_conflicts(protocol: Protocol, mut bound: Vec<Bound<'_>>, problems: &mut Vec<Problem>) {
+    // By first port, so that only those whose range has not ended yet can be in the way of the next.
+    bound.sort_by_key(|bound| (*bound.ports.start(), bound.place));
+    let mut open: Vec<&Bound<'_>> = vec![];
+    for next in &bound {
+        open.retain(|other| other.ports.end() >= next.ports.start());
+        if let Some(other) = open.iter().find(|other| other.meets(next)) {
+            let (first, second) = if other.place < next.place { (*other, next) } else { (next, *other) };
+            let port = next.ports.start();
+            let message = if first.container == second.container {
+                format!("`{}` publishes port {port}/{protocol} of the host twice", first.container)
+            } else {
+                let (one, two) = (first.container, second.container);
+                format!("`{one}` and `{two}` publish the same port {port}/{protocol} of the host")
+            };
+            problems.push(Problem {
+                message,
+                code: "topology::port_taken",
+                labels: vec![
+                    (second.place, format!("`{}` publishes it again", second.container)),
+                    (first.place, format!("`{}` publishes it", first.container)),
+                ],
+                help: Some(
+                    "publish one of them on another port, or on another address of the host".to_owned(),
+                ),
+            });
+        }
+        open.push(next);
+    }
+}

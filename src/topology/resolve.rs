@@ -1,0 +1,46 @@
+//! From what the user wrote to what the user means.
+
+use super::facts::Facts;
+use super::scene::{Silence, bind};
+use super::{Topology, attach, hosts, interface, ipam, mac, network, ports, subnet};
+use crate::manifest::problem::Problem;
+use crate::manifest::{Manifest, Place};
+use crate::resource::owner::Origin;
+
+/// Tells the line and column of a place.
+pub(super) type Asker<'o> = &'o dyn Fn(Place) -> Origin;
+
+/// Returns the manifest resolved: references bound, and every address, MAC and interface name decided.
+///
+/// It is a function of its arguments alone. What is live or remembered in `facts` stays as it is wherever the manifest
+/// lets it.
+///
+/// # Errors
+///
+/// Every problem that involves more than one value of the manifest, or the host, in the order of their places.
+pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<Topology, Vec<Problem>> {
+    let mut problems = vec![];
+    let silence = Silence::new();
+    let scene = bind(manifest, facts, &silence, &mut problems);
+
+    let grounds = subnet::assign(&scene, &mut problems);
+    let interfaces = interface::assign(&scene, &mut problems);
+    let addresses = ipam::assign(&scene, &grounds, &mut problems);
+    let (bridge_macs, macs) = mac::assign(&scene, &addresses, &mut problems);
+
+    let parts = network::Parts { grounds: &grounds, interfaces: &interfaces, macs: &bridge_macs };
+    let networks = network::assemble(&scene, &parts, origin, &mut problems);
+    let parts =
+        attach::Parts { interfaces: &interfaces, macs: &macs, addresses: &addresses, networks: &networks };
+    let mut containers = attach::assemble(&scene, &parts, origin);
+    ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
+
+    if problems.is_empty() {
+        hosts::fill(&networks, &silence.name, &mut containers);
+        let project = &manifest.project;
+        Ok(Topology { project: project.value.clone(), origin: origin(project.place), networks, containers })
+    } else {
+        problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
+        Err(problems)
+    }
+}

@@ -1,0 +1,308 @@
+//! Who is on what: the references of the manifest, bound.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use indexmap::IndexMap;
+
+use super::facts::Facts;
+use super::text::{SHOWN, did_you_mean, list};
+use crate::manifest::problem::Problem;
+use crate::manifest::{self, At, Manifest, Place};
+use crate::names::{ContainerName, NetName, NetnsName};
+use crate::resource::netns::NsRef;
+
+/// What is meant when the manifest says nothing.
+pub(super) struct Silence {
+    /// The name of the network that a container joins without naming one (S8).
+    pub(super) name: NetName,
+    network: manifest::Network,
+    attachment: manifest::Attachment,
+}
+
+impl Silence {
+    /// Returns the defaults.
+    pub(super) fn new() -> Self {
+        #[expect(clippy::expect_used, reason = "`default` obeys the rule of network names")]
+        let name = NetName::try_from("default").expect("`default` is a network name");
+        Self { name, network: manifest::Network::default(), attachment: manifest::Attachment::default() }
+    }
+}
+
+/// The manifest, with every reference bound.
+pub(super) struct Scene<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) facts: &'a Facts,
+    /// The networks in the order of the manifest, an implicit `default` last.
+    pub(super) nets: Vec<Net<'a>>,
+    /// The containers in the order of the manifest.
+    pub(super) containers: Vec<Party<'a>>,
+    /// The attachments, container by container.
+    pub(super) members: Vec<Member<'a>>,
+}
+
+/// A network.
+pub(super) struct Net<'a> {
+    pub(super) name: &'a NetName,
+    pub(super) place: Place,
+    pub(super) spec: &'a manifest::Network,
+    /// Whether it is the one without names (S20).
+    pub(super) is_default: bool,
+    /// Its attachments, by index into [`Scene::members`], in the order of the manifest.
+    pub(super) members: Vec<usize>,
+}
+
+/// A container.
+pub(super) struct Party<'a> {
+    pub(super) name: &'a ContainerName,
+    pub(super) place: Place,
+    pub(super) spec: &'a manifest::Container,
+    pub(super) ns: NsRef,
+    /// Its attachments, by index into [`Scene::members`].
+    pub(super) members: Range<usize>,
+}
+
+/// A container on a network.
+pub(super) struct Member<'a> {
+    pub(super) container: &'a ContainerName,
+    /// The network, by index into [`Scene::nets`].
+    pub(super) net: usize,
+    pub(super) place: Place,
+    pub(super) spec: &'a manifest::Attachment,
+}
+
+impl<'a> Scene<'a> {
+    /// Returns the attachments of a network, with their indices.
+    pub(super) fn on<'s>(&'s self, net: &'s Net<'a>) -> impl Iterator<Item = (usize, &'s Member<'a>)> {
+        net.members.iter().filter_map(|index| self.members.get(*index).map(|member| (*index, member)))
+    }
+
+    /// Returns the attachments of a container.
+    pub(super) fn of(&self, party: &Party<'_>) -> &[Member<'a>] {
+        self.members.get(party.members.clone()).unwrap_or_default()
+    }
+
+    /// Returns the network of an attachment.
+    pub(super) fn net(&self, member: &Member<'_>) -> Option<&Net<'a>> {
+        self.nets.get(member.net)
+    }
+}
+
+/// Binds every reference of the manifest; those that lead nowhere become problems.
+pub(super) fn bind<'a>(
+    manifest: &'a Manifest,
+    facts: &'a Facts,
+    silence: &'a Silence,
+    problems: &mut Vec<Problem>,
+) -> Scene<'a> {
+    let mut scene =
+        Scene { manifest, facts, nets: networks(manifest, silence), containers: vec![], members: vec![] };
+    let index: HashMap<&NetName, usize> =
+        scene.nets.iter().enumerate().map(|(index, net)| (net.name, index)).collect();
+    let mut lost: IndexMap<&NetName, Vec<(&ContainerName, Place)>> = IndexMap::new();
+
+    for (name, At { value: spec, place }) in &manifest.containers {
+        let first = scene.members.len();
+        for (network, place, attachment) in wanted(spec, *place, silence) {
+            match index.get(network) {
+                Some(net) => {
+                    let member = Member { container: name, net: *net, place, spec: attachment };
+                    scene.members.push(member);
+                }
+                None => lost.entry(network).or_default().push((name, place)),
+            }
+        }
+        let members = first..scene.members.len();
+        scene.containers.push(Party { name, place: *place, spec, ns: namespace(name, spec), members });
+    }
+    for (index, member) in scene.members.iter().enumerate() {
+        if let Some(net) = scene.nets.get_mut(member.net) {
+            net.members.push(index);
+        }
+    }
+    problems.extend(lost.iter().map(|(name, users)| unknown_network(&scene, name, users)));
+    check_isolation(&scene, problems);
+    check_namespaces(&scene, problems);
+    check_legacy_links(&scene, problems);
+    check_size(&scene, problems);
+    scene
+}
+
+fn networks<'a>(manifest: &'a Manifest, silence: &'a Silence) -> Vec<Net<'a>> {
+    let is_default = |name: &NetName| name == &silence.name;
+    let net = |(name, At { value: spec, place }): (&'a NetName, &'a At<manifest::Network>)| Net {
+        name,
+        place: *place,
+        spec,
+        is_default: is_default(name),
+        members: vec![],
+    };
+    let mut nets: Vec<_> = manifest.networks.iter().map(net).collect();
+    let silent = |container: &At<manifest::Container>| {
+        container.value.networks.is_none() && container.value.isolated.is_none()
+    };
+    if let Some(container) = manifest.containers.values().find(|container| silent(container))
+        && !manifest.networks.contains_key(&silence.name)
+    {
+        nets.push(Net {
+            name: &silence.name,
+            place: container.place,
+            spec: &silence.network,
+            is_default: true,
+            members: vec![],
+        });
+    }
+    nets
+}
+
+/// Returns the networks that a container wants to be on, in order.
+fn wanted<'a>(
+    spec: &'a manifest::Container,
+    place: Place,
+    silence: &'a Silence,
+) -> Vec<(&'a NetName, Place, &'a manifest::Attachment)> {
+    match (&spec.networks, spec.isolated) {
+        (_, Some(_)) => vec![],
+        (None, None) => vec![(&silence.name, place, &silence.attachment)],
+        (Some(networks), None) => networks.iter().map(|(name, at)| (name, at.place, &at.value)).collect(),
+    }
+}
+
+fn namespace(name: &ContainerName, spec: &manifest::Container) -> NsRef {
+    match &spec.netns {
+        Some(At { value, place: _ }) => value.clone(),
+        None => NsRef::Named(NetnsName::from(name)),
+    }
+}
+
+fn unknown_network(scene: &Scene<'_>, name: &NetName, users: &[(&ContainerName, Place)]) -> Problem {
+    let Facts { interfaces, live, leases, .. } = scene.facts;
+    let was_there =
+        interfaces.contains_key(name) || live.subnets.contains_key(name) || leases.subnets.contains_key(name);
+    let names: Vec<_> = users.iter().take(SHOWN).map(|(name, _)| *name).collect();
+    let more = users.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let who = list(&names);
+    let verb = if users.len() == 1 { "uses" } else { "use" };
+    let labels = users.iter().take(SHOWN).map(|(user, place)| {
+        let word = if was_there { "still on" } else { "wants to be on" };
+        (*place, format!("`{user}` {word} `{name}`"))
+    });
+    let candidates = scene.nets.iter().map(|net| net.name.as_str());
+    if was_there {
+        Problem {
+            message: format!("network `{name}` is no longer declared, but {who}{more} still {verb} it"),
+            code: "topology::network_in_use",
+            labels: labels.collect(),
+            help: Some(format!("take {who}{more} off `{name}`, or declare `{name}` again under `networks`")),
+        }
+    } else {
+        let declare = || format!("declare `{name}` under `networks`");
+        Problem {
+            message: format!("network `{name}` is not declared"),
+            code: "topology::unknown_network",
+            labels: labels.collect(),
+            help: Some(did_you_mean(name.as_str(), candidates, declare)),
+        }
+    }
+}
+
+fn check_isolation(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    for party in &scene.containers {
+        let first = party.spec.networks.as_ref().and_then(|networks| networks.first());
+        if let (Some(none), Some((network, at))) = (party.spec.isolated, first) {
+            problems.push(Problem {
+                message: format!("`{}` has `mode: none`, and yet is on network `{network}`", party.name),
+                code: "topology::isolated_with_networks",
+                labels: vec![
+                    (none, "no network at all".to_owned()),
+                    (at.place, format!("network `{network}`")),
+                ],
+                help: Some("leave out either `mode: none` or `networks`".to_owned()),
+            });
+        }
+    }
+}
+
+fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    let mut held: HashMap<&NsRef, &Party<'_>> = HashMap::new();
+    let place = |party: &Party<'_>| party.spec.netns.as_ref().map_or(party.place, |at| at.place);
+    for party in &scene.containers {
+        match held.get(&party.ns) {
+            None => drop(held.insert(&party.ns, party)),
+            Some(other) => problems.push(Problem {
+                message: format!(
+                    "`{}` and `{}` have the same namespace `{}`",
+                    other.name, party.name, party.ns
+                ),
+                code: "topology::shared_namespace",
+                labels: vec![
+                    (place(party), format!("`{}` lives here, too", party.name)),
+                    (place(other), format!("`{}` lives here", other.name)),
+                ],
+                help: Some(
+                    "give each container a namespace of its own, or declare one of them only".to_owned(),
+                ),
+            }),
+        }
+    }
+}
+
+/// Links on the network without names are the only names there, so their targets have to be there, too (S22).
+fn check_legacy_links(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    for net in scene.nets.iter().filter(|net| net.is_default) {
+        let there: BTreeMap<&ContainerName, ()> =
+            scene.on(net).map(|(_, member)| (member.container, ())).collect();
+        for (_, member) in scene.on(net) {
+            for (alias, target) in &member.spec.links {
+                if there.contains_key(&target.value) {
+                    continue;
+                }
+                let declared = scene.manifest.containers.get(&target.value);
+                let mut labels = vec![(target.place, format!("`{}` is its target", alias.value))];
+                labels.extend(declared.map(|at| (at.place, format!("not on network `{}`", net.name))));
+                let others = there.keys().map(|name| name.as_str());
+                let (message, help) = if declared.is_some() {
+                    let message = format!("link target `{}` is not on network `{}`", target.value, net.name);
+                    (message, format!("put `{}` on `{}`", target.value, net.name))
+                } else {
+                    let message = format!("link target `{}` is not declared", target.value);
+                    let help = || {
+                        "on the default network a link's target must be declared; on others it may come later"
+                            .to_owned()
+                    };
+                    (message, did_you_mean(target.value.as_str(), others, help))
+                };
+                problems.push(Problem {
+                    message,
+                    code: "topology::unknown_link_target",
+                    labels,
+                    help: Some(help),
+                });
+            }
+        }
+    }
+}
+
+/// A bridge has ports 1 to 1,023: `BR_MAX_PORTS` in Linux `net/bridge/br_private.h`, of which 0 is none.
+const MAX_PORTS: usize = 1_023;
+
+fn check_size(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    for net in &scene.nets {
+        if let Some((_, over)) = scene.on(net).nth(MAX_PORTS) {
+            problems.push(Problem {
+                message: format!(
+                    "network `{}` has {} containers, a Linux bridge has at most {MAX_PORTS} ports",
+                    net.name,
+                    net.members.len()
+                ),
+                code: "topology::bridge_full",
+                labels: vec![
+                    (over.place, format!("`{}` is number {}", over.container, MAX_PORTS + 1)),
+                    (net.place, "this network".to_owned()),
+                ],
+                help: Some("spread the containers over several networks".to_owned()),
+            });
+        }
+    }
+}

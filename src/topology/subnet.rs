@@ -1,0 +1,229 @@
+//! Subnets: those that are given, judged; and those that the pools give.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::facts::{BridgeFact, Facts};
+use super::pool;
+use super::prefix::{PrefixMap, address, family, first_host, number, usable};
+use super::scene::{Net, Scene};
+use super::text::did_you_mean;
+use crate::manifest::problem::Problem;
+use crate::manifest::{self, At, Place};
+use crate::names::IfName;
+
+/// A subnet of a network, with what addresses need to know of it.
+#[derive(Debug, Clone)]
+pub(super) struct Ground<'a> {
+    pub(super) cidr: IpNet,
+    pub(super) gateway: IpAddr,
+    /// Where dynamic addresses come from.
+    pub(super) pool: IpNet,
+    pub(super) reserve: &'a [(String, At<IpAddr>)],
+    /// The addresses that an existing bridge has in it.
+    pub(super) held: Vec<IpAddr>,
+    /// Where it is given; the network's place when it is not.
+    pub(super) place: Place,
+}
+
+/// Returns the subnets of each network; `None` for a network that a problem leaves without.
+pub(super) fn assign<'a>(scene: &Scene<'a>, problems: &mut Vec<Problem>) -> Vec<Option<Vec<Ground<'a>>>> {
+    let mut grounds: Vec<_> = scene.nets.iter().map(|net| given(scene, net, problems)).collect();
+    let claims = check_overlaps(scene, &grounds, problems);
+    let mut others = PrefixMap::new();
+    for (cidr, owner) in &scene.facts.subnets {
+        others.insert(*cidr, owner.as_str());
+    }
+    for (net, grounds) in scene.nets.iter().zip(&grounds) {
+        let own = net.spec.external.is_none();
+        for ground in grounds.iter().flatten().filter(|_| own) {
+            problems.extend(foreign_claim(&scene.facts.routes, &others, net, ground));
+        }
+    }
+    pool::fill(scene, claims, &mut grounds, problems);
+    grounds
+}
+
+/// Returns the subnets that the manifest or an existing bridge gives; none when the pools have to.
+fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> Option<Vec<Ground<'a>>> {
+    let bridge = match &net.spec.external {
+        None => None,
+        Some(at) => match scene.facts.bridges.get(&at.value) {
+            Some(bridge) => Some((bridge, at)),
+            None => {
+                problems.push(unknown_bridge(scene.facts, net, at));
+                return None;
+            }
+        },
+    };
+    match bridge {
+        Some((bridge, at)) if net.spec.subnets.is_empty() => Some(subnets_of(bridge, at.place)),
+        Some((bridge, _)) => {
+            Some(net.spec.subnets.iter().filter_map(|at| ground(at, Some(bridge), problems)).collect())
+        }
+        None => Some(net.spec.subnets.iter().filter_map(|at| ground(at, None, problems)).collect()),
+    }
+}
+
+fn unknown_bridge(facts: &Facts, net: &Net<'_>, at: &At<IfName>) -> Problem {
+    let other = || "make the bridge first, or leave out `external`, and netform makes one".to_owned();
+    let bridges = facts.bridges.keys().map(IfName::as_str);
+    Problem {
+        message: format!("there is no bridge named `{}`", at.value),
+        code: "topology::unknown_bridge",
+        labels: vec![(at.place, format!("network `{}` is to be on it", net.name))],
+        help: Some(did_you_mean(at.value.as_str(), bridges, other)),
+    }
+}
+
+fn subnets_of<'a>(bridge: &BridgeFact, place: Place) -> Vec<Ground<'a>> {
+    let mut grounds: Vec<Ground<'a>> = vec![];
+    for address in &bridge.addresses {
+        let link_local = match address.addr() {
+            IpAddr::V4(addr) => addr.is_link_local(),
+            IpAddr::V6(addr) => addr.is_unicast_link_local(),
+        };
+        if link_local || address.prefix_len() == address.max_prefix_len() {
+            continue;
+        }
+        let cidr = address.trunc();
+        match grounds.iter_mut().find(|ground| ground.cidr == cidr) {
+            Some(ground) => ground.held.push(address.addr()),
+            None => grounds.push(Ground {
+                cidr,
+                gateway: address.addr(),
+                pool: cidr,
+                reserve: &[],
+                held: vec![address.addr()],
+                place,
+            }),
+        }
+    }
+    grounds
+}
+
+/// Returns a given subnet when it can have a gateway and a container.
+fn ground<'a>(
+    at: &'a At<manifest::Subnet>,
+    bridge: Option<&BridgeFact>,
+    problems: &mut Vec<Problem>,
+) -> Option<Ground<'a>> {
+    let manifest::Subnet { cidr, gateway, pool, reserve } = &at.value;
+    let cidr = cidr.trunc();
+    if cidr.prefix_len() == cidr.max_prefix_len() {
+        problems.push(Problem {
+            message: format!("subnet {cidr} has no room for a gateway and a container"),
+            code: "topology::subnet_too_small",
+            labels: vec![(at.place, "one address only".to_owned())],
+            help: Some("give it a shorter prefix".to_owned()),
+        });
+        return None;
+    }
+    let (first, last) = usable(cidr);
+    let fits = |addr: IpAddr| cidr.contains(&addr) && (first..=last).contains(&number(addr));
+    let outside = |what: &str, value: String, place: Place, code| Problem {
+        message: format!("{what} {value} cannot be in subnet {cidr}"),
+        code,
+        labels: vec![
+            (place, format!("not an address for a host of {cidr}")),
+            (at.place, "the subnet".to_owned()),
+        ],
+        help: Some(format!("use {} to {}", address(family(cidr), first), address(family(cidr), last))),
+    };
+    if let Some(at) = gateway.as_ref().filter(|at| !fits(at.value)) {
+        problems.push(outside("gateway", at.value.to_string(), at.place, "topology::gateway_outside"));
+    }
+    if let Some(at) = pool.as_ref().filter(|at| !cidr.contains(&at.value)) {
+        problems.push(outside("pool", at.value.to_string(), at.place, "topology::pool_outside"));
+    }
+    for (name, at) in reserve.iter().filter(|(_, at)| !cidr.contains(&at.value)) {
+        let what = format!("reserved address `{name}`");
+        problems.push(outside(&what, at.value.to_string(), at.place, "topology::reserve_outside"));
+    }
+    let held: Vec<_> = bridge.iter().flat_map(|bridge| &bridge.addresses).map(IpNet::addr).collect();
+    let held: Vec<_> = held.into_iter().filter(|addr| cidr.contains(addr)).collect();
+    let gateway = gateway.as_ref().map(|at| at.value).or(held.first().copied());
+    Some(Ground {
+        cidr,
+        gateway: gateway.unwrap_or_else(|| first_host(cidr)),
+        pool: pool.as_ref().map_or(cidr, |at| at.value).trunc(),
+        reserve,
+        held,
+        place: at.place,
+    })
+}
+
+/// A subnet that the manifest claims, by index into the networks.
+struct Claim {
+    net: usize,
+    place: Place,
+}
+
+/// Returns what the manifest claims; what is claimed twice becomes a problem.
+fn check_overlaps(
+    scene: &Scene<'_>,
+    grounds: &[Option<Vec<Ground<'_>>>],
+    problems: &mut Vec<Problem>,
+) -> PrefixMap<()> {
+    let mut claims: PrefixMap<Claim> = PrefixMap::new();
+    let mut all = PrefixMap::new();
+    for (net, grounds) in grounds.iter().enumerate() {
+        for ground in grounds.iter().flatten() {
+            if let Some((other, claim)) = claims.overlap(ground.cidr) {
+                let name = |net: usize| scene.nets.get(net).map_or("", |net| net.name.as_str());
+                let (mine, theirs) = (name(net), name(claim.net));
+                let message = if net == claim.net {
+                    format!("subnets {} and {other} of network `{mine}` overlap", ground.cidr)
+                } else {
+                    format!("subnets {} of `{mine}` and {other} of `{theirs}` overlap", ground.cidr)
+                };
+                problems.push(Problem {
+                    message,
+                    code: "topology::subnet_overlap",
+                    labels: vec![
+                        (ground.place, format!("{} here", ground.cidr)),
+                        (claim.place, format!("{other} here")),
+                    ],
+                    help: Some(format!("give `{mine}` a subnet that overlaps no other")),
+                });
+            }
+            claims.insert(ground.cidr, Claim { net, place: ground.place });
+            all.insert(ground.cidr, ());
+        }
+    }
+    all
+}
+
+/// Tells who else has a given subnet.
+///
+/// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle: the subnet is the more
+/// specific, and was given on purpose. One that is as specific or more would draw packets away from the bridge.
+fn foreign_claim(
+    routes: &BTreeSet<IpNet>,
+    others: &PrefixMap<&str>,
+    net: &Net<'_>,
+    ground: &Ground<'_>,
+) -> Option<Problem> {
+    let cidr = ground.cidr;
+    if let Some((other, owner)) = others.overlap(cidr) {
+        return Some(Problem {
+            message: format!("subnet {cidr} overlaps {other}, which belongs to {owner}"),
+            code: "topology::subnet_taken",
+            labels: vec![(ground.place, format!("{other} is taken by {owner}"))],
+            help: Some(format!("give `{}` another subnet, or none, and the pools give one", net.name)),
+        });
+    }
+    let mut inside = routes.range(cidr..);
+    let route = inside.next().filter(|route| cidr.contains(*route))?;
+    Some(Problem {
+        message: format!("the host already routes {route} elsewhere, which is in subnet {cidr}"),
+        code: "topology::subnet_routed",
+        labels: vec![(ground.place, format!("the host has a route to {route}"))],
+        help: Some(format!(
+            "see `ip route show table all root {route}`; give `{}` another subnet, or remove the route",
+            net.name
+        )),
+    })
+}
