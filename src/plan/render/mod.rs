@@ -1,1 +1,48 @@
-//! Plans as text, JSON and markdown.
+//! Plans as text, JSON and markdown: equal plans give equal bytes.
+//!
+//! `view` says it in lines, each with a sign; [`text`] and [`markdown`] print them. [`json`] is the versioned document.
+
+mod files;
+pub mod json;
+mod markdown;
+mod text;
+mod view;
+
+pub use markdown::markdown;
+pub use text::text;
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether signs are coloured.
+    pub colour: Colour,
+    /// How much is said.
+    pub detail: Detail,
+    /// The generation that drift is counted from, when there is one.
+    pub generation: Option<u64>,
+    /// What the live state is compared with, e.g. `net.yaml`; empty says "the manifest".
+    pub source: String,
+}
+
+/// Whether signs are coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// Plain text, for pipes, files and `NO_COLOR`.
+    #[default]
+    Never,
+    /// ANSI colours, for a terminal.
+    Always,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// What happens to the resources.
+    #[default]
+    Changes,
+    /// Also every kernel object, and every operation as a command that does the same.
+    Operations,
+}
+
+#[cfg(test)]
+mod tests;

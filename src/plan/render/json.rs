@@ -1,0 +1,307 @@
+//! A plan as a versioned document. Minor versions add fields; a reader passes over what it does not know.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::kernel::Op;
+use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Moved, Plan, Winner, equivalent};
+use crate::resource::ResourceId;
+use crate::resource::owner::Origin;
+
+/// The version of the document.
+pub const FORMAT: &str = "1.0";
+
+/// A plan.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Document {
+    /// The version of this document, `MAJOR.MINOR`.
+    format_version: String,
+    /// The version of netform.
+    tool_version: String,
+    /// Always `plan`.
+    kind: String,
+    /// Whether there is something to apply.
+    applyable: bool,
+    /// The counts.
+    summary: Summary,
+    /// What happens to each resource, in the order of their addresses.
+    changes: Vec<ChangeDoc>,
+    /// Every operation, in order; those of a wave have no order between them.
+    operations: Vec<OperationDoc>,
+    /// What moved since the last apply.
+    drift: Vec<DriftDoc>,
+    /// What others put on our objects; it is left alone.
+    foreign: Vec<ForeignDoc>,
+    /// Containers whose namespace is not there yet.
+    waiting: Vec<String>,
+    /// What the user should read before agreeing.
+    diagnostics: Vec<DiagnosticDoc>,
+}
+
+/// The counts. A replacement is one `add` and one `destroy`, too.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Summary {
+    add: usize,
+    change: usize,
+    replace: usize,
+    destroy: usize,
+    unchanged: usize,
+    drifted: usize,
+    ignored_drift: usize,
+    foreign: usize,
+    operations: usize,
+}
+
+/// A place in the manifest.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Source {
+    file: String,
+    line: u32,
+    column: u32,
+}
+
+/// What happens to one resource.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ChangeDoc {
+    /// The resource's address, e.g. `attachment.web@front`.
+    address: String,
+    action: Action,
+    cause: Vec<Cause>,
+    /// Why it is replaced.
+    reason: Option<String>,
+    /// Whether `prevent_destroy` is set.
+    protected: bool,
+    source: Option<Source>,
+    /// The attachments that lose packets.
+    interrupts: Vec<InterruptDoc>,
+    fields: Vec<FieldDoc>,
+    objects: Vec<ObjectDoc>,
+    /// The numbers of its operations.
+    operations: Vec<usize>,
+}
+
+/// An attachment that loses packets.
+#[derive(Debug, Serialize, JsonSchema)]
+struct InterruptDoc {
+    address: String,
+    why: String,
+}
+
+/// A field with its three values.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FieldDoc {
+    path: String,
+    object: String,
+    last_applied: Option<String>,
+    live: Option<String>,
+    desired: Option<String>,
+    cause: Cause,
+    source: Option<Source>,
+}
+
+/// A kernel object.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ObjectDoc {
+    object: String,
+    /// `create`, `update`, `replace`, `destroy`, `goes_with` or `restored`.
+    fate: String,
+    /// The object that takes it along.
+    with: Option<String>,
+}
+
+/// One operation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OperationDoc {
+    seq: usize,
+    /// The wave, from 0.
+    wave: usize,
+    /// `create`, `update` or `delete`.
+    op: String,
+    object: String,
+    /// The resource that it belongs to.
+    address: String,
+    /// Commands that do the same.
+    equivalent: Vec<String>,
+}
+
+/// What moved since the last apply.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DriftDoc {
+    address: String,
+    object: String,
+    /// `changed` or `deleted`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The field, when one changed.
+    path: Option<String>,
+    last_applied: Option<String>,
+    live: Option<String>,
+    /// Who wins.
+    resolution: Winner,
+}
+
+/// Something of others.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ForeignDoc {
+    address: String,
+    what: String,
+    owner: Option<String>,
+}
+
+/// Something to read.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DiagnosticDoc {
+    /// Always `warning`.
+    severity: String,
+    summary: String,
+}
+
+/// Returns a plan as JSON with sorted keys: equal plans give equal bytes.
+///
+/// # Errors
+///
+/// Never in practice: every key is a text.
+pub fn json(plan: &Plan) -> serde_json::Result<String> {
+    // A value's map sorts its keys.
+    let mut text = serde_json::to_string_pretty(&serde_json::to_value(document(plan))?)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Returns a plan as the document.
+pub fn document(plan: &Plan) -> Document {
+    let Counts { add, change, destroy, replace } = plan.counts();
+    let ignored = plan.drift.iter().filter(|drift| drift.winner == Winner::Ignored).count();
+    let ops = plan.waves.iter().enumerate().flat_map(|(wave, ops)| ops.iter().map(move |op| (wave, op)));
+    let ops: Vec<(usize, usize, &Op)> = ops.enumerate().map(|(seq, (wave, op))| (seq, wave, op)).collect();
+    let mut by_object = HashMap::<ResourceId, Vec<usize>>::new();
+    for (seq, _, op) in &ops {
+        by_object.entry(op.id()).or_default().push(*seq);
+    }
+    Document {
+        format_version: FORMAT.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kind: "plan".to_owned(),
+        applyable: !plan.is_empty(),
+        summary: Summary {
+            add,
+            change,
+            replace,
+            destroy,
+            unchanged: plan.unchanged,
+            drifted: plan.drift.len(),
+            ignored_drift: ignored,
+            foreign: plan.foreign.len(),
+            operations: ops.len(),
+        },
+        changes: plan.changes.iter().map(|change| change_doc(change, &by_object)).collect(),
+        operations: ops.into_iter().map(|(seq, wave, op)| operation(seq, wave, op)).collect(),
+        drift: plan.drift.iter().map(drift).collect(),
+        foreign: plan
+            .foreign
+            .iter()
+            .map(|note| ForeignDoc {
+                address: note.owner.to_string(),
+                what: note.what.clone(),
+                owner: note.by.clone(),
+            })
+            .collect(),
+        waiting: plan.extra.waiting.iter().map(|(name, _)| format!("container.{name}")).collect(),
+        diagnostics: plan
+            .extra
+            .warnings
+            .iter()
+            .map(|warning| DiagnosticDoc { severity: "warning".to_owned(), summary: warning.clone() })
+            .collect(),
+    }
+}
+
+/// Returns the schema of the document, as `schemas/plan.v1.json` holds it.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Document)
+}
+
+fn source(origin: Option<&Origin>) -> Option<Source> {
+    origin.map(|Origin { file, line, column }| Source {
+        file: file.to_string(),
+        line: *line,
+        column: *column,
+    })
+}
+
+fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> ChangeDoc {
+    let Change { owner, action, causes, origin, reason, protected, interrupts, fields, objects } = change;
+    let object = |object: &crate::plan::Object| {
+        let (fate, with) = match &object.fate {
+            Fate::Create => ("create", None),
+            Fate::Update => ("update", None),
+            Fate::Replace => ("replace", None),
+            Fate::Destroy => ("destroy", None),
+            Fate::GoesWith(other) => ("goes_with", Some(other)),
+            Fate::Restored(other) => ("restored", Some(other)),
+        };
+        ObjectDoc {
+            object: object.id.to_string(),
+            fate: fate.to_owned(),
+            with: with.map(ToString::to_string),
+        }
+    };
+    let field = |field: &crate::plan::Field| FieldDoc {
+        path: format!("/{}", field.name.replace('~', "~0").replace('/', "~1")),
+        object: field.object.to_string(),
+        last_applied: field.last_applied.clone(),
+        live: field.live.clone(),
+        desired: field.desired.clone(),
+        cause: field.cause,
+        source: source(field.origin.as_ref()),
+    };
+    let mut operations: Vec<usize> =
+        objects.iter().filter_map(|object| by_object.get(&object.id)).flatten().copied().collect();
+    operations.sort_unstable();
+    ChangeDoc {
+        address: owner.to_string(),
+        action: *action,
+        cause: causes.iter().copied().collect(),
+        reason: reason.clone(),
+        protected: *protected,
+        source: source(origin.as_ref()),
+        interrupts: interrupts
+            .iter()
+            .map(|cost| InterruptDoc { address: cost.attachment.to_string(), why: cost.why.clone() })
+            .collect(),
+        fields: fields.iter().map(field).collect(),
+        objects: objects.iter().map(object).collect(),
+        operations,
+    }
+}
+
+fn operation(seq: usize, wave: usize, op: &Op) -> OperationDoc {
+    let (word, entry) = match op {
+        Op::Create(entry) => ("create", entry),
+        Op::Update { from: _, to } => ("update", to),
+        Op::Delete(entry) => ("delete", entry),
+    };
+    let (object, address) = (op.id().to_string(), entry.owner.to_string());
+    OperationDoc { seq, wave, op: word.to_owned(), object, address, equivalent: equivalent(op) }
+}
+
+fn drift(drift: &Drift) -> DriftDoc {
+    let Drift { owner, object, moved, winner } = drift;
+    let (kind, path, last_applied, live) = match moved {
+        Moved::Deleted => ("deleted", None, None, None),
+        Moved::Changed { field, last_applied, live } => {
+            ("changed", Some(format!("/{field}")), last_applied.clone(), live.clone())
+        }
+    };
+    DriftDoc {
+        address: owner.to_string(),
+        object: object.to_string(),
+        kind: kind.to_owned(),
+        path,
+        last_applied,
+        live,
+        resolution: *winner,
+    }
+}
