@@ -311,3 +311,6 @@ async fn end<K: Kernel>(
         Outcome::RolledBack(report)
     }
 }
+
+#[cfg(test)]
+mod tests;
