@@ -1,8 +1,9 @@
 //! What the steps mean to a user: one change for each resource.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use super::diff::{Act, Diff, Row, Step, settled};
+use super::diff::{Act, Diff, Row, Step, agrees};
+use super::index::Index;
 use super::{Action, Cause, Change, Fate, Object, field, interruption};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -29,7 +30,7 @@ struct Presence {
 /// Returns what happens to each resource.
 pub(super) fn changes(diff: &Diff<'_>) -> (Vec<Change>, Tally) {
     let presence = presences(&diff.rows);
-    let mut grouped = BTreeMap::<&Owner, Vec<&Step<'_>>>::new();
+    let mut grouped = Index::<&Owner, Vec<&Step<'_>>>::default();
     let owners = StepOwners::new(diff);
     for step in &diff.steps {
         if let Some(owner) = owners.of(step) {
@@ -39,7 +40,9 @@ pub(super) fn changes(diff: &Diff<'_>) -> (Vec<Change>, Tally) {
     let nothing = Presence::default();
     let mut ports = None;
     let mut changes = Vec::with_capacity(grouped.len());
-    for (owner, steps) in &grouped {
+    let mut sorted: Vec<_> = grouped.iter().collect();
+    sorted.sort_unstable_by_key(|(owner, _)| **owner);
+    for (owner, steps) in sorted {
         let mut change = change(owner, steps, presence.get(owner).unwrap_or(&nothing));
         change.interrupts = interruption::interruptions(owner, steps, || {
             std::rc::Rc::clone(
@@ -56,7 +59,7 @@ pub(super) fn changes(diff: &Diff<'_>) -> (Vec<Change>, Tally) {
 
 /// Which resource a step is told under.
 struct StepOwners<'a> {
-    by_id: HashMap<&'a ResourceId, &'a Owner>,
+    by_id: Index<&'a ResourceId, &'a Owner>,
 }
 
 impl<'a> StepOwners<'a> {
@@ -89,8 +92,8 @@ fn killer<'a>(step: &Step<'a>) -> Option<&'a ResourceId> {
     }
 }
 
-fn presences<'a>(rows: &[Row<'a>]) -> HashMap<&'a Owner, Presence> {
-    let mut presences = HashMap::<&'a Owner, Presence>::new();
+fn presences<'a>(rows: &[Row<'a>]) -> Index<&'a Owner, Presence> {
+    let mut presences = Index::<&'a Owner, Presence>::default();
     for row in rows {
         let Some(owner) = row.owner() else { continue };
         let presence = presences.entry(owner).or_default();
@@ -173,15 +176,13 @@ fn fate(act: &Act<'_>) -> Fate {
 }
 
 /// Compares the three: the kernel against the last apply is drift, the manifest against it is configuration.
-fn causes(step: &Step<'_>) -> Vec<Cause> {
+fn causes(step: &Step<'_>) -> impl Iterator<Item = Cause> {
     let (before, after) = (step.before.as_deref(), step.after.as_deref());
-    let Some(applied) = step.applied else {
-        return if killer(step).is_some() { vec![] } else { vec![Cause::Config] };
+    let differs =
+        |applied: &Entry, entry: Option<&Entry>| !entry.is_some_and(|entry| agrees(applied, &entry.resource));
+    let (rewritten, moved) = match step.applied {
+        Some(applied) => (differs(applied, after), differs(applied, before)),
+        None => (killer(step).is_none(), false),
     };
-    let same = |entry: Option<&Entry>| {
-        entry.is_some_and(|entry| settled(applied, &entry.resource).resource == entry.resource)
-    };
-    let moved = (!same(before)).then_some(Cause::Drift);
-    let rewritten = (!same(after)).then_some(Cause::Config);
-    rewritten.into_iter().chain(moved).collect()
+    rewritten.then_some(Cause::Config).into_iter().chain(moved.then_some(Cause::Drift))
 }

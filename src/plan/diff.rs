@@ -1,9 +1,12 @@
 //! What differs between two states, and what the kernel takes along.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::HashSet;
 
+use super::index::Index;
 use crate::resource::link::{Link, LinkKind};
+use crate::resource::netns::NsRef;
 use crate::resource::nft::Stance;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed, State};
@@ -18,7 +21,7 @@ pub(super) struct Diff<'a> {
     pub(super) rows: Vec<Row<'a>>,
     /// In the order of ids, except that what is made again comes last.
     pub(super) steps: Vec<Step<'a>>,
-    at: HashMap<&'a ResourceId, usize>,
+    at: Index<&'a ResourceId, usize>,
 }
 
 /// An object in the three states.
@@ -69,7 +72,7 @@ impl<'a> Diff<'a> {
     pub(super) fn new(desired: &'a State, observed: &'a Observed, applied: &'a State) -> Self {
         let rows = rows(desired, &observed.own, applied);
         let mut diff =
-            Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: HashMap::new() };
+            Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: Index::default() };
         diff.compare();
         diff.spread();
         diff
@@ -102,10 +105,10 @@ impl<'a> Diff<'a> {
                 (None, Some(Entry { resource: Resource::Sysctl(_), .. })) => continue,
                 (None, Some(seen)) => (Some(self.with_body(seen)), None, Act::Delete),
                 (Some(wanted), Some(seen)) => {
-                    let after = settled(wanted, &seen.resource);
-                    if after.resource == seen.resource && !must_remark(&after, seen) {
+                    if agrees(wanted, &seen.resource) && !must_remark(wanted, seen) {
                         continue;
                     }
+                    let after = settled(wanted, &seen.resource);
                     let act = match seen.resource.can_become(&after.resource) {
                         Ok(()) => Act::Update,
                         Err(reason) => Act::Replace(reason),
@@ -148,9 +151,11 @@ impl<'a> Diff<'a> {
             return;
         }
         self.at = self.steps.iter().enumerate().map(|(at, step)| (step.id, at)).collect();
-        let mut standing = HashMap::<Slot, Vec<(&'a ResourceId, Bond)>>::new();
+        let mut standing = Index::<Slot, Vec<(&'a ResourceId, Bond)>>::default();
         for (id, entry) in self.observed.iter() {
-            for need in entry.resource.requires() {
+            // The host's namespace never goes.
+            let needs = entry.resource.requires().into_iter();
+            for need in needs.filter(|need| need.slot != Slot::Ns(NsRef::Host)) {
                 standing.entry(need.slot).or_default().push((id, need.bond));
             }
         }
@@ -183,7 +188,7 @@ impl<'a> Diff<'a> {
     fn dies(&mut self, id: &'a ResourceId, killer: &'a ResourceId, slot: &Slot) -> Option<usize> {
         // Only the last address of a family surely takes the routes along, so they are only made anew if wanted.
         let surely = !matches!(slot, Slot::Addressed(..));
-        let carried = self.survives_swap(id, killer);
+        let carried = matches!(killer, ResourceId::NftTable(_)) && self.survives_swap(id, killer);
         if let Some(at) = self.at.get(id).copied() {
             let step = self.steps.get_mut(at)?;
             match step.act {
@@ -263,12 +268,35 @@ impl<'a> Diff<'a> {
 fn rows<'a>(desired: &'a State, observed: &'a State, applied: &'a State) -> Vec<Row<'a>> {
     let mut states = [desired, observed, applied].map(|state| state.iter().peekable());
     let mut rows = Vec::with_capacity(desired.len().max(observed.len()));
-    while let Some(id) = states.iter_mut().filter_map(|state| state.peek().map(|(id, _)| *id)).min() {
-        let [desired, observed, applied] =
-            states.each_mut().map(|state| state.next_if(|(other, _)| *other == id).map(|(_, entry)| entry));
-        rows.push(Row { id, desired, observed, applied });
+    let [desired, observed, applied] = &mut states;
+    loop {
+        let ids = [&mut *desired, observed, applied].map(|state| state.peek().map(|(id, _)| *id));
+        let [wanted, seen, known] = ids;
+        // Nearly always all three are the same object, so that two comparisons do.
+        let (id, mask) = least(least((wanted, 0b001), (seen, 0b010)), (known, 0b100));
+        let Some(id) = id else { return rows };
+        let take = |state: &mut std::iter::Peekable<_>, bit: u8| {
+            if mask & bit == 0 { None } else { state.next().map(|(_, entry): (_, &'a Entry)| entry) }
+        };
+        let (desired, observed) = (take(desired, 0b001), take(observed, 0b010));
+        rows.push(Row { id, desired, observed, applied: take(applied, 0b100) });
     }
-    rows
+}
+
+/// Returns the lesser of two ids with the set of the states that have it.
+fn least<'a>(
+    a: (Option<&'a ResourceId>, u8),
+    b: (Option<&'a ResourceId>, u8),
+) -> (Option<&'a ResourceId>, u8) {
+    match (a.0, b.0) {
+        (_, None) => a,
+        (None, Some(_)) => b,
+        (Some(first), Some(second)) => match first.cmp(second) {
+            Ordering::Less => a,
+            Ordering::Equal => (a.0, a.1 | b.1),
+            Ordering::Greater => b,
+        },
+    }
 }
 
 /// Returns what is wanted, with the values that are left to the kernel (`lifecycle.ignore`, no MAC) filled in from what
@@ -298,6 +326,21 @@ pub(super) fn settled<'a>(wanted: &'a Entry, seen: &Resource) -> Cow<'a, Entry> 
     }
     let Entry { resource: _, owner, origin, ignore } = wanted.clone();
     Cow::Owned(Entry { resource: Resource::Link(link), owner, origin, ignore })
+}
+
+/// Tells whether what is there is what is wanted, values that are left to the kernel aside.
+pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
+    match (&wanted.resource, seen) {
+        (Resource::Link(to), Resource::Link(from)) if wanted.ignore.is_empty() => {
+            let Link { ns, name, mac, mtu, up, master, altname, protected, kind } = to;
+            (mac.is_none() || *mac == from.mac)
+                && (mtu, up, protected) == (&from.mtu, &from.up, &from.protected)
+                && (name, master, altname, ns, kind)
+                    == (&from.name, &from.master, &from.altname, &from.ns, &from.kind)
+        }
+        (Resource::Link(_), Resource::Link(_)) => settled(wanted, seen).resource == *seen,
+        (wanted, seen) => wanted == seen,
+    }
 }
 
 /// Tells whether the mark on a link names another owner. Other objects carry no owner, or have it in their content.

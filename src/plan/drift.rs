@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::diff::{Diff, Row};
+use super::diff::{Diff, Row, agrees};
 use super::field::value;
 use super::{Drift, ForeignNote, Moved, Winner};
 use crate::resource::state::{Entry, Observed};
@@ -48,7 +48,8 @@ fn moved(row: &Row<'_>, lost: &HashSet<Slot>) -> Vec<Drift> {
         let winner = if row.desired.is_some() { Winner::Manifest } else { Winner::Agreed };
         return vec![item(Moved::Deleted, winner)];
     };
-    if applied.resource == live.resource {
+    // What is ignored has moved nevertheless, and is said to be left alone.
+    if applied.ignore.is_empty() && agrees(applied, &live.resource) {
         return vec![];
     }
     let (before, now) = (applied.resource.fields(), live.resource.fields());

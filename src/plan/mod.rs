@@ -10,6 +10,7 @@ mod drift;
 mod equivalent;
 mod field;
 mod guard;
+mod index;
 mod interruption;
 mod order;
 pub mod render;
@@ -332,7 +333,7 @@ pub fn plan_around(desired: &Desired, observed: &Observed, applied: &State) -> P
 
 /// Tells whether `live` is what `wanted` asks for, values that are left to the kernel aside.
 pub fn is_settled(wanted: &Entry, live: &crate::resource::Resource) -> bool {
-    diff::settled(wanted, live).resource == *live
+    diff::agrees(wanted, live)
 }
 
 fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan {

@@ -3,9 +3,10 @@
 //! The firewall is the one exception: what holds packets back comes in a first wave and goes in the last one, what lets
 //! them through goes in the first and comes in the last. Each of the two is one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::diff::{Act, Diff, Step};
+use super::index::Index;
 use crate::kernel::Op;
 use crate::resource::link::Link;
 use crate::resource::nft::Stance;
@@ -15,11 +16,14 @@ use crate::resource::{Resource, ResourceId, Slot};
 /// Returns the operations in waves.
 pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
     let middle = loop {
-        let ops = diff.steps.iter().filter(|step| !is_nft(step.id)).flat_map(ops).collect();
-        match levels(ops) {
-            Ok(waves) => break waves,
-            Err(stuck) => diff.replace(&stuck),
-        }
+        let todo: Vec<Todo<'_>> =
+            diff.steps.iter().filter(|step| !is_nft(step.id)).flat_map(todo).flatten().collect();
+        let stuck = match levels(&todo) {
+            Ok(levels) => break levels.iter().map(|level| pick(&todo, level)).collect::<Vec<Vec<Op>>>(),
+            Err(stuck) => stuck,
+        };
+        drop(todo);
+        diff.replace(&stuck);
     };
     let (mut first, mut last) = (vec![], vec![]);
     for step in diff.steps.iter().filter(|step| is_nft(step.id)) {
@@ -27,7 +31,7 @@ pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
         if middle.is_empty() && matches!(step.act, Act::Carry) {
             continue;
         }
-        for op in ops(step) {
+        for op in todo(step).into_iter().flatten().map(|todo| todo.op()) {
             if tightens(&op, step) { first.push(op) } else { last.push(op) }
         }
     }
@@ -41,21 +45,48 @@ pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
     waves
 }
 
+/// An operation that is not made yet: what it changes is large, and is copied once.
+#[derive(Clone, Copy)]
+struct Todo<'s> {
+    old: Option<&'s Entry>,
+    new: Option<&'s Entry>,
+    /// Whether the kernel has taken the link from its bridge by then.
+    detached: bool,
+}
+
+impl Todo<'_> {
+    fn op(&self) -> Op {
+        match (self.old, self.new) {
+            (Some(from), Some(to)) if self.detached => {
+                Op::Update { from: detached(from.clone()), to: to.clone() }
+            }
+            (Some(from), Some(to)) => Op::Update { from: from.clone(), to: to.clone() },
+            (Some(gone), None) => Op::Delete(gone.clone()),
+            #[expect(clippy::expect_used, reason = "`todo` gives one of the two")]
+            (None, new) => Op::Create(new.expect("an object").clone()),
+        }
+    }
+}
+
 /// Returns what has to be done for one object, in its own order.
-fn ops(step: &Step<'_>) -> Vec<Op> {
-    let before = || step.before.as_deref().cloned();
-    let after = || step.after.as_deref().cloned();
-    let update = |from: Option<Entry>| from.zip(after()).map(|(from, to)| Op::Update { from, to });
-    let ops = match &step.act {
-        Act::Create | Act::Restore(_) => [after().map(Op::Create), None],
-        Act::Update => [update(before()), None],
-        Act::Reattach(_) => [update(before().map(detached)), None],
-        Act::Replace(_) => [before().map(Op::Delete), after().map(Op::Create)],
-        Act::Delete => [before().map(Op::Delete), None],
+fn todo<'s>(step: &'s Step<'_>) -> [Option<Todo<'s>>; 2] {
+    let (before, after) = (step.before.as_deref(), step.after.as_deref());
+    let create = |new: Option<&'s Entry>| new.map(|_| Todo { old: None, new, detached: false });
+    let delete = |old: Option<&'s Entry>| old.map(|_| Todo { old, new: None, detached: false });
+    let update = |detached| Some(Todo { old: before, new: after, detached });
+    match &step.act {
+        Act::Create | Act::Restore(_) => [create(after), None],
+        Act::Update => [update(false), None],
+        Act::Reattach(_) => [update(true), None],
+        Act::Replace(_) => [delete(before), create(after)],
+        Act::Delete => [delete(before), None],
         Act::GoesWith(_) => [None, None],
-        Act::Carry => [before().map(Op::Create), before().map(Op::Delete)],
-    };
-    ops.into_iter().flatten().collect()
+        Act::Carry => [create(before), delete(before)],
+    }
+}
+
+fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
+    level.iter().filter_map(|at| todo.get(*at)).map(Todo::op).collect()
 }
 
 /// Returns a link as the kernel leaves it when its bridge goes: `br_del_if()` in Linux `net/bridge/br_if.c`.
@@ -112,8 +143,8 @@ fn tightens(op: &Op, step: &Step<'_>) -> bool {
 /// Which operations fill a slot.
 #[derive(Default)]
 struct Fillers {
-    sole: HashMap<Slot, usize>,
-    shared: HashMap<Slot, Vec<usize>>,
+    sole: Index<Slot, usize>,
+    shared: Index<Slot, Vec<usize>>,
 }
 
 impl Fillers {
@@ -137,11 +168,11 @@ impl Fillers {
 /// Returns operations in topological levels: one that waits for none of the others is in the first.
 ///
 /// Fails with the updates that wait for each other in a circle; made anew instead, they no longer do.
-fn levels(ops: Vec<Op>) -> Result<Vec<Vec<Op>>, HashSet<ResourceId>> {
-    let (next, mut waits) = edges(&ops);
+fn levels(todo: &[Todo<'_>]) -> Result<Vec<Vec<usize>>, HashSet<ResourceId>> {
+    let (next, mut waits) = edges(todo);
     let mut levels = vec![];
-    let mut ready: Vec<usize> =
-        waits.iter().enumerate().filter(|(_, count)| **count == 0).map(|(op, _)| op).collect();
+    let waiting = waits.iter().enumerate();
+    let mut ready: Vec<usize> = waiting.filter(|(_, count)| **count == 0).map(|(op, _)| op).collect();
     while !ready.is_empty() {
         let mut later = vec![];
         for op in ready.iter().flat_map(|done| next.get(*done)).flatten() {
@@ -155,33 +186,31 @@ fn levels(ops: Vec<Op>) -> Result<Vec<Vec<Op>>, HashSet<ResourceId>> {
         later.sort_unstable();
         levels.push(std::mem::replace(&mut ready, later));
     }
-    let mut slots: Vec<Option<Op>> = ops.into_iter().map(Some).collect();
-    let mut take = |op: &usize| slots.get_mut(*op).and_then(Option::take);
-    let mut waves: Vec<Vec<Op>> =
-        levels.iter().map(|level| level.iter().filter_map(&mut take).collect()).collect();
-    let circle: Vec<Op> = slots.into_iter().flatten().collect();
-    let updates: HashSet<ResourceId> =
-        circle.iter().filter(|op| matches!(op, Op::Update { .. })).map(Op::id).collect();
+    let circle: Vec<usize> =
+        waits.iter().enumerate().filter(|(_, count)| **count > 0).map(|(op, _)| op).collect();
+    let updates = circle.iter().filter_map(|op| todo.get(*op).filter(|todo| todo.old.is_some())?.new);
+    let updates: HashSet<ResourceId> = updates.map(|entry| entry.resource.id()).collect();
     if !updates.is_empty() {
         return Err(updates);
     }
     // Deletes wait for deletes and updates, creates for all three: a circle has an update in it. Were there one
     // without, one by one is the best that can be done.
-    waves.extend(circle.into_iter().map(|op| vec![op]));
-    Ok(waves)
+    levels.extend(circle.into_iter().map(|op| vec![op]));
+    Ok(levels)
 }
 
 /// Returns which operations wait for each, and for how many each waits.
-fn edges(ops: &[Op]) -> (Vec<Vec<usize>>, Vec<usize>) {
+fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
     let (mut makers, mut leavers) = (Fillers::default(), Fillers::default());
-    for (at, op) in ops.iter().enumerate() {
-        match op {
-            Op::Create(entry) | Op::Update { from: _, to: entry } => makers.add(entry, at),
-            Op::Delete(entry) => leavers.add(entry, at),
+    for (at, Todo { old, new, detached: _ }) in todo.iter().enumerate() {
+        match (new, old) {
+            (Some(entry), _) => makers.add(entry, at),
+            (None, Some(entry)) => leavers.add(entry, at),
+            (None, None) => {}
         }
     }
-    let mut next = vec![vec![]; ops.len()];
-    let mut waits = vec![0; ops.len()];
+    let mut next = vec![vec![]; todo.len()];
+    let mut waits = vec![0_usize; todo.len()];
     let mut edge = |earlier: usize, later: usize| {
         if let (true, Some(list), Some(count)) =
             (earlier != later, next.get_mut(earlier), waits.get_mut(later))
@@ -190,12 +219,7 @@ fn edges(ops: &[Op]) -> (Vec<Vec<usize>>, Vec<usize>) {
             *count += 1;
         }
     };
-    for (at, op) in ops.iter().enumerate() {
-        let (old, new) = match op {
-            Op::Create(entry) => (None, Some(entry)),
-            Op::Update { from, to } => (Some(from), Some(to)),
-            Op::Delete(entry) => (Some(entry), None),
-        };
+    for (at, Todo { old, new, detached: _ }) in todo.iter().enumerate() {
         let needs = new.map_or(vec![], |entry| entry.resource.requires());
         for need in &needs {
             makers.get(&need.slot).for_each(|maker| edge(maker, at));
@@ -206,7 +230,7 @@ fn edges(ops: &[Op]) -> (Vec<Vec<usize>>, Vec<usize>) {
             continue;
         }
         // Whoever leaves a place goes before whoever takes it.
-        if let Op::Create(entry) = op {
+        if let (None, Some(entry)) = (old, new) {
             entry
                 .resource
                 .provides()
