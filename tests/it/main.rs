@@ -1,5 +1,14 @@
-//! The integration tests.
+//! The integration tests: one binary, so that it links once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test may panic, and nobody else reads its names"
+)]
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test may panic")]
-
+mod cli;
+mod examples;
 mod live;
+mod tidy;
