@@ -1,6 +1,7 @@
 //! The kernel: the only module that talks to it.
 
 pub mod fake;
+pub mod nft;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
