@@ -5,7 +5,7 @@ use std::fmt;
 /// How a command ends when it does not end well; the discriminant is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Code {
+pub(super) enum Code {
     /// Failed, nothing was changed.
     Failed = 1,
     /// Failed part-way: the live state is between the old one and the new one.
