@@ -103,8 +103,8 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         }
         Verb::Schema { of } => {
             let schema = match of {
-                SchemaOf::Manifest => crate::plan::render::schema(),
-                SchemaOf::Plan => crate::plan::render::schema(),
+                SchemaOf::Manifest => crate::plan::render::json::schema().to_value(),
+                SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
             };
             show::out(&format!("{schema:#}\n")).map(|()| Success::Done)
         }

@@ -53,18 +53,16 @@ pub(super) fn out(text: &str) -> Result<(), Failure> {
 /// Shows a plan; `verb` asked for it.
 pub(super) fn plan(plan: &Plan, show: &Show, style: Style, verb: &str) -> Result<(), Failure> {
     let colour = match style {
-        Style::Terminal => render::Colour::Ansi,
-        Style::Plain => render::Colour::None,
+        Style::Terminal => render::Colour::Always,
+        Style::Plain => render::Colour::Never,
     };
     let detail = if show.verbose { render::Detail::Operations } else { render::Detail::Changes };
+    let look = render::Look { colour, detail, ..render::Look::default() };
     let text = match show.output {
         PlanFormat::Text if verb == "destroy" && plan.is_empty() => "Nothing to destroy.\n".to_owned(),
-        PlanFormat::Text => render::text(plan, render::Style { colour, detail }),
-        PlanFormat::Json => {
-            let json = render::json(plan).map_err(|error| Failure::of(Code::Failed, &error))?;
-            format!("{json}\n")
-        }
-        PlanFormat::Markdown => render::markdown(plan),
+        PlanFormat::Text => render::text(plan, &look),
+        PlanFormat::Json => render::json::json(plan).map_err(|error| Failure::of(Code::Failed, &error))?,
+        PlanFormat::Markdown => render::markdown(plan, &look),
     };
     out(&text)
 }

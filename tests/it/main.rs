@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::expect_used,
     clippy::indexing_slicing,
     unreachable_pub,
     missing_docs,
@@ -10,5 +11,6 @@
 
 mod cli;
 mod examples;
+mod laws;
 mod live;
 mod tidy;

@@ -1,129 +1,142 @@
-//! A plan for machines. Fields are only ever added within a major version; unknown ones are to be passed over.
+//! A plan as a versioned document. Minor versions add fields; a reader passes over what it does not know.
+
+use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plan::{Action, Cause, Change, Drift, Field, Moved, Plan, Winner, equivalent};
+use crate::kernel::Op;
+use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Moved, Plan, Winner, equivalent};
+use crate::resource::ResourceId;
+use crate::resource::owner::Origin;
 
 /// The version of the document.
-const FORMAT_VERSION: &str = "1.0";
+pub const FORMAT: &str = "1.0";
 
 /// A plan.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Document {
-    /// The document's version: the first number changes when a reader has to.
-    format_version: &'static str,
+pub struct Document {
+    /// The version of this document, `MAJOR.MINOR`.
+    format_version: String,
+    /// The version of netform.
+    tool_version: String,
     /// Always `plan`.
-    kind: &'static str,
-    /// How many resources change.
+    kind: String,
+    /// Whether there is something to apply.
+    applyable: bool,
+    /// The counts.
     summary: Summary,
     /// What happens to each resource, in the order of their addresses.
     changes: Vec<ChangeDoc>,
+    /// Every operation, in order; those of a wave have no order between them.
+    operations: Vec<OperationDoc>,
     /// What moved since the last apply.
     drift: Vec<DriftDoc>,
-    /// What others put on objects of ours; left alone.
+    /// What others put on our objects; it is left alone.
     foreign: Vec<ForeignDoc>,
     /// Containers whose namespace is not there yet.
     waiting: Vec<String>,
-    /// What to read before agreeing.
-    warnings: Vec<String>,
-    /// The kernel operations in waves, each as the ip, sysctl and nft commands that do the same.
-    operations: Vec<Vec<String>>,
+    /// What the user should read before agreeing.
+    diagnostics: Vec<DiagnosticDoc>,
 }
 
-/// How many resources change.
+/// The counts. A replacement is one `add` and one `destroy`, too.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Summary {
-    /// Created, replacements included.
     add: usize,
-    /// Updated in place.
     change: usize,
-    /// Destroyed, replacements included.
-    destroy: usize,
-    /// Replaced.
     replace: usize,
-    /// Left as they are.
+    destroy: usize,
     unchanged: usize,
-    /// Fields and objects that drifted.
     drifted: usize,
-    /// Objects of others on ours.
+    ignored_drift: usize,
     foreign: usize,
+    operations: usize,
+}
+
+/// A place in the manifest.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Source {
+    file: String,
+    line: u32,
+    column: u32,
 }
 
 /// What happens to one resource.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ChangeDoc {
-    /// The resource, e.g. `network.front`.
+    /// The resource's address, e.g. `attachment.web@front`.
     address: String,
-    /// What is done.
     action: Action,
-    /// Why.
-    causes: Vec<Cause>,
-    /// Where the manifest declares it.
-    source: Option<SourceDoc>,
-    /// Why it is replaced and not updated.
+    cause: Vec<Cause>,
+    /// Why it is replaced.
     reason: Option<String>,
     /// Whether `prevent_destroy` is set.
     protected: bool,
-    /// Attachments that lose packets.
-    interrupts: Vec<InterruptionDoc>,
-    /// Fields that differ.
+    source: Option<Source>,
+    /// The attachments that lose packets.
+    interrupts: Vec<InterruptDoc>,
     fields: Vec<FieldDoc>,
-    /// The kernel objects under it.
-    objects: Vec<String>,
+    objects: Vec<ObjectDoc>,
+    /// The numbers of its operations.
+    operations: Vec<usize>,
 }
 
 /// An attachment that loses packets.
 #[derive(Debug, Serialize, JsonSchema)]
-struct InterruptionDoc {
-    /// The attachment.
+struct InterruptDoc {
     address: String,
-    /// Why.
     why: String,
-}
-
-/// A place in the manifest.
-#[derive(Debug, Serialize, JsonSchema)]
-struct SourceDoc {
-    /// The file.
-    file: String,
-    /// The line, from 1.
-    line: u32,
-    /// The column, from 1.
-    column: u32,
 }
 
 /// A field with its three values.
 #[derive(Debug, Serialize, JsonSchema)]
 struct FieldDoc {
-    /// Its name.
-    name: String,
-    /// The kernel object that has it.
+    path: String,
     object: String,
-    /// What the last apply left.
     last_applied: Option<String>,
-    /// What is there now.
     live: Option<String>,
-    /// What shall be there.
     desired: Option<String>,
-    /// Why it changes.
     cause: Cause,
+    source: Option<Source>,
 }
 
-/// Something that moved since the last apply.
+/// A kernel object.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ObjectDoc {
+    object: String,
+    /// `create`, `update`, `replace`, `destroy`, `goes_with` or `restored`.
+    fate: String,
+    /// The object that takes it along.
+    with: Option<String>,
+}
+
+/// One operation.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OperationDoc {
+    seq: usize,
+    /// The wave, from 0.
+    wave: usize,
+    /// `create`, `update` or `delete`.
+    op: String,
+    object: String,
+    /// The resource that it belongs to.
+    address: String,
+    /// Commands that do the same.
+    equivalent: Vec<String>,
+}
+
+/// What moved since the last apply.
 #[derive(Debug, Serialize, JsonSchema)]
 struct DriftDoc {
-    /// The resource.
     address: String,
-    /// The kernel object.
     object: String,
     /// `changed` or `deleted`.
-    kind: &'static str,
-    /// The field that changed.
-    field: Option<String>,
-    /// What the last apply left.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The field, when one changed.
+    path: Option<String>,
     last_applied: Option<String>,
-    /// What is there now.
     live: Option<String>,
     /// Who wins.
     resolution: Winner,
@@ -132,102 +145,163 @@ struct DriftDoc {
 /// Something of others.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ForeignDoc {
-    /// The resource that it stands on.
     address: String,
-    /// What it is.
     what: String,
-    /// Whose it is, as far as can be told.
     owner: Option<String>,
 }
 
-/// Returns a plan as a versioned JSON document, described by `schemas/plan.v1.json`.
+/// Something to read.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DiagnosticDoc {
+    /// Always `warning`.
+    severity: String,
+    summary: String,
+}
+
+/// Returns a plan as JSON with sorted keys: equal plans give equal bytes.
 ///
 /// # Errors
 ///
-/// None that can be brought about: all of it is text and numbers.
+/// Never in practice: every key is a text.
 pub fn json(plan: &Plan) -> serde_json::Result<String> {
-    let counts = plan.counts();
-    let document = Document {
-        format_version: FORMAT_VERSION,
-        kind: "plan",
+    // A value's map sorts its keys.
+    let mut text = serde_json::to_string_pretty(&serde_json::to_value(document(plan))?)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Returns a plan as the document.
+pub fn document(plan: &Plan) -> Document {
+    let Counts { add, change, destroy, replace } = plan.counts();
+    let ignored = plan.drift.iter().filter(|drift| drift.winner == Winner::Ignored).count();
+    let ops = plan.waves.iter().enumerate().flat_map(|(wave, ops)| ops.iter().map(move |op| (wave, op)));
+    let ops: Vec<(usize, usize, &Op)> = ops.enumerate().map(|(seq, (wave, op))| (seq, wave, op)).collect();
+    let mut by_object = HashMap::<ResourceId, Vec<usize>>::new();
+    for (seq, _, op) in &ops {
+        by_object.entry(op.id()).or_default().push(*seq);
+    }
+    Document {
+        format_version: FORMAT.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        kind: "plan".to_owned(),
+        applyable: !plan.is_empty(),
         summary: Summary {
-            add: counts.add,
-            change: counts.change,
-            destroy: counts.destroy,
-            replace: counts.replace,
+            add,
+            change,
+            replace,
+            destroy,
             unchanged: plan.unchanged,
             drifted: plan.drift.len(),
+            ignored_drift: ignored,
             foreign: plan.foreign.len(),
+            operations: ops.len(),
         },
-        changes: plan.changes.iter().map(change).collect(),
+        changes: plan.changes.iter().map(|change| change_doc(change, &by_object)).collect(),
+        operations: ops.into_iter().map(|(seq, wave, op)| operation(seq, wave, op)).collect(),
         drift: plan.drift.iter().map(drift).collect(),
-        foreign: plan.foreign.iter().map(foreign).collect(),
-        waiting: plan.extra.waiting.iter().map(|(container, _)| container.to_string()).collect(),
-        warnings: plan.extra.warnings.clone(),
-        operations: plan.waves.iter().map(|wave| wave.iter().flat_map(equivalent).collect()).collect(),
-    };
-    serde_json::to_string_pretty(&document)
+        foreign: plan
+            .foreign
+            .iter()
+            .map(|note| ForeignDoc {
+                address: note.owner.to_string(),
+                what: note.what.clone(),
+                owner: note.by.clone(),
+            })
+            .collect(),
+        waiting: plan.extra.waiting.iter().map(|(name, _)| format!("container.{name}")).collect(),
+        diagnostics: plan
+            .extra
+            .warnings
+            .iter()
+            .map(|warning| DiagnosticDoc { severity: "warning".to_owned(), summary: warning.clone() })
+            .collect(),
+    }
 }
 
-/// Returns the JSON Schema of what [`json`] returns.
-pub fn schema() -> serde_json::Value {
-    let settings = schemars::generate::SchemaSettings::draft07();
-    settings.into_generator().into_root_schema_for::<Document>().to_value()
+/// Returns the schema of the document, as `schemas/plan.v1.json` holds it.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Document)
 }
 
-fn change(change: &Change) -> ChangeDoc {
+fn source(origin: Option<&Origin>) -> Option<Source> {
+    origin.map(|Origin { file, line, column }| Source {
+        file: file.to_string(),
+        line: *line,
+        column: *column,
+    })
+}
+
+fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> ChangeDoc {
     let Change { owner, action, causes, origin, reason, protected, interrupts, fields, objects } = change;
+    let object = |object: &crate::plan::Object| {
+        let (fate, with) = match &object.fate {
+            Fate::Create => ("create", None),
+            Fate::Update => ("update", None),
+            Fate::Replace => ("replace", None),
+            Fate::Destroy => ("destroy", None),
+            Fate::GoesWith(other) => ("goes_with", Some(other)),
+            Fate::Restored(other) => ("restored", Some(other)),
+        };
+        ObjectDoc {
+            object: object.id.to_string(),
+            fate: fate.to_owned(),
+            with: with.map(ToString::to_string),
+        }
+    };
+    let field = |field: &crate::plan::Field| FieldDoc {
+        path: format!("/{}", field.name.replace('~', "~0").replace('/', "~1")),
+        object: field.object.to_string(),
+        last_applied: field.last_applied.clone(),
+        live: field.live.clone(),
+        desired: field.desired.clone(),
+        cause: field.cause,
+        source: source(field.origin.as_ref()),
+    };
+    let mut operations: Vec<usize> =
+        objects.iter().filter_map(|object| by_object.get(&object.id)).flatten().copied().collect();
+    operations.sort_unstable();
     ChangeDoc {
         address: owner.to_string(),
         action: *action,
-        causes: causes.iter().copied().collect(),
-        source: origin.as_ref().map(|origin| SourceDoc {
-            file: origin.file.to_string(),
-            line: origin.line,
-            column: origin.column,
-        }),
+        cause: causes.iter().copied().collect(),
         reason: reason.clone(),
         protected: *protected,
+        source: source(origin.as_ref()),
         interrupts: interrupts
             .iter()
-            .map(|it| InterruptionDoc { address: it.attachment.to_string(), why: it.why.clone() })
+            .map(|cost| InterruptDoc { address: cost.attachment.to_string(), why: cost.why.clone() })
             .collect(),
         fields: fields.iter().map(field).collect(),
-        objects: objects.iter().map(|object| object.id.to_string()).collect(),
+        objects: objects.iter().map(object).collect(),
+        operations,
     }
 }
 
-fn field(field: &Field) -> FieldDoc {
-    let Field { name, object, last_applied, live, desired, cause, origin: _ } = field;
-    FieldDoc {
-        name: name.clone(),
-        object: object.to_string(),
-        last_applied: last_applied.clone(),
-        live: live.clone(),
-        desired: desired.clone(),
-        cause: *cause,
-    }
+fn operation(seq: usize, wave: usize, op: &Op) -> OperationDoc {
+    let (word, entry) = match op {
+        Op::Create(entry) => ("create", entry),
+        Op::Update { from: _, to } => ("update", to),
+        Op::Delete(entry) => ("delete", entry),
+    };
+    let (object, address) = (op.id().to_string(), entry.owner.to_string());
+    OperationDoc { seq, wave, op: word.to_owned(), object, address, equivalent: equivalent(op) }
 }
 
 fn drift(drift: &Drift) -> DriftDoc {
     let Drift { owner, object, moved, winner } = drift;
-    let (kind, field, last_applied, live) = match moved {
-        Moved::Changed { field, last_applied, live } => {
-            ("changed", Some(field.clone()), last_applied.clone(), live.clone())
-        }
+    let (kind, path, last_applied, live) = match moved {
         Moved::Deleted => ("deleted", None, None, None),
+        Moved::Changed { field, last_applied, live } => {
+            ("changed", Some(format!("/{field}")), last_applied.clone(), live.clone())
+        }
     };
     DriftDoc {
         address: owner.to_string(),
         object: object.to_string(),
-        kind,
-        field,
+        kind: kind.to_owned(),
+        path,
         last_applied,
         live,
         resolution: *winner,
     }
-}
-
-fn foreign(note: &crate::plan::ForeignNote) -> ForeignDoc {
-    ForeignDoc { address: note.owner.to_string(), what: note.what.clone(), owner: note.by.clone() }
 }

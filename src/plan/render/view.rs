@@ -1,0 +1,318 @@
+//! What a plan says, in lines.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Detail, files};
+use crate::kernel::Op;
+use crate::plan::field::{brief, name};
+use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Field, Moved, Plan, Winner};
+use crate::resource::owner::Owner;
+use crate::resource::state::Entry;
+use crate::resource::{Resource, ResourceId};
+
+/// A line with what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) sign: Sign,
+    /// How deep it stands: 0 is the change itself.
+    pub(super) depth: usize,
+    pub(super) text: String,
+}
+
+/// What a line stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    Add,
+    Remove,
+    Change,
+    Replace,
+    Note,
+    Foreign,
+}
+
+impl Sign {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Remove => "-",
+            Self::Change => "~",
+            Self::Replace => "-/+",
+            Self::Note => "#",
+            Self::Foreign => "?",
+        }
+    }
+
+    pub(super) fn of(action: Action) -> Self {
+        match action {
+            Action::Create => Self::Add,
+            Action::Update => Self::Change,
+            Action::Replace => Self::Replace,
+            Action::Destroy => Self::Remove,
+        }
+    }
+}
+
+/// The objects that come and go, to say more of them than their ids.
+pub(super) struct Entries<'a> {
+    coming: HashMap<ResourceId, &'a Entry>,
+    going: HashMap<ResourceId, &'a Entry>,
+}
+
+impl<'a> Entries<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        let mut entries = Self { coming: HashMap::new(), going: HashMap::new() };
+        entries.going.extend(plan.lost.iter().map(|entry| (entry.resource.id(), entry)));
+        for op in plan.waves.iter().flatten() {
+            match op {
+                Op::Create(entry) | Op::Update { from: _, to: entry } => {
+                    entries.coming.insert(op.id(), entry)
+                }
+                Op::Delete(entry) => entries.going.insert(op.id(), entry),
+            };
+        }
+        entries
+    }
+}
+
+/// Returns what is done to a resource, as Terraform says it.
+pub(super) fn headline(change: &Change) -> String {
+    let Change { owner, action, reason, .. } = change;
+    match (action, reason) {
+        (Action::Create, _) => format!("{owner} will be created"),
+        (Action::Update, _) => format!("{owner} will be updated in place"),
+        (Action::Replace, Some(reason)) => format!("{owner} must be replaced ({reason})"),
+        (Action::Replace, None) => format!("{owner} must be replaced"),
+        (Action::Destroy, _) => format!("{owner} will be destroyed (not in the manifest)"),
+    }
+}
+
+/// Returns the causes, e.g. `[config, drift]`.
+pub(super) fn causes(causes: &BTreeSet<Cause>) -> String {
+    let words: Vec<&str> = causes.iter().map(|cause| cause_word(*cause)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+pub(super) fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Config => "config",
+        Cause::Drift => "drift",
+    }
+}
+
+/// Returns whom a change costs packets.
+pub(super) fn interruption(change: &Change) -> String {
+    let Some(first) = change.interrupts.first() else { return "no interruption".to_owned() };
+    let who = |owner: &Owner| match owner {
+        Owner::Attachment { container, network: _ } => container.to_string(),
+        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) => owner.to_string(),
+    };
+    let names: BTreeSet<String> =
+        change.interrupts.iter().map(|interruption| who(&interruption.attachment)).collect();
+    let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+    let more = names.len() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("interrupts {}{more} ({})", shown.join(", "), first.why)
+}
+
+/// Returns a resource as a block's head: `network "front"`.
+pub(super) fn block(owner: &Owner) -> String {
+    let text = owner.to_string();
+    match text.split_once('.') {
+        Some((kind, name)) => format!("{kind} \"{name}\""),
+        None => text,
+    }
+}
+
+/// Returns the lines under a change.
+pub(super) fn body(change: &Change, entries: &Entries<'_>, detail: Detail) -> Vec<Line> {
+    let mut lines: Vec<Line> =
+        change.fields.iter().flat_map(|field| field_lines(field, change, detail)).collect();
+    let mut rest = BTreeMap::<&'static str, usize>::new();
+    let told: BTreeSet<&ResourceId> = change.fields.iter().map(|field| &field.object).collect();
+    for object in &change.objects {
+        let sign = match object.fate {
+            Fate::Create => Sign::Add,
+            Fate::Update => Sign::Change,
+            Fate::Replace | Fate::Restored(_) => Sign::Replace,
+            Fate::Destroy | Fate::GoesWith(_) => Sign::Remove,
+        };
+        let whole = matches!(change.action, Action::Create | Action::Destroy);
+        let entry = entries.coming.get(&object.id).or_else(|| entries.going.get(&object.id));
+        match (detail, entry) {
+            (Detail::Operations, _) => {
+                lines.push(Line { sign, depth: 1, text: object_words(&object.id, &object.fate) })
+            }
+            (Detail::Changes, Some(entry)) if whole && is_telling(&object.id) => {
+                lines.extend(words(sign, entry))
+            }
+            (Detail::Changes, _) if told.contains(&object.id) => {}
+            (Detail::Changes, _) => *rest.entry(kind(&object.id)).or_default() += 1,
+        }
+    }
+    if !rest.is_empty() {
+        let counts: Vec<String> = rest
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" }))
+            .collect();
+        let text = format!("({} not shown)", counts.join(", "));
+        lines.push(Line { sign: Sign::Note, depth: 1, text });
+    }
+    lines
+}
+
+fn object_words(id: &ResourceId, fate: &Fate) -> String {
+    match fate {
+        Fate::Create | Fate::Update | Fate::Replace | Fate::Destroy => id.to_string(),
+        Fate::GoesWith(other) => format!("{id} (goes with {other})"),
+        Fate::Restored(other) => format!("{id} (lost with {other}, made again)"),
+    }
+}
+
+/// Tells whether an object says something that its resource's reader looks for.
+fn is_telling(id: &ResourceId) -> bool {
+    match id {
+        ResourceId::Netns(_) | ResourceId::Link(..) | ResourceId::Address(..) | ResourceId::Route(..) => true,
+        ResourceId::NftElement(_, set, _) => set.contains("publish"),
+        ResourceId::Sysctl(..) => true,
+        ResourceId::NftTable(_) | ResourceId::File(_) => false,
+    }
+}
+
+/// Returns an object that comes or goes as lines; a link with the fields that users know it by.
+fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
+    let id = entry.resource.id();
+    let line = |name: &str, value: &str| Line { sign, depth: 1, text: format!("{name}: {value}") };
+    match &entry.resource {
+        Resource::Link(_) => {
+            let known = ["interface", "kind", "peer", "mtu", "master", "prevent_destroy"];
+            let fields = entry.resource.fields();
+            fields
+                .iter()
+                .filter(|(name, _)| known.contains(name))
+                .map(|(name, value)| line(name, value))
+                .collect()
+        }
+        Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::File(_) => vec![line(&name(&id), &brief(&entry.resource))],
+    }
+}
+
+fn kind(id: &ResourceId) -> &'static str {
+    match id {
+        ResourceId::Netns(_) => "namespace",
+        ResourceId::Link(..) => "link",
+        ResourceId::Address(..) => "address object",
+        ResourceId::Route(..) => "route",
+        ResourceId::Sysctl(..) => "kernel parameter",
+        ResourceId::NftTable(_) => "nft table",
+        ResourceId::NftElement(..) => "nft element",
+        ResourceId::File(_) => "file",
+    }
+}
+
+fn field_lines(field: &Field, change: &Change, detail: Detail) -> Vec<Line> {
+    let Field { name, object, last_applied: _, live, desired, cause, origin } = field;
+    let tag = if change.causes.len() > 1 { format!("  [{}]", cause_word(*cause)) } else { String::new() };
+    let origin = origin.as_ref().filter(|_| *origin != change.origin);
+    let place = origin.map_or(String::new(), |origin| format!("  {origin}"));
+    let sign = match (live, desired) {
+        (None, _) => Sign::Add,
+        (Some(_), None) => Sign::Remove,
+        (Some(_), Some(_)) => Sign::Change,
+    };
+    if let ResourceId::File(path) = object {
+        let text = format!("file {}", path.display());
+        return file_lines(Line { sign, depth: 1, text }, live.as_deref(), desired.as_deref(), detail);
+    }
+    let value = match (live, desired) {
+        (Some(live), Some(desired)) => format!("{live} -> {desired}"),
+        (Some(only), None) | (None, Some(only)) => only.clone(),
+        (None, None) => return vec![],
+    };
+    vec![Line { sign, depth: 1, text: format!("{name}: {value}{tag}{place}") }]
+}
+
+fn file_lines(mut head: Line, live: Option<&str>, desired: Option<&str>, detail: Detail) -> Vec<Line> {
+    let (before, after) = (live.unwrap_or_default(), desired.unwrap_or_default());
+    if let Some(names) = files::changed_names(before, after) {
+        head.text = format!("{}: names {names}", head.text);
+    }
+    let changed = files::changed_lines(before, after);
+    let shown = match detail {
+        Detail::Changes => files::SHOWN,
+        Detail::Operations => changed.len(),
+    };
+    let hidden = changed.len().saturating_sub(shown);
+    let mut lines = vec![head];
+    lines.extend(changed.into_iter().take(shown).map(|(sign, text)| {
+        let sign = if sign == '+' { Sign::Add } else { Sign::Remove };
+        Line { sign, depth: 2, text }
+    }));
+    if hidden > 0 {
+        lines.push(Line {
+            sign: Sign::Note,
+            depth: 2,
+            text: format!("({hidden} more changed lines not shown)"),
+        });
+    }
+    lines
+}
+
+/// Returns what moved: the sign, the resource, what happened, and who wins.
+pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
+    let Drift { owner, object, moved, winner } = drift;
+    let none = || "none".to_owned();
+    let (sign, what) = match moved {
+        Moved::Deleted => (Sign::Remove, format!("{object} is gone")),
+        Moved::Changed { field, last_applied: _, live: _ } if field == "content" => {
+            (Sign::Change, format!("{object} was edited"))
+        }
+        Moved::Changed { field, last_applied, live } => {
+            let values = (last_applied.clone().unwrap_or_else(none), live.clone().unwrap_or_else(none));
+            let object = match object {
+                ResourceId::Link(..) => String::new(),
+                ResourceId::Netns(_)
+                | ResourceId::Address(..)
+                | ResourceId::Route(..)
+                | ResourceId::Sysctl(..)
+                | ResourceId::NftTable(_)
+                | ResourceId::NftElement(..)
+                | ResourceId::File(_) => format!("{object} "),
+            };
+            (Sign::Change, format!("{object}{field} {} -> {}", values.0, values.1))
+        }
+    };
+    let winner = match (winner, moved) {
+        (Winner::Manifest, Moved::Deleted) => "will be made again",
+        (Winner::Manifest, Moved::Changed { .. }) => "will be set back",
+        (Winner::Ignored, _) => "left alone: ignored",
+        (Winner::Agreed, _) => "the manifest agrees",
+        (Winner::Removed, _) => "will be destroyed",
+    };
+    (sign, owner.to_string(), what, winner)
+}
+
+/// Returns the last line.
+pub(super) fn summary(plan: &Plan) -> String {
+    let Counts { add, change, destroy, replace } = plan.counts();
+    let replace = match replace {
+        0 => String::new(),
+        1 => " (1 is a replacement)".to_owned(),
+        more => format!(" ({more} are replacements)"),
+    };
+    let repairs = plan.changes.iter().filter(|change| change.causes.contains(&Cause::Drift)).count();
+    let repairs = match repairs {
+        0 => String::new(),
+        1 => " 1 repairs drift.".to_owned(),
+        more => format!(" {more} repair drift."),
+    };
+    format!(
+        "Plan: {add} to add, {change} to change, {destroy} to destroy{replace}.{repairs} {} unchanged.",
+        plan.unchanged
+    )
+}

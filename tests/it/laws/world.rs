@@ -1,0 +1,210 @@
+//! Small worlds: consistent states made from a few random choices.
+
+use netform::names::{IfName, Mac, Mtu, NetnsName};
+use netform::resource::Resource;
+use netform::resource::address::Address;
+use netform::resource::file::TextFile;
+use netform::resource::link::{Link, LinkKind, Peer};
+use netform::resource::netns::{Netns, NsRef};
+use netform::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
+use netform::resource::owner::Owner;
+use netform::resource::route::Route;
+use netform::resource::state::{Desired, Entry, State};
+use netform::resource::sysctl::{Family, Sysctl, SysctlKey};
+use proptest::prelude::*;
+
+/// What a random manifest could say.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    networks: Vec<Option<Network>>,
+    containers: Vec<Option<Container>>,
+    forward: bool,
+    rules: Option<u8>,
+}
+
+#[derive(Debug, Clone)]
+struct Network {
+    subnet: u8,
+    mtu: u32,
+    restricted: bool,
+    protected: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Container {
+    /// For each network whether it is attached, with its host number.
+    attachments: Vec<Option<u8>>,
+    backwards: bool,
+    hosts: u8,
+    port: Option<u8>,
+    localnet: bool,
+}
+
+pub(super) fn world() -> impl Strategy<Value = World> {
+    let network = (0u8..3, prop_oneof![Just(1500u32), Just(9000)], any::<bool>(), any::<bool>())
+        .prop_map(|(subnet, mtu, restricted, protected)| Network { subnet, mtu, restricted, protected });
+    let attachments = proptest::collection::vec(proptest::option::of(2u8..5), 3);
+    let container = (attachments, any::<bool>(), 0u8..2, proptest::option::of(0u8..2), any::<bool>())
+        .prop_map(|(attachments, backwards, hosts, port, localnet)| Container {
+            attachments,
+            backwards,
+            hosts,
+            port,
+            localnet,
+        });
+    let networks = proptest::collection::vec(proptest::option::weighted(0.7, network), 3);
+    let containers = proptest::collection::vec(proptest::option::weighted(0.7, container), 3);
+    (networks, containers, any::<bool>(), proptest::option::weighted(0.8, 0u8..2))
+        .prop_map(|(networks, containers, forward, rules)| World { networks, containers, forward, rules })
+}
+
+pub(super) fn ifname(text: &str) -> IfName {
+    IfName::try_from(text).unwrap()
+}
+
+pub(super) fn named(text: &str) -> NsRef {
+    NsRef::Named(NetnsName::try_from(text).unwrap())
+}
+
+fn table_id() -> NftTableId {
+    NftTableId { family: NftFamily::Inet, name: "netform-law".to_owned() }
+}
+
+/// Collects the objects of a state.
+struct Builder(Vec<Entry>);
+
+impl Builder {
+    fn put(&mut self, owner: &str, resource: Resource) {
+        let owner = Owner::try_from(owner.to_owned()).unwrap();
+        self.0.push(Entry { resource, owner, origin: None, ignore: vec![] });
+    }
+
+    fn element(&mut self, owner: &str, set: &str, key: &str, data: Option<String>) {
+        let stance = if data.is_some() { Stance::Allows } else { Stance::Restricts };
+        let key = vec![key.to_owned()];
+        self.put(
+            owner,
+            Resource::NftElement(NftElement { table: table_id(), set: set.to_owned(), key, data, stance }),
+        );
+    }
+}
+
+impl World {
+    /// Returns what this world asks for.
+    pub(super) fn desired(&self) -> Desired {
+        let mut state = Builder(vec![]);
+        if let Some(rules) = self.rules {
+            let digest = format!("rules{rules}");
+            let body = vec![serde_json::json!({"digest": digest})];
+            state.put("project", Resource::NftTable(NftTable { id: table_id(), digest, intact: true, body }));
+        }
+        if self.forward {
+            let key = SysctlKey::Ipv4Forward;
+            state.put("project", Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".to_owned() }));
+        }
+        for (number, network) in self.networks.iter().enumerate() {
+            if let Some(network) = network {
+                self.network(&mut state, number, network);
+            }
+        }
+        for (number, container) in self.containers.iter().enumerate() {
+            if let Some(container) = container {
+                self.container(&mut state, number, container);
+            }
+        }
+        Desired(state.0.into_iter().collect::<State>())
+    }
+
+    fn network(&self, state: &mut Builder, number: usize, network: &Network) {
+        let Network { subnet, mtu, restricted, protected } = network;
+        let owner = format!("network.n{number}");
+        let bridge = ifname(&format!("br{number}"));
+        state.put(
+            &owner,
+            Resource::Link(Link {
+                ns: NsRef::Host,
+                name: bridge.clone(),
+                mac: Some(Mac([2, 0, 0, 0, 1, number as u8])),
+                mtu: Mtu::try_from(*mtu).unwrap(),
+                up: true,
+                master: None,
+                altname: Some(format!("netform.law.n{number}")),
+                protected: *protected,
+                kind: LinkKind::Bridge,
+            }),
+        );
+        let addr = format!("10.{number}.{subnet}.1/24").parse().unwrap();
+        state.put(&owner, Resource::Address(Address { ns: NsRef::Host, link: bridge.clone(), addr }));
+        if *restricted && self.rules.is_some() {
+            state.element(&owner, "internal", bridge.as_str(), None);
+        }
+    }
+
+    fn container(&self, state: &mut Builder, number: usize, container: &Container) {
+        let Container { attachments, backwards, hosts, port, localnet } = container;
+        let owner = format!("container.c{number}");
+        let ns = named(&format!("c{number}"));
+        state
+            .put(&owner, Resource::Netns(Netns { name: NetnsName::try_from(format!("c{number}")).unwrap() }));
+        let content = format!("# hosts {hosts}\n");
+        let path = format!("/etc/netns/c{number}/hosts").into();
+        state.put(&owner, Resource::File(TextFile { path, content }));
+        let attached: Vec<(usize, &Network, u8)> = attachments
+            .iter()
+            .enumerate()
+            .filter_map(|(net, host)| Some((net, self.networks[net].as_ref()?, (*host)?)))
+            .collect();
+        for (place, (net, network, host)) in attached.iter().enumerate() {
+            let place = if *backwards { attached.len() - 1 - place } else { place };
+            let host = host + 10 * number as u8;
+            self.attachment(state, (number, *net, place), network, host);
+        }
+        let Some((net, network, host)) = attached.first() else { return };
+        let attachment = format!("attachment.c{number}@n{net}");
+        let place = if *backwards { attached.len() - 1 } else { 0 };
+        let link = ifname(&format!("eth{place}"));
+        let via = Some(format!("10.{net}.{}.1", network.subnet).parse().unwrap());
+        let dest = "0.0.0.0/0".parse().unwrap();
+        state.put(
+            &attachment,
+            Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via, metric: 0 }),
+        );
+        if *localnet {
+            let key = SysctlKey::PerLink { family: Family::Ipv4, link, name: "route_localnet".to_owned() };
+            state.put(&attachment, Resource::Sysctl(Sysctl { ns, key, value: "1".to_owned() }));
+        }
+        if let (Some(port), Some(_)) = (port, self.rules) {
+            let target = format!("10.{net}.{}.{}", network.subnet, host + 10 * number as u8);
+            state.element(
+                &format!("port.0.0.0.0:808{port}{number}/tcp"),
+                "published",
+                &format!("808{port}{number}"),
+                Some(target),
+            );
+        }
+    }
+
+    fn attachment(&self, state: &mut Builder, which: (usize, usize, usize), network: &Network, host: u8) {
+        let (container, net, place) = which;
+        let owner = format!("attachment.c{container}@n{net}");
+        let mtu = Mtu::try_from(network.mtu).unwrap();
+        let (ns, name) = (named(&format!("c{container}")), ifname(&format!("eth{place}")));
+        let mac = Mac([2, 0x42, 10, net as u8, network.subnet, host]);
+        state.put(
+            &owner,
+            Resource::Link(Link {
+                ns: NsRef::Host,
+                name: ifname(&format!("v{container}{net}")),
+                mac: None,
+                mtu,
+                up: true,
+                master: Some(ifname(&format!("br{net}"))),
+                altname: None,
+                protected: false,
+                kind: LinkKind::Veth(Peer { ns: ns.clone(), name: name.clone(), mac, mtu, up: true }),
+            }),
+        );
+        let addr = format!("10.{net}.{}.{host}/24", network.subnet).parse().unwrap();
+        state.put(&owner, Resource::Address(Address { ns, link: name, addr }));
+    }
+}
