@@ -109,6 +109,8 @@ fn how_it_moved(id: &ResourceId, then: Option<&Resource>, now: Option<&Resource>
         (None, Some(_)) if matches!(id, ResourceId::Sysctl(..)) => None,
         (None, Some(_)) => Some("is there now".to_owned()),
         (Some(_), None) => Some("is gone".to_owned()),
+        // A table that was edited by hand is swapped whole, whatever was edited.
+        (Some(Resource::NftTable(then)), Some(Resource::NftTable(now))) if then.digest == now.digest => None,
         (Some(then), Some(now)) if then == now => None,
         (Some(then), Some(now)) => {
             let (then, now) = (then.fields(), now.fields());

@@ -52,7 +52,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         manifest: ManifestArg,
         #[command(flatten)]
-        show: Show,
+        show: Rendering,
         /// Plan the removal of everything that the project owns.
         #[arg(long)]
         destroy: bool,
@@ -68,7 +68,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         manifest: ManifestArg,
         #[command(flatten)]
-        show: Show,
+        show: Rendering,
         #[command(flatten)]
         run: Run,
         /// Exit with 2 when something was changed.
@@ -83,7 +83,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         manifest: ManifestArg,
         #[command(flatten)]
-        show: Show,
+        show: Rendering,
         #[command(flatten)]
         run: Run,
         /// How long to wait for the confirmation.
@@ -100,7 +100,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         manifest: ManifestArg,
         #[command(flatten)]
-        show: Show,
+        show: Rendering,
         #[command(flatten)]
         run: Run,
     },
@@ -111,7 +111,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         which: WhichProject,
         #[command(flatten)]
-        show: Show,
+        show: Rendering,
         #[command(flatten)]
         run: Run,
         /// Only show the plan.
@@ -134,7 +134,7 @@ pub(super) enum Verb {
         #[command(flatten)]
         which: WhichProject,
         #[command(flatten)]
-        show: Show,
+        show: Rendering,
     },
     /// Show what is declared, what is live, and whether they agree.
     Status {
@@ -214,7 +214,7 @@ pub(super) struct WhichProject {
 
 /// How a plan is shown.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Show {
+pub(super) struct Rendering {
     /// Show the kernel operations, too, as their ip and nft equivalents.
     #[arg(short, long)]
     pub(super) verbose: bool,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::args::{Common, Run, Show, TextOrJson, WhichProject};
+use super::args::{Common, Run, Rendering, TextOrJson, WhichProject};
 use super::failure::{Code, Failure};
 use super::run::{self, Ran, Request};
 use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
@@ -58,7 +58,7 @@ pub(super) fn list(common: &Common, which: &WhichProject, output: TextOrJson) ->
 }
 
 /// Shows a saved plan or the manifest of a generation.
-pub(super) fn show(common: &Common, what: &str, which: &WhichProject, show: &Show) -> Result<(), Failure> {
+pub(super) fn show(common: &Common, what: &str, which: &WhichProject, show: &Rendering) -> Result<(), Failure> {
     if let Some(saved) = saved_plan(Path::new(what))? {
         return show::plan(&saved.plan, show, Style::of_stdout(common), "show");
     }
@@ -76,7 +76,7 @@ pub(super) fn show(common: &Common, what: &str, which: &WhichProject, show: &Sho
 pub(super) async fn rollback(
     session: &mut Session,
     generation: Option<u64>,
-    request: (&Show, &Run, Style),
+    request: (&Rendering, &Run, Style),
     dry_run: DryRun,
 ) -> Result<Ran, Failure> {
     let (show, run, style) = request;

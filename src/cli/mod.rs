@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Common, SchemaOf, Show, TextOrJson, Verb};
+use args::{Cli, Common, SchemaOf, Rendering, TextOrJson, Verb};
 use failure::{Code, Failure};
 use run::{Ran, Request};
 use session::{Aim, Session};
@@ -122,7 +122,7 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     runtime.map_err(|error| Failure::of(Code::Failed, &error))?.block_on(work)
 }
 
-async fn plan(common: &Common, manifest: &Path, (show, aim, out): (&Show, Aim, Option<&Path>)) -> Result<bool, Failure> {
+async fn plan(common: &Common, manifest: &Path, (show, aim, out): (&Rendering, Aim, Option<&Path>)) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
     if session.dirs.has_journal() {
         eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::args::{PlanFormat, Run, Show};
+use super::args::{PlanFormat, Run, Rendering};
 use super::failure::{Code, Failure, chain};
 use super::session::{self, Aim, Prepared, Session};
 use super::{confirm, show};
@@ -30,7 +30,7 @@ pub(super) enum Ran {
 pub(super) struct Request<'a> {
     pub(super) verb: &'static str,
     pub(super) aim: Aim,
-    pub(super) show: &'a Show,
+    pub(super) show: &'a Rendering,
     pub(super) run: &'a Run,
     pub(super) style: show::Style,
     /// How long the confirmation may take; `None` needs none.
@@ -39,7 +39,7 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Returns a request that needs no confirmation.
-    pub(super) fn new(verb: &'static str, aim: Aim, show: &'a Show, run: &'a Run, style: show::Style) -> Self {
+    pub(super) fn new(verb: &'static str, aim: Aim, show: &'a Rendering, run: &'a Run, style: show::Style) -> Self {
         Self { verb, aim, show, run, style, confirm: None }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::{ColorWhen, Common, PlanFormat, Show};
+use super::args::{ColorWhen, Common, PlanFormat, Rendering};
 use super::failure::{Code, Failure};
 use crate::apply::{Phase, Progress};
 use crate::plan::{Plan, render};
@@ -51,7 +51,7 @@ pub(super) fn out(text: &str) -> Result<(), Failure> {
 }
 
 /// Shows a plan; `verb` asked for it.
-pub(super) fn plan(plan: &Plan, show: &Show, style: Style, verb: &str) -> Result<(), Failure> {
+pub(super) fn plan(plan: &Plan, show: &Rendering, style: Style, verb: &str) -> Result<(), Failure> {
     let colour = match style {
         Style::Terminal => render::Colour::Always,
         Style::Plain => render::Colour::Never,

@@ -18,12 +18,12 @@ containers:
 live! {
     fn a_second_apply_does_nothing_and_says_so(world) {
         world.apply(SHOP);
-        let before = world.sh("ip -o link; ip -n web -o addr; nft -s list ruleset");
+        let before = world.sh("ip -o link; ip -n web -o -4 addr; nft -s list ruleset");
 
         let again = world.run(&["apply", "--yes", "--detailed-exitcode"]).exits(0);
 
         assert!(again.stdout.contains("No changes"), "{}", again.stdout);
-        assert_eq!(world.sh("ip -o link; ip -n web -o addr; nft -s list ruleset"), before);
+        assert_eq!(world.sh("ip -o link; ip -n web -o -4 addr; nft -s list ruleset"), before);
     }
 }
 
@@ -186,18 +186,18 @@ live! {
 live! {
     fn two_projects_live_side_by_side(world) {
         world.apply(SHOP);
-        let shop = world.sh("ip -n web -o addr; nft -s list table inet netform-shop");
+        let shop = world.sh("ip -n web -o -4 addr; nft -s list table inet netform-shop");
         let blog = world.file("blog.yaml", "netform: 1\nproject: blog\nnetworks: {front: {}}\ncontainers: {www: {networks: [front]}}\n");
         let blog = blog.to_str().unwrap();
 
         world.run(&["apply", "--yes", blog]).exits(0);
 
-        assert_eq!(world.sh("ip -n web -o addr; nft -s list table inet netform-shop"), shop);
+        assert_eq!(world.sh("ip -n web -o -4 addr; nft -s list table inet netform-shop"), shop);
         assert!(world.pings("www", "172.17.0.1"));
         assert!(!world.pings("www", "172.25.3.3"), "projects are apart");
         assert!(!world.pings("web", "172.17.0.2"), "projects are apart");
         world.run(&["destroy", "--yes", blog]).exits(0);
-        assert_eq!(world.sh("ip -n web -o addr; nft -s list table inet netform-shop"), shop);
+        assert_eq!(world.sh("ip -n web -o -4 addr; nft -s list table inet netform-shop"), shop);
         world.assert_in_sync();
     }
 }
@@ -205,7 +205,7 @@ live! {
 live! {
     fn a_failed_apply_undoes_itself_and_says_so(world) {
         world.apply(SHOP);
-        let before = world.sh("ip -o link; ip -n web -o addr; nft -s list ruleset; ip netns");
+        let before = world.sh("ip -o link; ip -n web -o -4 addr; nft -s list ruleset; ip netns");
         // An `nft` that reads and refuses to write lets the first wave fail; one that refuses the second write, the last.
         for writes in [0, 1] {
             world.sh(&format!(
@@ -223,10 +223,10 @@ chmod +x bin/nft",
             let output = world.netform().args(["apply", "--yes"]).env("PATH", path).output().unwrap();
 
             let stderr = String::from_utf8_lossy(&output.stderr);
-            assert!(matches!(output.status.code(), Some(1 | 3 | 4)), "{stderr}");
+            assert!(matches!(output.status.code(), Some(1 | 3 | 4)), "{output:?}");
             assert!(stderr.contains("the disk is haunted"), "{stderr}");
             if output.status.code() != Some(3) {
-                assert_eq!(world.sh("ip -o link; ip -n web -o addr; nft -s list ruleset; ip netns"), before);
+                assert_eq!(world.sh("ip -o link; ip -n web -o -4 addr; nft -s list ruleset; ip netns"), before);
             }
             world.file("netform.yaml", SHOP);
             world.run(&["apply", "--yes"]).exits(0);

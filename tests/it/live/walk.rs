@@ -55,12 +55,13 @@ live! {
     fn a_network_that_is_still_named_cannot_be_removed(world) {
         world.apply(WALK);
         let without = WALK.replace("  mynet:\n    subnets: [172.25.0.0/16]\n", "  other: {}\n");
-        let line = 1 + without.lines().position(|line| line.contains("mynet: {address")).unwrap();
+        let line = 1 + without.lines().position(|line| line.contains("[default, mynet]")).unwrap();
         world.file("netform.yaml", &without);
 
         let done = world.run(&["apply", "--yes"]).exits(65);
 
         assert!(done.stderr.contains(&format!("netform.yaml:{line}:")), "{}", done.stderr);
+        assert!(done.stderr.contains("`container3` still on `mynet`"), "{}", done.stderr);
         assert!(world.pings("container2", "172.25.3.3"), "nothing has changed");
     }
 }

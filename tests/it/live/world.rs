@@ -157,7 +157,7 @@ impl World {
     #[track_caller]
     pub fn serve(&self, ns: &str, listen: &Listen, word: &str) -> Server {
         let Listen { protocol, address, port } = listen;
-        let script = format!("{}exec python3 -u -c '{SERVER}' {protocol} '{address}' {port} {word}", inside(ns));
+        let script = format!("exec {}python3 -u -c '{SERVER}' {protocol} '{address}' {port} {word}", inside(ns));
         let child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
         let mut server = Server { child };
         let mut line = String::new();
