@@ -139,19 +139,25 @@ struct Format {
     format: u64,
 }
 
-/// The number that a file's format has, refused when it is a later one.
-pub(super) mod format {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+/// The only format so far.
+pub(super) const KNOWN: u64 = 1;
 
-    /// The only format so far.
-    pub(in crate::apply) const KNOWN: u64 = 1;
+/// The number that says which format a file has; a later one is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Known;
 
-    pub(in crate::apply) fn serialize<S: Serializer>(_: &(), s: S) -> Result<S::Ok, S::Error> {
+impl Serialize for Known {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_u64(KNOWN)
     }
+}
 
-    pub(in crate::apply) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
+impl<'de> serde::Deserialize<'de> for Known {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let found = u64::deserialize(d)?;
-        if found > KNOWN { Err(D::Error::custom(format!("format {found} is not known"))) } else { Ok(()) }
+        if found > KNOWN {
+            return Err(serde::de::Error::custom(format!("format {found} is not known")));
+        }
+        Ok(Self)
     }
 }

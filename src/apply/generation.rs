@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::disk::{self, Dirs, DiskError, format};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
 
@@ -16,8 +16,7 @@ const KEPT: usize = 20;
 /// One applied manifest with the state that it led to. Unknown fields are passed over, a later format is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    #[serde(with = "format")]
-    format: (),
+    format: Known,
     /// Its number, from 1.
     pub number: u64,
     /// When it was applied, in seconds since 1970.
@@ -36,7 +35,7 @@ impl Generation {
     /// Returns the generation that an apply of `manifest` leads to; `number` and `applied_at` as the caller knows them.
     pub fn new(number: u64, applied_at: u64, manifest: String, state: State, leases: Leases) -> Self {
         let manifest_sha256 = hex(&manifest);
-        Self { format: (), number, applied_at, manifest, manifest_sha256, state, leases }
+        Self { format: Known, number, applied_at, manifest, manifest_sha256, state, leases }
     }
 }
 
@@ -67,8 +66,7 @@ impl Past {
 
 #[derive(Serialize, Deserialize)]
 struct LeaseFile {
-    #[serde(with = "format")]
-    format: (),
+    format: Known,
     leases: Leases,
 }
 
@@ -96,7 +94,7 @@ impl Dirs {
                 Err(error) => return Err(error),
             }
         }
-        match disk::read::<LeaseFile>(&self.leases(), format::KNOWN) {
+        match disk::read::<LeaseFile>(&self.leases(), KNOWN) {
             Ok(Some(file)) => past.leases = file.leases,
             Ok(None) => {}
             Err(DiskError::Damaged { path, source }) => {
@@ -125,7 +123,7 @@ impl Dirs {
     ///
     /// When it cannot be read, is damaged, or is from a later netform.
     pub fn generation(&self, number: u64) -> Result<Option<Generation>, DiskError> {
-        disk::read(&self.path(number, "json"), format::KNOWN)
+        disk::read(&self.path(number, "json"), KNOWN)
     }
 
     /// Writes a generation beside the others; it counts only after [`Dirs::commit`].
@@ -151,7 +149,7 @@ impl Dirs {
 
     /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
     pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
-        disk::write(&self.leases(), &LeaseFile { format: (), leases: leases.clone() })
+        disk::write(&self.leases(), &LeaseFile { format: Known, leases: leases.clone() })
     }
 
     /// Tells whether a generation was committed.

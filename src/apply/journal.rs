@@ -3,14 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{self, Dirs, DiskError, format};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::plan::Touched;
 
 /// What a run is about to change. It grows with the changes, not with the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
-    #[serde(with = "format")]
-    format: (),
+    format: Known,
     /// The generation that the run leads to.
     pub generation: u64,
     /// When the run began, in seconds since 1970.
@@ -21,7 +20,7 @@ pub struct Journal {
 
 impl Journal {
     pub(super) fn new(generation: u64, began_at: u64, touched: Vec<Touched>) -> Self {
-        Self { format: (), generation, began_at, touched }
+        Self { format: Known, generation, began_at, touched }
     }
 
     /// Takes up what a further plan of the same run changes: `before` is what was there at first.
@@ -51,7 +50,7 @@ impl Dirs {
     ///
     /// When it cannot be read, is damaged, or is from a later netform.
     pub fn read_journal(&self) -> Result<Option<Journal>, DiskError> {
-        disk::read(&self.journal(), format::KNOWN)
+        disk::read(&self.journal(), KNOWN)
     }
 
     /// Removes the journal: the run is over. What was prepared and not committed goes first.

@@ -314,3 +314,6 @@ async fn end<K: Kernel>(
         Outcome::RolledBack(report)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{self, Dirs, DiskError, format};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::kernel::Op;
 use crate::plan::Plan;
 use crate::resource::netns::NsRef;
@@ -12,15 +12,14 @@ use crate::resource::ResourceId;
 
 #[derive(Serialize, Deserialize)]
 struct OriginalsFile {
-    #[serde(with = "format")]
-    format: (),
+    format: Known,
     originals: State,
 }
 
 impl Dirs {
     /// Returns the parameters as they were; a damaged file counts as none, since nothing is better than a wrong value.
     pub(super) fn originals(&self) -> Result<Vec<Entry>, DiskError> {
-        match disk::read::<OriginalsFile>(&self.originals_path(), format::KNOWN) {
+        match disk::read::<OriginalsFile>(&self.originals_path(), KNOWN) {
             Ok(file) => Ok(file.map_or_else(Vec::new, |file| file.originals.into())),
             Err(DiskError::Damaged { .. }) => Ok(vec![]),
             Err(error) => Err(error),
@@ -50,7 +49,7 @@ impl Dirs {
         if originals == known {
             return Ok(());
         }
-        disk::write(&self.originals_path(), &OriginalsFile { format: (), originals })
+        disk::write(&self.originals_path(), &OriginalsFile { format: Known, originals })
     }
 
     fn originals_path(&self) -> std::path::PathBuf {

@@ -5,13 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{self, Dirs, DiskError, format};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 
 /// An apply that waits for its confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    #[serde(with = "format")]
-    format: (),
+    format: Known,
     /// The generation that waits.
     pub generation: u64,
     /// The generation to go back to; 0 is nothing at all.
@@ -34,7 +33,7 @@ pub enum Due {
 impl Pending {
     /// Returns an apply that is to be confirmed by `deadline`.
     pub fn new(generation: u64, previous: u64, deadline: u64, boot: String) -> Self {
-        Self { format: (), generation, previous, deadline, boot }
+        Self { format: Known, generation, previous, deadline, boot }
     }
 
     /// Tells what becomes of it at `now`, in the boot `boot`.
@@ -51,7 +50,7 @@ impl Dirs {
     ///
     /// When it cannot be read; a damaged file is an error, too, since it may mean that something has to be undone.
     pub fn read_pending(&self) -> Result<Option<Pending>, DiskError> {
-        disk::read(&self.pending(), format::KNOWN)
+        disk::read(&self.pending(), KNOWN)
     }
 
     /// Writes down what is to be confirmed.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{self, DiskError, format};
+use super::disk::{self, DiskError, KNOWN, Known};
 use crate::names::ProjectName;
 use crate::plan::Plan;
 use crate::resource::state::{Desired, Observed};
@@ -14,8 +14,7 @@ use crate::topology::facts::Leases;
 /// A plan with everything that an apply of it needs. It holds no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPlan {
-    #[serde(with = "format")]
-    format: (),
+    format: Known,
     /// Tells the file from others.
     pub kind: Kind,
     /// Whose plan it is.
@@ -59,7 +58,7 @@ impl SavedPlan {
     /// Returns a plan to be saved.
     pub fn new(basis: Basis, plan: Plan, desired: Desired, leases: Leases) -> Self {
         let Basis { project, manifest_path, manifest, base } = basis;
-        Self { format: (), kind: Kind::Plan, project, manifest_path, manifest, base, plan, desired, leases }
+        Self { format: Known, kind: Kind::Plan, project, manifest_path, manifest, base, plan, desired, leases }
     }
 
     /// Writes the plan into a file.
@@ -77,7 +76,7 @@ impl SavedPlan {
     ///
     /// When the file cannot be read, is no saved plan, or is a later netform's.
     pub fn read(path: &Path) -> Result<Option<Self>, DiskError> {
-        disk::read(path, format::KNOWN)
+        disk::read(path, KNOWN)
     }
 
     /// Returns what moved since the plan was made, as sentences; none means that it may be carried out.

@@ -147,9 +147,8 @@ impl Fake {
     /// Returns a kernel parameter; its place exists as long as its namespace and link do.
     pub fn parameter(&self, ns: &NsRef, key: &SysctlKey) -> Option<String> {
         let id = ResourceId::Sysctl(ns.clone(), key.clone());
-        match self.own.get(&id).map(|entry| &entry.resource) {
-            Some(Resource::Sysctl(Sysctl { value, .. })) => return Some(value.clone()),
-            Some(_) | None => {}
+        if let Some(Resource::Sysctl(Sysctl { value, .. })) = self.own.get(&id).map(|entry| &entry.resource) {
+            return Some(value.clone());
         }
         let link = match key {
             SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => None,

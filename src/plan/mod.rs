@@ -358,3 +358,6 @@ fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan 
         objects: diff.desired.len(),
     }
 }
+
+#[cfg(test)]
+mod tests;

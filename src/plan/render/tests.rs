@@ -1,1 +1,153 @@
+//! What plans look like. A changed snapshot is a changed behaviour.
 
+use super::*;
+use crate::names::ContainerName;
+use crate::plan::tests::{Story, planned};
+use crate::plan::{Extra, ForeignNote, Plan};
+use crate::resource::Resource;
+use crate::resource::owner::Owner;
+
+fn old() -> Story {
+    Story::default()
+        .table("rules1")
+        .forward("0")
+        .network("front", 1500, "10.0.0.1/24")
+        .network("back", 1500, "10.1.0.1/24")
+        .container("web", "127.0.0.1 localhost\n10.0.0.2 web\n10.0.0.9 old\n")
+        .attachment("web", "front", "10.0.0.2/24", "10.0.0.1")
+        .container("db", "127.0.0.1 localhost\n")
+        .attachment("db", "back", "10.1.0.2/24", "10.1.0.1")
+        .port("8080", "10.0.0.2")
+}
+
+fn new() -> Story {
+    Story::default()
+        .table("rules1")
+        .forward("1")
+        .network("front", 9000, "10.0.0.1/24")
+        .network("dmz", 1500, "10.2.0.1/24")
+        .container("web", "127.0.0.1 localhost\n10.0.0.3 web\n10.0.0.9 app\n")
+        .attachment("web", "front", "10.0.0.3/24", "10.0.0.1")
+        .port("8080", "10.0.0.3")
+}
+
+/// Somebody lowered an MTU, edited a file and deleted an address.
+fn live() -> Story {
+    let mut live = old();
+    live.0.retain(|entry| entry.resource.id().to_string() != "address 10.1.0.1/24 on br-back");
+    for entry in &mut live.0 {
+        if let Resource::Link(link) = &mut entry.resource
+            && link.name.as_str() == "br-front"
+        {
+            link.mtu = 1400.try_into().unwrap();
+        }
+        if let Resource::File(file) = &mut entry.resource
+            && file.path.ends_with("web/hosts")
+        {
+            file.content.push_str("10.9.9.9 mine\n");
+        }
+    }
+    live
+}
+
+fn story() -> Plan {
+    let mut plan = planned(&old(), &live(), &new());
+    let container = ContainerName::try_from("cache").unwrap();
+    plan.extra = Extra {
+        waiting: vec![(container, None)],
+        warnings: vec![
+            "net.ipv4.ip_forward 0 -> 1: this host will forward between all its interfaces".to_owned(),
+        ],
+        manifest_empty: false,
+    };
+    let owner = Owner::try_from("network.front".to_owned()).unwrap();
+    plan.foreign.push(ForeignNote { owner, what: "address 10.0.0.77/24 on br-front".to_owned(), by: None });
+    plan
+}
+
+fn look(detail: Detail) -> Look {
+    Look { colour: Colour::Never, detail, generation: Some(41), source: "net.yaml".to_owned() }
+}
+
+fn snapshots(check: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/scenarios/edit-and-drift"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(check);
+}
+
+#[test]
+fn a_plan_says_what_happens_why_and_to_whom() {
+    snapshots(|| insta::assert_snapshot!("plan", text(&story(), &look(Detail::Changes))));
+}
+
+#[test]
+fn a_detailed_plan_says_how_to_do_it_by_hand() {
+    snapshots(|| insta::assert_snapshot!("plan-v", text(&story(), &look(Detail::Operations))));
+}
+
+#[test]
+fn a_plan_fits_into_a_pull_request() {
+    snapshots(|| insta::assert_snapshot!("plan-md", markdown(&story(), &look(Detail::Changes))));
+}
+
+#[test]
+fn a_long_plan_is_cut_for_a_pull_request_and_says_so() {
+    let many = (0..1000).fold(Story::default(), |story, n| {
+        story.network(
+            &format!("net-with-a-long-name{n}").replace("net-with-a-long-name", "n"),
+            1500,
+            "10.0.0.1/24",
+        )
+    });
+    let text = markdown(&planned(&Story::default(), &Story::default(), &many), &look(Detail::Changes));
+
+    assert!(text.len() <= 60_000, "{}", text.len());
+    assert!(text.contains("more changes do not fit here"));
+    assert!(text.starts_with("**Plan: 1000 to add, 0 to change, 0 to destroy."));
+}
+
+#[test]
+fn nothing_to_do_is_one_line() {
+    let plan = planned(&old(), &old(), &old());
+    assert_eq!(
+        text(&plan, &look(Detail::Changes)),
+        "No changes. The live state matches net.yaml (17 objects).\n"
+    );
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let coloured = text(&story(), &Look { colour: Colour::Always, ..look(Detail::Changes) });
+    assert!(coloured.contains("\u{1b}[32m"));
+
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, text(&story(), &look(Detail::Changes)));
+}
+
+#[test]
+fn the_json_document_follows_its_published_schema() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/plan.v1.json");
+    let schema = serde_json::to_value(json::schema()).unwrap();
+    let fresh = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        std::fs::write(path, &fresh).unwrap();
+    }
+    let published = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(published == fresh, "schemas/plan.v1.json is stale: run the tests with UPDATE_SCHEMAS=1");
+
+    let document = serde_json::from_str(&json::json(&story()).unwrap()).unwrap();
+    let problems: Vec<String> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(&document)
+        .map(|error| error.to_string())
+        .collect();
+    assert_eq!(problems, Vec::<String>::new());
+}

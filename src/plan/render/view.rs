@@ -139,6 +139,7 @@ pub(super) fn body(change: &Change, entries: &Entries<'_>, detail: Detail) -> Ve
         let whole = matches!(change.action, Action::Create | Action::Destroy);
         let entry = entries.coming.get(&object.id).or_else(|| entries.going.get(&object.id));
         match (detail, entry) {
+            (Detail::Operations, _) if object.fate == Fate::Update && told.contains(&object.id) => {}
             (Detail::Operations, _) => {
                 lines.push(Line { sign, depth: 1, text: object_words(&object.id, &object.fate) })
             }

@@ -168,7 +168,7 @@ proptest! {
 
             prop_assert_eq!(host.kernel.begun - begun, planned, "the first plan is enough");
             prop_assert!(host.plan(&b.desired()).await.is_empty());
-            prop_assert!(!host.dirs().read_journal().unwrap().is_some());
+            prop_assert!(host.dirs().read_journal().unwrap().is_none());
 
             let mut fresh = Host::new(&[&a, &b]);
             is_applied(fresh.apply(&b.desired()).await);
