@@ -1,1 +1,6 @@
 //! The integration tests.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod diagnostics;
+mod fuzz;
+mod schema;
