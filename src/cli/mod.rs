@@ -103,7 +103,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         }
         Verb::Schema { of } => {
             let schema = match of {
-                SchemaOf::Manifest => crate::plan::render::json::schema().to_value(),
+                SchemaOf::Manifest => crate::manifest::schema(),
                 SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
             };
             show::out(&format!("{schema:#}\n")).map(|()| Success::Done)

@@ -70,7 +70,7 @@ pub(super) fn pool(range: &At<IpNet>, size: &At<u8>, report: &mut Report) -> boo
         report.add(
             Problem::new("manifest::pool_size", message, size.place, "the prefix length of each subnet")
                 .and(range.place, "the pool")
-                .help(format!("use {} to {longest}", net.prefix_len().min(longest))),
+                .help(format!("`size` can be {} to {longest}", net.prefix_len().min(longest))),
         );
         return false;
     }

@@ -156,7 +156,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .and_then(|node| scalar::name::<IfName>(node, "an interface name", report)),
         gateway_priority: fields
             .value("gateway_priority")
-            .and_then(|node| scalar::integer(node, "`gateway_priority`", i64::MIN..=i64::MAX, report))
+            .and_then(|node| scalar::integer(node, "`gateway_priority`", -1_000_000..=1_000_000, report))
             .unwrap_or(0),
     }
 }

@@ -88,6 +88,27 @@ pub(super) const PUBLISH: Shape = Shape {
     later: &[],
 };
 
+/// What Compose calls what a manifest has under another name.
+const COMPOSE: &[(&str, &str)] = &[
+    ("services", "containers"),
+    ("version", "netform"),
+    ("name", "project"),
+    ("ipam", "subnets"),
+    ("subnet", "cidr"),
+    ("ip_range", "pool"),
+    ("aux_addresses", "reserve"),
+    ("network_mode", "mode"),
+    ("ports", "publish"),
+    ("published", "host_port"),
+    ("target", "target_port"),
+    ("host_ip", "host_address"),
+    ("ipv4_address", "address"),
+    ("ipv6_address", "address"),
+    ("mac_address", "mac"),
+    ("interface_name", "interface"),
+    ("gw_priority", "gateway_priority"),
+];
+
 /// A map whose keys have been checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'n> {
@@ -165,7 +186,8 @@ fn unknown_key(entry: &Entry, shape: &Shape) -> Problem {
         *at,
         "not known here",
     );
-    match closest(key, shape.keys) {
+    let compose = COMPOSE.iter().find(|(theirs, ours)| theirs == key && shape.keys.contains(ours));
+    match compose.map(|(_, ours)| *ours).or_else(|| closest(key, shape.keys)) {
         Some(close) => problem.help(format!("did you mean `{close}`?")),
         None => problem.help(format!("its keys are {}", listed(shape.keys))),
     }

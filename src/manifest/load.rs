@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::collect::Collector;
+use super::fields::shortened;
 use super::problem::{Problem, Problems};
 use super::yaml::SIZE_LIMIT;
 use super::{At, Loaded};
@@ -181,16 +182,17 @@ impl Reader {
 /// Returns the files that an include names, in the order of their names.
 fn matching(directory: &Path, include: &At<String>) -> Result<Vec<PathBuf>, Problem> {
     let At { value: pattern, place } = include;
+    let named = shortened(pattern);
     if !is_pattern(pattern) {
         let path = directory.join(pattern);
         return if path.is_dir() {
-            let message = format!("the include `{pattern}` is a directory");
+            let message = format!("the include `{named}` is a directory");
             let problem = Problem::new("manifest::include_directory", message, *place, "a directory");
             Err(problem.help(format!("write `{}/*.yaml`", pattern.trim_end_matches('/'))))
         } else if path.exists() {
             Ok(vec![path])
         } else {
-            let message = format!("the included file `{pattern}` is not there");
+            let message = format!("the included file `{named}` is not there");
             let problem = Problem::new("manifest::include_missing", message, *place, "no such file");
             Err(problem.help(format!("it was looked for at {}", path.display())))
         };
@@ -198,13 +200,13 @@ fn matching(directory: &Path, include: &At<String>) -> Result<Vec<PathBuf>, Prob
     let inside = glob::Pattern::escape(&directory.to_string_lossy());
     let whole = Path::new(&inside).join(pattern);
     let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| {
-        let message = format!("the include `{pattern}` is not a pattern: {error}");
+        let message = format!("the include `{named}` is not a pattern: {error}");
         Problem::new("manifest::include_pattern", message, *place, "not a pattern")
     })?;
     let found: Vec<_> =
         paths.filter_map(Result::ok).filter(|path| !path.is_dir()).take(FILES_LIMIT + 1).collect();
     if found.is_empty() {
-        let message = format!("the include `{pattern}` matches no file");
+        let message = format!("the include `{named}` matches no file");
         let problem = Problem::new("manifest::include_missing", message, *place, "no such file");
         return Err(problem.help(format!("it was looked for at {}", whole.display())));
     }

@@ -17,6 +17,7 @@ mod publish;
 mod render;
 mod report;
 mod scalar;
+mod schema;
 mod sources;
 mod spans;
 mod yaml;
@@ -30,6 +31,7 @@ use ipnet::IpNet;
 
 pub use self::load::{Input, LoadError, load};
 use self::problem::{Problems, Sources};
+pub use self::schema::schema;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
 

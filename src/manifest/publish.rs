@@ -48,6 +48,12 @@ pub(super) fn publish(node: &Node, report: &mut Report) -> Option<At<Publish>> {
 /// Returns the port or range that an entry of `expose` means: `80`, `5432/tcp`, `8000-8010/udp`.
 pub(super) fn expose(node: &Node, report: &mut Report) -> Option<At<Expose>> {
     let value = match &node.kind {
+        Kind::Text(text) if text.contains(':') => {
+            let message = format!("`{}` publishes a port, and `expose` only names it", shortened(text));
+            let problem = Problem::new("manifest::bad_port", message, node.place, "two ports");
+            report.add(problem.help("write the container's port alone, or move this to `publish`"));
+            return None;
+        }
         Kind::Text(text) => {
             let (ports, protocol) = split_protocol(text, node.place, report)?;
             Expose { ports: ports_of(ports, node.place, report)?, protocol }

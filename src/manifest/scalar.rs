@@ -119,6 +119,11 @@ pub(super) fn integer(
 ) -> Option<i64> {
     let number = match &node.kind {
         Kind::Integer(number) => Some(*number),
+        Kind::Number(text) if text.contains(['.', 'e', 'E']) => {
+            let message = format!("{what} is a whole number, and this is none");
+            report.add(Problem::new("manifest::wrong_type", message, node.place, "not a whole number"));
+            return None;
+        }
         Kind::Number(_) => None,
         Kind::Refused => return None,
         Kind::Text(text) if text.parse::<i64>().is_ok() => {
@@ -158,7 +163,8 @@ pub(super) fn address(node: &Node, report: &mut Report) -> Option<At<IpAddr>> {
     let Some(value) = parsed_address(text, node.place, report) else { return None };
     if let Some(why) = not_a_host(value) {
         let message = format!("{value} is {why}, which no container or gateway can have");
-        report.add(Problem::new("manifest::not_a_host_address", message, node.place, why));
+        let problem = Problem::new("manifest::not_a_host_address", message, node.place, why);
+        report.add(problem.help("use an address of a single host"));
         return None;
     }
     Some(At { value, place: node.place })
@@ -216,7 +222,13 @@ pub(super) fn range(node: &Node, what: &str, report: &mut Report) -> Option<At<I
                 "add a prefix length, like {address}/{}",
                 if address.is_ipv4() { 24 } else { 64 }
             )),
-            Err(_) => problem.help("write address and prefix length, like 10.7.0.0/24 or fd00:7::/64"),
+            Err(_) => match text.split_once('/').and_then(|(address, _)| address.parse::<IpAddr>().ok()) {
+                Some(address) => {
+                    let longest = if address.is_ipv4() { 32 } else { 128 };
+                    problem.help(format!("a prefix length is a number, at most {longest}"))
+                }
+                None => problem.help("write address and prefix length, like 10.7.0.0/24 or fd00:7::/64"),
+            },
         });
         return None;
     };

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde_yaml::Value;
 
 use super::Place;
+use super::fields::shortened;
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
@@ -24,19 +25,50 @@ pub(super) fn text(file: usize, bytes: Vec<u8>) -> Result<String, (String, Probl
             .help("split it, and name the parts in `include`");
         return Err((String::new(), problem));
     }
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        let place = Place { file, start: 0, end: 0 };
+        let problem = Problem::new("manifest::not_utf8", "the file is UTF-16, not UTF-8", place, "")
+            .help("save the file as UTF-8");
+        return Err((String::new(), problem));
+    }
     let (bytes, skipped) = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
         Some(rest) => (rest.to_vec(), 3),
         None => (bytes, 0),
     };
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let start = error.utf8_error().valid_up_to();
-        let shown = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let shown = printable(&String::from_utf8_lossy(error.as_bytes()));
         let place = Place { file, start, end: start + '\u{FFFD}'.len_utf8() };
         let message = format!("the file is not UTF-8: byte {} belongs to no character", start + skipped);
         let problem = Problem::new("manifest::not_utf8", message, place, "not UTF-8 from here on")
             .help("save the file as UTF-8");
         (shown, problem)
-    })
+    })?;
+    match text.char_indices().find(|(_, char)| is_forbidden(*char)) {
+        None => Ok(text),
+        Some((start, char)) => {
+            let place = Place { file, start, end: start + char.len_utf8() };
+            let message = format!("the control character U+{:04X} is not allowed in YAML", u32::from(char));
+            let problem = Problem::new("manifest::control_character", message, place, "here")
+                .help("delete it, or write it as an escape in double quotes");
+            Err((printable(&text), problem))
+        }
+    }
+}
+
+/// Whether YAML forbids a character: YAML 1.2.2 section 5.1.
+fn is_forbidden(char: char) -> bool {
+    char.is_control() && !matches!(char, '\t' | '\n' | '\r' | '\u{85}')
+}
+
+/// Returns a text of as many bytes in which nothing can steer a terminal.
+fn printable(text: &str) -> String {
+    let shown = text.chars().map(|char| match (is_forbidden(char), char.len_utf8()) {
+        (true, 1) => '?',
+        (true, _) => '\u{BF}',
+        (false, _) => char,
+    });
+    shown.collect()
 }
 
 /// Returns the value of a text, or reports why it has none.
@@ -50,7 +82,7 @@ pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<
         }
     };
     for (later, earlier) in &spans.duplicates {
-        let key = source.text.get(later.clone()).unwrap_or_default();
+        let key = shortened(source.text.get(later.clone()).unwrap_or_default());
         report.add(
             Problem::new(
                 "manifest::duplicate_key",
@@ -148,7 +180,13 @@ fn syntax_problem(file: usize, source: &Source, error: &serde_yaml::Error) -> Pr
             problem.and(Place { file, start, end: start }, format!("while {what} that begins here"))
         }
         Some((what, None)) => problem.help(format!("found while {what}")),
-        None => problem.help("look at the indentation, and for a missing `:`, quote or bracket"),
+        None => problem.help(match message {
+            "unknown anchor" => "an alias `*NAME` needs an anchor `&NAME` before it",
+            "mapping values are not allowed in this context" => {
+                "write a space behind each `:`, and look at the line above"
+            }
+            _ => "look at the indentation, and for a missing `:`, quote or bracket",
+        }),
     }
 }
 

@@ -10,7 +10,10 @@
 )]
 
 mod cli;
+mod diagnostics;
 mod examples;
+mod fuzz;
 mod laws;
 mod live;
+mod schema;
 mod tidy;

@@ -14,8 +14,6 @@ mod program;
 mod transaction;
 mod wire;
 
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 
