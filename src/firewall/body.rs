@@ -1,8 +1,6 @@
 //! A table's commands: sets, chains and rules, and the digest that they are recognised by.
 
-use nftables::schema::{
-    Chain, Map, NfCmd, NfListObject, Rule, Set, SetFlag, SetType, SetTypeValue, Table,
-};
+use nftables::schema::{Chain, Map, NfCmd, NfListObject, Rule, Set, SetFlag, SetType, SetTypeValue, Table};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -142,7 +140,10 @@ fn family(family: NftFamily) -> NfFamily {
 
 fn commands(objects: Vec<NfListObject<'static>>) -> Vec<Value> {
     let command = |object| {
-        #[expect(clippy::expect_used, reason = "the crate's types hold nothing that JSON cannot: their keys are texts")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the crate's types hold nothing that JSON cannot: their keys are texts"
+        )]
         let mut command = serde_json::to_value(NfCmd::Add(object)).expect("a command is JSON");
         sort_flags(&mut command);
         command

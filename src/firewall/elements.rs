@@ -71,14 +71,12 @@ fn hide(egress: &Egress, source: IpNet, asked: &Asked<'_>, out: &mut Elements) {
     match egress {
         Egress::Routed => {}
         Egress::Masquerade => out.put(&of_family("masquerade", source.addr()), key, None, asked),
-        Egress::Snat(given) => {
-            match given.iter().find(|addr| addr.is_ipv4() == source.addr().is_ipv4()) {
-                Some(addr) => {
-                    out.put(&of_family("snat", source.addr()), key, Some(addr.to_string()), asked);
-                }
-                None => out.put(&of_family("masquerade", source.addr()), key, None, asked),
+        Egress::Snat(given) => match given.iter().find(|addr| addr.is_ipv4() == source.addr().is_ipv4()) {
+            Some(addr) => {
+                out.put(&of_family("snat", source.addr()), key, Some(addr.to_string()), asked);
             }
-        }
+            None => out.put(&of_family("masquerade", source.addr()), key, None, asked),
+        },
     }
 }
 

@@ -79,7 +79,10 @@ impl Elements {
     fn put(&mut self, set: &str, key: Vec<String>, data: Option<String>, asked: &Asked<'_>) {
         let families = [NftFamily::Inet, NftFamily::Bridge];
         let spec = families.into_iter().find_map(|family| nft_set::find(family, set));
-        #[expect(clippy::expect_used, reason = "the sets are named by literals of this module; a test puts into each")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the sets are named by literals of this module; a test puts into each"
+        )]
         let spec = spec.expect("the set is declared");
         let table = table_id(&self.project, spec.family);
         let element = NftElement { table, set: set.to_owned(), key, data, stance: spec.stance };

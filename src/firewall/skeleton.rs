@@ -35,11 +35,11 @@ fn before(body: &mut Body) {
     body.base("before", Kind::Filter, NfHook::Prerouting, -150);
     body.chain("guard");
     // The bridges have `route_localnet`, which would let containers into what listens on 127.0.0.1.
-    body.rule("before", "loopback", [
-        within(iif(), "@bridges"),
-        is(field("ip", "daddr"), prefix("127.0.0.0", 8)),
-        drop(),
-    ]);
+    body.rule(
+        "before",
+        "loopback",
+        [within(iif(), "@bridges"), is(field("ip", "daddr"), prefix("127.0.0.0", 8)), drop()],
+    );
     body.rule("before", "from-host", [is(iif(), text("lo")), leave()]);
     body.rule("before", "transports", [is_not(protocol(), one_of(&TRANSPORTS)), leave()]);
     body.rule("before", "answers", [direction("reply"), leave()]);
@@ -48,11 +48,7 @@ fn before(body: &mut Body) {
         ("guard-host6", "ip6", "@guard_host6", "@allow_host6"),
     ] {
         let source = vec![field(version, "saddr"), field(version, "daddr"), protocol(), port()];
-        body.rule("before", key, [
-            within(service(version), guard),
-            without(concat(source), allow),
-            drop(),
-        ]);
+        body.rule("before", key, [within(service(version), guard), without(concat(source), allow), drop()]);
     }
     let local = is(kind_of([FibFlag::Daddr]), text("local"));
     body.rule("before", "guard-any", [within(any_service(), "@guard_any"), local, go_to("guard")]);
@@ -78,10 +74,9 @@ fn publish(body: &mut Body) {
     body.rule("output", "from-host", [jump("publish")]);
 
     body.rule("publish", "transports", [is_not(protocol(), one_of(&TRANSPORTS)), leave()]);
-    for (key, version, addr, to_port) in [
-        ("host4", "ip", "@host_addr4", "@host_port4"),
-        ("host6", "ip6", "@host_addr6", "@host_port6"),
-    ] {
+    for (key, version, addr, to_port) in
+        [("host4", "ip", "@host_addr4", "@host_port4"), ("host6", "ip6", "@host_addr6", "@host_port6")]
+    {
         body.rule("publish", key, [lead(version, service(version), addr, to_port)]);
     }
     for (key, version, addr) in
@@ -107,11 +102,15 @@ fn input(body: &mut Body) {
     body.rule("input", "not-internal", [without(iif(), "@internal"), leave()]);
     body.rule("input", "established", [state("established"), leave()]);
     body.rule("input", "related", [state("related"), leave()]);
-    body.rule("input", "other-address", [
-        is(kind_of([FibFlag::Daddr]), text("local")),
-        is_not(kind_of([FibFlag::Daddr, FibFlag::Iif]), text("local")),
-        drop(),
-    ]);
+    body.rule(
+        "input",
+        "other-address",
+        [
+            is(kind_of([FibFlag::Daddr]), text("local")),
+            is_not(kind_of([FibFlag::Daddr, FibFlag::Iif]), text("local")),
+            drop(),
+        ],
+    );
 }
 
 /// Judges what goes from one interface to another. With `br_netfilter`, frames that a bridge forwards between its ports
@@ -130,19 +129,16 @@ fn forward(body: &mut Body) {
     body.rule("forward", "internal-in", [within(oif(), "@internal"), drop()]);
     body.rule("forward", "related", [state("related"), leave()]);
     // Judged packet by packet, so that a port that is no longer published ends its connections, too.
-    body.rule("forward", "redirected", [
-        within(oif(), "@bridges"),
-        direction("original"),
-        redirected(),
-        go_to("published"),
-    ]);
+    body.rule(
+        "forward",
+        "redirected",
+        [within(oif(), "@bridges"), direction("original"), redirected(), go_to("published")],
+    );
     body.rule("forward", "established", [state("established"), leave()]);
     body.rule("forward", "into", [within(oif(), "@bridges"), go_to("enter")]);
     // Connection tracking does not translate what it cannot place, which would go out with the container's address.
     // Sources that are not translated may be answered on another way: theirs is nobody's business.
-    for (key, version, set) in
-        [("invalid4", "ip", "@masquerade4"), ("invalid6", "ip6", "@masquerade6")]
-    {
+    for (key, version, set) in [("invalid4", "ip", "@masquerade4"), ("invalid6", "ip6", "@masquerade6")] {
         body.rule("forward", key, [state("invalid"), within(field(version, "saddr"), set), drop()]);
     }
 }
@@ -153,8 +149,7 @@ fn neighbours(body: &mut Body) {
     let discovery = is(field("icmpv6", "type"), one_of(&DISCOVERY));
     body.rule("neighbours", "discovery", [discovery, accept()]);
     for (key, version, set) in [("link4", "ip", "@link4"), ("link6", "ip6", "@link6")] {
-        let way =
-            concat(vec![iif(), field(version, "saddr"), field(version, "daddr"), protocol(), port()]);
+        let way = concat(vec![iif(), field(version, "saddr"), field(version, "daddr"), protocol(), port()]);
         body.rule("neighbours", key, [within(way, set), accept()]);
     }
     // With `br_netfilter` a connection to a published port of the same network is bridged, not routed
@@ -188,8 +183,7 @@ fn postrouting(body: &mut Body) {
     }
     body.rule("postrouting", "snat4", [source_from("ip", "@snat4")]);
     body.rule("postrouting", "snat6", [source_from("ip6", "@snat6")]);
-    for (key, version, set) in
-        [("masquerade4", "ip", "@masquerade4"), ("masquerade6", "ip6", "@masquerade6")]
+    for (key, version, set) in [("masquerade4", "ip", "@masquerade4"), ("masquerade6", "ip6", "@masquerade6")]
     {
         body.rule("postrouting", key, [within(field(version, "saddr"), set), masquerade()]);
     }

@@ -99,7 +99,10 @@ pub(super) fn direction(direction: &'static str) -> Part {
 
 /// The kind of an address: `flags` are [`FibFlag`]s.
 pub(super) fn kind_of<const N: usize>(flags: [FibFlag; N]) -> Term {
-    Expression::Named(NamedExpression::Fib(Fib { result: FibResult::Type, flags: flags.into_iter().collect() }))
+    Expression::Named(NamedExpression::Fib(Fib {
+        result: FibResult::Type,
+        flags: flags.into_iter().collect(),
+    }))
 }
 
 pub(super) fn mark_published() -> Part {

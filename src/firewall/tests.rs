@@ -126,7 +126,8 @@ fn the_rules_are_these() {
                 let key = rule["comment"].as_str().unwrap().trim_start_matches("netform:");
                 let parts: Vec<String> =
                     rule["expr"].as_array().unwrap().iter().map(ToString::to_string).collect();
-                text += &format!("  {} [{key}]\n    {}\n", rule["chain"].as_str().unwrap(), parts.join("\n    "));
+                text +=
+                    &format!("  {} [{key}]\n    {}\n", rule["chain"].as_str().unwrap(), parts.join("\n    "));
             } else {
                 text += &format!("  {command}\n");
             }
@@ -166,7 +167,7 @@ fn a_network_is_isolated_and_hidden_by_elements() {
     fixed.egress = Egress::Snat(vec!["203.0.113.7".parse().unwrap()]);
     let topology = topology(vec![network("front", &["172.25.0.0/16"]), inner, open, fixed], vec![]);
 
-    insta::assert_snapshot!(elements(&topology, &[""]), @r";
+    insta::assert_snapshot!(elements(&topology, &[""]), @r"
     bridges br-front  # network.front
     same_network br-front . br-front  # network.front
     masquerade4 172.25.0.0/16  # network.front
@@ -201,7 +202,7 @@ fn a_published_port_is_an_element_to_the_address_and_one_to_the_port() {
     ];
     let topology = topology(vec![network("front", &["172.25.0.0/16", "fd00:25::/64"])], vec![web]);
 
-    insta::assert_snapshot!(elements(&topology, &["any", "host", "target"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["any", "host", "target"]), @r"
     any_addr4 tcp . 8080 : 172.25.0.3  # port.0.0.0.0:8080/tcp
     any_port4 tcp . 8080 : 80  # port.0.0.0.0:8080/tcp
     target4 172.25.0.3 . tcp . 80  # port.0.0.0.0:8080/tcp
@@ -232,7 +233,7 @@ fn ranges_that_overlap_in_the_container_are_one_element() {
     ];
     let topology = topology(vec![network("front", &["172.25.0.0/16"])], vec![web]);
 
-    insta::assert_snapshot!(elements(&topology, &["target"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["target"]), @r"
     target_range4 172.25.0.3 . tcp . 9000-9020  # port.0.0.0.0:9000-9010/tcp
     ");
 }
@@ -249,7 +250,7 @@ fn a_port_with_allow_from_is_guarded_and_sources_that_overlap_are_one() {
     web.publish = vec![any, one];
     let topology = topology(vec![network("front", &["172.25.0.0/16"])], vec![web]);
 
-    insta::assert_snapshot!(elements(&topology, &["guard", "allow"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["guard", "allow"]), @r"
     guard_any tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 10.0.0.1 . tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 192.0.2.0/24 . tcp . 8090  # port.0.0.0.0:8090/tcp
@@ -271,7 +272,7 @@ fn a_link_opens_the_exposed_ports_where_icc_is_false() {
     web.attachments[0].links = vec![("database".try_into().unwrap(), "db".try_into().unwrap())];
     let topology = topology(vec![quiet], vec![web, db]);
 
-    insta::assert_snapshot!(elements(&topology, &["link", "ports", "no_icc", "same"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["link", "ports", "no_icc", "same"]), @r"
     no_icc br-back . br-back  # network.back
     ports v-web  # attachment.web@back
     link v-web . v-db . tcp . 5432  # attachment.web@back
@@ -290,7 +291,7 @@ fn an_existing_bridge_is_not_judged_and_only_our_own_containers_on_it_are_hidden
     guest.publish = vec![publish("", (8300, 80), 1, &["10.10.0.3"])];
     let topology = topology(vec![lan], vec![guest]);
 
-    insta::assert_snapshot!(elements(&topology, &[""]), @r";
+    insta::assert_snapshot!(elements(&topology, &[""]), @r"
     masquerade4 10.10.0.3  # attachment.guest@lan
     hairpin4 10.10.0.0/24 . br-lan  # network.lan
     any_addr4 tcp . 8300 : 10.10.0.3  # port.0.0.0.0:8300/tcp

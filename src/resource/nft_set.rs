@@ -54,7 +54,13 @@ const fn set(name: &'static str, key: &'static [Field], lookup: Lookup, stance: 
     SetSpec { family: NftFamily::Inet, name, key, data: None, lookup, stance }
 }
 
-const fn map(name: &'static str, key: &'static [Field], data: Field, lookup: Lookup, stance: Stance) -> SetSpec {
+const fn map(
+    name: &'static str,
+    key: &'static [Field],
+    data: Field,
+    lookup: Lookup,
+    stance: Stance,
+) -> SetSpec {
     SetSpec { family: NftFamily::Inet, name, key, data: Some(data), lookup, stance }
 }
 

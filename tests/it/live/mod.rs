@@ -1,0 +1,3 @@
+//! The real kernel, in private namespaces: packets really flow.
+
+mod firewall;
