@@ -64,7 +64,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
     }
 }
 
-/// `at` is a host address or empty, then `:`, then the first of the host's and of the container's ports.
+/// `at` is a host address, or empty for any; the pair is the first of the host's ports and of the container's.
 fn publish(at: &str, (host, target): (u16, u16), count: u16, targets: &[&str]) -> Publish {
     Publish {
         origin: origin(),
@@ -78,25 +78,27 @@ fn publish(at: &str, (host, target): (u16, u16), count: u16, targets: &[&str]) -
 }
 
 fn tables(topology: &Topology) -> Vec<NftTable> {
-    let table = |entry: Entry| match entry.resource {
-        Resource::NftTable(table) => Some(table),
-        _ => None,
-    };
-    lower(topology).into_iter().filter_map(table).collect()
+    let mut tables = vec![];
+    for entry in lower(topology) {
+        if let Resource::NftTable(table) = entry.resource {
+            tables.push(table);
+        }
+    }
+    tables
 }
 
-/// Elements as text, one a line, those of the set names given.
+/// Elements as text, one a line, those of the sets whose names begin so.
 fn elements(topology: &Topology, sets: &[&str]) -> String {
-    let line = |entry: Entry| match entry.resource {
-        Resource::NftElement(NftElement { table: _, set, key, data, stance: _ })
-            if sets.iter().any(|wanted| set.starts_with(wanted)) =>
+    let mut text = String::new();
+    for Entry { resource, owner, origin: _, ignore: _ } in lower(topology) {
+        if let Resource::NftElement(NftElement { table: _, set, key, data, stance: _ }) = resource
+            && sets.iter().any(|wanted| set.starts_with(wanted))
         {
             let data = data.map_or(String::new(), |data| format!(" : {data}"));
-            Some(format!("{set} {}{data}  # {}\n", key.join(" . "), entry.owner))
+            text += &format!("{set} {}{data}  # {owner}\n", key.join(" . "));
         }
-        _ => None,
-    };
-    lower(topology).into_iter().filter_map(line).collect()
+    }
+    text
 }
 
 fn crowd(count: u32) -> Topology {
