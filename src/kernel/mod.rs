@@ -1,7 +1,20 @@
 //! The kernel: the only module that talks to it.
 
+mod answer;
+pub mod facts;
 pub mod fake;
+mod file;
+mod links;
+pub mod live;
+mod message;
+mod netlink;
+pub mod netns;
 pub mod nft;
+mod observe;
+mod reading;
+pub mod sandbox;
+mod sysctl;
+mod wave;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,6 +31,7 @@ use crate::resource::sysctl::SysctlKey;
 /// One thing done to the kernel; the entries' owners go into the marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "operations are few, and boxes would hide what they carry")]
 pub enum Op {
     /// Makes an object that is not there.
     Create(Entry),

@@ -289,7 +289,7 @@ fn exhausted(net: &Net<'_>, ground: &Ground<'_>, short: &[&Member<'_>]) -> Optio
         code: "topology::addresses_exhausted",
         labels: vec![
             (first.place, format!("`{}` needs an address", first.container)),
-            (ground.place, format!("all of {} are taken", ground.pool)),
+            (ground.place, format!("no free address in {}", ground.pool)),
         ],
         help: Some(format!("give `{}` a larger subnet or pool", net.name)),
     })

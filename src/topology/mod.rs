@@ -18,7 +18,7 @@ mod subnet;
 mod text;
 
 #[cfg(test)]
-mod sketch;
+pub(crate) mod sketch;
 #[cfg(test)]
 mod tests;
 

@@ -187,11 +187,14 @@ fn check_conflicts(protocol: Protocol, mut bound: Vec<Bound<'_>>, problems: &mut
         if let Some(other) = open.iter().find(|other| other.meets(next)) {
             let (first, second) = if other.place < next.place { (*other, next) } else { (next, *other) };
             let port = next.ports.start();
+            let message = if first.container == second.container {
+                format!("`{}` publishes port {port}/{protocol} of the host twice", first.container)
+            } else {
+                let (one, two) = (first.container, second.container);
+                format!("`{one}` and `{two}` publish the same port {port}/{protocol} of the host")
+            };
             problems.push(Problem {
-                message: format!(
-                    "`{}` and `{}` publish the same port {port}/{protocol} of the host",
-                    first.container, second.container
-                ),
+                message,
                 code: "topology::port_taken",
                 labels: vec![
                     (second.place, format!("`{}` publishes it again", second.container)),

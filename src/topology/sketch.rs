@@ -1,1 +1,204 @@
+//! Manifests for tests, a line each for a pool, a network or a container; places are those of the text's words.
+//!
+//! ```text
+//! pool 10.0.0.0/8 24
+//! net front 10.7.0.0/24,gw=10.7.0.9,pool=10.7.0.128/25,reserve=router:10.7.0.5 internal mtu=1400
+//! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3 publish=8080:80
+//! ```
 
+use std::cell::Cell;
+use std::net::IpAddr;
+
+use indexmap::IndexMap;
+
+use super::facts::Facts;
+use super::{Topology, resolve};
+use crate::manifest::{
+    At, Attachment, Container, Egress, Ingress, Manifest, Network, Place, Pool, Publish, Subnet,
+};
+use crate::names::{Mac, Mtu, ProjectName, Protocol};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Origin;
+
+/// Returns the manifest that the text describes.
+pub(crate) fn sketch(text: &str) -> Manifest {
+    let sketch = Sketch { text, seen: Cell::new(0) };
+    let project = sketch.at(ProjectName::try_from("shop").unwrap(), "");
+    let mut manifest =
+        Manifest { project, pools: vec![], networks: IndexMap::new(), containers: IndexMap::new() };
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            None => {}
+            Some("pool") => {
+                let cidr = words.next().unwrap();
+                let pool = Pool { cidr: cidr.parse().unwrap(), size: words.next().unwrap().parse().unwrap() };
+                manifest.pools.push(sketch.at(pool, cidr));
+            }
+            Some("net") => {
+                let name = words.next().unwrap();
+                let place = sketch.place(name);
+                let value = sketch.network(words);
+                manifest.networks.insert(name.try_into().unwrap(), At { value, place });
+            }
+            Some("ctr") => {
+                let name = words.next().unwrap();
+                let place = sketch.place(name);
+                let value = sketch.container(words);
+                manifest.containers.insert(name.try_into().unwrap(), At { value, place });
+            }
+            Some(other) => panic!("`{other}` begins no line of a sketch"),
+        }
+    }
+    manifest
+}
+
+/// Returns the topology, or the problems as text: code, message, and what stands at each labelled place.
+pub(crate) fn resolved(text: &str, facts: &Facts) -> Result<Topology, String> {
+    let origin = |place: Place| {
+        let line = text[..place.start].lines().count().max(1);
+        Origin { file: "sketch".into(), line: u32::try_from(line).unwrap(), column: 1 }
+    };
+    resolve(&sketch(text), facts, &origin).map_err(|problems| {
+        let lines = problems.iter().map(|problem| {
+            let labels = problem.labels.iter();
+            let labels =
+                labels.map(|(place, label)| format!("\n  {}: {label}", &text[place.start..place.end]));
+            let help = problem.help.as_ref().map(|help| format!("\n  help: {help}"));
+            let labels: String = labels.collect();
+            format!("{}: {}{labels}{}\n", problem.code, problem.message, help.unwrap_or_default())
+        });
+        lines.collect()
+    })
+}
+
+struct Sketch<'t> {
+    text: &'t str,
+    /// Words are read from left to right, so each is looked for behind the one before.
+    seen: Cell<usize>,
+}
+
+impl Sketch<'_> {
+    fn place(&self, word: &str) -> Place {
+        let start = self.seen.get() + self.text[self.seen.get()..].find(word).unwrap();
+        self.seen.set(start + word.len());
+        Place { file: 0, start, end: start + word.len() }
+    }
+
+    fn at<T>(&self, value: T, word: &str) -> At<T> {
+        At { value, place: self.place(word) }
+    }
+
+    fn network<'w>(&self, words: impl Iterator<Item = &'w str>) -> Network {
+        let mut network = Network::default();
+        for word in words {
+            match word.split_once('=').filter(|(key, _)| !key.contains('/')) {
+                None if word == "internal" => network.internal = true,
+                None if word == "protect" => network.prevent_destroy = true,
+                None => network.subnets.push(self.subnet(word)),
+                Some(("icc", v)) => network.icc = Some(self.at(v.parse().unwrap(), v)),
+                Some(("mtu", v)) => {
+                    network.mtu = Some(self.at(Mtu::try_from(v.parse::<u32>().unwrap()).unwrap(), v));
+                }
+                Some(("if", v)) => network.interface = Some(self.at(v.try_into().unwrap(), v)),
+                Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
+                Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
+                Some(("egress", "routed")) => network.egress = Some(self.at(Egress::Routed, "routed")),
+                Some(("ingress", "open")) => network.ingress = Some(self.at(Ingress::Open, "open")),
+                Some(("ingress", "none")) => network.ingress = Some(self.at(Ingress::None, "none")),
+                Some(other) => panic!("{other:?} is nothing of a network"),
+            }
+        }
+        network
+    }
+
+    fn subnet(&self, word: &str) -> At<Subnet> {
+        let mut parts = word.split(',');
+        let cidr = parts.next().unwrap();
+        let place = self.place(cidr);
+        let mut subnet = Subnet { cidr: cidr.parse().unwrap(), gateway: None, pool: None, reserve: vec![] };
+        for part in parts {
+            match part.split_once('=').unwrap() {
+                ("gw", v) => subnet.gateway = Some(self.at(v.parse().unwrap(), v)),
+                ("pool", v) => subnet.pool = Some(self.at(v.parse().unwrap(), v)),
+                ("reserve", v) => {
+                    let (name, v) = v.split_once(':').unwrap();
+                    subnet.reserve.push((name.to_owned(), self.at(v.parse::<IpAddr>().unwrap(), v)));
+                }
+                other => panic!("{other:?} is nothing of a subnet"),
+            }
+        }
+        At { value: subnet, place }
+    }
+
+    fn container<'w>(&self, words: impl Iterator<Item = &'w str>) -> Container {
+        let mut container =
+            Container { netns: None, isolated: None, networks: None, publish: vec![], expose: vec![] };
+        for word in words {
+            if let Some(word) = word.strip_prefix('@') {
+                let name = word.split(',').next().unwrap();
+                let at = self.attachment(word);
+                container.networks.get_or_insert_default().insert(name.try_into().unwrap(), at);
+            } else if word == "none" {
+                container.isolated = Some(self.place(word));
+            } else if let Some(port) = word.strip_prefix("publish=") {
+                container.publish.push(self.publish(port));
+            } else if let Some(path) = word.strip_prefix("netns=/") {
+                container.netns = Some(self.at(NsRef::Path(format!("/{path}").into()), path));
+            } else if let Some(name) = word.strip_prefix("netns=") {
+                container.netns = Some(self.at(NsRef::Named(name.try_into().unwrap()), name));
+            } else {
+                panic!("`{word}` is nothing of a container");
+            }
+        }
+        container
+    }
+
+    fn attachment(&self, word: &str) -> At<Attachment> {
+        let mut parts = word.split(',');
+        let place = self.place(parts.next().unwrap());
+        let mut attachment = Attachment::default();
+        for part in parts {
+            match part.split_once('=').unwrap() {
+                ("addr", v) => attachment.addresses.push(self.at(v.parse().unwrap(), v)),
+                ("alias", v) => attachment.aliases.push(self.at(v.try_into().unwrap(), v)),
+                ("link", v) => {
+                    let (alias, to) = v.split_once(':').unwrap();
+                    let link =
+                        (self.at(alias.try_into().unwrap(), alias), self.at(to.try_into().unwrap(), to));
+                    attachment.links.push(link);
+                }
+                ("mac", v) => attachment.mac = Some(self.at(Mac::try_from(v.to_owned()).unwrap(), v)),
+                ("if", v) => attachment.interface = Some(self.at(v.try_into().unwrap(), v)),
+                ("prio", v) => attachment.gateway_priority = v.parse().unwrap(),
+                other => panic!("{other:?} is nothing of an attachment"),
+            }
+        }
+        At { value: attachment, place }
+    }
+
+    /// Reads `[ADDRESS|]HOST[-LAST]:TARGET[/udp]`.
+    fn publish(&self, word: &str) -> At<Publish> {
+        let place = self.place(word);
+        let (host, rest) = match word.split_once('|') {
+            None => (None, word),
+            Some((host, rest)) => (Some(host.parse().unwrap()), rest),
+        };
+        let (ports, protocol) = match rest.strip_suffix("/udp") {
+            None => (rest, Protocol::Tcp),
+            Some(ports) => (ports, Protocol::Udp),
+        };
+        let (from, to) = ports.split_once(':').unwrap();
+        let (first, last) = from.split_once('-').unwrap_or((from, from));
+        let (first, last): (u16, u16) = (first.parse().unwrap(), last.parse().unwrap());
+        let target: u16 = to.parse().unwrap();
+        let value = Publish {
+            host_address: host,
+            host_ports: first..=last,
+            target_ports: target..=target + (last - first),
+            protocol,
+            allow_from: vec![],
+        };
+        At { value, place }
+    }
+}

@@ -186,7 +186,7 @@ fn check_overlaps(
                         (ground.place, format!("{} here", ground.cidr)),
                         (claim.place, format!("{other} here")),
                     ],
-                    help: Some(format!("give `{mine}` a subnet that no other network uses")),
+                    help: Some(format!("give `{mine}` a subnet that overlaps no other")),
                 });
             }
             claims.insert(ground.cidr, Claim { net, place: ground.place });

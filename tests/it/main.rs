@@ -1,4 +1,14 @@
-//! The integration tests.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+//! The integration tests: one binary, so that it links once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test may panic, and nobody else reads its names"
+)]
 
+mod cli;
+mod examples;
 mod live;
+mod tidy;

@@ -1,0 +1,200 @@
+//! What the kernel answers, as values: the few attributes of links, addresses and routes that netform looks at.
+//!
+//! It is read from the bytes and not into the message types, since those drop a whole message when a newer kernel has
+//! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,rtnetlink}.h`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::NlasIterator;
+
+use super::netlink::text;
+use crate::names::{IfName, Mac};
+use crate::resource::owner::Mark;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_NEWNSID: u16 = 88;
+
+/// A link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkAnswer {
+    /// Its index in its namespace.
+    pub(crate) index: u32,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its kind, e.g. `bridge`; empty for hardware.
+    pub(crate) kind: String,
+    /// Its link-layer address, when it is an Ethernet one.
+    pub(crate) mac: Option<Mac>,
+    /// The largest packet, in bytes.
+    pub(crate) mtu: u32,
+    /// Whether it is administratively up.
+    pub(crate) up: bool,
+    /// The index of the link whose port it is.
+    pub(crate) master: Option<u32>,
+    /// What its owner wrote on it.
+    pub(crate) alias: String,
+    /// Its further names.
+    pub(crate) altnames: Vec<String>,
+    /// The index of the link that it is paired with or stacked on.
+    pub(crate) peer: Option<u32>,
+    /// The number of the namespace in which that link lives; `None` when it is the same one.
+    pub(crate) peer_ns: Option<i32>,
+    /// Its group.
+    pub(crate) group: u32,
+}
+
+impl LinkAnswer {
+    /// Returns the mark, when it carries one.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        Mark::parse(&self.alias)
+    }
+
+    /// Returns the name, when it is one that a manifest can ask for.
+    pub(crate) fn ifname(&self) -> Option<IfName> {
+        IfName::try_from(self.name.as_str()).ok()
+    }
+}
+
+/// An address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AddressAnswer {
+    /// The index of the link that it is on.
+    pub(crate) index: u32,
+    /// The address with the prefix length of its subnet.
+    pub(crate) addr: IpNet,
+    /// Who says that it added it: `IFA_PROTO`, 0 when it is silent.
+    pub(crate) protocol: u8,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RouteAnswer {
+    /// The table that holds it.
+    pub(crate) table: u32,
+    /// Who says that it added it.
+    pub(crate) protocol: u8,
+    /// What kind of route it is: `RTN_UNICAST`, ...
+    pub(crate) kind: u8,
+    /// Where it leads.
+    pub(crate) dest: IpNet,
+    /// The next hop.
+    pub(crate) via: Option<IpAddr>,
+    /// The index of the link that it leaves by.
+    pub(crate) index: Option<u32>,
+    /// Its priority.
+    pub(crate) metric: u32,
+}
+
+/// Reads a link; `None` for anything else.
+pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
+    let (header, attributes) = body.split_at_checked(16).filter(|_| kind == RTM_NEWLINK)?;
+    let mut link = LinkAnswer {
+        index: u32_at(header, 4)?,
+        name: String::new(),
+        kind: String::new(),
+        mac: None,
+        mtu: 0,
+        up: u32_at(header, 8)? & 1 == 1,
+        master: None,
+        alias: String::new(),
+        altnames: vec![],
+        peer: None,
+        peer_ns: None,
+        group: 0,
+    };
+    each(attributes, |kind, value| match kind {
+        1 => link.mac = value.try_into().ok().map(Mac),
+        3 => link.name = text(value),
+        4 => link.mtu = u32_at(value, 0).unwrap_or(0),
+        5 => link.peer = u32_at(value, 0),
+        10 => link.master = u32_at(value, 0),
+        18 => each(value, |kind, value| {
+            if kind == 1 {
+                link.kind = text(value);
+            }
+        }),
+        20 => link.alias = text(value),
+        27 => link.group = u32_at(value, 0).unwrap_or(0),
+        37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
+        52 => each(value, |kind, value| {
+            if kind == 53 {
+                link.altnames.push(text(value));
+            }
+        }),
+        _ => {}
+    });
+    Some(link)
+}
+
+/// Reads an address; `None` for anything else.
+pub(crate) fn address(kind: u16, body: &[u8]) -> Option<AddressAnswer> {
+    let (header, attributes) = body.split_at_checked(8).filter(|_| kind == RTM_NEWADDR)?;
+    let prefix = *header.get(1)?;
+    let (mut local, mut other, mut protocol) = (None, None, 0);
+    each(attributes, |kind, value| match kind {
+        1 => other = ip(value),
+        // Of a point-to-point link's two addresses this is ours.
+        2 => local = ip(value),
+        11 => protocol = value.first().copied().unwrap_or(0),
+        _ => {}
+    });
+    let addr = IpNet::new(local.or(other)?, prefix).ok()?;
+    Some(AddressAnswer { index: u32_at(header, 4)?, addr, protocol })
+}
+
+/// Reads a route; `None` for anything else, or a route that is no IP route.
+pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
+    let (header, attributes) = body.split_at_checked(12).filter(|_| kind == RTM_NEWROUTE)?;
+    let byte = |at: usize| header.get(at).copied();
+    let anywhere = match byte(0)? {
+        2 => IpAddr::from([0; 4]),
+        10 => IpAddr::from([0; 16]),
+        _ => return None,
+    };
+    let mut table = u32::from(byte(4)?);
+    let (mut dest, mut via, mut index, mut metric) = (anywhere, None, None, 0);
+    each(attributes, |kind, value| match kind {
+        1 => dest = ip(value).unwrap_or(anywhere),
+        4 => index = u32_at(value, 0),
+        5 => via = ip(value),
+        6 => metric = u32_at(value, 0).unwrap_or(0),
+        15 => table = u32_at(value, 0).unwrap_or(table),
+        _ => {}
+    });
+    let dest = IpNet::new(dest, byte(1)?).ok()?;
+    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric })
+}
+
+/// Reads the number of a namespace; `None` when it has none, since no link here refers to it.
+pub(crate) fn nsid(kind: u16, body: &[u8]) -> Option<i32> {
+    // `struct rtgenmsg` is one byte, padded to four.
+    let attributes = body.get(4..).filter(|_| kind == RTM_NEWNSID)?;
+    let mut id = None;
+    each(attributes, |kind, value| {
+        if kind == 1 {
+            id = value.first_chunk().map(|number| i32::from_ne_bytes(*number));
+        }
+    });
+    id.filter(|id| *id >= 0)
+}
+
+fn each(attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
+    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
+        see(attribute.kind(), attribute.value());
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|number| u32::from_ne_bytes(*number))
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! What planning needs to know of the host, from the same look at the kernel that the observed state comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Scope;
+use super::answer::{LinkAnswer, RouteAnswer};
+use super::observe::{self, OwnLinks};
+use super::reading::{MAIN_TABLE, NsReading, Reading};
+use crate::names::{IfName, Mtu, ProjectName};
+use crate::resource::Resource;
+use crate::resource::address::Address;
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::resource::state::{Entry, Observed};
+use crate::topology::facts::{BridgeFact, Facts, Leases};
+
+/// Routes that lead somewhere or nowhere by somebody's will: `RTN_UNICAST`, `_BLACKHOLE`, `_UNREACHABLE`, `_PROHIBIT`,
+/// `_THROW`; the others belong to the host's own addresses.
+const CHOSEN_ROUTES: [u8; 5] = [observe::UNICAST, 6, 7, 8, 9];
+
+/// Routes that come with a link's addresses: `RTPROT_KERNEL`.
+const WITH_ADDRESS: u8 = 2;
+
+/// What one look at the kernel tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// What is there, ours and others'.
+    pub observed: Observed,
+    /// What planning needs to know of it. The leases of the last apply are not the kernel's to tell: `leases` is empty.
+    pub facts: Facts,
+}
+
+pub(super) fn survey(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Survey {
+    let observed = observe::observed(reading, tables, &scope.project);
+    let facts = facts(reading, &observed, scope);
+    Survey { observed, facts }
+}
+
+fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
+    let host = &reading.host;
+    let own = observe::own_links(host, &observe::peers(reading, &scope.project), &scope.project);
+    let foreign = || host.links.iter().filter(|link| !own.contains_key(&link.index));
+    Facts {
+        uplink_mtu: uplink_mtu(host),
+        routes: routes(host, &own),
+        subnets: subnets(host, &scope.project),
+        foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
+        bridges: foreign()
+            .filter(|link| link.kind == "bridge")
+            .filter_map(|link| bridge(link, host))
+            .collect(),
+        interfaces: host
+            .links
+            .iter()
+            .filter(|link| link.kind == "bridge")
+            .filter_map(|link| match own.get(&link.index) {
+                Some((name, Owner::Network(network))) => Some((network.clone(), name.clone())),
+                Some(_) | None => None,
+            })
+            .collect(),
+        namespaces: namespaces(reading, scope),
+        live: live(observed),
+        leases: Leases::default(),
+    }
+}
+
+/// Returns the MTU of the link that the default route leaves by; IPv4's counts when there are two.
+fn uplink_mtu(host: &NsReading) -> Option<Mtu> {
+    let is_default = |route: &&RouteAnswer| {
+        route.dest.prefix_len() == 0 && route.kind == observe::UNICAST && route.table == u32::from(MAIN_TABLE)
+    };
+    let ranked = |route: &&RouteAnswer| (route.dest.addr().is_ipv6(), route.metric);
+    let route =
+        host.routes.iter().filter(is_default).filter(|route| route.index.is_some()).min_by_key(ranked)?;
+    let link = host.links.iter().find(|link| Some(link.index) == route.index)?;
+    Mtu::try_from(link.mtu).ok()
+}
+
+fn routes(host: &NsReading, own: &OwnLinks) -> BTreeSet<IpNet> {
+    let is_ours = |route: &RouteAnswer| {
+        route.protocol == WITH_ADDRESS && route.index.is_some_and(|index| own.contains_key(&index))
+    };
+    host.routes
+        .iter()
+        .filter(|route| CHOSEN_ROUTES.contains(&route.kind) && !is_ours(route))
+        .map(|route| route.dest.trunc())
+        .filter(|dest| dest.prefix_len() > 0 && !is_everybodys(dest.addr()))
+        .collect()
+}
+
+/// Tells whether every host has routes to addresses like this one.
+fn is_everybodys(addr: IpAddr) -> bool {
+    addr.is_loopback()
+        || addr.is_multicast()
+        || match addr {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(addr) => addr.is_unicast_link_local(),
+        }
+}
+
+/// Returns the subnets of bridges whose owner is known, us aside.
+fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
+    let mut subnets = BTreeMap::new();
+    for link in host.links.iter().filter(|link| link.kind == "bridge") {
+        let ours = link.mark().is_some_and(|mark| mark.project == *project);
+        if let (false, Some(owner)) = (ours, observe::owner_of_link(link, &host.links)) {
+            subnets.extend(addresses(link, host).map(|addr| (addr.trunc(), owner.clone())));
+        }
+    }
+    subnets
+}
+
+fn bridge(link: &LinkAnswer, host: &NsReading) -> Option<(IfName, BridgeFact)> {
+    let fact = BridgeFact { mtu: Mtu::try_from(link.mtu).ok()?, addresses: addresses(link, host).collect() };
+    Some((link.ifname()?, fact))
+}
+
+fn addresses<'a>(link: &LinkAnswer, host: &'a NsReading) -> impl Iterator<Item = IpNet> + 'a {
+    let index = link.index;
+    let on_link = host.addresses.iter().filter(move |address| address.index == index);
+    on_link.map(|address| address.addr).filter(|addr| !is_everybodys(addr.addr()))
+}
+
+fn namespaces(reading: &Reading, scope: &Scope) -> BTreeSet<NsRef> {
+    let there = reading.namespaces.iter().map(|ns| &ns.ns).chain([&reading.host.ns]);
+    there.filter(|ns| scope.namespaces.contains(ns)).cloned().collect()
+}
+
+/// Returns what is held now: subnets by the bridges' addresses, addresses by the containers'.
+fn live(observed: &Observed) -> Leases {
+    let mut live = Leases::default();
+    for (_, entry) in observed.own.iter() {
+        let Resource::Address(Address { ns: _, link: _, addr }) = &entry.resource else { continue };
+        match &entry.owner {
+            Owner::Network(network) => {
+                live.subnets.entry(network.clone()).or_default().push(addr.trunc());
+            }
+            Owner::Attachment { container, network } => {
+                let held = live.addresses.entry(container.clone()).or_default();
+                held.entry(network.clone()).or_default().push(addr.addr());
+            }
+            Owner::Project | Owner::Container(_) | Owner::Port(_) => {}
+        }
+    }
+    live
+}

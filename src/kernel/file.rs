@@ -1,0 +1,51 @@
+//! Files that names need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::netlink::Refusal;
+use super::{ObserveError, reading};
+use crate::resource::file::TextFile;
+
+/// Makes a file, with the directories that it is in; one that is there already is somebody else's.
+pub(crate) fn create(file: &TextFile) -> io::Result<()> {
+    if let Some(parent) = file.path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new().write(true).create_new(true).open(&file.path)?.write_all(file.content.as_bytes())
+}
+
+/// Rewrites a file in place: a container that has it bind-mounted would not see another file of the same name.
+///
+/// The text is written in one piece and cut off behind it, so that a reader finds no empty file in between.
+pub(crate) fn update(file: &TextFile) -> io::Result<()> {
+    let mut open = OpenOptions::new().write(true).open(&file.path)?;
+    open.write_all(file.content.as_bytes())?;
+    open.set_len(file.content.len() as u64)
+}
+
+/// Removes a file, and the directory that it was in when it was the last there.
+pub(crate) fn delete(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed?,
+    }
+    // A directory with something in it is not removed, which is what we want.
+    let _ = path.parent().map(fs::remove_dir);
+    Ok(())
+}
+
+/// Returns the texts of the files that exist.
+pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, String>, ObserveError> {
+    let mut files = BTreeMap::new();
+    for path in paths {
+        match fs::read(path) {
+            Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(reading::failed(path.display().to_string(), Refusal::Socket(error))),
+        }
+    }
+    Ok(files)
+}

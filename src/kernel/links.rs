@@ -1,0 +1,312 @@
+//! Links, addresses and routes: what is asked of the kernel for each operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use rustix::io::Errno;
+
+use super::live::Live;
+use super::netlink::{Blocking, Channel, Refusal};
+use super::{FailureKind, Op, OpError, answer, message, netns};
+use crate::names::{IfName, NetnsName};
+use crate::resource::Resource;
+use crate::resource::address::Address;
+use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::{Mark, Owner};
+use crate::resource::route::Route;
+use crate::resource::state::Entry;
+
+/// How long the kernel may take to remove the veth pairs of a namespace that is gone (`cleanup_net()` runs later).
+const CLEANUP: Duration = Duration::from_secs(5);
+
+const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
+type Outcome = Result<(), OpError>;
+
+/// Carries out one operation on a link (deletions aside), an address or a route.
+pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
+    match op {
+        Op::Create(Entry { resource, owner, .. }) => match resource {
+            Resource::Link(link) => create(live, link, &marked(live, link, owner)).await,
+            Resource::Address(address) => add_address(live, address).await,
+            Resource::Route(route) => put_route(live, route, NEW).await,
+            other @ (Resource::Netns(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::File(_)) => Err(misplaced(other)),
+        },
+        Op::Update { from, to } => match (&from.resource, &to.resource) {
+            (Resource::Link(old), Resource::Link(new)) => {
+                let (was, mark) = (marked(live, old, &from.owner), marked(live, new, &to.owner));
+                update(live, (old, &was), (new, &mark)).await
+            }
+            (Resource::Route(old), Resource::Route(new)) => replace_route(live, old, new).await,
+            (other, _) => Err(misplaced(other)),
+        },
+        Op::Delete(Entry { resource, .. }) => match resource {
+            Resource::Address(address) => remove_address(live, address).await,
+            Resource::Route(route) => remove_route(live, route).await,
+            other @ (Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::File(_)) => Err(misplaced(other)),
+        },
+    }
+}
+
+/// An operation that the plan never contains, since the object has nothing that can change.
+fn misplaced(resource: &Resource) -> OpError {
+    OpError { kind: FailureKind::Other, message: format!("{} cannot be changed that way", resource.id()) }
+}
+
+fn marked(live: &Live, link: &Link, owner: &Owner) -> Mark {
+    Mark { protected: link.protected, ..live.mark(owner) }
+}
+
+fn channel<'a>(live: &'a Live, ns: &NsRef) -> Result<&'a Channel, OpError> {
+    live.channels
+        .get(ns)
+        .ok_or_else(|| OpError { kind: FailureKind::Other, message: format!("namespace {ns} is not open") })
+}
+
+async fn send(channel: &Channel, message: RouteNetlinkMessage, flags: u16) -> Outcome {
+    channel.request(message, flags).await.map(drop).map_err(OpError::from)
+}
+
+/// Sends a request that has nothing left to do when the kernel says one of `fine`.
+async fn send_unless(channel: &Channel, message: RouteNetlinkMessage, fine: &[Errno]) -> Outcome {
+    match channel.request(message, 0).await {
+        Err(refusal) if refusal.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(()),
+        answer => answer.map(drop).map_err(OpError::from),
+    }
+}
+
+/// Returns a link's index.
+async fn index(channel: &Channel, link: &IfName) -> Result<u32, Refusal> {
+    let answers = channel.request(message::find_link(link), 0).await?;
+    let found = answers.into_iter().find_map(|answer| {
+        let RouteNetlinkMessage::NewLink(link) = answer else { return None };
+        Some(link.header.index)
+    });
+    found.ok_or(Refusal::Kernel { errno: Errno::NODEV, said: None })
+}
+
+/// Names the link in an error of finding it.
+async fn found(channel: &Channel, link: &IfName) -> Result<u32, OpError> {
+    index(channel, link).await.map_err(|refusal| {
+        let OpError { kind, message } = refusal.into();
+        OpError { kind, message: format!("link {link}: {message}") }
+    })
+}
+
+async fn master(channel: &Channel, link: &Link) -> Result<Option<u32>, OpError> {
+    match &link.master {
+        Some(name) => found(channel, name).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
+    let here = channel(live, &link.ns)?;
+    let master = master(here, link).await?;
+    let mut rest = vec![(here, message::settle(link, mark))];
+    rest.extend(link.altname.iter().map(|name| (here, message::add_altname(&link.name, name))));
+    match &link.kind {
+        LinkKind::Bridge => send(here, message::new_bridge(link), NEW).await?,
+        LinkKind::Veth(peer) => {
+            let there = channel(live, &peer.ns)?;
+            let ns = netns::open(&peer.ns).map_err(|error| OpError::from(Refusal::Socket(error)))?;
+            send(here, message::new_veth(link, peer, master, ns.as_fd()), NEW).await?;
+            let down = Peer { up: false, ..peer.clone() };
+            rest.extend(message::change_peer(&down, peer).map(|up| (there, up)));
+        }
+        LinkKind::Other(kind) => {
+            let message = format!("netform makes no links of kind {kind}");
+            return Err(OpError { kind: FailureKind::Other, message });
+        }
+    }
+    let settled = join_all(rest.into_iter().map(|(channel, message)| send(channel, message, 0))).await;
+    let outcome = settled.into_iter().collect::<Result<(), _>>();
+    if outcome.is_err() {
+        // Nobody would know a link without its mark as ours. If this fails, too, the next look shows it as foreign.
+        let _ = send(here, message::delete_link(&link.name), 0).await;
+    }
+    outcome
+}
+
+async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &Mark)) -> Outcome {
+    let here = channel(live, &to.ns)?;
+    let master = master(here, to).await?;
+    let mut outcomes = vec![];
+    if let Some(change) = message::change((from, was), (to, mark), master) {
+        outcomes.push(send(here, change, 0).await);
+    }
+    if from.altname != to.altname {
+        if let Some(old) = &from.altname {
+            outcomes.push(send_unless(here, message::remove_altname(&to.name, old), &[Errno::NOENT]).await);
+        }
+        if let Some(new) = &to.altname {
+            outcomes.push(send(here, message::add_altname(&to.name, new), 0).await);
+        }
+    }
+    if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind)
+        && let Some(change) = message::change_peer(old, new)
+    {
+        outcomes.push(send(channel(live, &new.ns)?, change, 0).await);
+    }
+    outcomes.into_iter().collect()
+}
+
+/// Deletes links. Several of a namespace go into a group of their own that is deleted by one request: one by one, each
+/// would wait about 20 ms for the kernel's read-copy-update.
+pub(super) async fn delete(live: &mut Live, ops: Vec<(usize, &Op)>) -> Vec<(usize, Outcome)> {
+    let mut outcomes = vec![];
+    let mut by_ns = BTreeMap::<NsRef, Vec<(usize, IfName)>>::new();
+    let failed = live.open_channels(ops.iter().map(|(_, op)| op.id().ns()).collect()).await;
+    for (place, op) in ops {
+        let Op::Delete(Entry { resource: Resource::Link(link), .. }) = op else { continue };
+        match failed.get(&link.ns) {
+            Some(closed) => outcomes.push((place, closed.outcome(op))),
+            None => by_ns.entry(link.ns.clone()).or_default().push((place, link.name.clone())),
+        }
+    }
+    for (ns, links) in by_ns {
+        match channel(live, &ns) {
+            Ok(channel) => outcomes.extend(delete_on(channel, &ns, links).await),
+            Err(error) => outcomes.extend(links.into_iter().map(|(place, _)| (place, Err(error.clone())))),
+        }
+    }
+    outcomes
+}
+
+async fn delete_on(channel: &Channel, ns: &NsRef, links: Vec<(usize, IfName)>) -> Vec<(usize, Outcome)> {
+    if links.len() > 1 {
+        // What goes wrong here is found by the single requests below.
+        let _ = delete_together(channel, ns, &links).await;
+    }
+    let single = links.into_iter().map(|(place, link)| async move {
+        (place, send_unless(channel, message::delete_link(&link), &[Errno::NODEV]).await)
+    });
+    join_all(single).await
+}
+
+async fn delete_together(channel: &Channel, ns: &NsRef, links: &[(usize, IfName)]) -> Result<(), Refusal> {
+    let ns = ns.clone();
+    let taken = netns::on_thread(move || {
+        netns::join(netns::open(&ns)?.as_fd())?;
+        Blocking::open()?.dump(message::all_links(), answer::link)
+    });
+    let taken: BTreeSet<_> = taken.await??.into_iter().map(|link| link.group).collect();
+    let free = (0x6e66_0000..=u32::MAX).find(|group| !taken.contains(group));
+    let group = free.ok_or(Refusal::Kernel { errno: Errno::NOSPC, said: None })?;
+    let mut all = Ok(());
+    for some in links.chunks(64) {
+        let tagged = some.iter().map(|(_, link)| channel.request(message::group_link(link, group), 0));
+        for answer in join_all(tagged).await {
+            match answer {
+                Err(refusal) if refusal.errno() == Some(Errno::NODEV) => {}
+                answer => all = all.and(answer.map(drop)),
+            }
+        }
+    }
+    all?;
+    channel.request(message::delete_group(group), 0).await.map(drop)
+}
+
+/// Returns the indexes of the host's links whose peers live in these namespaces.
+pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> BTreeSet<u32> {
+    let pairs = netns::on_thread(move || {
+        let mut pairs = BTreeSet::new();
+        for name in names {
+            let look = || -> Result<Vec<_>, Refusal> {
+                netns::join(netns::open(&NsRef::Named(name.clone()))?.as_fd())?;
+                Blocking::open()?.dump(message::all_links(), answer::link)
+            };
+            let links = look().unwrap_or_default().into_iter();
+            pairs.extend(
+                links
+                    .filter(|link| link.kind == "veth" && link.peer_ns.is_some())
+                    .filter_map(|link| link.peer),
+            );
+        }
+        pairs
+    });
+    pairs.await.unwrap_or_default()
+}
+
+/// Waits until the host's links whose peers were in namespaces that are gone have gone, too: the kernel removes them a
+/// little later. One that stays (somebody is still inside) is left to the next plan.
+pub(super) async fn wait_until_gone(mut pairs: BTreeSet<u32>) {
+    let began = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(2);
+    while !pairs.is_empty() && began.elapsed() < CLEANUP {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+        let links = netns::on_thread(|| Blocking::open()?.dump(message::all_links(), answer::link));
+        let Ok(Ok(links)) = links.await else { return };
+        pairs.retain(|index| links.iter().any(|link| link.index == *index && link.kind == "veth"));
+    }
+}
+
+async fn add_address(live: &Live, address: &Address) -> Outcome {
+    let Address { ns, link, addr } = address;
+    let channel = channel(live, ns)?;
+    let index = found(channel, link).await?;
+    channel.request(message::new_address(*addr, index), NEW).await.map(drop).map_err(|refusal| {
+        let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
+        let OpError { kind, message } = refusal.into();
+        if disabled {
+            // `ipv6_add_dev()` in `net/ipv6/addrconf.c`; older kernels do not say it in words.
+            let words = if message.contains("IPv6") { "" } else { "IPv6 is disabled on the link: " };
+            OpError { kind: FailureKind::Missing, message: format!("{words}{message}") }
+        } else {
+            OpError { kind, message }
+        }
+    })
+}
+
+async fn remove_address(live: &Live, address: &Address) -> Outcome {
+    let Address { ns, link, addr } = address;
+    let channel = channel(live, ns)?;
+    let index = match index(channel, link).await {
+        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
+        index => index?,
+    };
+    let message = RouteNetlinkMessage::DelAddress(message::address(*addr, index));
+    send_unless(channel, message, &[Errno::ADDRNOTAVAIL, Errno::NODEV]).await
+}
+
+async fn put_route(live: &Live, route: &Route, flags: u16) -> Outcome {
+    let channel = channel(live, &route.ns)?;
+    let index = found(channel, &route.link).await?;
+    send(channel, RouteNetlinkMessage::NewRoute(message::route(route, index)), flags).await
+}
+
+async fn replace_route(live: &Live, from: &Route, to: &Route) -> Outcome {
+    // Which route a replacement hits is decided by destination and metric, which are the route's id.
+    let Route { ns, dest, link: _, via: _, metric } = to;
+    if (&from.ns, &from.dest, &from.metric) == (ns, dest, metric) {
+        put_route(live, to, NLM_F_CREATE | NLM_F_REPLACE).await
+    } else {
+        put_route(live, to, NEW).await?;
+        remove_route(live, from).await
+    }
+}
+
+async fn remove_route(live: &Live, route: &Route) -> Outcome {
+    let channel = channel(live, &route.ns)?;
+    let index = match index(channel, &route.link).await {
+        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
+        index => index?,
+    };
+    let message = RouteNetlinkMessage::DelRoute(message::route(route, index));
+    send_unless(channel, message, &[Errno::SRCH, Errno::NODEV]).await
+}

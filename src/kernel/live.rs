@@ -1,0 +1,155 @@
+//! The live kernel.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::AsFd;
+
+use netlink_sys::TokioSocket;
+use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
+
+use super::facts::{Survey, survey};
+use super::netlink::{self, Channel, Refusal};
+use super::reading::{self, Reading};
+use super::{Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
+use crate::names::{NetnsName, ProjectName};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::{Mark, Owner};
+use crate::resource::state::{Entry, Observed};
+
+/// How many file descriptors are left for everything but sockets: files of namespaces, pipes of programs, epoll.
+const SPARE_DESCRIPTORS: u64 = 256;
+
+/// The kernel that netform runs on.
+///
+/// It lives on one thread, in a tokio runtime with time and I/O enabled.
+pub struct Live {
+    project: ProjectName,
+    pub(super) channels: HashMap<NsRef, Channel>,
+    most_channels: usize,
+}
+
+/// Why there is no socket in a namespace.
+#[derive(Debug, Clone)]
+pub(super) struct Closed {
+    /// What to tell the user.
+    pub(super) error: OpError,
+    /// Whether the namespace is gone, and all that was in it.
+    pub(super) gone: bool,
+}
+
+impl Closed {
+    /// Returns what becomes of an operation there: what shall be deleted is gone already.
+    pub(super) fn outcome(&self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::Delete(_) if self.gone => Ok(()),
+            Op::Create(_) | Op::Update { .. } | Op::Delete(_) => Err(self.error.clone()),
+        }
+    }
+}
+
+impl Live {
+    /// Prepares to talk to the kernel in the name of a project. Nothing is opened yet.
+    pub fn new(project: ProjectName) -> Self {
+        Self { project, channels: HashMap::new(), most_channels: raise_descriptor_limit() }
+    }
+
+    /// Returns what is there, and what planning needs to know of it, from one look.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
+    pub async fn survey(&mut self, scope: &Scope) -> Result<Survey, ObserveError> {
+        let (reading, tables) = self.read(scope).await?;
+        Ok(survey(&reading, tables, scope))
+    }
+
+    async fn read(&mut self, scope: &Scope) -> Result<(Reading, Vec<Entry>), ObserveError> {
+        // A namespace may have been replaced by another of its name.
+        self.close_channels().await;
+        tokio::try_join!(reading::read(scope), nft::read(&scope.project))
+    }
+
+    /// Returns the mark of an owner, as links and namespaces carry it.
+    pub(super) fn mark(&self, owner: &Owner) -> Mark {
+        Mark { project: self.project.clone(), owner: owner.clone(), protected: false }
+    }
+
+    /// Opens sockets in namespaces that have none yet; tells which could not be opened, and why.
+    pub(super) async fn open_channels(&mut self, namespaces: BTreeSet<NsRef>) -> HashMap<NsRef, Closed> {
+        let missing: Vec<_> = namespaces.into_iter().filter(|ns| !self.channels.contains_key(ns)).collect();
+        if missing.is_empty() {
+            return HashMap::new();
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let names = missing.clone();
+        let opened =
+            netns::on_thread(move || names.iter().map(|ns| open_inside(ns, &runtime)).collect::<Vec<_>>());
+        let opened = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => missing.iter().map(|_| Err(io::Error::other(error.to_string()))).collect(),
+        };
+        let mut failed = HashMap::new();
+        for (ns, socket) in missing.into_iter().zip(opened) {
+            match socket {
+                Ok(socket) => drop(self.channels.insert(ns, Channel::new(socket))),
+                Err(error) => {
+                    let gone = error.kind() == io::ErrorKind::NotFound;
+                    let OpError { kind, message } = Refusal::Socket(error).into();
+                    let message = format!("cannot enter namespace {ns}: {message}");
+                    failed.insert(ns, Closed { error: OpError { kind, message }, gone });
+                }
+            }
+        }
+        failed
+    }
+
+    /// Returns how many sockets may be open at a time.
+    pub(super) fn most_channels(&self) -> usize {
+        self.most_channels
+    }
+
+    /// Closes all sockets.
+    pub(super) async fn close_channels(&mut self) {
+        for (_, channel) in self.channels.drain() {
+            channel.close().await;
+        }
+    }
+
+    /// Closes the sockets of namespaces that shall go: each would keep its namespace alive.
+    pub(super) async fn leave(&mut self, names: &[NetnsName]) {
+        for name in names {
+            if let Some(channel) = self.channels.remove(&NsRef::Named(name.clone())) {
+                channel.close().await;
+            }
+        }
+    }
+}
+
+impl Kernel for Live {
+    async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
+        let (reading, tables) = self.read(scope).await?;
+        Ok(observe::observed(&reading, tables, &scope.project))
+    }
+
+    async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {
+        wave::execute(self, wave).await
+    }
+}
+
+fn open_inside(ns: &NsRef, runtime: &tokio::runtime::Handle) -> io::Result<TokioSocket> {
+    match ns {
+        // The host comes first, when the thread is still there; entering it anew would need privileges.
+        NsRef::Host => {}
+        NsRef::Named(_) | NsRef::Path(_) => netns::join(netns::open(ns)?.as_fd())?,
+    }
+    netlink::open(runtime)
+}
+
+/// Allows as many open files as the administrator lets us have; returns how many of them may be sockets.
+fn raise_descriptor_limit() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Limit::Nofile);
+    let raised = setrlimit(Limit::Nofile, Rlimit { current: maximum, maximum });
+    let most = if raised.is_ok() { maximum } else { current };
+    let sockets = most.unwrap_or(u64::MAX).saturating_sub(SPARE_DESCRIPTORS).max(32);
+    usize::try_from(sockets).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,349 @@
+//! Route netlink: sockets, requests that wait without blocking, and requests and dumps that block.
+//!
+//! A socket keeps talking to the network namespace of the thread that made it, whichever thread uses it afterwards.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{AsyncSocket, Socket, SocketAddr, TokioSocket};
+use rtnetlink::Handle;
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+
+use super::{FailureKind, OpError};
+
+/// How long the kernel may take to answer a request; RTNL is sometimes held for long by others.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a dump that others' changes interrupt is begun anew.
+const DUMP_TRIES: usize = 5;
+
+/// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`).
+const PIECE: usize = 64 * 1024;
+
+/// Why a request failed.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    /// The kernel said no.
+    #[error("{}", words(*errno, said.as_deref()))]
+    Kernel {
+        /// The error's number.
+        errno: Errno,
+        /// The extended acknowledgement, when there is one.
+        said: Option<String>,
+    },
+    /// The kernel did not answer.
+    #[error("the kernel did not answer within {} s", PATIENCE.as_secs())]
+    TimedOut,
+    /// Changes by others kept interrupting the dump.
+    #[error("the list kept changing while it was read ({DUMP_TRIES} tries)")]
+    Interrupted,
+    /// The socket is gone, or could not be used.
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+}
+
+/// Joins the extended acknowledgement and the text of the error number, as the user reads them.
+fn words(errno: Errno, said: Option<&str>) -> String {
+    let plain = io::Error::from(errno);
+    said.map_or_else(|| plain.to_string(), |said| format!("{}: {plain}", said.trim_end_matches('.')))
+}
+
+impl Refusal {
+    /// Returns the error's number, when the kernel gave one.
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Kernel { errno, said: _ } => Some(*errno),
+            Self::Socket(error) => Errno::from_io_error(error),
+            Self::TimedOut | Self::Interrupted => None,
+        }
+    }
+
+    /// Tells which of the ways to fail it was.
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            // Of files and system calls, that is; in netlink, `EACCES` has other meanings.
+            Self::Socket(error) if error.kind() == io::ErrorKind::PermissionDenied => FailureKind::Privilege,
+            Self::Kernel { .. } | Self::Socket(_) | Self::TimedOut | Self::Interrupted => {
+                self.errno().map_or(FailureKind::Other, kind_of)
+            }
+        }
+    }
+}
+
+/// Tells what the user can do about an error number.
+fn kind_of(errno: Errno) -> FailureKind {
+    if errno == Errno::PERM {
+        FailureKind::Privilege
+    } else if [Errno::OPNOTSUPP, Errno::NOSYS, Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT].contains(&errno) {
+        FailureKind::Missing
+    } else {
+        FailureKind::Other
+    }
+}
+
+impl From<Refusal> for OpError {
+    fn from(refusal: Refusal) -> Self {
+        Self { kind: refusal.kind(), message: refusal.to_string() }
+    }
+}
+
+/// Asks the kernel to check requests strictly and to answer in words.
+///
+/// Kernels that lack one of these still serve us, with less to say.
+fn prepare(socket: &Socket) {
+    let _ = socket.set_netlink_get_strict_chk(true);
+    let _ = socket.set_ext_ack(true);
+    let _ = socket.set_cap_ack(true);
+    let _ = sockopt::set_socket_recv_buffer_size(socket.as_fd(), 1 << 20);
+}
+
+/// Opens a socket in the namespace of the calling thread, to be used by `runtime`.
+pub(crate) fn open(runtime: &tokio::runtime::Handle) -> io::Result<TokioSocket> {
+    // The socket registers itself with the runtime that the thread has entered.
+    let _entered = runtime.enter();
+    let socket = TokioSocket::new(NETLINK_ROUTE)?;
+    prepare(socket.socket_ref());
+    Ok(socket)
+}
+
+/// A socket in some namespace with the task that serves it.
+pub(crate) struct Channel {
+    handle: Handle,
+    task: JoinHandle<()>,
+}
+
+impl Channel {
+    /// Starts serving a socket.
+    pub(crate) fn new(socket: TokioSocket) -> Self {
+        let (mut connection, handle, _) = rtnetlink::from_socket(socket);
+        // Without its acknowledgement a request that succeeded looks like one whose socket died.
+        connection.set_forward_ack(true);
+        Self { handle, task: tokio::spawn(connection) }
+    }
+
+    /// Sends a request and waits for its acknowledgement; returns what came before it.
+    pub(crate) async fn request(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        tokio::time::timeout(PATIENCE, self.answer(message, flags)).await.unwrap_or(Err(Refusal::TimedOut))
+    }
+
+    async fn answer(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        let closed = || Refusal::Socket(io::ErrorKind::BrokenPipe.into());
+        let mut answers = self.handle.clone().request(addressed(message, flags)).map_err(|_| closed())?;
+        let mut before = vec![];
+        while let Some(NetlinkMessage { header, payload, .. }) = answers.next().await {
+            if let NetlinkPayload::Error(error) = payload {
+                return refused(error.raw_code(), header.flags, &error.header).map_or(Ok(before), Err);
+            } else if let NetlinkPayload::InnerMessage(message) = payload {
+                before.push(message);
+            }
+        }
+        Err(closed())
+    }
+
+    /// Closes the socket, and returns when it is closed: a namespace lives as long as a socket in it.
+    pub(crate) async fn close(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn addressed(message: RouteNetlinkMessage, flags: u16) -> NetlinkMessage<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+    NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message))
+}
+
+/// Reads an acknowledgement: `None` when the request succeeded.
+///
+/// Behind the number come the request's header, then the rest of the request unless the answer is capped, then
+/// attributes. Source: `struct nlmsgerr` and `enum nlmsgerr_attrs` in `include/uapi/linux/netlink.h`.
+fn refused(code: i32, flags: u16, body: &[u8]) -> Option<Refusal> {
+    const HEADER: usize = 16;
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    if code == 0 {
+        return None;
+    }
+    let request = body.first_chunk().map_or(0, |length| u32::from_ne_bytes(*length) as usize);
+    let skip = if flags & NLM_F_CAPPED == 0 { request.next_multiple_of(4).max(HEADER) } else { HEADER };
+    let said = NlasIterator::new(body.get(skip..).unwrap_or_default())
+        .filter_map(Result::ok)
+        .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
+        .map(|attribute| text(attribute.value()));
+    Some(Refusal::Kernel { errno: Errno::from_raw_os_error(code.abs()), said })
+}
+
+/// Reads a text that may end with a zero byte.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
+}
+
+/// A socket whose requests block: for threads of their own.
+pub(crate) struct Blocking {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// What a piece of an answer led to.
+enum Piece<T> {
+    /// More is to come.
+    More(Vec<T>),
+    /// That was the last.
+    Last(Vec<T>),
+}
+
+impl Blocking {
+    /// Opens a socket in the namespace of the calling thread.
+    pub(crate) fn open() -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        prepare(&socket);
+        sockopt::set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(PIECE) })
+    }
+
+    /// Sends a request and returns what `read` makes of the answers' types and bodies.
+    pub(crate) fn request<T>(
+        &mut self,
+        message: RouteNetlinkMessage,
+        read: impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Refusal> {
+        self.exchange(addressed(message, 0), &read).map(|(answers, _)| answers)
+    }
+
+    /// Returns what `read` makes of the messages of a dump; begins anew when others' changes interrupt it.
+    pub(crate) fn dump<T>(
+        &mut self,
+        message: RouteNetlinkMessage,
+        read: impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Refusal> {
+        let mut message = addressed(message, NLM_F_DUMP);
+        message.header.flags &= !NLM_F_ACK;
+        for _ in 0..DUMP_TRIES {
+            let (answers, interrupted) = self.exchange(message.clone(), &read)?;
+            if !interrupted {
+                return Ok(answers);
+            }
+        }
+        Err(Refusal::Interrupted)
+    }
+
+    fn exchange<T>(
+        &mut self,
+        mut message: NetlinkMessage<RouteNetlinkMessage>,
+        read: &impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<(Vec<T>, bool), Refusal> {
+        self.sequence += 1;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        let mut answers = vec![];
+        let mut interrupted = false;
+        loop {
+            self.buffer.clear();
+            self.socket.recv(&mut self.buffer, 0).map_err(|error| {
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    Refusal::TimedOut
+                } else {
+                    Refusal::Socket(error)
+                }
+            })?;
+            match pieces(&self.buffer, self.sequence, &mut interrupted, read)? {
+                Piece::More(more) => answers.extend(more),
+                Piece::Last(more) => {
+                    answers.extend(more);
+                    return Ok((answers, interrupted));
+                }
+            }
+        }
+    }
+}
+
+/// Reads the messages of one datagram that answer the request `sequence`.
+fn pieces<T>(
+    mut datagram: &[u8],
+    sequence: u32,
+    interrupted: &mut bool,
+    read: &impl Fn(u16, &[u8]) -> Option<T>,
+) -> Result<Piece<T>, Refusal> {
+    let mut answers = vec![];
+    while let Ok(message) = NetlinkBuffer::new_checked(datagram) {
+        let length = (message.length() as usize).next_multiple_of(4);
+        datagram = datagram.get(length..).unwrap_or_default();
+        if message.sequence_number() != sequence {
+            continue;
+        }
+        *interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
+        let body = message.payload();
+        match message.message_type() {
+            // The end of a dump carries an error number, too.
+            kind @ (NLMSG_ERROR | NLMSG_DONE) => {
+                let code = body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
+                let rest = if kind == NLMSG_ERROR { body.get(4..).unwrap_or_default() } else { &[] };
+                return refused(code, message.flags(), rest).map_or(Ok(Piece::Last(answers)), Err);
+            }
+            kind => answers.extend(read(kind, body)),
+        }
+    }
+    Ok(Piece::More(answers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[track_caller]
+    fn check(flags: u16, rest_of_request: usize, want: &str) {
+        let mut body = (16 + rest_of_request as u32).to_ne_bytes().to_vec();
+        body.resize(16, 0);
+        if flags & NLM_F_CAPPED == 0 {
+            body.resize(16 + rest_of_request, 7);
+        }
+        body.extend(attribute(2, &[0, 0, 0, 0]));
+        body.extend(attribute(1, b"Nexthop has invalid gateway.\0"));
+        assert_eq!(refused(-22, flags, &body).unwrap().to_string(), want);
+    }
+
+    #[test]
+    fn a_refusal_is_in_the_kernels_own_words() {
+        let want = "Nexthop has invalid gateway: Invalid argument (os error 22)";
+        check(NLM_F_CAPPED, 24, want);
+        check(0, 24, want);
+        assert_eq!(refused(-17, 0, &[]).unwrap().to_string(), "File exists (os error 17)");
+        assert!(refused(0, 0, &[]).is_none());
+    }
+}

@@ -1,0 +1,176 @@
+//! Network namespaces: their files under `/run/netns`, and threads that enter them.
+//!
+//! `setns(2)` moves a thread, so it is only ever done on threads of our own that end right afterwards.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use tokio::sync::oneshot;
+
+use super::message;
+use super::netlink::{Blocking, Refusal};
+use crate::names::NetnsName;
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Mark;
+
+/// Where named namespaces are; see `ip-netns(8)`.
+pub const DIR: &str = "/run/netns";
+
+/// What `statfs(2)` says of a namespace's file: `NSFS_MAGIC` in `include/uapi/linux/magic.h`.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// Returns the file that stands for a namespace.
+pub fn path(ns: &NsRef) -> PathBuf {
+    match ns {
+        // The first thread of this process never leaves its namespace.
+        NsRef::Host => PathBuf::from("/proc/self/ns/net"),
+        NsRef::Named(name) => Path::new(DIR).join(name.as_str()),
+        NsRef::Path(path) => path.clone(),
+    }
+}
+
+/// Opens a namespace.
+///
+/// # Errors
+///
+/// `NotFound` when there is no such file, or when it is an ordinary file that a namespace has left behind.
+pub fn open(ns: &NsRef) -> io::Result<OwnedFd> {
+    let path = path(ns);
+    if is_namespace(&path)? {
+        Ok(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    } else {
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("{} is not a namespace", path.display())))
+    }
+}
+
+/// Tells whether a file stands for a namespace; a bind mount that is gone leaves an ordinary file behind.
+pub(crate) fn is_namespace(path: &Path) -> io::Result<bool> {
+    let kind = rustix::fs::statfs(path)?.f_type;
+    Ok(u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC))
+}
+
+/// Moves the calling thread into a network namespace.
+pub(crate) fn join(ns: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::thread::move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?)
+}
+
+/// Moves the calling thread (for users: the process) into new namespaces.
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    #[expect(deprecated, reason = "only `FILES` makes it unsafe, which nobody here passes")]
+    Ok(rustix::thread::unshare(flags)?)
+}
+
+/// Runs `work` on a thread of its own, which may enter namespaces and ends afterwards.
+///
+/// # Errors
+///
+/// When there can be no more threads, or `work` panics.
+pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    std::thread::Builder::new().name("netns".to_owned()).spawn(move || {
+        let _ = tell.send(work());
+    })?;
+    told.await.map_err(|_| io::Error::other("a thread died"))
+}
+
+/// Makes a namespace with its `lo` up and marked, and moves the calling thread into it.
+///
+/// The mark comes before the name, so that whatever has a name has its mark, too. After a failure there is no name.
+pub(crate) fn create(name: &NetnsName, mark: &Mark) -> Result<(), Refusal> {
+    unshare(UnshareFlags::NEWNET)?;
+    Blocking::open()?.request(message::loopback(mark), |_, _| None::<()>)?;
+    let path = path(&NsRef::Named(name.clone()));
+    OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path)?;
+    rustix::mount::mount_bind("/proc/thread-self/ns/net", &path).map_err(|errno| {
+        // The file is ours and empty; if it cannot be removed, it is reported as left behind.
+        let _ = fs::remove_file(&path);
+        Refusal::Socket(errno.into())
+    })
+}
+
+/// Takes away a namespace's name; the namespace itself lives as long as somebody is in it.
+pub(crate) fn delete(name: &NetnsName) -> io::Result<()> {
+    let path = path(&NsRef::Named(name.clone()));
+    match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
+        // `INVAL` says that nothing is mounted there.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Makes the directory of named namespaces, as `ip netns add` does: a mount of its own that passes mounts on, so that a
+/// name taken away here goes away in every mount namespace.
+pub(crate) fn prepare_directory() -> io::Result<()> {
+    fs::create_dir_all(DIR)?;
+    fs::set_permissions(DIR, Permissions::from_mode(0o755))?;
+    let share =
+        || rustix::mount::mount_change(DIR, MountPropagationFlags::SHARED | MountPropagationFlags::REC);
+    match share() {
+        Err(Errno::INVAL) => {
+            // It is not a mount yet.
+            rustix::mount::mount_bind_recursive(DIR, DIR)?;
+            Ok(share()?)
+        }
+        shared => Ok(shared?),
+    }
+}
+
+/// Returns the names under `/run/netns`, those that a namespace left behind included.
+pub(crate) fn names() -> io::Result<Vec<NetnsName>> {
+    let entries = match fs::read_dir(DIR) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut names = vec![];
+    for entry in entries {
+        names.extend(entry?.file_name().into_string().ok().and_then(|name| NetnsName::try_from(name).ok()));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Moves the calling process into a container's namespaces, as `ip netns exec` does: its network, and a mount namespace
+/// in which the files of `/etc/netns/NAME` stand in for those of `/etc`.
+///
+/// To be called in a process of one thread that is about to become another program.
+///
+/// # Errors
+///
+/// When there is no such namespace, or privileges are missing.
+pub fn enter(ns: &NsRef) -> io::Result<()> {
+    join(open(ns)?.as_fd())?;
+    unshare(UnshareFlags::NEWNS)?;
+    // What is mounted here must not be seen outside.
+    rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    cover_sysfs();
+    let NsRef::Named(name) = ns else { return Ok(()) };
+    let files = match fs::read_dir(Path::new("/etc/netns").join(name.as_str())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        files => files?,
+    };
+    for file in files {
+        let file = file?;
+        let target = Path::new("/etc").join(file.file_name());
+        if target.exists() {
+            rustix::mount::mount_bind(file.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows the new namespace's links under `/sys/class/net`; nothing depends on it, so a refusal is no failure.
+fn cover_sysfs() {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let _ = rustix::mount::mount("sysfs", "/sys", "sysfs", flags, None);
+}

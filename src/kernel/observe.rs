@@ -1,0 +1,265 @@
+//! From what was read to what is ours and what is somebody else's. Nothing here asks the kernel.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
+use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
+use crate::names::{IfName, Mtu, ProjectName};
+use crate::resource::address::Address;
+use crate::resource::file::{FILE_MARK, TextFile};
+use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::netns::{Netns, NsRef};
+use crate::resource::owner::{Mark, Owner};
+use crate::resource::route::{PROTOCOL, Route};
+use crate::resource::state::{Entry, Foreign, Observed, State};
+use crate::resource::sysctl::Sysctl;
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// A unicast route: `RTN_UNICAST`, `include/uapi/linux/rtnetlink.h`.
+pub(crate) const UNICAST: u8 = 1;
+
+/// Routes that the kernel makes itself: `RTPROT_UNSPEC`, `_REDIRECT`, `_KERNEL`, `_RA`.
+const KERNEL_ROUTES: [u8; 4] = [0, 1, 2, 9];
+
+/// Addresses that the kernel makes itself: `IFAPROT_KERNEL_LO`, `_RA`, `_LL`.
+const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
+
+/// The links of one namespace that are ours, by index: name and owner.
+pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
+
+/// Returns our objects, and what others hold of the places that ours may want.
+pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, project: &ProjectName) -> Observed {
+    let mut observed = Observed { own: State::from(tables), foreign: BTreeMap::new() };
+    let peers = peers(reading, project);
+    for ns in std::iter::once(&reading.host).chain(&reading.namespaces) {
+        let own = own_links(ns, &peers, project);
+        see_namespace(&mut observed, ns, project);
+        for link in &ns.links {
+            see_link(&mut observed, link, (ns, &own), reading, project);
+        }
+        for address in &ns.addresses {
+            see_address(&mut observed, address, &ns.ns, &own);
+        }
+        for route in &ns.routes {
+            see_route(&mut observed, route, &ns.ns, &own);
+        }
+        for (key, value) in &ns.sysctls {
+            let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.clone() };
+            insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
+        }
+    }
+    see_files(&mut observed, reading, project);
+    for (name, other) in &reading.others {
+        let (what, owner) = match other {
+            Other::Namespace(mark) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
+            Other::Stale => (format!("file /run/netns/{name}, which a namespace left behind"), None),
+        };
+        let foreign = Foreign { what, owner, on: None };
+        observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
+    }
+    observed
+}
+
+/// Returns our links' peers: by their namespace and index, the owner of the pair.
+pub(crate) fn peers(reading: &Reading, project: &ProjectName) -> BTreeMap<(NsRef, u32), Owner> {
+    let mut peers = BTreeMap::new();
+    for link in &reading.host.links {
+        if let (Some(mark), Some((ns, peer))) = (ours(link, project), peer_of(link, reading)) {
+            peers.insert((ns.ns.clone(), peer.index), mark.owner);
+        }
+    }
+    peers
+}
+
+/// Returns the links of a namespace that are ours: marked ones, and the peers of marked ones.
+pub(crate) fn own_links(
+    ns: &NsReading,
+    peers: &BTreeMap<(NsRef, u32), Owner>,
+    project: &ProjectName,
+) -> OwnLinks {
+    let owner = |link: &LinkAnswer| {
+        let peer = || peers.get(&(ns.ns.clone(), link.index)).cloned();
+        ours(link, project).map(|mark| mark.owner).or_else(peer)
+    };
+    ns.links
+        .iter()
+        // A mark on `lo` is the namespace's.
+        .filter(|link| link.index != 1)
+        .filter_map(|link| Some((link.index, (link.ifname()?, owner(link)?))))
+        .collect()
+}
+
+fn ours(link: &LinkAnswer, project: &ProjectName) -> Option<Mark> {
+    link.mark().filter(|mark| mark.project == *project)
+}
+
+/// Finds the other end of a veth pair whose one end is in the host.
+fn peer_of<'a>(link: &LinkAnswer, reading: &'a Reading) -> Option<(&'a NsReading, &'a LinkAnswer)> {
+    let index = link.peer.filter(|_| link.kind == "veth")?;
+    let ns = match link.peer_ns {
+        None => &reading.host,
+        nsid @ Some(_) => reading.namespaces.iter().find(|ns| ns.nsid == nsid)?,
+    };
+    let peer = ns.links.iter().find(|peer| peer.index == index && peer.peer == Some(link.index))?;
+    Some((ns, peer))
+}
+
+fn see_namespace(observed: &mut Observed, ns: &NsReading, project: &ProjectName) {
+    let NsRef::Named(name) = &ns.ns else { return };
+    match ns.mark() {
+        Some(mark) if mark.project == *project => {
+            insert(observed, Resource::Netns(Netns { name: name.clone() }), mark.owner);
+        }
+        mark => {
+            let owner = mark.as_ref().map(owner_of);
+            let foreign = Foreign { what: format!("namespace {name}"), owner, on: None };
+            observed.foreign.insert(Slot::Ns(ns.ns.clone()), foreign);
+        }
+    }
+}
+
+fn see_link(
+    observed: &mut Observed,
+    link: &LinkAnswer,
+    (ns, own): (&NsReading, &OwnLinks),
+    reading: &Reading,
+    project: &ProjectName,
+) {
+    // A name that no manifest can ask for is in nobody's way.
+    let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
+    match ours(link, project) {
+        Some(mark) => {
+            let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
+            let resource = Link {
+                ns: ns.ns.clone(),
+                name,
+                // The kernel has chosen that of a pair's host end, and nothing depends on it.
+                mac: link.mac.filter(|_| link.kind != "veth"),
+                mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
+                up: link.up,
+                master: master.and_then(LinkAnswer::ifname),
+                altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
+                protected: mark.protected,
+                kind: kind(link, ns, reading),
+            };
+            insert(observed, Resource::Link(resource), mark.owner);
+        }
+        None if own.contains_key(&link.index) => {}
+        None => {
+            let kind = if link.kind.is_empty() { "interface" } else { &link.kind };
+            let owner = owner_of_link(link, &ns.links);
+            let foreign = Foreign { what: format!("{kind} {name}"), owner, on: None };
+            observed.foreign.insert(Slot::Ifname(ns.ns.clone(), name), foreign);
+        }
+    }
+}
+
+fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
+    let other = || LinkKind::Other(link.kind.clone());
+    match (link.kind.as_str(), &ns.ns) {
+        ("bridge", _) => LinkKind::Bridge,
+        ("veth", NsRef::Host) => peer_of(link, reading).and_then(veth).unwrap_or_else(other),
+        _ => other(),
+    }
+}
+
+fn veth((ns, peer): (&NsReading, &LinkAnswer)) -> Option<LinkKind> {
+    Some(LinkKind::Veth(Peer {
+        ns: ns.ns.clone(),
+        name: peer.ifname()?,
+        mac: peer.mac?,
+        mtu: Mtu::try_from(peer.mtu).unwrap_or(Mtu::ETHERNET),
+        up: peer.up,
+    }))
+}
+
+fn see_address(observed: &mut Observed, address: &AddressAnswer, ns: &NsRef, own: &OwnLinks) {
+    let AddressAnswer { index, addr, protocol } = address;
+    let Some((link, owner)) = own.get(index) else { return };
+    let resource = Address { ns: ns.clone(), link: link.clone(), addr: *addr };
+    if *protocol == PROTOCOL {
+        insert(observed, Resource::Address(resource), owner.clone());
+    } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
+        let what = format!("address {addr} on {link}");
+        let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+        let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
+        observed.foreign.insert(Slot::Object(id), foreign);
+    }
+}
+
+fn see_route(observed: &mut Observed, route: &RouteAnswer, ns: &NsRef, own: &OwnLinks) {
+    let RouteAnswer { table, protocol, kind, dest, via, index, metric } = route;
+    let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return };
+    if *kind != UNICAST || *table != u32::from(MAIN_TABLE) {
+        return;
+    }
+    if *protocol == PROTOCOL {
+        let (ns, link) = (ns.clone(), link.clone());
+        let route = Route { ns, dest: *dest, link, via: *via, metric: *metric };
+        insert(observed, Resource::Route(route), owner.clone());
+    } else if !KERNEL_ROUTES.contains(protocol) {
+        let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
+        let what = format!("route {dest}{next} on {link}");
+        let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+        observed.foreign.insert(Slot::Object(ResourceId::Route(ns.clone(), *dest, *metric)), foreign);
+    }
+}
+
+fn see_files(observed: &mut Observed, reading: &Reading, project: &ProjectName) {
+    for (path, content) in &reading.files {
+        let mark = content.lines().next().and_then(|line| line.strip_prefix(FILE_MARK)).and_then(Mark::parse);
+        let file = TextFile { path: path.clone(), content: content.clone() };
+        match mark {
+            Some(mark) if mark.project == *project => insert(observed, Resource::File(file), mark.owner),
+            mark => {
+                let what = format!("file {}", path.display());
+                let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None };
+                observed.foreign.insert(Slot::Object(ResourceId::File(path.clone())), foreign);
+            }
+        }
+    }
+}
+
+fn insert(observed: &mut Observed, resource: Resource, owner: Owner) {
+    observed.own.insert(Entry { resource, owner, origin: None, ignore: vec![] });
+}
+
+fn owner_of(mark: &Mark) -> String {
+    format!("project {}", mark.project)
+}
+
+/// Returns whose a link is, as far as its mark, its name and the bridge that it is a port of tell.
+pub(crate) fn owner_of_link(link: &LinkAnswer, links: &[LinkAnswer]) -> Option<String> {
+    let master = || {
+        let master = links.iter().find(|other| Some(other.index) == link.master)?;
+        owner_of_bridge(master)
+    };
+    link.mark().as_ref().map(owner_of).or_else(|| owner_of_bridge(link)).or_else(master)
+}
+
+/// Returns whose a bridge is: Docker names its own `docker0` and `br-` with the network's first 12 digits.
+fn owner_of_bridge(link: &LinkAnswer) -> Option<String> {
+    let named = |prefix: &str, rule: fn(&str) -> bool| link.name.strip_prefix(prefix).is_some_and(rule);
+    let hex = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if link.kind != "bridge" {
+        None
+    } else if link.name == "docker0" || link.name == "docker_gwbridge" || named("br-", hex) {
+        Some("Docker".to_owned())
+    } else if named("virbr", digits) {
+        Some("libvirt".to_owned())
+    } else if named("podman", digits) {
+        Some("Podman".to_owned())
+    } else {
+        None
+    }
+}
+
+/// Tells whether an address is one that the kernel gives every link.
+fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
+}

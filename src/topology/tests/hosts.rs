@@ -1,0 +1,86 @@
+//! Names.
+
+use super::topology;
+use crate::topology::facts::Facts;
+
+fn hosts(text: &str, container: &str) -> String {
+    let topology = topology(text, &Facts::default());
+    let lines = topology.container(container).hosts.iter();
+    lines.map(|(addr, names)| format!("{addr} {}\n", names.join(" "))).collect()
+}
+
+#[test]
+fn a_container_knows_itself_its_links_its_neighbours_and_its_host() {
+    let text = "net a 10.0.0.0/24\nnet b 10.1.0.0/24 fd01::/64\nnet i 10.2.0.0/24 internal\n\
+                ctr web @i @a,link=base:db @b\nctr db @a,alias=store @b\nctr spare @a,alias=store,alias=web\nctr far @b";
+    insta::assert_snapshot!(hosts(text, "web"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    10.2.0.2 web web.i
+    10.0.0.2 web.a
+    10.1.0.2 web.b
+    fd01::2 web web.b
+    10.0.0.3 base
+    10.0.0.3 db db.a store
+    10.0.0.4 spare spare.a
+    10.1.0.3 db.b
+    fd01::3 db db.b
+    10.1.0.4 far far.b
+    fd01::4 far far.b
+    10.0.0.1 host.netform.internal
+    fd01::1 host.netform.internal
+    ");
+}
+
+#[test]
+fn the_default_network_has_no_names_but_links() {
+    insta::assert_snapshot!(hosts("ctr web\nctr db\nctr x none", "web"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    172.17.0.2 web web.default
+    172.17.0.1 host.netform.internal
+    ");
+    insta::assert_snapshot!(hosts("net default 10.0.0.0/24\nctr web @default,link=base:db\nctr db @default,alias=store", "web"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    10.0.0.2 web web.default
+    10.0.0.3 base
+    10.0.0.1 host.netform.internal
+    ");
+    insta::assert_snapshot!(hosts("ctr x none", "x"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    ");
+}
+
+#[test]
+fn a_link_comes_before_a_container_of_that_name_on_whatever_network() {
+    let text = "net a 10.0.0.0/24\nnet b 10.1.0.0/24\nctr web @a @b,link=db:other\nctr db @a\nctr other @b";
+    insta::assert_snapshot!(hosts(text, "web"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    10.0.0.2 web web.a
+    10.1.0.2 web.b
+    10.1.0.3 db
+    10.0.0.3 db.a
+    10.1.0.3 other other.b
+    10.0.0.1 host.netform.internal
+    ");
+}
+
+#[test]
+fn who_is_not_there_yet_answers_to_no_name() {
+    let text = "net a 10.0.0.0/24\nctr first @a,alias=app netns=later\nctr second @a,alias=app\nctr web @a";
+    insta::assert_snapshot!(hosts(text, "web"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    10.0.0.4 web web.a
+    10.0.0.3 second second.a app
+    10.0.0.1 host.netform.internal
+    ");
+}
+
+#[test]
+fn a_namespace_by_path_has_no_hosts_file() {
+    assert_eq!(hosts("net a 10.0.0.0/24\nctr web @a netns=/run/x", "web"), "");
+}

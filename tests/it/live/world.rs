@@ -1,0 +1,276 @@
+//! A world of one test: private namespaces in which `netform` runs as on a host of its own.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Set in the process that runs inside the private namespaces.
+const INSIDE: &str = "NETFORM_TEST_INSIDE";
+/// Names the kinds of test that must not be skipped, e.g. `live`.
+const REQUIRE: &str = "NETFORM_TEST_REQUIRE";
+
+/// Makes the private namespaces; what follows as arguments runs in them.
+const ENTER: &str = "
+    mount -t tmpfs tmpfs /run && mkdir -p /run/etc/upper /run/etc/work &&
+    mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work /etc &&
+    ip link set lo up && exec \"$0\" \"$@\"";
+
+/// Runs `story` in private namespaces. `test` is the full name of the calling test, `module_path!()` aside.
+pub fn in_a_world_of_its_own(module: &str, test: &str, story: fn(&World)) {
+    if std::env::var_os(INSIDE).is_some() {
+        story(&World::new());
+        return;
+    }
+    if !Command::new("unshare").args(["-Urnm", "true"]).status().is_ok_and(|status| status.success()) {
+        let required = std::env::var(REQUIRE).is_ok_and(|kinds| kinds.contains("live"));
+        assert!(!required, "live tests are required, but private namespaces cannot be made here");
+        eprintln!("SKIPPED (live): private namespaces cannot be made here");
+        return;
+    }
+    let (_crate, module) = module.split_once("::").unwrap();
+    let status = Command::new("unshare")
+        .args(["-Urnm", "sh", "-ec", ENTER])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("{module}::{test}"), "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "the story inside the namespaces failed: {status}");
+}
+
+/// Declares a test whose body runs in a world of its own.
+macro_rules! live {
+    ($(#[$doc:meta])* fn $name:ident($world:ident) $body:block) => {
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            $crate::live::world::in_a_world_of_its_own(module_path!(), stringify!($name), |$world| $body);
+        }
+    };
+}
+pub(crate) use live;
+
+/// The private host of one test.
+pub struct World {
+    dir: TempDir,
+}
+
+/// What a command did.
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Asserts the exit code and returns what was printed.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// The directory of the test's files.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file of the test and returns its path.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A `netform` command, with state of this test only.
+    pub fn netform(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netform"));
+        command.current_dir(self.dir.path()).env("NO_COLOR", "1");
+        command.arg("--state-dir").arg(self.dir.path().join("state"));
+        command.arg("--run-dir").arg(self.dir.path().join("run"));
+        command
+    }
+
+    /// Runs `netform` with these arguments.
+    pub fn run(&self, args: &[&str]) -> Done {
+        Done::of(self.netform().args(args).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// Writes the manifest and applies it; it must succeed.
+    #[track_caller]
+    pub fn apply(&self, manifest: &str) -> String {
+        self.file("netform.yaml", manifest);
+        self.run(&["apply", "--yes"]).exits(0).stdout
+    }
+
+    /// Plans the manifest that was written last; returns the text and whether something would change.
+    #[track_caller]
+    pub fn plan(&self) -> (String, bool) {
+        let done = self.run(&["plan", "--detailed-exitcode"]);
+        assert!(matches!(done.code, 0 | 2), "{}{}", done.stdout, done.stderr);
+        (done.stdout, done.code == 2)
+    }
+
+    /// Asserts that the live state is what the manifest says.
+    #[track_caller]
+    pub fn assert_in_sync(&self) {
+        let (plan, changes) = self.plan();
+        assert!(!changes, "the plan should be empty:\n{plan}");
+    }
+
+    /// Runs a shell command that must succeed, and returns what it printed.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> String {
+        let done = self.try_sh(script);
+        assert_eq!(done.code, 0, "`{script}` failed:\n{}{}", done.stdout, done.stderr);
+        done.stdout
+    }
+
+    /// Runs a shell command.
+    pub fn try_sh(&self, script: &str) -> Done {
+        Done::of(Command::new("sh").args(["-ec", script]).current_dir(self.dir.path()).output().unwrap())
+    }
+
+    /// Tells whether `from` (a namespace, or `host`) gets an answer to a ping.
+    pub fn pings(&self, from: &str, to: &str) -> bool {
+        self.try_sh(&format!("{}ping -n -c 1 -W 1 {to}", inside(from))).code == 0
+    }
+
+    /// Starts a server in a namespace that answers each connection or datagram with `WORD PEER-ADDRESS`.
+    #[track_caller]
+    pub fn serve(&self, ns: &str, listen: &Listen, word: &str) -> Server {
+        let Listen { protocol, address, port } = listen;
+        let script = format!("{}exec python3 -u -c '{SERVER}' {protocol} '{address}' {port} {word}", inside(ns));
+        let child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut server = Server { child };
+        let mut line = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(server.child.stdout.take().unwrap()),
+            &mut line,
+        )
+        .unwrap();
+        assert_eq!(line, "ready\n", "the server in {ns} did not start");
+        server
+    }
+
+    /// Connects from a namespace; returns the server's answer, `None` when refused or unanswered.
+    pub fn ask(&self, ns: &str, protocol: &str, to: &str, port: u16) -> Option<String> {
+        let done = self.try_sh(&format!("{}python3 -c '{CLIENT}' {protocol} '{to}' {port}", inside(ns)));
+        (done.code == 0).then(|| done.stdout.trim().to_owned())
+    }
+
+    /// Everything that could be harmed of others: links, addresses, routes, tables, as text.
+    pub fn foreign_state(&self, links: &[&str]) -> String {
+        let mut state = self.sh("nft list tables");
+        for link in links {
+            state += &self.sh(&format!("ip -d -o addr show dev {link}; ip -d -o link show dev {link}"));
+        }
+        state
+    }
+}
+
+fn inside(ns: &str) -> String {
+    if ns == "host" { String::new() } else { format!("ip netns exec {ns} ") }
+}
+
+/// Where a test server listens.
+pub struct Listen {
+    pub protocol: &'static str,
+    pub address: &'static str,
+    pub port: u16,
+}
+
+impl Listen {
+    /// All addresses of both families.
+    pub fn tcp(port: u16) -> Self {
+        Self { protocol: "tcp", address: "::", port }
+    }
+
+    /// All addresses of both families.
+    pub fn udp(port: u16) -> Self {
+        Self { protocol: "udp", address: "::", port }
+    }
+}
+
+/// A server that ends with its value.
+pub struct Server {
+    child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+const SERVER: &str = r#"
+import socket, sys, threading
+protocol, address, port, word = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((address, port))
+def answer(peer): return (word + " " + peer[0].replace("::ffff:", "") + "\n").encode()
+def stay(c):
+    try:
+        while True:
+            data = c.recv(100)
+            if not data: return
+            c.send(data)
+    except OSError: pass
+if protocol == "tcp":
+    s.listen(64); print("ready")
+    while True:
+        c, peer = s.accept(); c.send(answer(peer)); threading.Thread(target=stay, args=(c,), daemon=True).start()
+else:
+    print("ready")
+    while True:
+        data, peer = s.recvfrom(100); s.sendto(answer(peer), peer)
+"#;
+
+const CLIENT: &str = r#"
+import socket, sys
+protocol, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+info = socket.getaddrinfo(address, port, 0, kind)[0]
+s = socket.socket(info[0], kind)
+s.settimeout(1)
+s.connect(info[4])
+if protocol == "udp": s.send(b"?")
+print(s.recv(100).decode())
+"#;
+
+/// Waits until `condition` holds, at most five seconds.
+#[track_caller]
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(5), "still not so after 5 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The address of a link in a namespace, as JSON has it.
+pub fn address_of(world: &World, ns: &str, link: &str) -> IpAddr {
+    let json = world.sh(&format!("ip -j -n {ns} -4 addr show dev {link}"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    value[0]["addr_info"][0]["local"].as_str().unwrap().parse().unwrap()
+}
