@@ -152,6 +152,7 @@ fn topology() -> Topology {
     open.ingress = Ingress::Open;
     let mut lan = network("lan", &["10.10.0.0/24", "fd00:10::/64"]);
     lan.external = true;
+    lan.egress = Egress::Masquerade;
 
     let mut web = container("web", "front", &["172.25.0.3/24", "fd00:25::3/64"]);
     web.publish = web_ports();
@@ -165,7 +166,7 @@ fn topology() -> Topology {
     ];
     let mut db = container("db", "back", &["10.7.0.3/24", "fd00:7::3/64"]);
     db.publish = vec![port("", 8100..=8100, 5432, &["10.7.0.3", "fd00:7::3"])];
-    db.expose = vec![Expose { ports: 5432..=5432, protocol: Protocol::Tcp }];
+    db.expose = vec![Expose { ports: 5432..=5433, protocol: Protocol::Tcp }];
     let mut cache = container("cache", "back", &["10.7.0.4/24", "fd00:7::4/64"]);
     for attachment in &mut cache.attachments {
         attachment.links = vec![("database".try_into().unwrap(), "db".try_into().unwrap())];
