@@ -64,7 +64,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
     }
 }
 
-/// `at` is a host address or empty, then `:`, then the first of the host's and of the container's ports.
+/// `at` is a host address, or empty for any; the pair is the first of the host's ports and of the container's.
 fn publish(at: &str, (host, target): (u16, u16), count: u16, targets: &[&str]) -> Publish {
     Publish {
         origin: origin(),
@@ -78,25 +78,27 @@ fn publish(at: &str, (host, target): (u16, u16), count: u16, targets: &[&str]) -
 }
 
 fn tables(topology: &Topology) -> Vec<NftTable> {
-    let table = |entry: Entry| match entry.resource {
-        Resource::NftTable(table) => Some(table),
-        _ => None,
-    };
-    lower(topology).into_iter().filter_map(table).collect()
+    let mut tables = vec![];
+    for entry in lower(topology) {
+        if let Resource::NftTable(table) = entry.resource {
+            tables.push(table);
+        }
+    }
+    tables
 }
 
-/// Elements as text, one a line, those of the set names given.
+/// Elements as text, one a line, those of the sets whose names begin so.
 fn elements(topology: &Topology, sets: &[&str]) -> String {
-    let line = |entry: Entry| match entry.resource {
-        Resource::NftElement(NftElement { table: _, set, key, data, stance: _ })
-            if sets.iter().any(|wanted| set.starts_with(wanted)) =>
+    let mut text = String::new();
+    for Entry { resource, owner, origin: _, ignore: _ } in lower(topology) {
+        if let Resource::NftElement(NftElement { table: _, set, key, data, stance: _ }) = resource
+            && sets.iter().any(|wanted| set.starts_with(wanted))
         {
             let data = data.map_or(String::new(), |data| format!(" : {data}"));
-            Some(format!("{set} {}{data}  # {}\n", key.join(" . "), entry.owner))
+            text += &format!("{set} {}{data}  # {owner}\n", key.join(" . "));
         }
-        _ => None,
-    };
-    lower(topology).into_iter().filter_map(line).collect()
+    }
+    text
 }
 
 fn crowd(count: u32) -> Topology {
@@ -126,7 +128,8 @@ fn the_rules_are_these() {
                 let key = rule["comment"].as_str().unwrap().trim_start_matches("netform:");
                 let parts: Vec<String> =
                     rule["expr"].as_array().unwrap().iter().map(ToString::to_string).collect();
-                text += &format!("  {} [{key}]\n    {}\n", rule["chain"].as_str().unwrap(), parts.join("\n    "));
+                text +=
+                    &format!("  {} [{key}]\n    {}\n", rule["chain"].as_str().unwrap(), parts.join("\n    "));
             } else {
                 text += &format!("  {command}\n");
             }
@@ -166,7 +169,7 @@ fn a_network_is_isolated_and_hidden_by_elements() {
     fixed.egress = Egress::Snat(vec!["203.0.113.7".parse().unwrap()]);
     let topology = topology(vec![network("front", &["172.25.0.0/16"]), inner, open, fixed], vec![]);
 
-    insta::assert_snapshot!(elements(&topology, &[""]), @r";
+    insta::assert_snapshot!(elements(&topology, &[""]), @r"
     bridges br-front  # network.front
     same_network br-front . br-front  # network.front
     masquerade4 172.25.0.0/16  # network.front
@@ -201,7 +204,7 @@ fn a_published_port_is_an_element_to_the_address_and_one_to_the_port() {
     ];
     let topology = topology(vec![network("front", &["172.25.0.0/16", "fd00:25::/64"])], vec![web]);
 
-    insta::assert_snapshot!(elements(&topology, &["any", "host", "target"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["any", "host", "target"]), @r"
     any_addr4 tcp . 8080 : 172.25.0.3  # port.0.0.0.0:8080/tcp
     any_port4 tcp . 8080 : 80  # port.0.0.0.0:8080/tcp
     target4 172.25.0.3 . tcp . 80  # port.0.0.0.0:8080/tcp
@@ -232,7 +235,7 @@ fn ranges_that_overlap_in_the_container_are_one_element() {
     ];
     let topology = topology(vec![network("front", &["172.25.0.0/16"])], vec![web]);
 
-    insta::assert_snapshot!(elements(&topology, &["target"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["target"]), @r"
     target_range4 172.25.0.3 . tcp . 9000-9020  # port.0.0.0.0:9000-9010/tcp
     ");
 }
@@ -249,7 +252,7 @@ fn a_port_with_allow_from_is_guarded_and_sources_that_overlap_are_one() {
     web.publish = vec![any, one];
     let topology = topology(vec![network("front", &["172.25.0.0/16"])], vec![web]);
 
-    insta::assert_snapshot!(elements(&topology, &["guard", "allow"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["guard", "allow"]), @r"
     guard_any tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 10.0.0.1 . tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 192.0.2.0/24 . tcp . 8090  # port.0.0.0.0:8090/tcp
@@ -271,7 +274,7 @@ fn a_link_opens_the_exposed_ports_where_icc_is_false() {
     web.attachments[0].links = vec![("database".try_into().unwrap(), "db".try_into().unwrap())];
     let topology = topology(vec![quiet], vec![web, db]);
 
-    insta::assert_snapshot!(elements(&topology, &["link", "ports", "no_icc", "same"]), @r";
+    insta::assert_snapshot!(elements(&topology, &["link", "ports", "no_icc", "same"]), @r"
     no_icc br-back . br-back  # network.back
     ports v-web  # attachment.web@back
     link v-web . v-db . tcp . 5432  # attachment.web@back
@@ -290,7 +293,7 @@ fn an_existing_bridge_is_not_judged_and_only_our_own_containers_on_it_are_hidden
     guest.publish = vec![publish("", (8300, 80), 1, &["10.10.0.3"])];
     let topology = topology(vec![lan], vec![guest]);
 
-    insta::assert_snapshot!(elements(&topology, &[""]), @r";
+    insta::assert_snapshot!(elements(&topology, &[""]), @r"
     masquerade4 10.10.0.3  # attachment.guest@lan
     hairpin4 10.10.0.0/24 . br-lan  # network.lan
     any_addr4 tcp . 8300 : 10.10.0.3  # port.0.0.0.0:8300/tcp

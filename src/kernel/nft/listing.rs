@@ -67,8 +67,12 @@ impl Listing {
         let Self { id, skeleton, remembered, printed, elements, strange } = self;
         let intact = remembered.is_some_and(|remembered| remembered == printed) && !strange;
         let table = NftTable { id, digest: skeleton.unwrap_or_default(), intact, body: vec![] };
-        let table =
-            Entry { resource: Resource::NftTable(table), owner: Owner::Project, origin: None, ignore: vec![] };
+        let table = Entry {
+            resource: Resource::NftTable(table),
+            owner: Owner::Project,
+            origin: None,
+            ignore: vec![],
+        };
         [table].into_iter().chain(elements).collect()
     }
 

@@ -14,7 +14,6 @@ mod program;
 mod transaction;
 mod wire;
 
-
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -153,9 +152,7 @@ async fn list(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
                 kind: FailureKind::Other,
                 source: "nft printed something other than a ruleset".into(),
             }),
-            Err(error) => {
-                Err(ObserveError { what: what(), kind: FailureKind::Other, source: error.into() })
-            }
+            Err(error) => Err(ObserveError { what: what(), kind: FailureKind::Other, source: error.into() }),
         },
         Err(refusal) if refusal.is_gone() => Ok(None),
         Err(refusal) => {

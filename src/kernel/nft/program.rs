@@ -145,7 +145,10 @@ mod tests {
     #[test]
     fn a_refusal_says_whether_privileges_or_a_feature_are_missing() {
         check("Operation not permitted (you must be root)", FailureKind::Privilege);
-        check("internal:0:0-0: Error: Could not process rule: Operation not supported\n\n", FailureKind::Missing);
+        check(
+            "internal:0:0-0: Error: Could not process rule: Operation not supported\n\n",
+            FailureKind::Missing,
+        );
         check("internal:0:0-0: Error: Could not process rule: File exists\n\n", FailureKind::Other);
         assert_eq!(OpError::from(Refusal::NotInstalled).kind, FailureKind::Missing);
     }

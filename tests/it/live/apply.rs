@@ -217,7 +217,8 @@ EOF
 chmod +x bin/nft",
                 dir = world.dir().display()
             ));
-            world.file("netform.yaml", &format!("{SHOP}  extra: {{networks: [front], publish: ['9000:90']}}\n"));
+            let more = SHOP.replace("  back: {", "  more: {subnets: [10.9.0.0/24]}\n  back: {");
+            world.file("netform.yaml", &format!("{more}  extra: {{networks: [more], publish: ['9000:90']}}\n"));
 
             let path = format!("{}/bin:{}", world.dir().display(), std::env::var("PATH").unwrap());
             let output = world.netform().args(["apply", "--yes"]).env("PATH", path).output().unwrap();

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad;
+mod firewall;
 mod kernel;
 mod names;
 mod private;
