@@ -3,4 +3,5 @@
 
 mod diagnostics;
 mod fuzz;
+mod load;
 mod schema;
