@@ -17,10 +17,8 @@ use crate::resource::netns::NsRef;
 pub(super) fn run(common: &Common, manifest: &Path, container: &str, command: &[String]) -> Result<Infallible, Failure> {
     let ns = namespace_of(common, manifest, container)?;
     netns::enter(&ns).map_err(|error| {
-        let code = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => Code::Privilege,
-            _ => Code::Failed,
-        };
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let code = if denied { Code::Privilege } else { Code::Failed };
         let failure = Failure::new(code, format!("cannot enter container {container}: {error}"));
         failure.help("`netform status` shows what is there, `netform apply` makes it")
     })?;

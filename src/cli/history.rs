@@ -136,11 +136,8 @@ pub(super) async fn apply_saved(common: &Common, saved: SavedPlan, request: &Req
     let mut scope = session.scope();
     super::session::widen(&mut scope, &saved.desired.0);
     let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
-    let manifest = match &saved.manifest_path {
-        // A manifest that cannot be read now is not the one that was planned.
-        Some(path) => Some(super::loaded::text(path).unwrap_or_default()),
-        None => None,
-    };
+    // A manifest that cannot be read now is not the one that was planned.
+    let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());
     let moved = saved.moved(manifest.as_deref(), session.newest(), &observed);
     if !moved.is_empty() {
         let lines: Vec<_> = moved.iter().map(|line| format!("  {line}")).collect();

@@ -82,9 +82,9 @@ impl Session {
                 let project = ProjectName::try_from(name.as_str());
                 Self::new(common, project.map_err(|error| Failure::of(Code::Usage, &error))?, None)
             }
-            None => Self::open(common, manifest).map_err(|failure| match failure.code {
-                Code::Manifest | Code::NoInput => failure.help("--project NAME works without a manifest"),
-                _ => failure,
+            None => Self::open(common, manifest).map_err(|failure| {
+                let unusable = matches!(failure.code, Code::Manifest | Code::NoInput);
+                if unusable { failure.help("--project NAME works without a manifest") } else { failure }
             }),
         }
     }

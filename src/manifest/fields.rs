@@ -1,6 +1,6 @@
 //! The keys of each kind of map, and reading a map by them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
@@ -238,13 +238,13 @@ pub(super) fn shortened(text: &str) -> String {
     shown
 }
 
-/// Calls `look` for every item but those that were there before, which are reported; `what` names the items.
+/// Reports the items that were there before; `what` names them.
 pub(super) fn each_once<'n>(
     items: impl Iterator<Item = (&'n str, &'n Node)>,
     what: &str,
     report: &mut Report,
-) -> HashSet<&'n str> {
-    let mut seen = std::collections::HashMap::new();
+) {
+    let mut seen = HashMap::new();
     for (text, node) in items {
         match seen.get(text) {
             None => drop(seen.insert(text, node.place)),
@@ -260,5 +260,4 @@ pub(super) fn each_once<'n>(
             ),
         }
     }
-    seen.into_keys().collect()
 }

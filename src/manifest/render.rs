@@ -1,6 +1,7 @@
 //! Problems as people read them: a line that editors jump to, the sentence, the lines of the manifest, the way out.
 
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use miette::{
@@ -10,7 +11,10 @@ use miette::{
 
 use super::Place;
 use super::problem::{Problem, Problems};
-use super::sources::Sources;
+use super::sources::{Source, Sources};
+
+/// How many bytes a line may have to be shown whole.
+const LINE_LIMIT: usize = 300;
 
 /// How problems are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +175,8 @@ struct Snippet {
     sources: Arc<Sources>,
     file: usize,
     labels: Vec<(Place, String)>,
+    /// The bytes to show of a line that is too long to be shown; `None` shows whole lines.
+    window: Option<Range<usize>>,
 }
 
 impl Snippet {
@@ -182,7 +188,15 @@ impl Snippet {
             let end = place.end.min(source.line_end(source.line_of(start))).max(start);
             (Place { file, start, end }, label.clone())
         });
-        Some(Self { labels: labels.collect(), sources: Arc::clone(sources), file })
+        let mut labels: Vec<_> = labels.collect();
+        let window = window(source, &labels);
+        if let Some(window) = &window {
+            labels.retain(|(place, _)| window.contains(&place.start) || place.start == window.end);
+            for (place, _) in &mut labels {
+                place.end = place.end.min(window.end);
+            }
+        }
+        Some(Self { labels, sources: Arc::clone(sources), file, window })
     }
 
     fn place(&self) -> String {
@@ -208,6 +222,22 @@ impl Snippet {
     }
 }
 
+/// Returns what to show around the first label when a line there is too long: miette shows whole lines, and cannot
+/// indent a mark by more than 65,535 columns.
+fn window(source: &Source, labels: &[(Place, String)]) -> Option<Range<usize>> {
+    let lines = labels.iter().map(|(place, _)| source.line_of(place.start));
+    let mut around = lines.flat_map(|line| line.saturating_sub(1)..=line + 1);
+    let is_long = |line| source.line_end(line) - source.line_start(line) > LINE_LIMIT;
+    if !around.any(is_long) {
+        return None;
+    }
+    let (first, _) = labels.first()?;
+    let line = source.line_of(first.start);
+    let start = source.text.floor_char_boundary(first.start.saturating_sub(LINE_LIMIT / 4));
+    let end = source.text.floor_char_boundary(first.start + LINE_LIMIT / 4);
+    Some(start.max(source.line_start(line))..end.min(source.line_end(line)))
+}
+
 impl SourceCode for Snippet {
     // miette's own implementation counts lines from the beginning of the text for every span; ours looks them up.
     fn read_span<'a>(
@@ -227,6 +257,12 @@ impl SourceCode for Snippet {
             (source.line_start(shown), 0)
         };
         let end = source.line_end(last.saturating_add(after).min(source.line_count() - 1)).max(start);
+        let (start, end) = match &self.window {
+            Some(window) if before > 0 => (window.start, window.end),
+            Some(window) => (start, window.end.max(start)),
+            None => (start, end),
+        };
+        let shown = if self.window.is_some() { first } else { shown };
         let bytes = source.text.as_bytes().get(start..end).ok_or(MietteError::OutOfBounds)?;
         Ok(Box::new(MietteSpanContents::new_named(
             source.name.to_string(),

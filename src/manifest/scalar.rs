@@ -160,7 +160,7 @@ pub(super) fn mac(node: &Node, report: &mut Report) -> Option<At<Mac>> {
 /// Returns an IP address of a single host.
 pub(super) fn address(node: &Node, report: &mut Report) -> Option<At<IpAddr>> {
     let text = text(node, "an address", report)?;
-    let Some(value) = parsed_address(text, node.place, report) else { return None };
+    let value = parsed_address(text, node.place, report)?;
     if let Some(why) = not_a_host(value) {
         let message = format!("{value} is {why}, which no container or gateway can have");
         let problem = Problem::new("manifest::not_a_host_address", message, node.place, why);

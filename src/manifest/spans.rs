@@ -108,7 +108,10 @@ pub(super) fn index(source: &Source) -> Result<Spans, Refused> {
         Indexer { source, spans: Spans::default(), open: vec![], anchors: HashMap::new(), aliased: 0 };
     for event in Parser::new_from_str(&source.text) {
         // A text that this parser cannot follow is judged by `serde_yaml`, and has no further places.
-        let Ok((event, span)) = event else { break };
+        let Ok((event, span)) = event else {
+            check_brackets(&source.text)?;
+            break;
+        };
         if indexer.spans.second.is_some() {
             break;
         }
@@ -119,6 +122,23 @@ pub(super) fn index(source: &Source) -> Result<Spans, Refused> {
         indexer.close();
     }
     Ok(indexer.spans)
+}
+
+/// Refuses a text with many open brackets, in quotes or not: libyaml takes quadratic time for them, and a text that has
+/// come here is broken anyway.
+fn check_brackets(text: &str) -> Result<(), Refused> {
+    let mut depth = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_LIMIT {
+            return Err(Refused::TooDeep(at..at + 1));
+        }
+    }
+    Ok(())
 }
 
 struct Indexer<'t> {
@@ -327,6 +347,7 @@ mod tests {
         assert!(matches!(index_of(&bomb), Err(Refused::TooMany(_))));
         assert!(matches!(index_of("a: &a [*a]"), Err(Refused::InsideItself(_))));
         assert!(matches!(index_of(&"[".repeat(65)), Err(Refused::TooDeep(_))));
+        assert!(matches!(index_of(&"{a: ".repeat(5_000)), Err(Refused::TooDeep(_))));
         assert!(index_of(&format!("{}{}", "[".repeat(64), "]".repeat(64))).is_ok());
     }
 }

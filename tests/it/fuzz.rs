@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::diagnostics::manifests;
 
 /// How long any answer may take, in a debug build on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Asks for an answer, and checks that every problem is shown at a place that there is.
 #[track_caller]
@@ -101,7 +101,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_mutated_manifest_gets_an_answer(text in mutated()) {
@@ -121,7 +121,7 @@ proptest! {
 
 #[test]
 fn huge_and_deep_texts_get_an_answer() {
-    const SIZE: usize = 1 << 20;
+    const SIZE: usize = 1 << 17;
     let repeated = |text: &str| text.repeat(SIZE / text.len());
 
     check(&"[".repeat(10 << 20).into_bytes());
@@ -134,7 +134,7 @@ fn huge_and_deep_texts_get_an_answer() {
     check(format!("netform: 1\nproject: [{}x]\n", repeated("x, ")).as_bytes());
     check(format!("netform: 1\nproject: shop\nnetworks: {{{}}}\n", repeated("ä: 1, ")).as_bytes());
     check(format!("netform: 1\nproject: shop\nnetworks: [{}]\n", repeated("&a x, *a, ")).as_bytes());
-    let keys: String = (0..50_000).map(|key| format!("k{key}: 1\n")).collect();
+    let keys: String = (0..10_000).map(|key| format!("k{key}: 1\n")).collect();
     check(keys.as_bytes());
     check(format!("x: &x\n{}y: {{<<: [*x, *x]}}\n", keys.replace('k', "  k")).as_bytes());
     check(format!("netform: 1\nproject: {}\n", repeated("p")).as_bytes());
