@@ -36,6 +36,10 @@ impl Dirs {
         self.run.join("journal")
     }
 
+    pub(super) fn pending(&self) -> PathBuf {
+        self.state.join("pending.json")
+    }
+
     pub(super) fn lock(&self) -> PathBuf {
         self.run.join("lock")
     }
@@ -83,7 +87,7 @@ pub enum DiskError {
 /// Writes a file that a crash or a power cut leaves either as it was or as it shall be.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
     let failed = |source| DiskError::Write { path: path.to_owned(), source };
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
     let text = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
-use crate::resource::state::State;
+use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
 
 /// How many generations are kept.
@@ -51,6 +51,8 @@ pub struct Past {
     pub generation: Option<Generation>,
     /// Who holds which address.
     pub leases: Leases,
+    /// Kernel parameters of the host as they were before they were changed.
+    pub originals: Vec<Entry>,
     /// What could not be read, and what was done instead.
     pub warnings: Vec<String>,
 }
@@ -76,7 +78,7 @@ impl Dirs {
     ///
     /// When a later netform wrote them, or when they cannot be read at all.
     pub fn past(&self) -> Result<Past, DiskError> {
-        let mut past = Past::default();
+        let mut past = Past { originals: self.originals()?, ..Past::default() };
         for number in self.numbers()?.into_iter().rev() {
             match self.generation(number) {
                 Ok(Some(generation)) => {

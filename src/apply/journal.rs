@@ -39,6 +39,11 @@ impl Journal {
 }
 
 impl Dirs {
+    /// Tells whether a run was killed, or is under way.
+    pub fn has_journal(&self) -> bool {
+        self.journal().exists()
+    }
+
     /// Reads the journal of a run that was killed; `None` when there is none.
     ///
     /// # Errors

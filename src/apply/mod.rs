@@ -9,7 +9,10 @@ mod execute;
 pub mod generation;
 pub mod journal;
 pub mod lock;
+mod originals;
+pub mod pending;
 mod recover;
+pub mod saved;
 mod undo;
 
 use std::ops::ControlFlow;

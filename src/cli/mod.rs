@@ -1,6 +1,171 @@
-//! The command line.
+//! The command line: one file for each verb; `failure` alone turns errors into exit codes.
+
+mod args;
+mod confirm;
+mod exec;
+mod failure;
+mod history;
+mod loaded;
+mod run;
+mod sandbox;
+mod session;
+mod show;
+mod status;
+mod validate;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Common, SchemaOf, Rendering, TextOrJson, Verb};
+use failure::{Code, Failure};
+use run::{Ran, Request};
+use session::{Aim, Session};
+use show::Style;
+
+/// How a command ends when it ends well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Success {
+    /// Done, or nothing to do.
+    Done,
+    /// There are, or were, changes, and the user asked to be told by the exit code.
+    Changes,
+    /// The command that was run ended with this code.
+    Exited(u8),
+}
 
 /// Runs the command.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody reads: nothing to be done about it.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli) {
+        Ok(Success::Done) => ExitCode::SUCCESS,
+        Ok(Success::Changes) => ExitCode::from(2),
+        Ok(Success::Exited(code)) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Success, Failure> {
+    let Cli { common, verb } = cli;
+    let style = Style::of_stdout(&common);
+    match verb {
+        Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
+        Verb::Plan { manifest, show, destroy, detailed_exitcode, out } => {
+            let aim = if destroy { Aim::Nothing } else { Aim::Manifest };
+            let changes = block_on(plan(&common, &manifest.manifest, (&show, aim, out.as_deref())))?;
+            Ok(if changes && detailed_exitcode { Success::Changes } else { Success::Done })
+        }
+        Verb::Apply { manifest, show, run, detailed_exitcode, confirm_timeout } => {
+            let request = Request { confirm: confirm_timeout, ..Request::new("apply", Aim::Manifest, &show, &run, style) };
+            let ran = block_on(change(&common, &manifest.manifest, &request))?;
+            Ok(if ran == Ran::Changed && detailed_exitcode { Success::Changes } else { Success::Done })
+        }
+        Verb::Try { manifest, show, run, confirm_timeout } => {
+            let request = Request { confirm: Some(confirm_timeout), ..Request::new("try", Aim::Manifest, &show, &run, style) };
+            block_on(attempt(&common, &manifest.manifest, &request)).map(|_| Success::Done)
+        }
+        Verb::Confirm { which } => block_on(confirm::confirm(&common, &which)).map(|()| Success::Done),
+        Verb::RevertUnconfirmed { which } => block_on(confirm::guard(&common, &which)).map(|()| Success::Done),
+        Verb::Destroy { manifest, show, run } => {
+            let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
+            block_on(change(&common, &manifest.manifest, &request)).map(|_| Success::Done)
+        }
+        Verb::Rollback { generation, which, show, run, dry_run } => {
+            let dry_run = if dry_run { history::DryRun::Yes } else { history::DryRun::No };
+            let work = async {
+                let mut session = Session::of_project(&common, &which)?;
+                history::rollback(&mut session, generation, (&show, &run, style), dry_run).await
+            };
+            block_on(work).map(|_| Success::Done)
+        }
+        Verb::History { which, output } => history::list(&common, &which, output).map(|()| Success::Done),
+        Verb::Show { what, which, show } => history::show(&common, &what, &which, &show).map(|()| Success::Done),
+        Verb::Status { manifest, tree, exit_code, output } => {
+            let in_sync = block_on(status(&common, &manifest, tree, output))?;
+            Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
+        }
+        Verb::Exec { manifest, container, command } => {
+            match exec::run(&common, &manifest, &container, &command)? {}
+        }
+        Verb::Sandbox { manifest, empty: _, command } => {
+            sandbox::run(&common, manifest.as_deref(), &command).map(Success::Exited)
+        }
+        Verb::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Manifest => crate::manifest::schema(),
+                SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
+            };
+            show::out(&format!("{schema:#}\n")).map(|()| Success::Done)
+        }
+        Verb::Completion { shell } => {
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
+            show::out(&String::from_utf8_lossy(&script)).map(|()| Success::Done)
+        }
+    }
+}
+
+/// Runs what waits for the kernel; everything is on one thread.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::of(Code::Failed, &error))?.block_on(work)
+}
+
+async fn plan(common: &Common, manifest: &Path, (show, aim, out): (&Rendering, Aim, Option<&Path>)) -> Result<bool, Failure> {
+    let mut session = Session::open(common, manifest)?;
+    if session.dirs.has_journal() {
+        eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
+    }
+    let prepared = session.prepare(aim).await?;
+    show::plan(&prepared.plan, show, Style::of_stdout(common), "plan")?;
+    if let Some(out) = out {
+        history::save(&session, &prepared, manifest, out)?;
+        eprintln!("Saved. Apply exactly this with: netform apply {}", out.display());
+    }
+    Ok(!prepared.plan.is_empty())
+}
+
+async fn change(common: &Common, manifest: &Path, request: &Request<'_>) -> Result<Ran, Failure> {
+    if let Some(saved) = history::saved_plan(manifest)? {
+        return history::apply_saved(common, saved, request).await;
+    }
+    let mut session = Session::open(common, manifest)?;
+    run::run(&mut session, request).await
+}
+
+async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Result<Ran, Failure> {
+    let mut session = Session::open(common, manifest)?;
+    match run::run(&mut session, request).await? {
+        Ran::Changed => confirm::wait(&mut session).await,
+        ran @ (Ran::Nothing | Ran::Declined) => Ok(ran),
+    }
+}
+
+async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
+    let mut session = Session::open(common, manifest)?;
+    let prepared = session.prepare(Aim::Manifest).await?;
+    let Some(topology) = &prepared.topology else { return Ok(true) };
+    let generation = session.past.generation.as_ref().map(|generation| generation.number);
+    let status = status::Status::new(topology, &prepared.plan, generation);
+    let text = match (output, tree) {
+        (TextOrJson::Json, _) => {
+            let json = serde_json::to_string_pretty(&status).map_err(|error| Failure::of(Code::Failed, &error))?;
+            format!("{json}\n")
+        }
+        (TextOrJson::Text, true) => status.tree(),
+        (TextOrJson::Text, false) => status.table(),
+    };
+    show::out(&text)?;
+    Ok(status.in_sync())
 }

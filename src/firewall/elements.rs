@@ -17,7 +17,8 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
             external(topology, network, out);
         } else {
             judged(network, out);
-            for subnet in &network.subnets {
+            // Nothing of an internal network leaves.
+            for subnet in network.subnets.iter().filter(|_| !network.internal) {
                 let asked = by_network(network);
                 hide(&network.egress, subnet.cidr, &asked, out);
             }
@@ -64,8 +65,7 @@ fn external(topology: &Topology, network: &Network, out: &mut Elements) {
     }
 }
 
-/// Hides a source behind an address of the host. Internal networks are hidden as well: nothing of theirs leaves, but
-/// what would, by a mistake of somebody else's table, would not leave as it is.
+/// Hides a source behind an address of the host; a family that `snat` gives no address for is masqueraded.
 fn hide(egress: &Egress, source: IpNet, asked: &Asked<'_>, out: &mut Elements) {
     let key = vec![prefix_text(source)];
     match egress {

@@ -4,16 +4,66 @@
 //! itself as far as one value can be judged alone; what needs several values (overlaps, references, addresses that are
 //! taken) is judged by [`crate::topology`].
 
+mod check;
+mod collect;
+mod container;
+mod decode;
+mod fields;
+mod load;
+mod network;
+mod node;
 pub mod problem;
+mod publish;
+mod render;
+mod report;
+mod scalar;
+mod schema;
+mod sources;
+mod spans;
+mod yaml;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
+pub use self::load::{Input, LoadError, load};
+use self::problem::{Problems, Sources};
+pub use self::schema::schema;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
+
+/// A manifest with the texts that its places are in.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the user wrote.
+    pub manifest: Manifest,
+    /// The files.
+    pub sources: Arc<Sources>,
+}
+
+/// Returns the manifest that files make together, each with its name and its bytes.
+///
+/// It reads no other file: what an `include` names must be among them.
+///
+/// ```
+/// let text = "{netform: 1, project: shop, containers: {web: {networks: [front]}}, networks: {front: }}";
+/// let loaded = netform::manifest::parse([("shop.yaml".to_owned(), text.into())]).unwrap();
+/// assert_eq!(loaded.manifest.project.value.as_str(), "shop");
+/// ```
+///
+/// # Errors
+///
+/// All problems of all files.
+pub fn parse(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Loaded, Problems> {
+    let mut collector = collect::Collector::default();
+    for (name, bytes) in files {
+        collector.add(name, bytes);
+    }
+    collector.finish()
+}
 
 /// A place in one of the manifest's files: bytes `start..end` of file number `file` in `problem::Sources`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +86,15 @@ pub struct At<T> {
 }
 
 /// A manifest, includes merged.
+///
+/// ```yaml
+/// netform: 1
+/// project: shop
+/// include: [networks/*.yaml]
+/// pools: [{cidr: 172.17.0.0/12, size: 16}]
+/// networks: {front: }
+/// containers: {web: {networks: [front]}}
+/// ```
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// Whose everything is.
@@ -49,6 +108,10 @@ pub struct Manifest {
 }
 
 /// A range that networks without subnets take theirs from.
+///
+/// ```yaml
+/// pools: [{cidr: 10.128.0.0/9, size: 24}]
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     /// The range.
@@ -58,6 +121,18 @@ pub struct Pool {
 }
 
 /// A network as written.
+///
+/// ```yaml
+/// back:
+///   subnets: [10.7.0.0/24, fd00:7::/64]
+///   internal: true
+///   icc: false
+///   mtu: 1400
+///   interface: br-back
+///   egress: masquerade
+///   ingress: published
+///   lifecycle: {prevent_destroy: true, ignore: [mtu]}
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Network {
     /// `subnets`: empty when none is given.
@@ -83,6 +158,14 @@ pub struct Network {
 }
 
 /// A subnet as written: `10.7.0.0/24`, or a map with `cidr`.
+///
+/// ```yaml
+/// subnets:
+///   - cidr: 10.7.0.0/24
+///     gateway: 10.7.0.1
+///     pool: 10.7.0.128/25
+///     reserve: {router: 10.7.0.5}
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
     /// The subnet, without host bits.
@@ -96,6 +179,10 @@ pub struct Subnet {
 }
 
 /// How packets leave a network.
+///
+/// ```yaml
+/// egress: {snat: [203.0.113.7]}
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Egress {
     /// With the address of the interface that they leave by.
@@ -107,6 +194,10 @@ pub enum Egress {
 }
 
 /// Which new connections may come in from elsewhere.
+///
+/// ```yaml
+/// ingress: open
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ingress {
     /// Those to published ports.
@@ -118,6 +209,13 @@ pub enum Ingress {
 }
 
 /// A container as written.
+///
+/// ```yaml
+/// web:
+///   networks: {front: {address: 172.25.3.3}, back: }
+///   publish: ["8080:80"]
+///   expose: [9100/tcp]
+/// ```
 #[derive(Debug, Clone)]
 pub struct Container {
     /// `netns: NAME` or `/path`: its namespace is somebody else's; `None`: netform makes one of the container's name.
@@ -133,6 +231,16 @@ pub struct Container {
 }
 
 /// A container on a network, as written; the place of the value is the network's name.
+///
+/// ```yaml
+/// front:
+///   address: [172.25.3.3, "fd00:25::3"]
+///   aliases: [app]
+///   links: {database: db}
+///   mac: 02:42:ac:19:03:03
+///   interface: eth0
+///   gateway_priority: 10
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Attachment {
     /// `address`: one, or one per subnet.
@@ -150,6 +258,12 @@ pub struct Attachment {
 }
 
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
+///
+/// ```yaml
+/// publish:
+///   - "8080:80"
+///   - {host_address: 127.0.0.1, host_port: 9000-9010, target_port: 90-100, protocol: udp, allow_from: [198.51.100.0/24]}
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// The host's address; `None` is any, of both families.
@@ -165,6 +279,10 @@ pub struct Publish {
 }
 
 /// A port that a container serves: `5432/tcp`.
+///
+/// ```yaml
+/// expose: [80, 5432/tcp, 8000-8010/udp]
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expose {
     /// The ports.

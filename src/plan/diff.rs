@@ -139,7 +139,10 @@ impl<'a> Diff<'a> {
             return Cow::Borrowed(entry);
         }
         same.next().map_or(Cow::Borrowed(entry), |known| {
-            let resource = known.resource.clone();
+            let mut resource = known.resource.clone();
+            if let Resource::NftTable(known) = &mut resource {
+                known.intact = table.intact;
+            }
             Cow::Owned(Entry { resource, owner: entry.owner.clone(), origin: None, ignore: vec![] })
         })
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::Op;
 use crate::names::ContainerName;
-use crate::resource::ResourceId;
+use crate::resource::{Resource, ResourceId};
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
 pub use conflict::Conflict;
@@ -260,7 +260,7 @@ impl Plan {
         }
         let whole = |(id, (before, after)): (_, (Option<&Entry>, Option<&Entry>))| Touched {
             id,
-            before: before.cloned(),
+            before: before.cloned().map(unedited),
             after: after.cloned(),
         };
         touched.into_iter().map(whole).collect()
@@ -283,6 +283,14 @@ impl Plan {
         }
         counts
     }
+}
+
+/// Returns a table as it can be made again: what somebody did to it by hand cannot.
+fn unedited(mut entry: Entry) -> Entry {
+    if let Resource::NftTable(table) = &mut entry.resource {
+        table.intact = true;
+    }
+    entry
 }
 
 /// How many resources are added, changed and destroyed.

@@ -53,6 +53,8 @@ pub(super) fn assemble(
             icc: icc.as_ref().is_none_or(|at| at.value),
             mtu: mtu(scene, net, grounds, problems),
             egress: match egress.as_ref().map(|at| &at.value) {
+                // Somebody else's bridge has its own way out, which is not changed without being asked.
+                None if external.is_some() => Egress::Routed,
                 None | Some(manifest::Egress::Masquerade) => Egress::Masquerade,
                 Some(manifest::Egress::Routed) => Egress::Routed,
                 Some(manifest::Egress::Snat(to)) => Egress::Snat(to.iter().map(|at| at.value).collect()),

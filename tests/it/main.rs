@@ -1,12 +1,19 @@
-//! The integration tests.
-
+//! The integration tests: one binary, so that it links once.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a test may panic"
+    unreachable_pub,
+    missing_docs,
+    reason = "a test may panic, and nobody else reads its names"
 )]
 
+mod cli;
+mod diagnostics;
+mod examples;
+mod fuzz;
 mod laws;
 mod live;
+mod schema;
+mod tidy;

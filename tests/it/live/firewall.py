@@ -106,7 +106,7 @@ def build():
         ]
     batch += ["address add 192.0.2.77/24 dev up0", "address add 2001:db8::77/64 dev up0 nodad preferred_lft 0"]
     run("ip", "-batch", "-", text="\n".join(batch))
-    for bridge in BRIDGES:
+    for bridge in ["br-front", "br-back"]:
         sysctl(f"ipv4/conf/{bridge}/route_localnet", 1)
     for name, (bridge, last) in CONTAINERS.items():
         four, six = BRIDGES[bridge]
@@ -138,6 +138,8 @@ class Servers:
 
     def __init__(self):
         self.poll = select.epoll()
+        # The marks of the datagrams that came in: one that is heard has got through, even if its answer has not.
+        self.heard = set()
         self.sockets = {}
         ports = [80, 100, 102, 5432, 7000, 8080, 8090, 9000, 9010, 9203]
         for name in [*CONTAINERS, "remote", "far"]:
@@ -146,7 +148,7 @@ class Servers:
                 self.listen(name, socket.SOCK_STREAM, "::", port)
             self.listen(name, socket.SOCK_DGRAM, "::", 53)
         enter("host")
-        for port in [7000, 8090]:
+        for port in [7000, 8080, 8090]:
             self.listen("host", socket.SOCK_STREAM, "::", port)
         self.listen("host", socket.SOCK_STREAM, "127.0.0.1", 7777)
         self.listen("host", socket.SOCK_DGRAM, "127.0.0.1", 7778)
@@ -171,8 +173,9 @@ class Servers:
                     conn.send(f"{who} sees {plain(peer[0])}".encode())
                     conn.close()
                 else:
-                    control = sock.recvfrom(100)
-                    sock.sendto(f"{who} sees {plain(control[1][0])}".encode(), control[1])
+                    mark, peer = sock.recvfrom(100)
+                    self.heard.add(mark)
+                    sock.sendto(f"{who} sees {plain(peer[0])}".encode(), peer)
             except (BlockingIOError, OSError):
                 pass
 
@@ -187,6 +190,7 @@ class Attempt:
     def __init__(self, row):
         self.src, self.proto, self.dst, self.port, self.want = row[:5]
         self.bind = row[5] if len(row) > 5 else None
+        self.mark = os.urandom(8)
         self.got = None
         self.sock = None
 
@@ -198,7 +202,8 @@ class Attempt:
         enter("host")
         self.sock.setblocking(False)
         if self.bind:
-            self.sock.bind((self.bind, 0))
+            address, _, port = self.bind.partition("#")
+            self.sock.bind((address, int(port or 0)))
         try:
             self.sock.connect((self.dst, self.port))
         except BlockingIOError:
@@ -211,9 +216,10 @@ class Attempt:
 
     def say(self):
         try:
-            self.sock.send(b"?")
-        except OSError:
-            pass
+            self.sock.send(self.mark)
+        except OSError as error:
+            # The answer to the datagram before.
+            self.got = self.got or f"refused: {error}"
 
     def look(self):
         if self.got is None:
@@ -233,6 +239,8 @@ class Attempt:
     def fits(self):
         if self.want is None:
             return not self.reached()
+        if self.want == "refused":
+            return self.got is not None and not self.reached()
         return self.reached() and (self.got == self.want or self.got.split(" ")[0] == self.want)
 
     def __str__(self):
@@ -261,9 +269,11 @@ def attempts(servers, rows):
         if now - spoken > 0.3:
             spoken = now
             for one in tries:
-                if one.proto == "udp" and one.got is None:
+                if one.proto == "udp" and one.want and one.got is None:
                     one.say()
     for one in tries:
+        if one.mark in servers.heard and not one.reached():
+            one.got = "heard, not answered"
         if one.sock:
             one.sock.close()
     return tries
@@ -313,11 +323,8 @@ def open_rows():
         ("host", "tcp", "127.0.0.1", 8080, "web:80"),
         ("host", "tcp", "127.0.0.1", 8082, "web:80"),
         ("host", "udp", "127.0.0.1", 5353, "web:53"),
-        ("host", "tcp", "127.0.0.1", 8300, "guest:80"),
         ("host", "tcp", "127.0.0.1", 8100, "db:5432"),
         ("host", "tcp", "127.0.0.1", 7777, "host:7777"),
-        ("host", "tcp", "::1", 8082, "web:80"),
-        ("host", "tcp", "::1", 8080, "web:80"),
     ]
     # The container sees who really asks.
     rows += [
@@ -334,7 +341,16 @@ def open_rows():
     # The same port of somebody else, merely passing through.
     rows += both("remote", "tcp", FAR, 8080, "far:8080") + both("remote", "tcp", FAR, 8090, "far:8090")
     rows += both("web", "tcp", FAR, 8080, "far:8080")
+    # An answer to the host may come to a port that is published to others only.
+    rows += both("host", "tcp", FAR, 7000, "far:7000", ("192.0.2.77#8091", "2001:db8::77#8091"))
+    rows += [("host", "tcp", "::1", 8090, "host:8090"), ("host", "tcp", "::1", 8080, "host:8080")]
+    # Errors come back.
+    rows += both("web", "udp", FAR, 54, "refused") + both("remote", "udp", "pub", 54, "refused")
+    # By somebody else's translation, into a network that is open.
+    rows.append(("remote", "tcp", "192.0.2.1", 7998, "pub:7000"))
     # Peers, links, and the host both ways.
+    rows += both("host", "tcp", "vault", 7000, "vault:7000", UPLINK)
+    rows += both("guest", "tcp", "pal", 80, "pal:80") + [("guest", "tcp", "10.10.0.4", 80, "pal:80 sees 10.10.0.3")]
     rows += both("app", "tcp", "web", 7000, "web:7000") + both("vault", "tcp", "safe", 7000, "safe:7000")
     rows += both("guest", "tcp", "pal", 7000, "pal:7000") + both("cache", "tcp", "db", 5432, "db:5432")
     for name in CONTAINERS:
@@ -349,7 +365,10 @@ def open_rows():
         ("db", "tcp", "2001:db8::2", 7000, "remote:7000 sees 2001:db8::77"),
         ("pub", "tcp", "192.0.2.2", 7000, "remote:7000 sees 10.9.0.3"),
         ("pub", "tcp", "2001:db8::2", 7000, "remote:7000 sees fd00:9::3"),
-        ("guest", "tcp", "192.0.2.2", 7000, "remote:7000 sees 10.10.0.3"),
+        ("guest", "tcp", "192.0.2.2", 7000, "remote:7000 sees 192.0.2.1"),
+        ("guest", "tcp", "2001:db8::2", 7000, "remote:7000 sees 2001:db8::1"),
+        ("pal", "tcp", "192.0.2.2", 7000, "remote:7000 sees 10.10.0.4"),
+        ("guest", "tcp", "fd00:10::4", 7000, "pal:7000 sees fd00:10::3"),
         ("web", "udp", "192.0.2.2", 53, "remote:53 sees 192.0.2.1"),
     ]
     rows += both("remote", "tcp", "pub", 7000, "pub:7000") + both("guest", "tcp", "pub", 7000, "pub:7000")
@@ -366,21 +385,24 @@ def closed_rows():
             if CONTAINERS[src][0] != CONTAINERS[dst][0]:
                 # Neither a port that is published nor one that is not.
                 rows += both(src, "tcp", dst, 80, None) + both(src, "tcp", dst, 7000, None)
-    rows += both("app", "udp", "db", 53, None)
+                rows += both(src, "udp", dst, 53, None)
     for dst in ours:
         if dst != "pub":
             for src in ["remote", "guest"]:
                 rows += both(src, "tcp", dst, 80, None) + both(src, "tcp", dst, 7000, None)
+                rows += both(src, "udp", dst, 53, None)
     # Peers that may not talk; a link leads one way, to one port.
     rows += both("spare", "tcp", "db", 5432, None) + both("spare", "tcp", "cache", 7000, None)
     rows += both("cache", "tcp", "db", 7000, None) + both("db", "tcp", "cache", 5432, None)
     rows += both("spare", "udp", "db", 53, None)
+    # Nor does the port of a link lead back.
+    rows += both("db", "tcp", "cache", 7000, None, ("10.7.0.3#5433", "fd00:7::3#5433"))
     # Internal: not out, not by another address of the host, not by another network's published port.
     for dst in [REMOTE, FAR, gateway("web"), UPLINK]:
         rows += both("vault", "tcp", dst, 7000, None)
     rows += both("vault", "udp", REMOTE, 53, None)
     # The host's own loopback services.
-    rows += [("app", "tcp", "127.0.0.1", 7777, None), ("app", "udp", "127.0.0.1", 7778, None)]
+    rows.append(("app", "udp", "127.0.0.1", 7778, None))
     # A port that only some may use is not handed to a service of the host either.
     rows += both("remote", "tcp", UPLINK, 8090, None, REMOTE) + both("app", "tcp", UPLINK, 8090, None)
     return rows
@@ -388,7 +410,8 @@ def closed_rows():
 
 def never_rows():
     """Rows that must fail; without a firewall nothing is published, so there is nothing to compare with."""
-    rows = []
+    # There is no way from ::1, but whoever tries is told at once; nor is there one by somebody else's translation.
+    rows = [("host", "tcp", "::1", 8300, "refused"), ("remote", "tcp", "192.0.2.1", 7999, None)]
     for dst in [gateway("vault"), UPLINK, gateway("web")]:
         rows += both("vault", "tcp", dst, 8080, None) + both("vault", "udp", dst, 8053, None)
     for src in ["remote", "app"]:
@@ -437,6 +460,13 @@ def hairpin(mode):
     run("ip", "-batch", "-", text="\n".join(f"link set v-{n} type bridge_slave hairpin {mode}" for n in CONTAINERS))
 
 
+def forget_neighbours():
+    for name in ["host", *CONTAINERS]:
+        enter(name)
+        run("ip", "neighbour", "flush", "all")
+    enter("host")
+
+
 def main():
     failures = 0
 
@@ -448,15 +478,23 @@ def main():
 
     build()
     servers = Servers()
-    report("without a firewall", attempts(servers, [(*r[:4], "any", *r[5:]) for r in closed_rows() if r[2] not in ["127.0.0.1"]]),
+    report("without a firewall", attempts(servers, [(*r[:4], "any", *r[5:]) for r in closed_rows()]),
            Attempt.reached)
     for rules in sys.argv[1:]:
         run("nft", *(["-j"] if rules.endswith(".json") else []), "-f", rules)
+    run("nft", "-f", "-", text="""table ip other {
+        chain prerouting {
+            type nat hook prerouting priority -110
+            tcp dport 7999 dnat to 172.25.0.3:7000
+            tcp dport 7998 dnat to 10.9.0.3:7000
+        }
+    }""")
     for calls in [1, 0]:
         # Whether the bridge asks the firewall of the IP layer about the frames that it forwards, too.
         for name in ["iptables", "ip6tables"]:
             sysctl(f"bridge/bridge-nf-call-{name}", calls)
         hairpin("on" if calls else "off")
+        forget_neighbours()
         report(f"br_netfilter {calls}", attempts(servers, open_rows() + closed_rows() + never_rows()), Attempt.fits)
         for tag, (src, dst) in enumerate([("remote", "192.0.2.1"), ("remote", "2001:db8::1"), ("db", "10.7.0.1"), ("host", "192.0.2.1")]):
             if not sctp(src, dst, 9899, calls * 10 + tag + 1):

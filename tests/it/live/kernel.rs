@@ -11,7 +11,7 @@ use netform::resource::netns::NsRef;
 use netform::resource::state::{Entry, State};
 use netform::resource::sysctl::{Family, Sysctl, SysctlKey};
 
-use super::world::{
+use super::private::{
     World, address, bridge, ifname, in_private_network, in_private_network_without_privileges, link_of,
     named, netns, other, route, sh, veth,
 };

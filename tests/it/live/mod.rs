@@ -1,4 +1,12 @@
-//! Tests on a real kernel, each in user, network and mount namespaces of its own: nothing of the host is touched.
+//! Tests on the real kernel. Each runs in user, network and mount namespaces of its own, and never touches the host's.
 
+mod apply;
+mod bad;
+mod firewall;
 mod kernel;
+mod names;
+mod private;
+mod readme;
+mod sandbox;
+mod walk;
 mod world;

@@ -1,215 +1,276 @@
-//! A private world for a story, and what a story does in it.
+//! A world of one test: private namespaces in which `netform` runs as on a host of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use netform::kernel::live::Live;
-use netform::kernel::{Kernel, Op, OpError, Scope};
-use netform::names::{IfName, Mac, Mtu, NetnsName, ProjectName};
-use netform::resource::Resource;
-use netform::resource::address::Address;
-use netform::resource::link::{Link, LinkKind, Peer};
-use netform::resource::netns::{Netns, NsRef};
-use netform::resource::owner::Owner;
-use netform::resource::route::Route;
-use netform::resource::state::{Entry, Foreign, Observed, State};
+use tempfile::TempDir;
 
-/// Says that the process is inside already.
+/// Set in the process that runs inside the private namespaces.
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
+/// Names the kinds of test that must not be skipped, e.g. `live`.
+const REQUIRE: &str = "NETFORM_TEST_REQUIRE";
 
-/// Runs a test in namespaces of its own: the test binary runs itself again in there, with this test alone.
-#[track_caller]
-pub(crate) fn in_private_network<F: FnOnce()>(story: F) {
-    within(&[], story);
-}
+/// Makes the private namespaces; what follows as arguments runs in them.
+const ENTER: &str = "
+    mount -t tmpfs tmpfs /run && mkdir -p /run/etc/upper /run/etc/work &&
+    mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work /etc &&
+    ip link set lo up && exec \"$0\" \"$@\"";
 
-/// The same, with root's name but none of root's capabilities.
-#[track_caller]
-pub(crate) fn in_private_network_without_privileges<F: FnOnce()>(story: F) {
-    within(&["setpriv", "--bounding-set=-all", "--inh-caps=-all"], story);
-}
-
-#[track_caller]
-fn within<F: FnOnce()>(prefix: &[&str], story: F) {
+/// Runs `story` in private namespaces. `test` is the full name of the calling test, `module_path!()` aside.
+pub fn in_a_world_of_its_own(module: &str, test: &str, story: fn(&World)) {
     if std::env::var_os(INSIDE).is_some() {
-        story();
+        story(&World::new());
         return;
     }
-    // The closure's type is named after the test that it is in: `it::live::kernel::NAME::{{closure}}`.
-    let name = std::any::type_name::<F>().trim_end_matches("::{{closure}}");
-    let name = name.split_once("::").map_or(name, |(_, name)| name);
-    let script = "mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && exec \"$@\"";
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"])
-        .args(prefix)
+    if !Command::new("unshare").args(["-Urnm", "true"]).status().is_ok_and(|status| status.success()) {
+        let required = std::env::var(REQUIRE).is_ok_and(|kinds| kinds.contains("live"));
+        assert!(!required, "live tests are required, but private namespaces cannot be made here");
+        eprintln!("SKIPPED (live): private namespaces cannot be made here");
+        return;
+    }
+    let (_crate, module) = module.split_once("::").unwrap();
+    let status = Command::new("unshare")
+        .args(["-Urnm", "sh", "-ec", ENTER])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", &format!("{module}::{test}"), "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
-        .output()
+        .status()
         .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name}, inside:\n{out}{err}");
-    assert!(out.contains("1 passed"), "{name} is not the name of a test:\n{out}{err}");
+    assert!(status.success(), "the story inside the namespaces failed: {status}");
 }
 
-/// The live kernel, for one story.
-pub(crate) struct World {
-    runtime: tokio::runtime::Runtime,
-    pub(crate) live: Live,
-    pub(crate) scope: Scope,
+/// Declares a test whose body runs in a world of its own.
+macro_rules! live {
+    ($(#[$doc:meta])* fn $name:ident($world:ident) $body:block) => {
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            $crate::live::world::in_a_world_of_its_own(module_path!(), stringify!($name), |$world| $body);
+        }
+    };
+}
+pub(crate) use live;
+
+/// The private host of one test.
+pub struct World {
+    dir: TempDir,
+}
+
+/// What a command did.
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Asserts the exit code and returns what was printed.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
-        Self::of_project("shop")
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub(crate) fn of_project(project: &str) -> Self {
-        let project = ProjectName::try_from(project).unwrap();
-        Self {
-            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-            live: Live::new(project.clone()),
-            scope: Scope {
-                project,
-                namespaces: BTreeSet::new(),
-                sysctls: BTreeSet::new(),
-                files: BTreeSet::new(),
-            },
-        }
+    /// The directory of the test's files.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
-    /// Carries out operations as one wave.
-    pub(crate) fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {
-        self.runtime.block_on(self.live.execute(wave))
+    /// Writes a file of the test and returns its path.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
     }
 
-    /// Creates objects wave by wave; each must succeed.
+    /// A `netform` command, with state of this test only.
+    pub fn netform(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_netform"));
+        command.current_dir(self.dir.path()).env("NO_COLOR", "1");
+        command.arg("--state-dir").arg(self.dir.path().join("state"));
+        command.arg("--run-dir").arg(self.dir.path().join("run"));
+        command
+    }
+
+    /// Runs `netform` with these arguments.
+    pub fn run(&self, args: &[&str]) -> Done {
+        Done::of(self.netform().args(args).stdin(Stdio::null()).output().unwrap())
+    }
+
+    /// Writes the manifest and applies it; it must succeed.
     #[track_caller]
-    pub(crate) fn create(&mut self, waves: &[Vec<Entry>]) {
-        for wave in waves {
-            self.succeed(&wave.iter().cloned().map(Op::Create).collect::<Vec<_>>());
-        }
+    pub fn apply(&self, manifest: &str) -> String {
+        self.file("netform.yaml", manifest);
+        self.run(&["apply", "--yes"]).exits(0).stdout
     }
 
-    /// Carries out operations, all of which must succeed.
+    /// Plans the manifest that was written last; returns the text and whether something would change.
     #[track_caller]
-    pub(crate) fn succeed(&mut self, wave: &[Op]) {
-        for (op, outcome) in wave.iter().zip(self.execute(wave)) {
-            outcome.unwrap_or_else(|error| panic!("{}: {error}", op.id()));
-        }
+    pub fn plan(&self) -> (String, bool) {
+        let done = self.run(&["plan", "--detailed-exitcode"]);
+        assert!(matches!(done.code, 0 | 2), "{}{}", done.stdout, done.stderr);
+        (done.stdout, done.code == 2)
     }
 
-    /// Carries out one operation, and returns the error's words.
+    /// Asserts that the live state is what the manifest says.
     #[track_caller]
-    pub(crate) fn fail(&mut self, op: Op) -> OpError {
-        self.execute(std::slice::from_ref(&op)).remove(0).expect_err("it fails")
+    pub fn assert_in_sync(&self) {
+        let (plan, changes) = self.plan();
+        assert!(!changes, "the plan should be empty:\n{plan}");
     }
 
-    pub(crate) fn observe(&mut self) -> Observed {
-        self.runtime.block_on(self.live.observe(&self.scope)).unwrap()
+    /// Runs a shell command that must succeed, and returns what it printed.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> String {
+        let done = self.try_sh(script);
+        assert_eq!(done.code, 0, "`{script}` failed:\n{}{}", done.stdout, done.stderr);
+        done.stdout
     }
 
-    pub(crate) fn own(&mut self) -> State {
-        self.observe().own
+    /// Runs a shell command.
+    pub fn try_sh(&self, script: &str) -> Done {
+        Done::of(Command::new("sh").args(["-ec", script]).current_dir(self.dir.path()).output().unwrap())
     }
 
-    /// Returns what is foreign, by its own words: owner, and what it stands on.
-    pub(crate) fn foreign(&mut self) -> BTreeMap<String, String> {
-        let text = |Foreign { what, owner, on }: Foreign| {
-            let on = on.map_or_else(String::new, |on| format!(" on {on}"));
-            (what, format!("{}{on}", owner.unwrap_or_else(|| "?".to_owned())))
-        };
-        self.observe().foreign.into_values().map(text).collect()
+    /// Tells whether `from` (a namespace, or `host`) gets an answer to a ping.
+    pub fn pings(&self, from: &str, to: &str) -> bool {
+        self.try_sh(&format!("{}ping -n -c 1 -W 1 {to}", inside(from))).code == 0
     }
 
-    pub(crate) fn facts(&mut self) -> netform::topology::facts::Facts {
-        self.runtime.block_on(self.live.survey(&self.scope)).unwrap().facts
+    /// Starts a server in a namespace that answers each connection or datagram with `WORD PEER-ADDRESS`.
+    #[track_caller]
+    pub fn serve(&self, ns: &str, listen: &Listen, word: &str) -> Server {
+        let Listen { protocol, address, port } = listen;
+        let script = format!("exec {}python3 -u -c '{SERVER}' {protocol} '{address}' {port} {word}", inside(ns));
+        let child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut server = Server { child };
+        let mut line = String::new();
+        std::io::BufRead::read_line(
+            &mut std::io::BufReader::new(server.child.stdout.take().unwrap()),
+            &mut line,
+        )
+        .unwrap();
+        assert_eq!(line, "ready\n", "the server in {ns} did not start");
+        server
+    }
+
+    /// Connects from a namespace; returns the server's answer, `None` when refused or unanswered.
+    pub fn ask(&self, ns: &str, protocol: &str, to: &str, port: u16) -> Option<String> {
+        let done = self.try_sh(&format!("{}python3 -c '{CLIENT}' {protocol} '{to}' {port}", inside(ns)));
+        (done.code == 0).then(|| done.stdout.trim().to_owned())
+    }
+
+    /// Everything that could be harmed of others: links, addresses, routes, tables, as text.
+    pub fn foreign_state(&self, links: &[&str]) -> String {
+        let mut state = self.sh("nft list tables");
+        for link in links {
+            state += &self.sh(&format!("ip -d -o addr show dev {link}; ip -d -o link show dev {link}"));
+        }
+        state
     }
 }
 
-/// Runs a command, which must succeed, and returns what it says.
+fn inside(ns: &str) -> String {
+    if ns == "host" { String::new() } else { format!("ip netns exec {ns} ") }
+}
+
+/// Where a test server listens.
+pub struct Listen {
+    pub protocol: &'static str,
+    pub address: &'static str,
+    pub port: u16,
+}
+
+impl Listen {
+    /// All addresses of both families.
+    pub fn tcp(port: u16) -> Self {
+        Self { protocol: "tcp", address: "::", port }
+    }
+
+    /// All addresses of both families.
+    pub fn udp(port: u16) -> Self {
+        Self { protocol: "udp", address: "::", port }
+    }
+}
+
+/// A server that ends with its value.
+pub struct Server {
+    child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+const SERVER: &str = r#"
+import socket, sys, threading
+protocol, address, port, word = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((address, port))
+def answer(peer): return (word + " " + peer[0].replace("::ffff:", "") + "\n").encode()
+def stay(c):
+    try:
+        while True:
+            data = c.recv(100)
+            if not data: return
+            c.send(data)
+    except OSError: pass
+if protocol == "tcp":
+    s.listen(64); print("ready")
+    while True:
+        c, peer = s.accept(); c.send(answer(peer)); threading.Thread(target=stay, args=(c,), daemon=True).start()
+else:
+    print("ready")
+    while True:
+        data, peer = s.recvfrom(100); s.sendto(answer(peer), peer)
+"#;
+
+const CLIENT: &str = r#"
+import socket, sys
+protocol, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+info = socket.getaddrinfo(address, port, 0, kind)[0]
+s = socket.socket(info[0], kind)
+s.settimeout(1)
+s.connect(info[4])
+if protocol == "udp": s.send(b"?")
+print(s.recv(100).decode())
+"#;
+
+/// Waits until `condition` holds, at most five seconds.
 #[track_caller]
-pub(crate) fn sh(script: &str) -> String {
-    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {err}");
-    String::from_utf8(output.stdout).unwrap()
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(5), "still not so after 5 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
-pub(crate) fn ifname(name: &str) -> IfName {
-    IfName::try_from(name).unwrap()
-}
-
-pub(crate) fn named(name: &str) -> NsRef {
-    NsRef::Named(NetnsName::try_from(name).unwrap())
-}
-
-fn entry(resource: Resource, owner: &str) -> Entry {
-    let owner = Owner::try_from(owner.to_owned()).unwrap();
-    Entry { resource, owner, origin: None, ignore: vec![] }
-}
-
-pub(crate) fn other(resource: Resource) -> Entry {
-    entry(resource, "project")
-}
-
-pub(crate) fn netns(name: &str) -> Entry {
-    let resource = Resource::Netns(Netns { name: NetnsName::try_from(name).unwrap() });
-    entry(resource, &format!("container.{name}"))
-}
-
-/// A bridge `br-NETWORK`.
-pub(crate) fn bridge(network: &str) -> Entry {
-    let link = Link {
-        ns: NsRef::Host,
-        name: ifname(&format!("br-{network}")),
-        mac: Some(Mac([2, 0x42, 0, 0, 0, network.len() as u8])),
-        mtu: Mtu::try_from(1400).unwrap(),
-        up: true,
-        master: None,
-        altname: Some(format!("netform.shop.{network}")),
-        protected: false,
-        kind: LinkKind::Bridge,
-    };
-    entry(Resource::Link(link), &format!("network.{network}"))
-}
-
-/// A veth pair `vNUMBER` on `br-NETWORK` with the peer `eth0` in the container.
-pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
-    let mtu = Mtu::try_from(1400).unwrap();
-    let peer = Peer {
-        ns: named(container),
-        name: ifname("eth0"),
-        mac: Mac([2, 0x42, 10, 7, 0, number]),
-        mtu,
-        up: true,
-    };
-    let link = Link {
-        ns: NsRef::Host,
-        name: ifname(&format!("v{number}")),
-        mac: None,
-        mtu,
-        up: true,
-        master: Some(ifname(&format!("br-{network}"))),
-        altname: Some(format!("netform.shop.{container}.{network}")),
-        protected: false,
-        kind: LinkKind::Veth(peer),
-    };
-    entry(Resource::Link(link), &format!("attachment.{container}@{network}"))
-}
-
-pub(crate) fn address(ns: NsRef, link: &str, addr: &str, owner: &str) -> Entry {
-    let address = Address { ns, link: ifname(link), addr: addr.parse().unwrap() };
-    entry(Resource::Address(address), owner)
-}
-
-pub(crate) fn route(ns: NsRef, dest: &str, via: &str, metric: u32, owner: &str) -> Entry {
-    let (dest, via) = (dest.parse().unwrap(), Some(via.parse().unwrap()));
-    entry(Resource::Route(Route { ns, dest, link: ifname("eth0"), via, metric }), owner)
-}
-
-/// Returns the link of an entry, to be changed.
-pub(crate) fn link_of(entry: &mut Entry) -> &mut Link {
-    let Resource::Link(link) = &mut entry.resource else { panic!("it is a link") };
-    link
+/// The address of a link in a namespace, as JSON has it.
+pub fn address_of(world: &World, ns: &str, link: &str) -> IpAddr {
+    let json = world.sh(&format!("ip -j -n {ns} -4 addr show dev {link}"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    value[0]["addr_info"][0]["local"].as_str().unwrap().parse().unwrap()
 }

@@ -1,0 +1,90 @@
+//! An apply that is undone unless somebody confirms it.
+//!
+//! What is pending is written down before the first operation, in the directory that survives a reboot. A process of its
+//! own waits for the deadline; when that process dies, too, the next run of any verb finds what is overdue.
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::{self, Dirs, DiskError, KNOWN, Known};
+
+/// An apply that waits for its confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    format: Known,
+    /// The generation that waits.
+    pub generation: u64,
+    /// The generation to go back to; 0 is nothing at all.
+    pub previous: u64,
+    /// When it is undone, in seconds since 1970.
+    pub deadline: u64,
+    /// The boot in which it was applied: after another one, nobody who could confirm has seen it work.
+    pub boot: String,
+}
+
+/// What becomes of a pending apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// It may still be confirmed, for so many seconds.
+    Waiting(u64),
+    /// It has to be undone.
+    Overdue,
+}
+
+impl Pending {
+    /// Returns an apply that is to be confirmed by `deadline`.
+    pub fn new(generation: u64, previous: u64, deadline: u64, boot: String) -> Self {
+        Self { format: Known, generation, previous, deadline, boot }
+    }
+
+    /// Tells what becomes of it at `now`, in the boot `boot`.
+    pub fn due(&self, now: u64, boot: &str) -> Due {
+        let left = self.deadline.saturating_sub(now);
+        if left == 0 || self.boot != boot { Due::Overdue } else { Due::Waiting(left) }
+    }
+}
+
+impl Dirs {
+    /// Returns what waits for its confirmation.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read; a damaged file is an error, too, since it may mean that something has to be undone.
+    pub fn read_pending(&self) -> Result<Option<Pending>, DiskError> {
+        disk::read(&self.pending(), KNOWN)
+    }
+
+    /// Writes down what is to be confirmed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; then nothing must be applied.
+    pub fn write_pending(&self, pending: &Pending) -> Result<(), DiskError> {
+        disk::write(&self.pending(), pending)
+    }
+
+    /// Confirms, or forgets, what is pending.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be removed; then it is still pending.
+    pub fn clear_pending(&self) -> Result<(), DiskError> {
+        disk::remove(&self.pending())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(now: u64, boot: &str, due: Due) {
+        assert_eq!(Pending::new(2, 1, 100, "monday".to_owned()).due(now, boot), due);
+    }
+
+    #[test]
+    fn what_is_pending_is_overdue_after_its_deadline_and_after_a_reboot() {
+        check(40, "monday", Due::Waiting(60));
+        check(100, "monday", Due::Overdue);
+        check(40, "tuesday", Due::Overdue);
+    }
+}

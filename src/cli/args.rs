@@ -1,0 +1,297 @@
+//! The verbs and their flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
+#[derive(Debug, Parser)]
+#[command(name = "netform", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Common {
+    /// Where generations and leases are kept.
+    #[arg(long, global = true, value_name = "DIR", env = "NETFORM_STATE_DIR", default_value = "/var/lib/netform")]
+    pub(super) state_dir: PathBuf,
+    /// Where locks and journals are kept.
+    #[arg(long, global = true, value_name = "DIR", env = "NETFORM_RUN_DIR", default_value = "/run/netform")]
+    pub(super) run_dir: PathBuf,
+    /// When to colour: on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: ColorWhen,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Check a manifest, without privileges and without looking at the kernel.
+    Validate {
+        #[command(flatten)]
+        manifest: ManifestArg,
+        /// How to print problems.
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: TextOrJson,
+    },
+    /// Show what an apply would change, and why.
+    Plan {
+        #[command(flatten)]
+        manifest: ManifestArg,
+        #[command(flatten)]
+        show: Rendering,
+        /// Plan the removal of everything that the project owns.
+        #[arg(long)]
+        destroy: bool,
+        /// Exit with 2 when something would change.
+        #[arg(long)]
+        detailed_exitcode: bool,
+        /// Save the plan, so that `apply FILE` does exactly this.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make the kernel what the manifest, or a saved plan, says.
+    Apply {
+        #[command(flatten)]
+        manifest: ManifestArg,
+        #[command(flatten)]
+        show: Rendering,
+        #[command(flatten)]
+        run: Run,
+        /// Exit with 2 when something was changed.
+        #[arg(long)]
+        detailed_exitcode: bool,
+        /// Undo it unless `netform confirm` comes within this time, e.g. 60s.
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        confirm_timeout: Option<Duration>,
+    },
+    /// Apply, and undo it unless it is confirmed: by Enter here, or by `netform confirm` from anywhere.
+    Try {
+        #[command(flatten)]
+        manifest: ManifestArg,
+        #[command(flatten)]
+        show: Rendering,
+        #[command(flatten)]
+        run: Run,
+        /// How long to wait for the confirmation.
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+        confirm_timeout: Duration,
+    },
+    /// Keep what waits for its confirmation.
+    Confirm {
+        #[command(flatten)]
+        which: WhichProject,
+    },
+    /// Remove everything that the project owns.
+    Destroy {
+        #[command(flatten)]
+        manifest: ManifestArg,
+        #[command(flatten)]
+        show: Rendering,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Go back to an earlier generation.
+    Rollback {
+        /// The generation; the one before the newest when none is given.
+        generation: Option<u64>,
+        #[command(flatten)]
+        which: WhichProject,
+        #[command(flatten)]
+        show: Rendering,
+        #[command(flatten)]
+        run: Run,
+        /// Only show the plan.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the generations that are kept.
+    History {
+        #[command(flatten)]
+        which: WhichProject,
+        /// How to print.
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: TextOrJson,
+    },
+    /// Show a saved plan, or the manifest of a generation.
+    Show {
+        /// The file of a saved plan, or the number of a generation.
+        #[arg(value_name = "FILE|GENERATION")]
+        what: String,
+        #[command(flatten)]
+        which: WhichProject,
+        #[command(flatten)]
+        show: Rendering,
+    },
+    /// Show what is declared, what is live, and whether they agree.
+    Status {
+        /// The manifest: a file, a directory, or - for standard input.
+        #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
+        manifest: PathBuf,
+        /// Show networks with their containers as a tree.
+        #[arg(long)]
+        tree: bool,
+        /// Exit with 2 when the live state differs.
+        #[arg(long)]
+        exit_code: bool,
+        /// How to print.
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: TextOrJson,
+    },
+    /// Run a command in a container's network namespace, with its names.
+    Exec {
+        /// The manifest: a file, a directory, or - for standard input.
+        #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
+        manifest: PathBuf,
+        /// The container.
+        container: String,
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Apply a manifest in private namespaces - no root, the host untouched - and run a command or a shell there.
+    Sandbox {
+        /// The manifest to apply: a file or a directory.
+        #[arg(required_unless_present = "empty", conflicts_with = "empty")]
+        manifest: Option<PathBuf>,
+        /// Apply nothing.
+        #[arg(long)]
+        empty: bool,
+        /// The command and its arguments; a shell when none is given.
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Print a JSON Schema.
+    Schema {
+        /// Of what.
+        #[arg(default_value = "manifest")]
+        of: SchemaOf,
+    },
+    /// Undo what is not confirmed in time; netform starts it itself.
+    #[command(hide = true)]
+    RevertUnconfirmed {
+        #[command(flatten)]
+        which: WhichProject,
+    },
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which manifest.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ManifestArg {
+    /// The manifest: a file, a directory, or - for standard input.
+    #[arg(value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
+    pub(super) manifest: PathBuf,
+}
+
+/// Which project.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WhichProject {
+    /// The project; no manifest is read then.
+    #[arg(long, value_name = "NAME")]
+    pub(super) project: Option<String>,
+    /// The manifest that names the project: a file, a directory, or - for standard input.
+    #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
+    pub(super) manifest: PathBuf,
+}
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Rendering {
+    /// Show the kernel operations, too, as their ip and nft equivalents.
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// How to print the plan.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) output: PlanFormat,
+}
+
+/// How a run goes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Run {
+    /// Do not ask.
+    #[arg(short, long, visible_alias = "auto-approve")]
+    pub(super) yes: bool,
+    /// How long to wait for another run to end, e.g. 30s or 500ms.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(super) lock_timeout: Duration,
+    /// Refuse to destroy more resources than this.
+    #[arg(long, value_name = "N")]
+    pub(super) max_destroy: Option<usize>,
+    /// Let a manifest without networks and containers destroy what is there.
+    #[arg(long)]
+    pub(super) allow_empty: bool,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
+/// How other things are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum TextOrJson {
+    Text,
+    Json,
+}
+
+/// What there is a schema of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    Manifest,
+    Plan,
+}
+
+/// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let number: u64 = digits.parse().map_err(|_| "write a time such as 10s, 500ms or 5m".to_owned())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" | "" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err("write a time such as 10s, 500ms or 5m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("soon").is_err());
+    }
+}

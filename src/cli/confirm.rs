@@ -1,0 +1,192 @@
+//! Applies that are undone unless somebody confirms them: `netform try`, `apply --confirm-timeout`, `netform confirm`.
+//!
+//! A process of its own, in a session of its own, waits for the deadline: it outlives the terminal and the client. When it
+//! dies, too, the next run of any verb that changes something finds what is overdue.
+
+use std::io::IsTerminal;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::args::{Common, WhichProject};
+use super::failure::{Code, Failure};
+use super::run::{self, Ran};
+use super::session::{Aim, Prepared, Session, disk_failure};
+use super::show::Style;
+use crate::apply::pending::{Due, Pending};
+
+/// How often somebody who waits looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long an undo waits for another run to end.
+const LOCK_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Carries out a plan that has to be confirmed; returns the number of its generation.
+pub(super) async fn carry_out(
+    session: &mut Session,
+    prepared: &Prepared,
+    style: Style,
+    patience: Duration,
+) -> Result<u64, Failure> {
+    let previous = session.newest();
+    let deadline = run::now() + patience.as_secs().max(1);
+    let pending = Pending::new(previous + 1, previous, deadline, boot());
+    session.dirs.write_pending(&pending).map_err(|error| disk_failure(&error))?;
+    let done = match start_guard(session) {
+        Ok(()) => run::carry_out(session, prepared, style).await,
+        Err(error) => Err(Failure::new(Code::Failed, format!("cannot start the process that would undo this: {error}"))),
+    };
+    if done.is_err() {
+        session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+    }
+    done
+}
+
+/// Undoes what is overdue before anything else is done, and refuses to build on what may yet be undone.
+pub(super) async fn settle(session: &mut Session, aim: Aim) -> Result<(), Failure> {
+    let Some(pending) = waiting(session)? else { return Ok(()) };
+    match (pending.due(run::now(), &boot()), aim) {
+        (Due::Overdue, _) => {
+            eprintln!("Generation {} was not confirmed in time: it is undone first.", pending.generation);
+            revert(session, &pending).await
+        }
+        // A rollback ends the waiting at once.
+        (Due::Waiting(_), Aim::Generation(_)) => session.dirs.clear_pending().map_err(|error| disk_failure(&error)),
+        (Due::Waiting(left), Aim::Manifest | Aim::Nothing) => {
+            Err(Failure::new(Code::Guarded, format!("generation {} waits for its confirmation for {left} s more", pending.generation))
+                .help("`netform confirm` keeps it, `netform rollback` undoes it at once"))
+        }
+    }
+}
+
+/// `netform confirm`.
+pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(), Failure> {
+    let mut session = Session::of_project(common, which)?;
+    let _lock = run::take_lock(&session, "confirm", Duration::from_secs(10)).await?;
+    run::recover(&mut session).await?;
+    let Some(pending) = waiting(&session)? else {
+        println!("Nothing waits for a confirmation.");
+        return Ok(());
+    };
+    if pending.due(run::now(), &boot()) == Due::Overdue {
+        revert(&mut session, &pending).await?;
+        return Err(Failure::new(Code::Unconfirmed, format!("too late: generation {} was undone", pending.generation)));
+    }
+    session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+    println!("Confirmed: generation {} stays.", pending.generation);
+    Ok(())
+}
+
+/// Waits, after `netform try`, until the apply is confirmed or undone.
+pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
+    let Some(pending) = waiting(session)? else { return Ok(Ran::Changed) };
+    if std::io::stdin().is_terminal() {
+        println!("Press Enter to keep it, Ctrl-C to undo it now.");
+    }
+    let mut enter = std::pin::pin!(pressed_enter());
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut listening = true;
+    while session.dirs.read_pending().map_err(|error| disk_failure(&error))?.as_ref() == Some(&pending) {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = &mut enter, if listening => {
+                listening = false;
+                session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+            }
+            _ = &mut interrupt, if listening => {
+                let overdue = Pending::new(pending.generation, pending.previous, 0, boot());
+                session.dirs.write_pending(&overdue).map_err(|error| disk_failure(&error))?;
+            }
+        }
+    }
+    // Whoever undoes it removes what is pending last.
+    while session.dirs.read_pending().map_err(|error| disk_failure(&error))?.is_some() {
+        tokio::time::sleep(LOOK).await;
+    }
+    session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
+    if session.newest() == pending.generation {
+        println!("Confirmed: generation {} stays.", pending.generation);
+        Ok(Ran::Changed)
+    } else {
+        Err(Failure::new(Code::Unconfirmed, format!("generation {} was not confirmed, and is undone", pending.generation)))
+    }
+}
+
+/// What the process does that waits for the deadline.
+pub(super) async fn guard(common: &Common, which: &WhichProject) -> Result<(), Failure> {
+    // A session of its own: the end of the terminal does not end it. It fails only when there is one already.
+    let _ = rustix::process::setsid();
+    let mut session = Session::of_project(common, which)?;
+    let Some(mine) = session.dirs.read_pending().map_err(|error| disk_failure(&error))? else { return Ok(()) };
+    loop {
+        let pending = session.dirs.read_pending().map_err(|error| disk_failure(&error))?;
+        match pending {
+            Some(pending) if pending.generation == mine.generation => {
+                if pending.due(run::now(), &boot()) == Due::Overdue {
+                    break;
+                }
+            }
+            Some(_) | None => return Ok(()),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let _lock = run::take_lock(&session, "revert", LOCK_PATIENCE).await?;
+    run::recover(&mut session).await?;
+    session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
+    match waiting(&session)? {
+        Some(pending) if pending.generation == mine.generation => revert(&mut session, &pending).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns what waits for its confirmation. The caller holds the lock: what waits without having been applied is
+/// forgotten, since the run that wanted it failed or was undone.
+fn waiting(session: &Session) -> Result<Option<Pending>, Failure> {
+    let pending = session.dirs.read_pending().map_err(|error| disk_failure(&error))?;
+    match pending {
+        Some(pending) if pending.generation == session.newest() => Ok(Some(pending)),
+        Some(_) => session.dirs.clear_pending().map(|()| None).map_err(|error| disk_failure(&error)),
+        None => Ok(None),
+    }
+}
+
+async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure> {
+    let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
+    let prepared = session.prepare(aim).await?;
+    run::carry_out(session, &prepared, Style::Plain).await?;
+    session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+    session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
+    Ok(())
+}
+
+fn start_guard(session: &Session) -> std::io::Result<()> {
+    let parent = |path: &std::path::Path| path.parent().map(std::path::absolute).transpose();
+    let mut command = Command::new(std::env::current_exe()?);
+    if let (Some(state), Some(run)) = (parent(&session.dirs.state)?, parent(&session.dirs.run)?) {
+        command.arg("--state-dir").arg(state).arg("--run-dir").arg(run);
+    }
+    command.args(["revert-unconfirmed", "--project", session.project.as_str()]);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop)
+}
+
+/// Returns what the kernel calls this boot; `random(4)`.
+fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Waits for a line on the terminal; without one, for ever.
+async fn pressed_enter() {
+    if std::io::stdin().is_terminal() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // A thread of its own, which is left behind when nobody presses Enter.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            if std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
+                let _ = tell.send(());
+            }
+        });
+        if told.await.is_ok() {
+            return;
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,105 @@
+//! The only place where errors become exit codes and last words.
+
+use std::fmt;
+
+/// How a command ends when it does not end well; the discriminant is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Code {
+    /// Failed, nothing was changed.
+    Failed = 1,
+    /// Failed part-way: the live state is between the old one and the new one.
+    Stranded = 3,
+    /// Failed, and undone: the live state is as it was.
+    RolledBack = 4,
+    /// The saved plan does not fit any more.
+    Stale = 5,
+    /// Another run holds the lock.
+    Locked = 6,
+    /// A guard refused.
+    Guarded = 7,
+    /// Not confirmed in time, and reverted.
+    Unconfirmed = 8,
+    /// An object in the way is somebody else's.
+    Foreign = 9,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The manifest is wrong.
+    Manifest = 65,
+    /// A file is not there.
+    NoInput = 66,
+    /// The kernel lacks a feature, or a program is not installed.
+    Missing = 69,
+    /// A privilege is missing.
+    Privilege = 77,
+    /// The user interrupted.
+    Interrupted = 130,
+}
+
+/// Why a command ended, for the user.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The exit code.
+    pub(super) code: Code,
+    /// What happened, with causes; may have several lines.
+    pub(super) message: String,
+    /// What to do about it.
+    pub(super) help: Option<String>,
+}
+
+impl Failure {
+    /// Returns a failure that says `message`.
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    /// Returns a failure that says an error and its causes.
+    pub(super) fn of(code: Code, error: &dyn std::error::Error) -> Self {
+        Self::new(code, chain(error))
+    }
+
+    /// Adds what to do about it.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, message, help } = self;
+        match code {
+            // Diagnostics of the manifest are rendered whole, with their own help.
+            Code::Manifest => write!(f, "{}", message.trim_end())?,
+            Code::Failed
+            | Code::Stranded
+            | Code::RolledBack
+            | Code::Stale
+            | Code::Locked
+            | Code::Guarded
+            | Code::Unconfirmed
+            | Code::Foreign
+            | Code::Usage
+            | Code::NoInput
+            | Code::Missing
+            | Code::Privilege
+            | Code::Interrupted => write!(f, "error: {message}")?,
+        }
+        if let Some(help) = help {
+            write!(f, "\nhelp: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns an error with its causes, as `doing this: because of that: for this reason`.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

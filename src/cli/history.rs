@@ -1,0 +1,151 @@
+//! `netform history`, `show` and `rollback`: generations and saved plans.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::{Common, Run, Rendering, TextOrJson, WhichProject};
+use super::failure::{Code, Failure};
+use super::run::{self, Ran, Request};
+use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
+use super::show::{self, Style};
+use crate::apply::saved::{Basis, SavedPlan, is_saved_plan};
+use crate::kernel::Kernel as _;
+
+/// One generation, in a list.
+#[derive(Debug, Serialize)]
+struct Line {
+    generation: u64,
+    applied_at: u64,
+    manifest_sha256: String,
+    objects: usize,
+    newest: bool,
+}
+
+/// Lists the generations that are kept, newest last.
+pub(super) fn list(common: &Common, which: &WhichProject, output: TextOrJson) -> Result<(), Failure> {
+    let session = Session::of_project(common, which)?;
+    let mut lines = vec![];
+    for number in session.dirs.numbers().map_err(|error| disk_failure(&error))? {
+        // A damaged one is not listed; `past` has said so.
+        let Ok(Some(generation)) = session.dirs.generation(number) else { continue };
+        lines.push(Line {
+            generation: number,
+            applied_at: generation.applied_at,
+            manifest_sha256: generation.manifest_sha256,
+            objects: generation.state.len(),
+            newest: number == session.newest(),
+        });
+    }
+    match output {
+        TextOrJson::Json => {
+            let json = serde_json::to_string_pretty(&lines).map_err(|error| Failure::of(Code::Failed, &error))?;
+            show::out(&format!("{json}\n"))
+        }
+        TextOrJson::Text if lines.is_empty() => show::out(&format!("Nothing was applied for project {}.\n", session.project)),
+        TextOrJson::Text => {
+            let mut text = "GENERATION  APPLIED               OBJECTS  MANIFEST\n".to_owned();
+            for Line { generation, applied_at, manifest_sha256, objects, newest } in lines {
+                let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + std::time::Duration::from_secs(applied_at));
+                let mark = if newest { "  (newest)" } else { "" };
+                let manifest = manifest_sha256.get(..12).unwrap_or_default();
+                text.push_str(&format!("{generation:<11} {at}  {objects:<8} {manifest}{mark}\n"));
+            }
+            show::out(&text)
+        }
+    }
+}
+
+/// Shows a saved plan or the manifest of a generation.
+pub(super) fn show(common: &Common, what: &str, which: &WhichProject, show: &Rendering) -> Result<(), Failure> {
+    if let Some(saved) = saved_plan(Path::new(what))? {
+        return show::plan(&saved.plan, show, Style::of_stdout(common), "show");
+    }
+    let Ok(number) = what.parse::<u64>() else {
+        return Err(Failure::new(Code::NoInput, format!("`{what}` is neither a saved plan nor the number of a generation")));
+    };
+    let session = Session::of_project(common, which)?;
+    match session.dirs.generation(number).map_err(|error| disk_failure(&error))? {
+        Some(generation) => show::out(&generation.manifest),
+        None => Err(Failure::new(Code::NoInput, format!("there is no generation {number}")).help("`netform history` lists them")),
+    }
+}
+
+/// Plans the way back, and goes it.
+pub(super) async fn rollback(
+    session: &mut Session,
+    generation: Option<u64>,
+    request: (&Rendering, &Run, Style),
+    dry_run: DryRun,
+) -> Result<Ran, Failure> {
+    let (show, run, style) = request;
+    let before = session.newest().checked_sub(1).filter(|number| *number > 0);
+    let number = generation.or(before).ok_or_else(|| {
+        Failure::new(Code::NoInput, "there is no generation before the newest").help("`netform destroy` removes everything")
+    })?;
+    let aim = Aim::Generation(number);
+    match dry_run {
+        DryRun::Yes => {
+            let prepared = session.prepare(aim).await?;
+            show::plan(&prepared.plan, show, style, "plan")?;
+            Ok(Ran::Nothing)
+        }
+        DryRun::No => run::run(session, &Request::new("rollback", aim, show, run, style)).await,
+    }
+}
+
+/// Whether a plan is only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DryRun {
+    Yes,
+    No,
+}
+
+/// Saves a plan.
+pub(super) fn save(session: &Session, prepared: &Prepared, manifest: &Path, out: &Path) -> Result<(), Failure> {
+    let absolute = (manifest != Path::new("-")).then(|| std::path::absolute(manifest)).transpose();
+    let basis = Basis {
+        project: session.project.clone(),
+        manifest_path: absolute.map_err(|error| Failure::of(Code::Failed, &error))?,
+        manifest: prepared.manifest.clone(),
+        base: session.newest(),
+    };
+    let saved = SavedPlan::new(basis, prepared.plan.clone(), prepared.desired.clone(), prepared.leases.clone());
+    saved.write(out).map_err(|error| disk_failure(&error))
+}
+
+/// Reads a saved plan; `None` when the file is something else, or not there.
+pub(super) fn saved_plan(path: &Path) -> Result<Option<SavedPlan>, Failure> {
+    let mut beginning = [0; 256];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut beginning));
+    let Some(beginning) = read.ok().and_then(|read| beginning.get(..read)) else { return Ok(None) };
+    if !is_saved_plan(beginning) {
+        return Ok(None);
+    }
+    SavedPlan::read(path).map_err(|error| disk_failure(&error))
+}
+
+/// Does exactly what a saved plan says, without asking, or refuses because something moved.
+pub(super) async fn apply_saved(common: &Common, saved: SavedPlan, request: &Request<'_>) -> Result<Ran, Failure> {
+    let project = WhichProject { project: Some(saved.project.to_string()), manifest: "netform.yaml".into() };
+    let mut session = Session::of_project(common, &project)?;
+    let _lock = run::take_lock(&session, request.verb, request.run.lock_timeout).await?;
+    run::recover(&mut session).await?;
+    super::confirm::settle(&mut session, request.aim).await?;
+    let mut scope = session.scope();
+    super::session::widen(&mut scope, &saved.desired.0);
+    let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
+    // A manifest that cannot be read now is not the one that was planned.
+    let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());
+    let moved = saved.moved(manifest.as_deref(), session.newest(), &observed);
+    if !moved.is_empty() {
+        let lines: Vec<_> = moved.iter().map(|line| format!("  {line}")).collect();
+        return Err(Failure::new(Code::Stale, format!("the saved plan does not fit any more; nothing was changed\n{}", lines.join("\n")))
+            .help("plan again"));
+    }
+    show::plan(&saved.plan, request.show, request.style, request.verb)?;
+    let SavedPlan { manifest, plan, desired, leases, .. } = saved;
+    let prepared = Prepared { topology: None, desired, scope, applied: session.past.state(), leases, manifest, plan };
+    run::finish(&mut session, &prepared, request).await
+}

@@ -1,0 +1,120 @@
+//! A manifest that was read, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::failure::{Code, Failure, chain};
+use super::show::Style;
+use crate::manifest::problem::{self, Problems, Sources};
+use crate::manifest::{self, Input, LoadError, Manifest};
+use crate::names::Mtu;
+use crate::topology::facts::{BridgeFact, Facts};
+use crate::topology::{Topology, resolve};
+
+/// A manifest that is right in itself, with its files.
+pub(super) struct Loaded {
+    pub(super) manifest: Manifest,
+    sources: Arc<Sources>,
+    style: Style,
+}
+
+/// What a check finds.
+pub(super) enum Found {
+    /// The manifest is right, as far as can be told without the host.
+    Right(Topology),
+    /// It is not.
+    Wrong(Problems),
+}
+
+impl Found {
+    /// Returns the problems for machines to read.
+    pub(super) fn records(&self) -> Vec<problem::Record> {
+        match self {
+            Self::Right(_) => vec![],
+            Self::Wrong(problems) => problems.records(),
+        }
+    }
+}
+
+impl Loaded {
+    /// Resolves the manifest with what is known of the host.
+    pub(super) fn resolve(&self, facts: &Facts) -> Result<Topology, Failure> {
+        self.resolved(facts).map_err(|problems| wrong(&problems, self.style))
+    }
+
+    /// Returns all files of the manifest as one text, as generations keep it.
+    pub(super) fn text(&self) -> String {
+        joined(&self.sources)
+    }
+
+    fn resolved(&self, facts: &Facts) -> Result<Topology, Problems> {
+        let origin = |place| self.sources.place_to_origin(place);
+        resolve(&self.manifest, facts, &origin)
+            .map_err(|problems| Problems::new(Arc::clone(&self.sources), problems))
+    }
+}
+
+/// Reads a manifest that has to be right.
+pub(super) fn load(path: &Path, style: Style) -> Result<Loaded, Failure> {
+    read(path, style)?.map_err(|problems| wrong(&problems, style))
+}
+
+/// Reads a manifest and resolves it as if the host had what it asks for.
+pub(super) fn check(path: &Path, style: Style) -> Result<Found, Failure> {
+    let loaded = match read(path, style)? {
+        Ok(loaded) => loaded,
+        Err(problems) => return Ok(Found::Wrong(problems)),
+    };
+    Ok(match loaded.resolved(&assumed(&loaded.manifest)) {
+        Ok(topology) => Found::Right(topology),
+        Err(problems) => Found::Wrong(problems),
+    })
+}
+
+/// Returns the failure of a manifest that is wrong.
+pub(super) fn wrong(problems: &Problems, style: Style) -> Failure {
+    let style = match style {
+        Style::Terminal => problem::Style::Colour { columns: columns() },
+        Style::Plain => problem::Style::Plain,
+    };
+    Failure::new(Code::Manifest, problem::render(problems, style))
+}
+
+/// Returns how many columns the terminal has.
+fn columns() -> usize {
+    console::Term::stderr().size_checked().map_or(100, |(_, columns)| usize::from(columns))
+}
+
+/// Returns the text of a manifest as generations keep it; `None` when it is wrong or gone.
+pub(super) fn text(path: &Path) -> Option<String> {
+    manifest::load(&Input::from_arg(path.as_os_str())).ok().map(|loaded| joined(&loaded.sources))
+}
+
+fn joined(sources: &Sources) -> String {
+    let [only] = sources.files() else {
+        return sources.files().iter().map(|file| format!("# {}\n{}\n", file.name, file.text)).collect();
+    };
+    only.text.to_string()
+}
+
+fn read(path: &Path, style: Style) -> Result<Result<Loaded, Problems>, Failure> {
+    match manifest::load(&Input::from_arg(path.as_os_str())) {
+        Ok(manifest::Loaded { manifest, sources }) => Ok(Ok(Loaded { manifest, sources, style })),
+        Err(LoadError::Bad(problems)) => Ok(Err(problems)),
+        Err(error @ (LoadError::Read { .. } | LoadError::EmptyDirectory { .. })) => Err(Failure::new(Code::NoInput, chain(&error))
+            .help("name the manifest: a file, a directory, or - for standard input")),
+    }
+}
+
+/// Returns a host on which all bridges and namespaces of others are there.
+fn assumed(manifest: &Manifest) -> Facts {
+    let external = manifest.networks.values().filter_map(|network| network.value.external.as_ref());
+    let bridge = BridgeFact { mtu: Mtu::ETHERNET, addresses: vec![] };
+    let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
+    Facts {
+        bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
+        namespaces: given.map(|ns| ns.value.clone()).collect(),
+        ..Facts::default()
+    }
+}

@@ -1,0 +1,311 @@
+//! `netform apply` and `netform destroy`: show, ask, do, verify.
+
+use std::io::{IsTerminal, Write as _};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::args::{PlanFormat, Run, Rendering};
+use super::failure::{Code, Failure, chain};
+use super::session::{self, Aim, Prepared, Session};
+use super::{confirm, show};
+use crate::apply::generation::Generation;
+use crate::apply::lock::{self, Holder, LockError};
+use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Report, Settled};
+use crate::plan::{Guard, Limits, guard};
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// There was nothing to do.
+    Nothing,
+    /// The kernel was changed.
+    Changed,
+    /// The user said no.
+    Declined,
+}
+
+/// How a run is asked for.
+pub(super) struct Request<'a> {
+    pub(super) verb: &'static str,
+    pub(super) aim: Aim,
+    pub(super) show: &'a Rendering,
+    pub(super) run: &'a Run,
+    pub(super) style: show::Style,
+    /// How long the confirmation may take; `None` needs none.
+    pub(super) confirm: Option<Duration>,
+}
+
+impl<'a> Request<'a> {
+    /// Returns a request that needs no confirmation.
+    pub(super) fn new(verb: &'static str, aim: Aim, show: &'a Rendering, run: &'a Run, style: show::Style) -> Self {
+        Self { verb, aim, show, run, style, confirm: None }
+    }
+}
+
+/// Plans, shows, asks, and does it.
+pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<Ran, Failure> {
+    let Request { verb, aim, show, run, style, confirm: _ } = request;
+    let attended = std::io::stdin().is_terminal();
+    if !run.yes && !attended {
+        return Err(Failure::new(Code::Usage, format!("`netform {verb}` asks before it changes anything, and there is no terminal"))
+            .help("--yes answers the question; `netform plan` only shows"));
+    }
+    let _lock = take_lock(session, verb, run.lock_timeout).await?;
+    recover(session).await?;
+    confirm::settle(session, *aim).await?;
+    let prepared = session.prepare(*aim).await?;
+    show::plan(&prepared.plan, show, *style, verb)?;
+    finish(session, &prepared, request).await
+}
+
+/// Asks, and carries out a plan that was shown.
+pub(super) async fn finish(session: &mut Session, prepared: &Prepared, request: &Request<'_>) -> Result<Ran, Failure> {
+    let Request { verb, aim, show, run, style, confirm } = request;
+    let attended = std::io::stdin().is_terminal() && !run.yes;
+    check_guards(prepared, run, *aim, attended)?;
+    if prepared.plan.is_empty() {
+        // The manifest may have changed in ways that the kernel does not see: it is saved all the same.
+        carry_out(session, prepared, *style).await?;
+        return Ok(Ran::Nothing);
+    }
+    if attended && !agreed(verb)? {
+        println!("Nothing was changed.");
+        return Ok(Ran::Declined);
+    }
+    let started = std::time::Instant::now();
+    let number = match confirm {
+        None => carry_out(session, prepared, *style).await?,
+        Some(patience) => confirm::carry_out(session, prepared, *style, *patience).await?,
+    };
+    if show.output == PlanFormat::Text {
+        let (done, took) = (prepared.plan.changes.len(), started.elapsed());
+        let changes = if done == 1 { "1 change" } else { &format!("{done} changes") };
+        match aim {
+            Aim::Nothing => println!("Destroyed: {changes} in {} ms, verified.", took.as_millis()),
+            Aim::Manifest | Aim::Generation(_) => {
+                println!("Applied {changes} in {} ms, verified. Generation {number}.", took.as_millis());
+            }
+        }
+        if let Some(patience) = confirm {
+            println!("Confirm within {} s or this is undone: netform confirm --project {}", patience.as_secs(), session.project);
+        }
+    }
+    Ok(Ran::Changed)
+}
+
+/// Takes the project's lock.
+pub(super) async fn take_lock(session: &Session, verb: &str, patience: Duration) -> Result<lock::Lock, Failure> {
+    let holder = Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() };
+    lock::lock(&session.dirs, &holder, patience).await.map_err(|error| match &error {
+        LockError::Held { holder } => {
+            let since = Duration::from_secs(now().saturating_sub(holder.since));
+            Failure::of(Code::Locked, &error)
+                .help(format!("it has held it for {since:?}; --lock-timeout waits longer"))
+        }
+        LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let help = session::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
+            Failure::of(Code::Privilege, &error).help(help)
+        }
+        LockError::Unusable { .. } => Failure::of(Code::Failed, &error),
+    })
+}
+
+/// Finishes or undoes what a killed run began, and says so.
+pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
+    let scope = session.scope();
+    let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
+    let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
+    let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
+    let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
+    match settled {
+        Settled::Finished { generation } => {
+            eprintln!("A run was killed after it had done everything; generation {generation} is saved.");
+        }
+        Settled::Undone { operations } => {
+            eprintln!("A run was killed while it changed {objects} objects; it was undone ({operations} operations).");
+        }
+        Settled::Stranded { left } => {
+            eprintln!("A run was killed, and could not be undone whole; the plan goes on from what is there:");
+            left.iter().for_each(|left| eprintln!("  {}", left.id));
+        }
+    }
+    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
+    Ok(())
+}
+
+fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
+    let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
+    if aim == Aim::Nothing {
+        // Who asks for everything to be destroyed means everything; protection is another matter.
+        limits.max_destroy = None;
+    }
+    if run.max_destroy.is_some() {
+        limits.max_destroy = run.max_destroy;
+    }
+    if run.allow_empty {
+        limits.empty = crate::plan::EmptyManifest::Allowed;
+        limits.max_destroy = run.max_destroy;
+    }
+    let refused = guard(&prepared.plan, &limits);
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = refused.iter().map(|guard| format!("  {}", chain(guard))).collect();
+    let help = refused.iter().map(|guard| match guard {
+        Guard::Protected { .. } => "take `prevent_destroy` off its network, apply that, and then destroy it",
+        Guard::TooMany { .. } => "--max-destroy N allows more",
+        Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
+    });
+    let help: std::collections::BTreeSet<_> = help.collect();
+    let help: Vec<_> = help.into_iter().collect();
+    Err(Failure::new(Code::Guarded, format!("a guard refused; nothing was changed\n{}", lines.join("\n"))).help(help.join("; ")))
+}
+
+/// Asks on the terminal; only `yes` is a yes.
+fn agreed(verb: &str) -> Result<bool, Failure> {
+    let question = match verb {
+        "destroy" => "Destroy all of this?",
+        _ => "Apply these changes?",
+    };
+    print!("\n{question} Only `yes` is a yes: ");
+    let read = std::io::stdout().flush().and_then(|()| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let line = read.map_err(|error| Failure::of(Code::Failed, &error))?;
+    Ok(line.trim() == "yes")
+}
+
+/// Carries out a plan and returns the number of the generation that it led to.
+pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, style: show::Style) -> Result<u64, Failure> {
+    let number = session.newest() + 1;
+    let Prepared { topology: _, desired, scope, applied, leases, manifest, plan } = prepared;
+    let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
+    session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
+    let job = Job {
+        scope,
+        desired,
+        applied,
+        plan,
+        dirs: &session.dirs,
+        generation: &generation,
+        on_failure: OnFailure::RollBack,
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let listener = tokio::spawn(listen_for_interrupts(Arc::clone(&interrupted)));
+    let bar = show::Bar::new(style);
+    let mut watcher = |progress: Progress<'_>| {
+        bar.show(&progress);
+        match (progress.phase, interrupted.load(Ordering::Relaxed)) {
+            (Phase::Applying, true) => ControlFlow::Break(()),
+            (Phase::Applying | Phase::Verifying | Phase::Undoing, _) => ControlFlow::Continue(()),
+        }
+    };
+    let outcome = apply::run(&mut session.kernel, &job, &mut watcher).await;
+    listener.abort();
+    bar.clear();
+    match outcome {
+        Outcome::NothingToDo => Ok(number),
+        Outcome::Applied { done: _, unsaved: None } => Ok(number),
+        Outcome::Applied { done: _, unsaved: Some(error) } => {
+            eprintln!("warning: all was done, but {}; the next run saves it", chain(&error));
+            Ok(number)
+        }
+        Outcome::NotBegun(error) => Err(session::disk_failure(&error)),
+        Outcome::Unchanged(report) => Err(unchanged(&report)),
+        Outcome::RolledBack(report) => Err(rolled_back(&report)),
+        Outcome::Stranded(report) => Err(stranded(&report)),
+    }
+}
+
+/// Notes that the user pressed Ctrl-C or that somebody asked the process to end.
+async fn listen_for_interrupts(interrupted: Arc<AtomicBool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        interrupted.store(true, Ordering::Relaxed);
+        eprintln!("interrupted: undoing what was done");
+    }
+}
+
+fn unchanged(report: &Report) -> Failure {
+    let code = match report.failure {
+        apply::Failure::Interrupted => Code::Interrupted,
+        apply::Failure::InTheWay(_) => Code::Foreign,
+        apply::Failure::Operations(_)
+        | apply::Failure::Differs(_)
+        | apply::Failure::Unreadable(_)
+        | apply::Failure::Journal(_) => session::code_of(report.failure.kind()),
+    };
+    let failure = Failure::new(code, format!("{}\nNothing was changed.", failed_text(report)));
+    Failure { help: session::help_for(report.failure.kind()).map(str::to_owned), ..failure }
+}
+
+fn rolled_back(report: &Report) -> Failure {
+    let code = match report.failure {
+        apply::Failure::Interrupted => Code::Interrupted,
+        apply::Failure::InTheWay(_)
+        | apply::Failure::Operations(_)
+        | apply::Failure::Differs(_)
+        | apply::Failure::Unreadable(_)
+        | apply::Failure::Journal(_) => Code::RolledBack,
+    };
+    let (done, undone, not_started) = (report.done.len(), report.undone, report.not_started.len());
+    Failure::new(
+        code,
+        format!(
+            "{}\nUndone: {done} operations had been done, {not_started} were not started, {undone} took back what was \
+             done. The live state is as it was, verified.",
+            failed_text(report)
+        ),
+    )
+}
+
+fn stranded(report: &Report) -> Failure {
+    let mut text = format!("{}\nIt could not be undone whole. Not as before:", failed_text(report));
+    for left in &report.left {
+        let now = match (left.there, left.was_there) {
+            (Some(true), true) => "differs",
+            (Some(true), false) => "is there, and was not",
+            (Some(false), _) => "is gone",
+            (None, _) => "cannot be seen",
+        };
+        text.push_str(&format!("\n  {} {now}", left.id));
+    }
+    for failed in &report.not_undone {
+        text.push_str(&format!("\n  undoing failed: {}: {}", failed.op.id(), failed.error));
+    }
+    Failure::new(Code::Stranded, text).help("the next run tries again; `netform plan` shows what is left to do")
+}
+
+fn failed_text(report: &Report) -> String {
+    match &report.failure {
+        apply::Failure::Operations(failed) => {
+            let lines = failed.iter().take(10).map(|failed| format!("  {}: {}", failed.op.id(), failed.error));
+            let lines: Vec<_> = lines.collect();
+            let more = failed.len().saturating_sub(10);
+            let more = if more == 0 { String::new() } else { format!("\n  and {more} more") };
+            format!("the kernel refused\n{}{more}", lines.join("\n"))
+        }
+        apply::Failure::Differs(_)
+        | apply::Failure::InTheWay(_)
+        | apply::Failure::Unreadable(_)
+        | apply::Failure::Journal(_)
+        | apply::Failure::Interrupted => chain(&report.failure),
+    }
+}
+
+/// Returns the time in seconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,63 @@
+//! `netform sandbox`: a manifest applied in private namespaces, and a command or a shell in there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::args::{Common, PlanFormat, Run, Rendering};
+use super::failure::{Code, Failure};
+use super::run::Request;
+use super::session::Aim;
+use super::show::Style;
+use crate::kernel::sandbox::sandbox;
+
+/// Where the sandbox keeps its state: in its own memory.
+const STATE_DIR: &str = "/run/netform/state";
+/// Where it keeps locks and journals.
+const RUN_DIR: &str = "/run/netform";
+
+/// Applies the manifest and runs the command; returns its exit code.
+pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) -> Result<u8, Failure> {
+    let manifest = manifest.map(found).transpose()?;
+    sandbox().map_err(|error| {
+        Failure::of(Code::Privilege, &error)
+            .help("this host forbids user namespaces to users (see kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns); run it as root")
+    })?;
+    let common = Common { state_dir: STATE_DIR.into(), run_dir: RUN_DIR.into(), color: common.color };
+    if let Some(manifest) = &manifest {
+        let show = Rendering { verbose: false, output: PlanFormat::Text };
+        let run = Run { yes: true, lock_timeout: Duration::ZERO, max_destroy: None, allow_empty: true };
+        let style = Style::of_stdout(&common);
+        let request = Request::new("apply", Aim::Manifest, &show, &run, style);
+        super::block_on(super::change(&common, manifest, &request))?;
+    }
+    let shell = || vec![std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned())];
+    let command = if command.is_empty() { shell() } else { command.to_vec() };
+    become_shell(&command, manifest.as_deref())
+}
+
+/// Returns the manifest's path as it can be found from anywhere.
+fn found(manifest: &Path) -> Result<PathBuf, Failure> {
+    manifest.canonicalize().map_err(|error| Failure::new(Code::NoInput, format!("cannot read {}: {error}", manifest.display())))
+}
+
+/// Runs the command with a `netform` that finds the sandbox's state and manifest.
+fn become_shell(command: &[String], manifest: Option<&Path>) -> Result<u8, Failure> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Failure::new(Code::Usage, "no command is given"));
+    };
+    let mut path = std::env::var("PATH").unwrap_or_default();
+    if let Some(here) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+        path = format!("{}:{path}:/usr/sbin:/sbin", here.display());
+    }
+    let mut child = Command::new(program);
+    child.args(arguments).env("PATH", path).env("NETFORM_STATE_DIR", STATE_DIR).env("NETFORM_RUN_DIR", RUN_DIR);
+    if let Some(manifest) = manifest {
+        child.env("NETFORM_MANIFEST", manifest);
+    }
+    let status = child.status().map_err(|error| Failure::new(Code::NoInput, format!("cannot run `{program}`: {error}")))?;
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    // As shells do: 128 and the signal's number.
+    let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or_default());
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}

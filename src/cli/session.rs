@@ -1,0 +1,298 @@
+//! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::args::{Common, WhichProject};
+use super::failure::{Code, Failure, chain};
+use super::loaded::{self, Loaded};
+use super::show::Style;
+use crate::apply::generation::{Generation, Past};
+use crate::apply::{Dirs, DiskError};
+use crate::desired::desired;
+use crate::kernel::facts::Survey;
+use crate::kernel::live::Live;
+use crate::kernel::{FailureKind, Kernel as _, Scope};
+use crate::manifest::Manifest;
+use crate::names::{NetnsName, ProjectName};
+use crate::plan::{self, Conflict, Extra, Plan};
+use crate::resource::netns::NsRef;
+use crate::resource::state::{Desired, Observed, State};
+use crate::resource::sysctl::SysctlKey;
+use crate::resource::{Resource, ResourceId};
+use crate::topology::facts::{Facts, Leases};
+use crate::topology::{self, Runtime, Topology};
+
+/// What a plan leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// What the manifest says.
+    Manifest,
+    /// Nothing of the project.
+    Nothing,
+    /// What a generation led to.
+    Generation(u64),
+}
+
+/// Everything that a verb works with.
+pub(super) struct Session {
+    pub(super) project: ProjectName,
+    /// `None` when only the project is known.
+    pub(super) loaded: Option<Loaded>,
+    pub(super) kernel: Live,
+    pub(super) dirs: Dirs,
+    pub(super) past: Past,
+}
+
+/// A plan, with what it was made from.
+pub(super) struct Prepared {
+    /// `None` when the aim is nothing.
+    pub(super) topology: Option<Topology>,
+    pub(super) desired: Desired,
+    pub(super) scope: Scope,
+    pub(super) applied: State,
+    pub(super) leases: Leases,
+    /// The text that the generation shall keep.
+    pub(super) manifest: String,
+    pub(super) plan: Plan,
+}
+
+/// Where a plan shall lead.
+#[derive(Default)]
+struct Target {
+    topology: Option<Topology>,
+    desired: Desired,
+    leases: Leases,
+    manifest: String,
+}
+
+impl Session {
+    /// Reads the manifest and what is known of the past. Nothing of the kernel is read yet.
+    pub(super) fn open(common: &Common, manifest: &Path) -> Result<Self, Failure> {
+        let loaded = loaded::load(manifest, Style::of_stderr(common))?;
+        let project = loaded.manifest.project.value.clone();
+        Self::new(common, project, Some(loaded))
+    }
+
+    /// Reads what is known of the past of a project; its manifest may be wrong or lost.
+    pub(super) fn of_project(common: &Common, which: &WhichProject) -> Result<Self, Failure> {
+        let WhichProject { project, manifest } = which;
+        match project {
+            Some(name) => {
+                let project = ProjectName::try_from(name.as_str());
+                Self::new(common, project.map_err(|error| Failure::of(Code::Usage, &error))?, None)
+            }
+            None => Self::open(common, manifest).map_err(|failure| {
+                let unusable = matches!(failure.code, Code::Manifest | Code::NoInput);
+                if unusable { failure.help("--project NAME works without a manifest") } else { failure }
+            }),
+        }
+    }
+
+    fn new(common: &Common, project: ProjectName, loaded: Option<Loaded>) -> Result<Self, Failure> {
+        let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
+        let past = dirs.past().map_err(|error| disk_failure(&error))?;
+        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past })
+    }
+
+    /// Returns the number of the newest generation; 0 when there is none.
+    pub(super) fn newest(&self) -> u64 {
+        self.past.generation.as_ref().map_or(0, |generation| generation.number)
+    }
+
+    /// Returns what has to be looked at before anything is decided.
+    pub(super) fn scope(&self) -> Scope {
+        let mut scope = Scope {
+            project: self.project.clone(),
+            namespaces: BTreeSet::new(),
+            sysctls: [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into(),
+            files: BTreeSet::new(),
+        };
+        if let Some(Loaded { manifest, .. }) = &self.loaded {
+            scope.namespaces = given_namespaces(manifest);
+            scope.files = manifest.containers.keys().map(|name| hosts_file(&NetnsName::from(name))).collect();
+        }
+        if let Some(generation) = &self.past.generation {
+            widen(&mut scope, &generation.state);
+        }
+        scope
+    }
+
+    /// Reads the kernel and plans.
+    pub(super) async fn prepare(&mut self, aim: Aim) -> Result<Prepared, Failure> {
+        let mut scope = self.scope();
+        let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
+        facts.leases = self.past.leases.clone();
+        let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts)?;
+        self.restore_sysctls(&mut desired, &observed, &facts);
+        let before = scope.sysctls.clone();
+        widen(&mut scope, &desired.0);
+        if must_look_again(&before, &scope, &observed) {
+            observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
+        }
+        let applied = self.past.state();
+        let extra = self.extra(topology.as_ref(), &desired, &observed);
+        let plan = plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
+        Ok(Prepared { topology, desired, scope, applied, leases, manifest, plan })
+    }
+
+    /// Returns what a plan shall lead to.
+    fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
+        match aim {
+            Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
+            Aim::Manifest => {
+                let Some(loaded) = &self.loaded else {
+                    return Err(Failure::new(Code::Usage, "this needs a manifest"));
+                };
+                let topology = loaded.resolve(facts)?;
+                Ok(Target {
+                    desired: desired(&topology),
+                    leases: topology::leases(&topology),
+                    manifest: loaded.text(),
+                    topology: Some(topology),
+                })
+            }
+            Aim::Generation(number) => {
+                let generation = self.dirs.generation(number).map_err(|error| disk_failure(&error))?;
+                let Some(generation) = generation else {
+                    let kept = self.dirs.numbers().unwrap_or_default();
+                    let kept: Vec<_> = kept.iter().map(u64::to_string).collect();
+                    return Err(Failure::new(Code::NoInput, format!("there is no generation {number}"))
+                        .help(format!("these are kept: {}", kept.join(", "))));
+                };
+                let Generation { state, leases, manifest, .. } = generation;
+                Ok(Target { topology: None, desired: Desired(state), leases, manifest })
+            }
+        }
+    }
+
+    /// Returns what a plan shows that no state holds.
+    fn extra(&self, topology: Option<&Topology>, desired: &Desired, observed: &Observed) -> Extra {
+        let mut warnings = self.past.warnings.clone();
+        for (id, entry) in desired.0.iter() {
+            if let (ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward), Resource::Sysctl(to)) =
+                (id, &entry.resource)
+            {
+                let live = observed.own.get(id).map(|entry| &entry.resource);
+                if to.value == "1" && live.is_some_and(|live| *live != entry.resource) {
+                    let key = &to.key;
+                    warnings.push(format!("{key} becomes 1: this host will forward packets between all its interfaces"));
+                }
+            }
+        }
+        let waiting = topology.into_iter().flat_map(|topology| &topology.containers);
+        let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
+        Extra {
+            waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
+            warnings,
+            manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
+        }
+    }
+
+    /// Asks for the forwarding switches as they were before netform changed them, once nobody can rely on them.
+    ///
+    /// A host that goes on forwarding is open, one that stops is cut off: so only what is on record is set back, and only
+    /// when no other project and no container engine is there.
+    fn restore_sysctls(&self, desired: &mut Desired, observed: &Observed, facts: &Facts) {
+        if !facts.subnets.is_empty() {
+            return;
+        }
+        for entry in &self.past.originals {
+            let id = entry.resource.id();
+            let live = observed.own.get(&id);
+            if desired.0.get(&id).is_none() && live.is_some() {
+                desired.0.insert(entry.clone());
+            }
+        }
+    }
+}
+
+/// Adds what has to be looked at because a state names it.
+pub(super) fn widen(scope: &mut Scope, state: &State) {
+    for (id, _) in state.iter() {
+        match id {
+            ResourceId::Sysctl(ns, key) => {
+                scope.sysctls.insert((ns.clone(), key.clone()));
+            }
+            ResourceId::File(path) => {
+                scope.files.insert(path.clone());
+            }
+            ResourceId::Netns(_)
+            | ResourceId::Link(..)
+            | ResourceId::Address(..)
+            | ResourceId::Route(..)
+            | ResourceId::NftTable(_)
+            | ResourceId::NftElement(..) => {}
+        }
+    }
+}
+
+/// Tells whether a kernel parameter matters that was not looked at, of a link that is there.
+fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observed: &Observed) -> bool {
+    scope.sysctls.difference(before).any(|(ns, key)| match key {
+        SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => true,
+        SysctlKey::PerLink { family: _, link, name: _ } => {
+            observed.own.get(&ResourceId::Link(ns.clone(), link.clone())).is_some()
+        }
+    })
+}
+
+fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
+    let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
+    given.map(|ns| ns.value.clone()).collect()
+}
+
+fn hosts_file(name: &NetnsName) -> PathBuf {
+    Path::new("/etc/netns").join(name.as_str()).join("hosts")
+}
+
+/// Returns the exit code of a failure that changed nothing.
+pub(super) fn code_of(kind: FailureKind) -> Code {
+    match kind {
+        FailureKind::Privilege => Code::Privilege,
+        FailureKind::Missing => Code::Missing,
+        FailureKind::Other => Code::Failed,
+    }
+}
+
+/// Returns what helps with a failure of this kind.
+pub(super) fn help_for(kind: FailureKind) -> Option<&'static str> {
+    match kind {
+        FailureKind::Privilege => {
+            Some("run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`")
+        }
+        FailureKind::Missing => Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables"),
+        FailureKind::Other => None,
+    }
+}
+
+/// Returns the failure of a kernel that cannot be read.
+pub(super) fn unreadable(error: crate::kernel::ObserveError) -> Failure {
+    Failure { help: help_for(error.kind).map(str::to_owned), ..Failure::of(code_of(error.kind), &error) }
+}
+
+/// Returns the failure of a state directory that cannot be used.
+pub(super) fn disk_failure(error: &DiskError) -> Failure {
+    let failure = Failure::of(Code::Failed, error);
+    match error {
+        DiskError::Newer { .. } => failure.help("use the netform that wrote it, or a later one"),
+        DiskError::Read { source, .. } | DiskError::Write { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Failure { code: Code::Privilege, ..failure }.help(
+                "run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`; \
+                 --state-dir and --run-dir name other directories",
+            )
+        }
+        DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
+    }
+}
+
+fn in_the_way(conflicts: &[Conflict]) -> Failure {
+    let lines = conflicts.iter().map(|conflict| {
+        let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)
+    });
+    let lines: Vec<_> = lines.collect();
+    Failure::new(Code::Foreign, format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")))
+}

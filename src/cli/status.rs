@@ -1,0 +1,227 @@
+//! `netform status`: what is declared, what is live, whether they agree.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::plan::{Action, Plan};
+use crate::resource::owner::Owner;
+use crate::topology::{Attachment, Container, Network, Runtime, Topology};
+
+/// What a status says.
+#[derive(Debug, Serialize)]
+pub(super) struct Status<'a> {
+    format_version: &'static str,
+    project: String,
+    in_sync: bool,
+    generation: Option<u64>,
+    networks: Vec<NetworkStatus<'a>>,
+    containers: Vec<ContainerStatus<'a>>,
+    /// What is live and no longer declared.
+    leftover: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkStatus<'a> {
+    name: &'a str,
+    state: Health,
+    interface: &'a str,
+    subnets: Vec<String>,
+    gateways: Vec<String>,
+    internal: bool,
+    attachments: Vec<AttachmentStatus<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttachmentStatus<'a> {
+    container: &'a str,
+    state: Health,
+    interface: &'a str,
+    host_interface: &'a str,
+    mac: String,
+    addresses: Vec<String>,
+    aliases: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ContainerStatus<'a> {
+    name: &'a str,
+    state: Health,
+    netns: String,
+    networks: Vec<&'a str>,
+    published: Vec<String>,
+}
+
+/// Whether what is live is what is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Health {
+    InSync,
+    Missing,
+    Differs,
+    Waiting,
+}
+
+impl Health {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "in sync",
+            Self::Missing => "missing",
+            Self::Differs => "differs",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+impl<'a> Status<'a> {
+    /// Returns the status that a plan implies.
+    pub(super) fn new(topology: &'a Topology, plan: &Plan, generation: Option<u64>) -> Self {
+        let health = |owner: &Owner| {
+            let change = plan.changes.iter().find(|change| change.owner == *owner);
+            change.map_or(Health::InSync, |change| match change.action {
+                Action::Create => Health::Missing,
+                Action::Update | Action::Replace | Action::Destroy => Health::Differs,
+            })
+        };
+        let destroyed = plan.changes.iter().filter(|change| change.action == Action::Destroy);
+        Self {
+            format_version: "1.0",
+            project: topology.project.to_string(),
+            in_sync: plan.is_empty(),
+            generation,
+            networks: topology.networks.iter().map(|n| network_status(topology, n, &health)).collect(),
+            containers: topology.containers.iter().map(|c| container_status(c, &health)).collect(),
+            leftover: destroyed.map(|change| change.owner.to_string()).collect(),
+        }
+    }
+
+    /// Tells whether the live state is what is declared.
+    pub(super) fn in_sync(&self) -> bool {
+        self.in_sync
+    }
+
+    /// Returns a line for each network and container.
+    pub(super) fn table(&self) -> String {
+        let mut text = self.headline();
+        if !self.networks.is_empty() {
+            text.push_str("\nNETWORK           STATE    INTERFACE        SUBNETS                         CONTAINERS\n");
+        }
+        for network in &self.networks {
+            let NetworkStatus { name, state, interface, subnets, attachments, .. } = network;
+            let (state, subnets, count) = (state.as_str(), subnets.join(", "), attachments.len());
+            let _ = writeln!(text, "{name:<17} {state:<8} {interface:<16} {subnets:<31} {count}");
+        }
+        if !self.containers.is_empty() {
+            text.push_str("\nCONTAINER         STATE    NETWORKS\n");
+        }
+        for container in &self.containers {
+            let ContainerStatus { name, state, networks, published, .. } = container;
+            let mut line = format!("{name:<17} {:<8} {}", state.as_str(), networks.join(", "));
+            if !published.is_empty() {
+                let _ = write!(line, "  (published: {})", published.join(", "));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Returns each network with its containers under it.
+    pub(super) fn tree(&self) -> String {
+        let mut text = self.headline();
+        for network in &self.networks {
+            let NetworkStatus { name, state, interface, subnets, gateways: _, internal, attachments } = network;
+            let internal = if *internal { "  internal" } else { "" };
+            let (state, subnets) = (state.as_str(), subnets.join(", "));
+            let _ = writeln!(text, "\n{name}  {interface}  {subnets}{internal}  [{state}]");
+            for (index, attachment) in attachments.iter().enumerate() {
+                let AttachmentStatus { container, state, interface, mac, addresses, aliases, .. } = attachment;
+                let branch = if index + 1 == attachments.len() { "`--" } else { "|--" };
+                let mut line = format!("{branch} {container}  {interface}  {}  {mac}", addresses.join(", "));
+                if !aliases.is_empty() {
+                    let _ = write!(line, "  aka {}", aliases.join(", "));
+                }
+                let _ = writeln!(text, "{line}  [{}]", state.as_str());
+            }
+        }
+        let alone: Vec<_> = self.containers.iter().filter(|container| container.networks.is_empty()).collect();
+        for container in alone {
+            let _ = writeln!(text, "\n{}  (no network)  [{}]", container.name, container.state.as_str());
+        }
+        text
+    }
+
+    fn headline(&self) -> String {
+        let Self { project, in_sync, generation, leftover, .. } = self;
+        let agree = if *in_sync { "in sync" } else { "differs from the manifest; `netform plan` says how" };
+        let generation = generation.map_or_else(String::new, |number| format!(" (generation {number})"));
+        let mut text = format!("project {project}: {agree}{generation}\n");
+        for owner in leftover {
+            let _ = writeln!(text, "no longer declared: {owner}");
+        }
+        text
+    }
+}
+
+fn network_status<'a>(
+    topology: &'a Topology,
+    network: &'a Network,
+    health: &impl Fn(&Owner) -> Health,
+) -> NetworkStatus<'a> {
+    let attached = topology.containers.iter().flat_map(|container| {
+        let mine = container.attachments.iter().filter(|attachment| attachment.network == network.name);
+        mine.map(move |attachment| (container, attachment))
+    });
+    NetworkStatus {
+        name: network.name.as_str(),
+        state: health(&Owner::Network(network.name.clone())),
+        interface: network.interface.as_str(),
+        subnets: network.subnets.iter().map(|subnet| subnet.cidr.to_string()).collect(),
+        gateways: network.subnets.iter().map(|subnet| subnet.gateway.to_string()).collect(),
+        internal: network.internal,
+        attachments: attached.map(|(container, at)| attachment_status(container, at, health)).collect(),
+    }
+}
+
+fn attachment_status<'a>(
+    container: &'a Container,
+    attachment: &'a Attachment,
+    health: &impl Fn(&Owner) -> Health,
+) -> AttachmentStatus<'a> {
+    let owner = Owner::Attachment { container: container.name.clone(), network: attachment.network.clone() };
+    AttachmentStatus {
+        container: container.name.as_str(),
+        state: waiting_or(container, health(&owner)),
+        interface: attachment.link.as_str(),
+        host_interface: attachment.host_link.as_str(),
+        mac: attachment.mac.to_string(),
+        addresses: attachment.addresses.iter().map(ToString::to_string).collect(),
+        aliases: attachment.aliases.iter().map(|alias| alias.as_str()).collect(),
+    }
+}
+
+fn container_status<'a>(container: &'a Container, health: &impl Fn(&Owner) -> Health) -> ContainerStatus<'a> {
+    let published = container.publish.iter().map(|publish| {
+        let host = publish.host_address.map_or_else(|| "*".to_owned(), |address| address.to_string());
+        let ports = |range: &std::ops::RangeInclusive<u16>| {
+            let (first, last) = (range.start(), range.end());
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        };
+        let (from, to) = (ports(&publish.host_ports), ports(&publish.target_ports));
+        format!("{host}:{from}->{to}/{}", publish.protocol)
+    });
+    ContainerStatus {
+        name: container.name.as_str(),
+        state: waiting_or(container, health(&Owner::Container(container.name.clone()))),
+        netns: container.ns.to_string(),
+        networks: container.attachments.iter().map(|attachment| attachment.network.as_str()).collect(),
+        published: published.collect(),
+    }
+}
+
+fn waiting_or(container: &Container, health: Health) -> Health {
+    match container.runtime {
+        Runtime::Waiting => Health::Waiting,
+        Runtime::Netform | Runtime::Given => health,
+    }
+}

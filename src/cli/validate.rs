@@ -1,0 +1,54 @@
+//! `netform validate`: a manifest is checked, without privileges and without the kernel.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::{Common, TextOrJson};
+use super::failure::{Code, Failure};
+use super::loaded::{self, Found};
+use super::Success;
+use super::show::{self, Style};
+use crate::manifest::problem::Record;
+
+/// What a check came to, for machines.
+#[derive(Debug, Serialize)]
+struct Report {
+    format_version: &'static str,
+    valid: bool,
+    error_count: usize,
+    diagnostics: Vec<Record>,
+}
+
+/// Checks the manifest and says so.
+pub(super) fn run(common: &Common, manifest: &Path, output: TextOrJson) -> Result<Success, Failure> {
+    let style = Style::of_stderr(common);
+    let found = loaded::check(manifest, style)?;
+    if output == TextOrJson::Json {
+        let diagnostics = found.records();
+        let report = Report {
+            format_version: "1.0",
+            valid: diagnostics.is_empty(),
+            error_count: diagnostics.len(),
+            diagnostics,
+        };
+        let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::of(Code::Failed, &error))?;
+        show::out(&format!("{json}\n"))?;
+        return Ok(if report.valid { Success::Done } else { Success::Exited(Code::Manifest as u8) });
+    }
+    let topology = match found {
+        Found::Right(topology) => topology,
+        Found::Wrong(problems) => return Err(loaded::wrong(&problems, style)),
+    };
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let published = topology.containers.iter().map(|container| container.publish.len()).sum();
+    show::out(&format!(
+        "{} is valid: project {}, {}, {}, {}.\n",
+        manifest.display(),
+        topology.project,
+        count(topology.networks.len(), "network"),
+        count(topology.containers.len(), "container"),
+        count(published, "published port"),
+    ))?;
+    Ok(Success::Done)
+}

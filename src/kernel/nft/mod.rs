@@ -1,0 +1,163 @@
+//! The firewall's tables, through the `nft` program.
+//!
+//! - [`program`]: runs it, and says in the user's terms why it refused;
+//! - [`transaction`]: operations become its commands;
+//! - [`listing`]: what it prints becomes tables and elements again;
+//! - [`wire`]: an element's key as text, and as nft writes it.
+//!
+//! Only the project's own two tables are ever listed or changed. A table is recognised by two empty chains, since nft
+//! 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST` says which rules were asked for, and
+//! `printed-DIGEST` how nft printed them right after, so that an edit by hand shows, whatever nft makes of the rules.
+
+mod listing;
+mod program;
+mod transaction;
+mod wire;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{FailureKind, ObserveError, Op, OpError};
+use crate::names::ProjectName;
+use crate::resource::nft::{NftFamily, NftTableId};
+use crate::resource::state::Entry;
+use crate::resource::{Resource, ResourceId};
+use listing::Listing;
+use program::Refusal;
+use transaction::Transaction;
+
+/// Elements in a piece of a transaction that is too large for the kernel in whole. A user that is root in a namespace of
+/// its own only has a send buffer of twice `net.core.wmem_max`, about 4,000 elements; others' is made as large as needed
+/// (`SO_SNDBUFFORCE`, socket(7)).
+const PIECE: usize = 1000;
+
+/// Carries out operations on tables and elements as one transaction: all of them, or none.
+///
+/// Deletions come first, then tables, then additions. What is gone already counts as deleted.
+pub async fn execute(ops: &[&Op]) -> Vec<Result<(), OpError>> {
+    let outcome = match Transaction::of(ops) {
+        Ok(transaction) => carry_out(transaction).await,
+        Err(error) => Err(error),
+    };
+    ops.iter().map(|_| outcome.clone()).collect()
+}
+
+/// Returns the commands for operations on tables and elements, in the order in which they have to be carried out.
+///
+/// # Errors
+///
+/// When a table shall be made whose rules are not known.
+pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
+    Ok(Transaction::of(ops)?.commands())
+}
+
+/// Returns the project's tables and elements, as far as they are there.
+///
+/// # Errors
+///
+/// When `nft` is missing or refuses, or prints what is no JSON.
+pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
+    let id = |family| NftTableId { family, name: format!("netform-{project}") };
+    let (inet, bridge) = (id(NftFamily::Inet), id(NftFamily::Bridge));
+    let (inet, bridge) = tokio::try_join!(list(&inet), list(&bridge))?;
+    Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
+}
+
+/// Carries out commands as `{"nftables": [...]}`, in one transaction.
+///
+/// # Errors
+///
+/// When `nft` is missing or refuses; then nothing has changed.
+pub async fn run(commands: &[Value]) -> Result<(), OpError> {
+    Ok(submit(commands).await?)
+}
+
+async fn carry_out(mut transaction: Transaction) -> Result<(), OpError> {
+    let mut outcome = submit(&transaction.commands()).await;
+    if outcome.as_ref().is_err_and(Refusal::is_gone) && transaction.deletes_elements() {
+        let left = elements_of(transaction.tables_with_deletions()).await?;
+        transaction.keep_deletions(&left);
+        outcome = submit(&transaction.commands()).await;
+    }
+    if outcome.as_ref().is_err_and(Refusal::is_too_large) {
+        outcome = Ok(());
+        for piece in transaction.pieces(PIECE) {
+            submit(&piece).await?;
+        }
+    }
+    if let Err(refusal) = outcome {
+        return Err(if transaction.makes_tables() { refusal.for_new_table() } else { refusal.into() });
+    }
+    for id in transaction.made() {
+        seal(id).await?;
+    }
+    Ok(())
+}
+
+/// Remembers in the table how nft prints it.
+async fn seal(id: &NftTableId) -> Result<(), OpError> {
+    let listing = list(id).await.map_err(|error| {
+        let ObserveError { what, kind, source } = error;
+        OpError { kind, message: format!("cannot read {what}: {source}") }
+    })?;
+    let Some(listing) = listing else {
+        let message = format!("table {} {} is gone right after it was made", id.family.as_str(), id.name);
+        return Err(OpError { kind: FailureKind::Other, message });
+    };
+    let name = format!("{}{}", listing::PRINTED, listing.printed());
+    let chain = json!({"family": id.family.as_str(), "table": id.name, "name": name});
+    run(&[json!({"add": {"chain": chain}})]).await
+}
+
+/// Returns the ids of the elements that are there.
+async fn elements_of(tables: BTreeSet<NftTableId>) -> Result<BTreeSet<ResourceId>, OpError> {
+    let mut ids = BTreeSet::new();
+    for table in tables {
+        let listing = list(&table).await.map_err(|error| {
+            let ObserveError { what, kind, source } = error;
+            OpError { kind, message: format!("cannot read {what}: {source}") }
+        })?;
+        let entries = listing.into_iter().flat_map(Listing::entries);
+        ids.extend(entries.filter_map(|entry| match &entry.resource {
+            element @ Resource::NftElement(_) => Some(element.id()),
+            Resource::NftTable(_)
+            | Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::File(_) => None,
+        }));
+    }
+    Ok(ids)
+}
+
+async fn submit(commands: &[Value]) -> Result<(), Refusal> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let input = json!({"nftables": commands}).to_string();
+    program::nft(&["-j", "-f", "-"], &input).await.map(drop)
+}
+
+/// Returns what nft prints for a table; `None` when there is none.
+async fn list(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
+    let what = || format!("nft table {} {}", id.family.as_str(), id.name);
+    match program::nft(&["-j", "list", "table", id.family.as_str(), &id.name], "").await {
+        Ok(printed) => match serde_json::from_str(&printed) {
+            Ok(Value::Object(document)) => Ok(Some(Listing::parse(id.clone(), document))),
+            Ok(_) => Err(ObserveError {
+                what: what(),
+                kind: FailureKind::Other,
+                source: "nft printed something other than a ruleset".into(),
+            }),
+            Err(error) => Err(ObserveError { what: what(), kind: FailureKind::Other, source: error.into() }),
+        },
+        Err(refusal) if refusal.is_gone() => Ok(None),
+        Err(refusal) => {
+            let OpError { kind, message } = refusal.into();
+            Err(ObserveError { what: what(), kind, source: message.into() })
+        }
+    }
+}

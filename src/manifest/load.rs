@@ -1,0 +1,218 @@
+//! Finds and reads the files of a manifest. This is the only part of the manifest that touches the file system.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::collect::Collector;
+use super::fields::shortened;
+use super::problem::{Problem, Problems};
+use super::yaml::SIZE_LIMIT;
+use super::{At, Loaded};
+
+/// How many files a manifest may have.
+const FILES_LIMIT: usize = 1_000;
+
+/// Where a manifest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file, or a directory whose `*.yaml` and `*.yml` are one manifest.
+    Path(PathBuf),
+    /// Standard input, `-` on the command line.
+    Stdin,
+}
+
+impl Input {
+    /// Returns what an argument of the command line means.
+    pub fn from_arg(argument: &OsStr) -> Self {
+        if argument == "-" { Self::Stdin } else { Self::Path(PathBuf::from(argument)) }
+    }
+}
+
+/// Why there is no manifest.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The file or directory is not there, or has no manifests; exit code 66.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// What was named.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The directory has no `*.yaml` and no `*.yml`; exit code 66.
+    #[error("the directory {} has no manifest: no file in it ends in .yaml or .yml", path.display())]
+    EmptyDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The files are there, and are no correct manifest; exit code 65.
+    #[error(transparent)]
+    Bad(#[from] Problems),
+}
+
+/// Reads a manifest with all that it includes.
+///
+/// # Errors
+///
+/// When a file named on the command line cannot be read, and when there are problems in what was read.
+pub fn load(input: &Input) -> Result<Loaded, LoadError> {
+    let mut reader = Reader { collector: Collector::default(), read: vec![], chain: vec![] };
+    match input {
+        Input::Stdin => {
+            let bytes = limited(io::stdin().lock())
+                .map_err(|source| LoadError::Read { path: PathBuf::from("-"), source })?;
+            let includes = reader.collector.add("<stdin>".to_owned(), bytes);
+            reader.follow(Path::new(""), includes);
+        }
+        Input::Path(path) if path.is_dir() => {
+            for file in manifests_in(path)? {
+                reader.root(&file)?;
+            }
+        }
+        Input::Path(path) => reader.root(path)?,
+    }
+    Ok(reader.collector.finish()?)
+}
+
+/// Reads a file, at most one byte more than is allowed.
+fn limited(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    source.take(SIZE_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let failed = |source| LoadError::Read { path: directory.to_owned(), source };
+    let mut files = vec![];
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        // Editors keep half-written copies under names that begin with a dot.
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let manifest = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if manifest && !hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(LoadError::EmptyDirectory { path: directory.to_owned() });
+    }
+    Ok(files)
+}
+
+struct Reader {
+    collector: Collector,
+    /// The files that were read, by their true path.
+    read: Vec<PathBuf>,
+    /// The files that are being included: the one named on the command line, what it includes, and so on.
+    chain: Vec<PathBuf>,
+}
+
+impl Reader {
+    /// Reads a file that the user named.
+    fn root(&mut self, path: &Path) -> Result<(), LoadError> {
+        let failed = |source| LoadError::Read { path: path.to_owned(), source };
+        let real = path.canonicalize().map_err(failed)?;
+        if self.read.contains(&real) {
+            return Ok(());
+        }
+        let bytes = File::open(path).and_then(limited).map_err(failed)?;
+        self.take(path, real, bytes);
+        Ok(())
+    }
+
+    fn take(&mut self, path: &Path, real: PathBuf, bytes: Vec<u8>) {
+        let includes = self.collector.add(path.display().to_string(), bytes);
+        self.read.push(real.clone());
+        self.chain.push(real);
+        self.follow(path.parent().unwrap_or(Path::new("")), includes);
+        self.chain.pop();
+    }
+
+    /// Reads what the `include` of a file in `directory` names.
+    fn follow(&mut self, directory: &Path, includes: Vec<At<String>>) {
+        for include in includes {
+            match matching(directory, &include) {
+                Ok(paths) => {
+                    for path in paths {
+                        if let Err(problem) = self.include(&path, &include) {
+                            self.collector.report.add(problem);
+                        }
+                    }
+                }
+                Err(problem) => self.collector.report.add(problem),
+            }
+        }
+    }
+
+    fn include(&mut self, path: &Path, include: &At<String>) -> Result<(), Problem> {
+        let failed = |error: io::Error| {
+            let message = format!("cannot read the included file {}: {error}", path.display());
+            Problem::new("manifest::include_unreadable", message, include.place, "included here")
+        };
+        let real = path.canonicalize().map_err(failed)?;
+        if let Some(position) = self.chain.iter().position(|open| *open == real) {
+            // `include: [*.yaml]` may well find the file that it is in.
+            let itself = position + 1 == self.chain.len();
+            if itself && is_pattern(&include.value) {
+                return Ok(());
+            }
+            let message = format!("{} is included by what it includes", path.display());
+            let problem = Problem::new("manifest::include_cycle", message, include.place, "included here");
+            return Err(problem.help("take one of the includes out of the circle"));
+        }
+        // Two files may include the same third one.
+        if self.read.contains(&real) {
+            return Ok(());
+        }
+        if self.read.len() >= FILES_LIMIT {
+            let message = format!("the manifest has more than {FILES_LIMIT} files, the limit");
+            return Err(Problem::new("manifest::too_many_files", message, include.place, "included here"));
+        }
+        let bytes = File::open(path).and_then(limited).map_err(failed)?;
+        self.take(path, real, bytes);
+        Ok(())
+    }
+}
+
+/// Returns the files that an include names, in the order of their names.
+fn matching(directory: &Path, include: &At<String>) -> Result<Vec<PathBuf>, Problem> {
+    let At { value: pattern, place } = include;
+    let named = shortened(pattern);
+    if !is_pattern(pattern) {
+        let path = directory.join(pattern);
+        return if path.is_dir() {
+            let message = format!("the include `{named}` is a directory");
+            let problem = Problem::new("manifest::include_directory", message, *place, "a directory");
+            Err(problem.help(format!("write `{}/*.yaml`", pattern.trim_end_matches('/'))))
+        } else if path.exists() {
+            Ok(vec![path])
+        } else {
+            let message = format!("the included file `{named}` is not there");
+            let problem = Problem::new("manifest::include_missing", message, *place, "no such file");
+            Err(problem.help(format!("it was looked for at {}", path.display())))
+        };
+    }
+    let inside = glob::Pattern::escape(&directory.to_string_lossy());
+    let whole = Path::new(&inside).join(pattern);
+    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| {
+        let message = format!("the include `{named}` is not a pattern: {error}");
+        Problem::new("manifest::include_pattern", message, *place, "not a pattern")
+    })?;
+    let found: Vec<_> =
+        paths.filter_map(Result::ok).filter(|path| !path.is_dir()).take(FILES_LIMIT + 1).collect();
+    if found.is_empty() {
+        let message = format!("the include `{named}` matches no file");
+        let problem = Problem::new("manifest::include_missing", message, *place, "no such file");
+        return Err(problem.help(format!("it was looked for at {}", whole.display())));
+    }
+    Ok(found)
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}

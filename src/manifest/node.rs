@@ -1,0 +1,59 @@
+//! A YAML value in which each node knows its place.
+
+use super::Place;
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Where it stands; the key's place when there is no text, as in `front:`.
+    pub(super) place: Place,
+    /// What it is.
+    pub(super) kind: Kind,
+}
+
+/// What a node is.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// Nothing, `null` or `~`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number that fits.
+    Integer(i64),
+    /// Any other number, as YAML writes it.
+    Number(String),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A map, in the order of the text.
+    Map(Vec<Entry>),
+    /// Something that has a problem already, and must not get another one.
+    Refused,
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// The key.
+    pub(super) key: String,
+    /// Where the key stands.
+    pub(super) at: Place,
+    /// The value.
+    pub(super) value: Node,
+}
+
+impl Kind {
+    /// Returns what users call it, as in "this is a list".
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "empty",
+            Self::Bool(_) => "`true` or `false`",
+            Self::Integer(_) | Self::Number(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Refused => "not readable",
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Collects problems while a manifest is read.
+
+use super::problem::Problem;
+
+/// How many problems are worth the memory; what comes after is counted.
+const ROOM: usize = 1_000;
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) problems: Vec<Problem>,
+    /// How many more there were.
+    pub(super) more: usize,
+}
+
+impl Report {
+    /// Adds a problem.
+    pub(super) fn add(&mut self, problem: Problem) {
+        if self.problems.len() < ROOM {
+            self.problems.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+}

@@ -1,0 +1,328 @@
+//! YAML text to nodes: `serde_yaml` reads the values, [`super::spans`] the places; limits and syntax errors are here.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use serde_yaml::Value;
+
+use super::Place;
+use super::fields::shortened;
+use super::node::{Entry, Kind, Node};
+use super::problem::Problem;
+use super::report::Report;
+use super::sources::Source;
+use super::spans::{self, ALIASED_LIMIT, DEPTH_LIMIT, Id, Refused, Spans};
+
+/// The largest file that is read, in bytes.
+pub(super) const SIZE_LIMIT: usize = 4 << 20;
+
+/// Returns the text of a file, byte order mark left out; `Err` has what can be shown of it, and the problem.
+pub(super) fn text(file: usize, bytes: Vec<u8>) -> Result<String, (String, Problem)> {
+    if bytes.len() > SIZE_LIMIT {
+        let place = Place { file, start: 0, end: 0 };
+        let message = format!("the file is larger than {} MiB, the limit for a manifest", SIZE_LIMIT >> 20);
+        let problem = Problem::new("manifest::too_large", message, place, "")
+            .help("split it, and name the parts in `include`");
+        return Err((String::new(), problem));
+    }
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        let place = Place { file, start: 0, end: 0 };
+        let problem = Problem::new("manifest::not_utf8", "the file is UTF-16, not UTF-8", place, "")
+            .help("save the file as UTF-8");
+        return Err((String::new(), problem));
+    }
+    let (bytes, skipped) = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
+        Some(rest) => (rest.to_vec(), 3),
+        None => (bytes, 0),
+    };
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let start = error.utf8_error().valid_up_to();
+        let shown = printable(&String::from_utf8_lossy(error.as_bytes()));
+        let place = Place { file, start, end: start + '\u{FFFD}'.len_utf8() };
+        let message = format!("the file is not UTF-8: byte {} belongs to no character", start + skipped);
+        let problem = Problem::new("manifest::not_utf8", message, place, "not UTF-8 from here on")
+            .help("save the file as UTF-8");
+        (shown, problem)
+    })?;
+    match text.char_indices().find(|(_, char)| is_forbidden(*char)) {
+        None => Ok(text),
+        Some((start, char)) => {
+            let place = Place { file, start, end: start + char.len_utf8() };
+            let message = format!("the control character U+{:04X} is not allowed in YAML", u32::from(char));
+            let problem = Problem::new("manifest::control_character", message, place, "here")
+                .help("delete it, or write it as an escape in double quotes");
+            Err((printable(&text), problem))
+        }
+    }
+}
+
+/// Whether YAML forbids a character: YAML 1.2.2 section 5.1.
+fn is_forbidden(char: char) -> bool {
+    char.is_control() && !matches!(char, '\t' | '\n' | '\r' | '\u{85}')
+}
+
+/// Returns a text of as many bytes in which nothing can steer a terminal.
+fn printable(text: &str) -> String {
+    let shown = text.chars().map(|char| match (is_forbidden(char), char.len_utf8()) {
+        (true, 1) => '?',
+        (true, _) => '\u{BF}',
+        (false, _) => char,
+    });
+    shown.collect()
+}
+
+/// Returns the value of a text, or reports why it has none.
+pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<Node> {
+    let at = |range: Range<usize>| Place { file, start: range.start, end: range.end };
+    let spans = match spans::index(source) {
+        Ok(spans) => spans,
+        Err(refused) => {
+            report.add(refusal(refused, file));
+            return None;
+        }
+    };
+    for (later, earlier) in &spans.duplicates {
+        let key = shortened(source.text.get(later.clone()).unwrap_or_default());
+        report.add(
+            Problem::new(
+                "manifest::duplicate_key",
+                format!("the key `{key}` is there twice"),
+                at(later.clone()),
+                "here again",
+            )
+            .and(at(earlier.clone()), "first here")
+            .help("delete one, or give it another name"),
+        );
+    }
+    if !spans.duplicates.is_empty() {
+        return None;
+    }
+    if let Some(second) = spans.second {
+        report.add(
+            Problem::new(
+                "manifest::many_documents",
+                "the file holds more than one YAML document",
+                at(second),
+                "the second one begins here",
+            )
+            .help("put it into a file of its own, and name that in `include`"),
+        );
+        return None;
+    }
+    let value = match serde_yaml::from_str::<Value>(&source.text) {
+        Ok(value) => value,
+        Err(error) => {
+            report.add(syntax_problem(file, source, &error));
+            return None;
+        }
+    };
+    if value.is_null() {
+        report.add(
+            Problem::new("manifest::empty", "the file is empty", at(0..0), "no manifest here")
+                .help("a manifest begins with `netform: 1` and `project: NAME`"),
+        );
+        return None;
+    }
+    let root = spans.root;
+    let mut zipper = Zipper { file, spans, report };
+    Some(zipper.node(value, root, Place { file, start: 0, end: 0 }))
+}
+
+fn refusal(refused: Refused, file: usize) -> Problem {
+    let at = |range: Range<usize>| Place { file, start: range.start, end: range.end };
+    match refused {
+        Refused::TooDeep(range) => Problem::new(
+            "manifest::too_deep",
+            format!("maps and lists nest deeper than {DEPTH_LIMIT} levels"),
+            at(range),
+            "this is one level too many",
+        )
+        .help("no manifest needs more than eight levels: look for a bracket that is not closed"),
+        Refused::TooMany(range) => Problem::new(
+            "manifest::too_many_aliases",
+            format!("the aliases stand for more than {ALIASED_LIMIT} values, the limit for a file"),
+            at(range),
+            "this alias is one too many",
+        )
+        .help("use fewer aliases of aliases"),
+        Refused::InsideItself(range) => Problem::new(
+            "manifest::endless_alias",
+            "an alias stands inside of its own anchor, which has no end",
+            at(range),
+            "this alias means what it is in",
+        )
+        .help("write out what the alias shall stand for"),
+    }
+}
+
+fn syntax_problem(file: usize, source: &Source, error: &serde_yaml::Error) -> Problem {
+    let text = error.to_string();
+    let (first, context) = text.split_once(", while ").map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
+    let (message, mark) = split_mark(first);
+    // libyaml counts characters, whatever its field's name says.
+    let byte = match (error.location(), mark) {
+        (Some(location), _) => source.byte_of_char(location.index()),
+        (None, Some((line, column))) => source.byte_at(line, column),
+        (None, None) => 0,
+    };
+    // At the end of the text there is nothing to point at: the last line that has something is where to look.
+    let byte = if byte >= source.text.len() { source.text.trim_end().len() } else { byte };
+    if let Some(problem) = tab_problem(file, source, byte) {
+        return problem;
+    }
+    let width = source.text.get(byte..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+    let place = Place { file, start: byte, end: byte + width };
+    let problem =
+        Problem::new("manifest::syntax", format!("this is not YAML: {message}"), place, "unexpected here");
+    match context.map(split_mark) {
+        Some((what, Some((line, column)))) => {
+            let start = source.byte_at(line, column);
+            problem.and(Place { file, start, end: start }, format!("while {what} that begins here"))
+        }
+        Some((what, None)) => problem.help(format!("found while {what}")),
+        None => problem.help(match message {
+            "unknown anchor" => "an alias `*NAME` needs an anchor `&NAME` before it",
+            "mapping values are not allowed in this context" => {
+                "write a space behind each `:`, and look at the line above"
+            }
+            _ => "look at the indentation, and for a missing `:`, quote or bracket",
+        }),
+    }
+}
+
+/// Splits `MESSAGE at line 3 column 4`.
+fn split_mark(text: &str) -> (&str, Option<(usize, usize)>) {
+    let parsed = text.rsplit_once(" at line ").and_then(|(message, mark)| {
+        let (line, column) = mark.split_once(" column ")?;
+        Some((message, (line.parse().ok()?, column.parse().ok()?)))
+    });
+    match parsed {
+        Some((message, mark)) => (message, Some(mark)),
+        None => (text.rsplit_once(" at position ").map_or(text, |(message, _)| message), None),
+    }
+}
+
+/// YAML 1.2.2 section 6.1: tabs must not be used for indentation.
+fn tab_problem(file: usize, source: &Source, byte: usize) -> Option<Problem> {
+    let line = source.line_of(byte);
+    [line, line.saturating_sub(1)].into_iter().find_map(|line| {
+        let start = source.line_start(line);
+        let text = source.text.get(start..source.line_end(line))?;
+        let indentation = text.len() - text.trim_start_matches([' ', '\t']).len();
+        let tab = start + text.get(..indentation)?.find('\t')?;
+        Some(
+            Problem::new(
+                "manifest::tab",
+                "a tab indents this line, which YAML does not allow",
+                Place { file, start: tab, end: tab + 1 },
+                "a tab",
+            )
+            .help("indent with spaces"),
+        )
+    })
+}
+
+/// Joins values with their places.
+struct Zipper<'r> {
+    file: usize,
+    spans: Spans,
+    report: &'r mut Report,
+}
+
+impl Zipper<'_> {
+    /// Returns the node of a value. `above` is the place of its key, or of the node that it is in.
+    fn node(&mut self, value: Value, id: Option<Id>, above: Place) -> Node {
+        let place = self.place(id).unwrap_or(above);
+        let kind = match value {
+            Value::Null => Kind::Null,
+            Value::Bool(flag) => Kind::Bool(flag),
+            Value::Number(number) => {
+                number.as_i64().map_or_else(|| Kind::Number(number.to_string()), Kind::Integer)
+            }
+            Value::String(text) => Kind::Text(text),
+            Value::Sequence(items) => {
+                let ids = self.matching(id, items.len(), Spans::items);
+                let mut ids = ids.into_iter();
+                Kind::List(items.into_iter().map(|item| self.node(item, ids.next(), place)).collect())
+            }
+            Value::Mapping(map) => self.map(map, id, place),
+            Value::Tagged(tagged) => {
+                let message = format!("the YAML tag `{}` is not supported", tagged.tag);
+                let problem = Problem::new("manifest::tag", message, place, "this value has a tag");
+                self.report.add(problem.help("leave the tag out"));
+                Kind::Refused
+            }
+        };
+        Node { place, kind }
+    }
+
+    /// Returns the places of the parts of a node, none when they are not as many as its values.
+    fn matching<T: Copy>(&self, id: Option<Id>, count: usize, parts: fn(&Spans, Id) -> &[T]) -> Vec<T> {
+        let found = id.map_or(&[][..], |id| parts(&self.spans, id));
+        if found.len() == count { found.to_vec() } else { vec![] }
+    }
+
+    fn place(&self, id: Option<Id>) -> Option<Place> {
+        let range = self.spans.range(id?)?;
+        (!range.is_empty()).then_some(Place { file: self.file, start: range.start, end: range.end })
+    }
+
+    fn map(&mut self, map: serde_yaml::Mapping, id: Option<Id>, place: Place) -> Kind {
+        let mut ids = self.matching(id, map.len(), Spans::entries).into_iter();
+        let mut entries = Vec::with_capacity(map.len());
+        let mut merged = vec![];
+        for (key, value) in map {
+            let (key_id, value_id) = ids.next().unzip();
+            let at = self.place(key_id).unwrap_or(place);
+            let value = self.node(value, value_id, at);
+            match key {
+                // A key behind a merge key wins over what is merged, wherever it stands.
+                Value::String(key) if key == "<<" => merged.push(value),
+                Value::String(key) => entries.push(Entry { key, at, value }),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Sequence(_)
+                | Value::Mapping(_)
+                | Value::Tagged(_) => self.report.add(
+                    Problem::new("manifest::key_not_text", "this key is not text", at, "must be text")
+                        .help("write it in quotes"),
+                ),
+            }
+        }
+        if !merged.is_empty() {
+            let mut known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+            for value in merged {
+                self.merge(value, &mut entries, &mut known);
+            }
+        }
+        Kind::Map(entries)
+    }
+
+    /// Merges `<<: *defaults` or `<<: [*one, *other]`, of which the first that has a key wins.
+    /// Source: the merge key of YAML 1.1, <https://yaml.org/type/merge.html>.
+    fn merge(&mut self, value: Node, entries: &mut Vec<Entry>, known: &mut HashSet<String>) {
+        match value.kind {
+            Kind::Map(merged) => {
+                entries.extend(merged.into_iter().filter(|entry| known.insert(entry.key.clone())));
+            }
+            Kind::List(items) => {
+                for item in items {
+                    self.merge(item, entries, known);
+                }
+            }
+            Kind::Refused => {}
+            Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) | Kind::Text(_) => {
+                self.report.add(
+                    Problem::new(
+                        "manifest::merge",
+                        "`<<` merges maps, and this is none",
+                        value.place,
+                        "not a map",
+                    )
+                    .help("write `<<: *NAME`, where `&NAME` stands before a map"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Standard output, standard error and exit code together, of what needs no kernel.
+
+use std::process::{Command, Stdio};
+
+fn netform(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_netform"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env_remove("NETFORM_MANIFEST")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn written(text: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("netform.yaml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for args in [["--help"], ["--version"]] {
+        let (code, stdout, stderr) = netform(&args);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.contains("netform"));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_64() {
+    for args in [&["frobnicate"] as &[_], &["plan", "--frobnicate"], &[], &["plan", "--output", "xml"], &["exec", "web"]] {
+        let (code, stdout, stderr) = netform(args);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}");
+        assert!(stderr.contains("--help"), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_manifest_that_is_not_there_exits_with_66() {
+    let (code, stdout, stderr) = netform(&["validate", "/nonexistent/shop.yaml"]);
+
+    assert_eq!((code, stdout.as_str()), (66, ""));
+    assert!(stderr.contains("/nonexistent/shop.yaml"), "{stderr}");
+}
+
+#[test]
+fn a_good_manifest_is_said_to_be_good() {
+    let (code, stdout, stderr) = netform(&["validate", "examples/shop.yaml"]);
+
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(stdout, "examples/shop.yaml is valid: project shop, 2 networks, 2 containers, 1 published port.\n");
+}
+
+#[test]
+fn every_problem_of_a_manifest_is_reported_at_once_at_its_place() {
+    let (_dir, path) = written(
+        "netform: 1\nproject: shop\nnetworks:\n  front: {subnets: [172.25.0.1/16]}\n  back: {mtuu: 1400}\n\
+         containers:\n  web: {networks: [fronl]}\n",
+    );
+
+    let (code, stdout, stderr) = netform(&["validate", &path]);
+
+    assert_eq!((code, stdout.as_str()), (65, ""));
+    for place in [":4:", ":5:"] {
+        assert!(stderr.contains(&format!("netform.yaml{place}")), "{place} in {stderr}");
+    }
+    assert!(stderr.contains("mtu"), "{stderr}");
+}
+
+#[test]
+fn what_contradicts_itself_is_found_without_a_kernel() {
+    let (_dir, path) = written(
+        "netform: 1\nproject: shop\nnetworks:\n  front: {subnets: [172.25.0.0/16]}\n  back: {subnets: [172.25.3.0/24]}\n\
+         containers:\n  web: {networks: [fronl]}\n",
+    );
+
+    let (code, _, stderr) = netform(&["validate", &path]);
+
+    assert_eq!(code, 65);
+    assert!(stderr.contains("overlap") && stderr.contains("front"), "{stderr}");
+}
+
+#[test]
+fn machines_get_problems_as_json() {
+    let (_dir, path) = written("netform: 1\nproject: Shop\n");
+
+    let (code, stdout, _) = netform(&["validate", "--output", "json", &path]);
+
+    assert_eq!(code, 65);
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["diagnostics"][0]["line"], 2);
+}
+
+#[test]
+fn a_manifest_comes_by_standard_input() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_netform"))
+        .args(["validate", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"netform: 1\nproject: shop\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("valid"));
+}
+
+#[test]
+fn a_broken_pipe_is_no_panic() {
+    let script = format!("{} schema | head -c 10", env!("CARGO_BIN_EXE_netform"));
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panic"));
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, _) = netform(&["completion", shell]);
+        assert_eq!(code, 0);
+        assert!(stdout.contains("netform"));
+    }
+}

@@ -1,0 +1,37 @@
+//! Bad input and bad circumstances: a clear error, the designed exit code, nothing changed.
+
+use super::world::live;
+
+const SHOP: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
+
+live! {
+    fn without_nft_nothing_is_done(world) {
+        world.file("netform.yaml", SHOP);
+        world.sh("mount -t tmpfs tmpfs /usr/sbin");
+        let done = world.run(&["apply", "--yes"]).exits(69);
+
+        assert!(done.stderr.contains("nftables"), "{}", done.stderr);
+        assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
+    }
+}
+
+live! {
+    fn without_privileges_nothing_is_done(world) {
+        world.file("netform.yaml", SHOP);
+        let script = format!("setpriv --bounding-set=-all --inh-caps=-all {} --state-dir state --run-dir run apply --yes", env!("CARGO_BIN_EXE_netform"));
+        let done = world.try_sh(&script).exits(77);
+
+        assert!(done.stderr.contains("sandbox") && done.stderr.contains("CAP_NET_ADMIN"), "{}", done.stderr);
+        assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
+    }
+}
+
+live! {
+    fn without_a_terminal_an_apply_needs_yes(world) {
+        world.file("netform.yaml", SHOP);
+        let done = world.run(&["apply"]).exits(64);
+
+        assert!(done.stderr.contains("--yes"), "{}", done.stderr);
+        assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
+    }
+}

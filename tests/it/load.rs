@@ -1,0 +1,80 @@
+//! A manifest may be a file, a directory, or files that include each other.
+
+use netform::manifest::problem::{Style, render};
+use netform::manifest::{Input, LoadError, load};
+
+const HEAD: &str = "netform: 1\nproject: shop\n";
+
+/// Writes files, loads `entry`, and returns what it declares, or what is wrong with it.
+fn loaded(files: &[(&str, &str)], entry: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let text = match load(&Input::Path(folder.path().join(entry))) {
+        Ok(loaded) => {
+            let networks: Vec<_> = loaded.manifest.networks.keys().map(ToString::to_string).collect();
+            let containers: Vec<_> = loaded.manifest.containers.keys().map(ToString::to_string).collect();
+            format!("networks {}; containers {}", networks.join(" "), containers.join(" "))
+        }
+        Err(LoadError::Bad(problems)) => render(&problems, Style::Plain),
+        Err(other) => other.to_string(),
+    };
+    // The folder's name is another one in each run.
+    text.replace(&folder.path().display().to_string(), "DIR")
+}
+
+#[test]
+fn a_directory_is_one_manifest_in_the_order_of_names() {
+    let files = [
+        ("b.yml", "networks: {two: }\n"),
+        ("a.yaml", "netform: 1\nproject: shop\nnetworks: {one: }\n"),
+        ("c.yaml", "project: shop\ncontainers: {web: }\n"),
+        (".hidden.yaml", "nonsense"),
+        ("notes.txt", "nonsense"),
+    ];
+
+    assert_eq!(loaded(&files, ""), "networks one two; containers web");
+    assert_eq!(
+        loaded(&[("conf/notes.txt", "")], "conf"),
+        "the directory DIR/conf has no manifest: no file in it ends in .yaml or .yml"
+    );
+}
+
+#[test]
+fn an_include_is_relative_to_its_file_and_may_be_a_pattern() {
+    let files = [
+        ("main.yaml", "netform: 1\nproject: shop\ninclude: [nets/*.yaml, ctr.yaml]\nnetworks: {front: }\n"),
+        ("nets/b.yaml", "networks: {b: }\n"),
+        ("nets/a.yaml", "include: [deep/x.yaml]\nnetworks: {a: }\n"),
+        ("nets/deep/x.yaml", "networks: {x: }\n"),
+        ("ctr.yaml", "include: [nets/a.yaml]\ncontainers: {web: }\n"),
+    ];
+
+    assert_eq!(loaded(&files, "main.yaml"), "networks front a x b; containers web");
+    assert_eq!(
+        loaded(&[("a.yaml", &format!("{HEAD}include: ['*.yaml']\nnetworks: {{a: }}\n"))], "a.yaml"),
+        "networks a; containers "
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_a_bad_manifest() {
+    assert_eq!(loaded(&[], "main.yaml"), "cannot read DIR/main.yaml");
+}
+
+#[test]
+fn problems_of_all_files_are_told_at_once() {
+    let files = [
+        (
+            "main.yaml",
+            "netform: 1\nproject: shop\ninclude: [nets.yaml, gone.yaml, 'no*.yaml', sub]\nnetworks:\n  front: {mtu: 1}\n",
+        ),
+        ("nets.yaml", "project: other\ninclude: [main.yaml]\nnetworks:\n  front: {}\n  back: {icc: maybe}\n"),
+        ("sub/x.yaml", ""),
+    ];
+
+    insta::assert_snapshot!(loaded(&files, "main.yaml"));
+}

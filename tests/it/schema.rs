@@ -1,0 +1,94 @@
+//! The published schema is that of the types, takes every valid manifest, and refuses what it can see.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::diagnostics::{claim, manifests};
+
+/// Invalid manifests whose fault a schema cannot see: it takes computing with addresses, comparing values, or the text.
+const BEYOND_A_SCHEMA: &[&str] = &[
+    "address-loopback",
+    "address-mapped",
+    "address-multicast",
+    "external-with-mtu",
+    "external-with-two-bridges",
+    "external-without-bridge",
+    "gateway-is-the-broadcast",
+    "gateway-is-the-network",
+    "gateway-of-other-family",
+    "gateway-outside",
+    "interface-twice",
+    "key-is-a-number",
+    "mtu-too-small-for-ipv6",
+    "pool-larger-than-subnet",
+    "pool-outside",
+    "pool-smaller-than-its-subnets",
+    "publish-allow-from-host-bits",
+    "publish-port-too-large",
+    "publish-range-backwards",
+    "publish-unequal-ranges",
+    "reserve-outside",
+    "reserve-twice",
+    "snat-two-of-a-family",
+    "subnet-link-local",
+    "subnet-loopback",
+    "subnet-multicast",
+    "subnet-of-everything",
+    "subnet-of-two-addresses",
+    "subnet-v6-of-one-address",
+    "subnet-v6-with-host-bits",
+    "subnet-with-host-bits",
+];
+
+#[test]
+fn the_published_schema_is_that_of_the_types() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.v1.json");
+    let fresh = format!("{}\n", serde_json::to_string_pretty(&netform::manifest::schema()).unwrap());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+
+    let published = std::fs::read_to_string(&path).unwrap_or_default();
+
+    assert!(
+        published == fresh,
+        "schemas/manifest.v1.json is not what the types say: run `UPDATE=1 cargo test schema`"
+    );
+}
+
+#[test]
+fn the_schema_takes_every_valid_manifest() {
+    let schema = jsonschema::validator_for(&netform::manifest::schema()).unwrap();
+    let paths = [manifests("testdata/manifests/valid"), manifests("examples")].concat();
+
+    for path in paths {
+        let value = as_json(&std::fs::read(&path).unwrap()).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_it_can_see() {
+    let schema = jsonschema::validator_for(&netform::manifest::schema()).unwrap();
+    let paths = manifests("testdata/manifests/invalid");
+    let paths = paths.iter().filter(|path| !claim(path).starts_with("x-"));
+
+    let taken: Vec<_> = paths
+        .filter_map(|path| Some((claim(path), as_json(&std::fs::read(path).unwrap())?)))
+        .filter(|(_, value)| schema.is_valid(value))
+        .map(|(claim, _)| claim)
+        .collect();
+
+    assert_eq!(taken, BEYOND_A_SCHEMA);
+}
+
+/// Returns a manifest as an editor would hand it to a schema; `None` when it is no YAML, or has no form in JSON.
+fn as_json(bytes: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_start_matches('\u{FEFF}');
+    let mut value: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
+    value.apply_merge().ok()?;
+    serde_json::to_value(value).ok()
+}
