@@ -182,8 +182,6 @@ impl Fake {
         let id = entry.resource.id();
         match (&entry.resource, self.own.get(&id)) {
             (Resource::Sysctl(_), _) | (_, None) => {}
-            // Made with `NLM_F_REPLACE`: what is there already is as good.
-            (Resource::Route(_), Some(there)) if there.resource == entry.resource => return Ok(()),
             (_, Some(_)) => return Err(refused(format!("{id}: File exists"))),
         }
         let taken = entry.resource.provides().into_iter().filter(|slot| !matches!(slot, Slot::Addressed(..)));

@@ -166,7 +166,10 @@ impl<'a> Diff<'a> {
             let Some(step) = self.steps.get(at) else { continue };
             let Some(before) = step.before.as_deref() else { continue };
             let killer = step.id;
-            for slot in before.resource.provides() {
+            // With an address that dies with its link the routes die by the link, too.
+            let named = matches!(step.act, Act::Delete | Act::Replace(_) | Act::Update);
+            let slots = before.resource.provides().into_iter();
+            for slot in slots.filter(|slot| named || !matches!(slot, Slot::Addressed(..))) {
                 for (id, bond) in standing.get(&slot).into_iter().flatten() {
                     let died = match bond {
                         Bond::Dies => self.dies(id, killer, &slot),
@@ -189,35 +192,47 @@ impl<'a> Diff<'a> {
 
     /// Notes that an object dies with another one; returns its step when more may die with it.
     fn dies(&mut self, id: &'a ResourceId, killer: &'a ResourceId, slot: &Slot) -> Option<usize> {
-        // Only the last address of a family surely takes the routes along, so they are only made anew if wanted.
-        let surely = !matches!(slot, Slot::Addressed(..));
+        if matches!(slot, Slot::Addressed(..)) {
+            self.replace_route(id);
+            return None;
+        }
         let carried = matches!(killer, ResourceId::NftTable(_)) && self.survives_swap(id, killer);
         if let Some(at) = self.at.get(id).copied() {
             let step = self.steps.get_mut(at)?;
             match step.act {
-                Act::Update if surely => step.act = Act::Restore(killer),
-                Act::Update => step.act = Act::Replace("an address of its link goes".to_owned()),
-                Act::Reattach(_) => step.act = Act::Restore(killer),
+                Act::Update | Act::Reattach(_) => step.act = Act::Restore(killer),
                 Act::Delete if carried => step.act = Act::Carry,
-                Act::Delete if surely => step.act = Act::GoesWith(killer),
+                Act::Delete => step.act = Act::GoesWith(killer),
                 // The swap of its table has deleted it.
                 Act::Replace(_) if matches!(killer, ResourceId::NftTable(_)) => {
                     step.act = Act::Restore(killer)
                 }
-                Act::Replace(_)
-                | Act::Delete
-                | Act::Create
-                | Act::GoesWith(_)
-                | Act::Restore(_)
-                | Act::Carry => return None,
+                Act::Replace(_) | Act::Create | Act::GoesWith(_) | Act::Restore(_) | Act::Carry => {
+                    return None;
+                }
             }
-            return surely.then_some(at);
+            return Some(at);
         }
         let entry = self.observed.get(id)?;
         let after = self.desired.get(id).map(|wanted| settled(wanted, &entry.resource));
         let act = if after.is_some() { Act::Restore(killer) } else { Act::GoesWith(killer) };
         self.add(id, entry, after, act);
-        surely.then_some(self.steps.len() - 1)
+        Some(self.steps.len() - 1)
+    }
+
+    /// Has a route made anew because an address of its link goes. Only the last of a family surely takes the routes
+    /// along; before others the route is deleted, so that it can be made again in either case.
+    fn replace_route(&mut self, id: &'a ResourceId) {
+        let reason = || Act::Replace("an address of its link goes".to_owned());
+        if let Some(step) = self.at.get(id).and_then(|at| self.steps.get_mut(*at)) {
+            if matches!(step.act, Act::Update) {
+                step.act = reason();
+            }
+            return;
+        }
+        if let (Some(entry), Some(wanted)) = (self.observed.get(id), self.desired.get(id)) {
+            self.add(id, entry, Some(Cow::Borrowed(wanted)), reason());
+        }
     }
 
     fn add(&mut self, id: &'a ResourceId, seen: &'a Entry, after: Option<Cow<'a, Entry>>, act: Act<'a>) {

@@ -258,10 +258,12 @@ fn an_address_that_changes_takes_the_route_along_and_the_route_comes_back() {
     let old = old.attachment("web", "front", "10.0.0.2/24", "10.0.0.1");
     insta::assert_snapshot!(steps(&planned(&old, &old, &new)), @r"
     wave 0
-      - address 10.0.0.2/24 on eth0 in web
+      - default route in web
     wave 1
-      + address 10.0.0.3/24 on eth0 in web
+      - address 10.0.0.2/24 on eth0 in web
     wave 2
+      + address 10.0.0.3/24 on eth0 in web
+    wave 3
       + default route in web
     ");
 }

@@ -205,6 +205,11 @@ impl World {
             }),
         );
         let addr = format!("10.{net}.{}.{host}/24", network.subnet).parse().unwrap();
-        state.put(&owner, Resource::Address(Address { ns, link: name, addr }));
+        state.put(&owner, Resource::Address(Address { ns: ns.clone(), link: name.clone(), addr }));
+        if host.is_multiple_of(2) {
+            // A second address that may outlive the first: then the routes survive, too.
+            let addr = format!("10.{}.0.{}/24", 100 + net, 10 * container + 2).parse().unwrap();
+            state.put(&owner, Resource::Address(Address { ns, link: name, addr }));
+        }
     }
 }
