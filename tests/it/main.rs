@@ -1,5 +1,5 @@
 //! The integration tests.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod diagnostics;
 mod fuzz;
