@@ -162,9 +162,10 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
 
 fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
-    if aim == Aim::Nothing {
-        // Who asks for everything to be destroyed means everything; protection is another matter.
-        limits.max_destroy = None;
+    match aim {
+        // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
+        Aim::Nothing | Aim::Generation(_) => limits.max_destroy = None,
+        Aim::Manifest => {}
     }
     if run.max_destroy.is_some() {
         limits.max_destroy = run.max_destroy;

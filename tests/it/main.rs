@@ -14,5 +14,6 @@ mod examples;
 mod fuzz;
 mod laws;
 mod live;
+mod load;
 mod schema;
 mod tidy;

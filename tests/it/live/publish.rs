@@ -4,8 +4,8 @@ use super::world::{Listen, live};
 
 live! {
     fn a_published_port_is_reached_from_everywhere_and_an_unpublished_one_from_nowhere(world) {
-        world.sh("ip netns add remote && ip link add up type veth peer name eth0 netns remote &&
-            ip addr add 192.0.2.1/24 dev up && ip link set up up &&
+        world.sh("ip netns add remote && ip link add uplink type veth peer name eth0 netns remote &&
+            ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up &&
             ip -n remote addr add 192.0.2.2/24 dev eth0 && ip -n remote link set eth0 up &&
             ip -n remote route add 172.25.0.0/16 via 192.0.2.1");
         world.apply("netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}, other: {subnets: [10.9.0.0/24]}}\ncontainers:\n  \
