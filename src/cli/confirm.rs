@@ -85,7 +85,9 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
 
 /// Waits, after `netform try`, until the apply is confirmed or undone.
 pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
-    let Some(pending) = waiting(session)? else { return Ok(Ran::Changed) };
+    let Some(pending) = session.dirs.read_pending().map_err(|error| disk_failure(&error))? else {
+        return Ok(Ran::Changed);
+    };
     if std::io::stdin().is_terminal() {
         println!("Press Enter to keep it, Ctrl-C to undo it now.");
     }

@@ -139,6 +139,8 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
+    // Another run may have ended while this one waited for the lock.
+    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
     let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
     match settled {
         Settled::Finished { generation } => {
@@ -156,7 +158,6 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
             left.iter().for_each(|left| eprintln!("  {}", left.id));
         }
     }
-    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
     Ok(())
 }
 
