@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::kernel::Op;
 use crate::plan::Plan;
+use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, State};
 use crate::resource::sysctl::SysctlKey;
-use crate::resource::ResourceId;
 
 #[derive(Serialize, Deserialize)]
 struct OriginalsFile {

@@ -58,7 +58,17 @@ impl SavedPlan {
     /// Returns a plan to be saved.
     pub fn new(basis: Basis, plan: Plan, desired: Desired, leases: Leases) -> Self {
         let Basis { project, manifest_path, manifest, base } = basis;
-        Self { format: Known, kind: Kind::Plan, project, manifest_path, manifest, base, plan, desired, leases }
+        Self {
+            format: Known,
+            kind: Kind::Plan,
+            project,
+            manifest_path,
+            manifest,
+            base,
+            plan,
+            desired,
+            leases,
+        }
     }
 
     /// Writes the plan into a file.
@@ -88,7 +98,10 @@ impl SavedPlan {
             moved.push("the manifest was edited".to_owned());
         }
         if base != self.base {
-            moved.push(format!("generation {base} was applied; the plan was made on generation {}", self.base));
+            moved.push(format!(
+                "generation {base} was applied; the plan was made on generation {}",
+                self.base
+            ));
         }
         for touched in self.plan.touched() {
             let now = observed.own.get(&touched.id).map(|entry| &entry.resource);
@@ -116,7 +129,11 @@ fn how_it_moved(id: &ResourceId, then: Option<&Resource>, now: Option<&Resource>
             let changed = then.iter().zip(&now).filter(|(then, now)| then != now);
             let changed: Vec<_> =
                 changed.map(|((name, then), (_, now))| format!("{name} {then} -> {now}")).collect();
-            Some(if changed.is_empty() { "is another one".to_owned() } else { format!("moved: {}", changed.join(", ")) })
+            Some(if changed.is_empty() {
+                "is another one".to_owned()
+            } else {
+                format!("moved: {}", changed.join(", "))
+            })
         }
     }
 }

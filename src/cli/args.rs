@@ -7,7 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
-#[command(name = "netform", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "netform",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) common: Common,
@@ -19,7 +25,13 @@ pub(super) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     /// Where generations and leases are kept.
-    #[arg(long, global = true, value_name = "DIR", env = "NETFORM_STATE_DIR", default_value = "/var/lib/netform")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "NETFORM_STATE_DIR",
+        default_value = "/var/lib/netform"
+    )]
     pub(super) state_dir: PathBuf,
     /// Where locks and journals are kept.
     #[arg(long, global = true, value_name = "DIR", env = "NETFORM_RUN_DIR", default_value = "/run/netform")]

@@ -32,7 +32,9 @@ pub(super) async fn carry_out(
     session.dirs.write_pending(&pending).map_err(|error| disk_failure(&error))?;
     let done = match start_guard(session) {
         Ok(()) => run::carry_out(session, prepared, style).await,
-        Err(error) => Err(Failure::new(Code::Failed, format!("cannot start the process that would undo this: {error}"))),
+        Err(error) => {
+            Err(Failure::new(Code::Failed, format!("cannot start the process that would undo this: {error}")))
+        }
     };
     if done.is_err() {
         session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
@@ -49,11 +51,14 @@ pub(super) async fn settle(session: &mut Session, aim: Aim) -> Result<(), Failur
             revert(session, &pending).await
         }
         // A rollback ends the waiting at once.
-        (Due::Waiting(_), Aim::Generation(_)) => session.dirs.clear_pending().map_err(|error| disk_failure(&error)),
-        (Due::Waiting(left), Aim::Manifest | Aim::Nothing) => {
-            Err(Failure::new(Code::Guarded, format!("generation {} waits for its confirmation for {left} s more", pending.generation))
-                .help("`netform confirm` keeps it, `netform rollback` undoes it at once"))
+        (Due::Waiting(_), Aim::Generation(_)) => {
+            session.dirs.clear_pending().map_err(|error| disk_failure(&error))
         }
+        (Due::Waiting(left), Aim::Manifest | Aim::Nothing) => Err(Failure::new(
+            Code::Guarded,
+            format!("generation {} waits for its confirmation for {left} s more", pending.generation),
+        )
+        .help("`netform confirm` keeps it, `netform rollback` undoes it at once")),
     }
 }
 
@@ -68,7 +73,10 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
     };
     if pending.due(run::now(), &boot()) == Due::Overdue {
         revert(&mut session, &pending).await?;
-        return Err(Failure::new(Code::Unconfirmed, format!("too late: generation {} was undone", pending.generation)));
+        return Err(Failure::new(
+            Code::Unconfirmed,
+            format!("too late: generation {} was undone", pending.generation),
+        ));
     }
     session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
     println!("Confirmed: generation {} stays.", pending.generation);
@@ -77,7 +85,9 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
 
 /// Waits, after `netform try`, until the apply is confirmed or undone.
 pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
-    let Some(pending) = waiting(session)? else { return Ok(Ran::Changed) };
+    let Some(pending) = session.dirs.read_pending().map_err(|error| disk_failure(&error))? else {
+        return Ok(Ran::Changed);
+    };
     if std::io::stdin().is_terminal() {
         println!("Press Enter to keep it, Ctrl-C to undo it now.");
     }
@@ -106,7 +116,10 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
         println!("Confirmed: generation {} stays.", pending.generation);
         Ok(Ran::Changed)
     } else {
-        Err(Failure::new(Code::Unconfirmed, format!("generation {} was not confirmed, and is undone", pending.generation)))
+        Err(Failure::new(
+            Code::Unconfirmed,
+            format!("generation {} was not confirmed, and is undone", pending.generation),
+        ))
     }
 }
 
@@ -115,7 +128,9 @@ pub(super) async fn guard(common: &Common, which: &WhichProject) -> Result<(), F
     // A session of its own: the end of the terminal does not end it. It fails only when there is one already.
     let _ = rustix::process::setsid();
     let mut session = Session::of_project(common, which)?;
-    let Some(mine) = session.dirs.read_pending().map_err(|error| disk_failure(&error))? else { return Ok(()) };
+    let Some(mine) = session.dirs.read_pending().map_err(|error| disk_failure(&error))? else {
+        return Ok(());
+    };
     loop {
         let pending = session.dirs.read_pending().map_err(|error| disk_failure(&error))?;
         match pending {

@@ -5,16 +5,21 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::failure::{Code, Failure};
 use super::args::Common;
-use super::show::Style;
+use super::failure::{Code, Failure};
 use super::loaded;
+use super::show::Style;
 use crate::kernel::netns;
 use crate::names::{ContainerName, NetnsName};
 use crate::resource::netns::NsRef;
 
 /// Becomes the command; returns only when that fails.
-pub(super) fn run(common: &Common, manifest: &Path, container: &str, command: &[String]) -> Result<Infallible, Failure> {
+pub(super) fn run(
+    common: &Common,
+    manifest: &Path,
+    container: &str,
+    command: &[String],
+) -> Result<Infallible, Failure> {
     let ns = namespace_of(common, manifest, container)?;
     netns::enter(&ns).map_err(|error| {
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::args::{Common, Run, Rendering, TextOrJson, WhichProject};
+use super::args::{Common, Rendering, Run, TextOrJson, WhichProject};
 use super::failure::{Code, Failure};
 use super::run::{self, Ran, Request};
 use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
@@ -40,14 +40,19 @@ pub(super) fn list(common: &Common, which: &WhichProject, output: TextOrJson) ->
     }
     match output {
         TextOrJson::Json => {
-            let json = serde_json::to_string_pretty(&lines).map_err(|error| Failure::of(Code::Failed, &error))?;
+            let json =
+                serde_json::to_string_pretty(&lines).map_err(|error| Failure::of(Code::Failed, &error))?;
             show::out(&format!("{json}\n"))
         }
-        TextOrJson::Text if lines.is_empty() => show::out(&format!("Nothing was applied for project {}.\n", session.project)),
+        TextOrJson::Text if lines.is_empty() => {
+            show::out(&format!("Nothing was applied for project {}.\n", session.project))
+        }
         TextOrJson::Text => {
             let mut text = "GENERATION  APPLIED               OBJECTS  MANIFEST\n".to_owned();
             for Line { generation, applied_at, manifest_sha256, objects, newest } in lines {
-                let at = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + std::time::Duration::from_secs(applied_at));
+                let at = humantime::format_rfc3339_seconds(
+                    std::time::UNIX_EPOCH + std::time::Duration::from_secs(applied_at),
+                );
                 let mark = if newest { "  (newest)" } else { "" };
                 let manifest = manifest_sha256.get(..12).unwrap_or_default();
                 text.push_str(&format!("{generation:<11} {at}  {objects:<8} {manifest}{mark}\n"));
@@ -58,17 +63,26 @@ pub(super) fn list(common: &Common, which: &WhichProject, output: TextOrJson) ->
 }
 
 /// Shows a saved plan or the manifest of a generation.
-pub(super) fn show(common: &Common, what: &str, which: &WhichProject, show: &Rendering) -> Result<(), Failure> {
+pub(super) fn show(
+    common: &Common,
+    what: &str,
+    which: &WhichProject,
+    show: &Rendering,
+) -> Result<(), Failure> {
     if let Some(saved) = saved_plan(Path::new(what))? {
         return show::plan(&saved.plan, show, Style::of_stdout(common), "show");
     }
     let Ok(number) = what.parse::<u64>() else {
-        return Err(Failure::new(Code::NoInput, format!("`{what}` is neither a saved plan nor the number of a generation")));
+        return Err(Failure::new(
+            Code::NoInput,
+            format!("`{what}` is neither a saved plan nor the number of a generation"),
+        ));
     };
     let session = Session::of_project(common, which)?;
     match session.dirs.generation(number).map_err(|error| disk_failure(&error))? {
         Some(generation) => show::out(&generation.manifest),
-        None => Err(Failure::new(Code::NoInput, format!("there is no generation {number}")).help("`netform history` lists them")),
+        None => Err(Failure::new(Code::NoInput, format!("there is no generation {number}"))
+            .help("`netform history` lists them")),
     }
 }
 
@@ -82,7 +96,8 @@ pub(super) async fn rollback(
     let (show, run, style) = request;
     let before = session.newest().checked_sub(1).filter(|number| *number > 0);
     let number = generation.or(before).ok_or_else(|| {
-        Failure::new(Code::NoInput, "there is no generation before the newest").help("`netform destroy` removes everything")
+        Failure::new(Code::NoInput, "there is no generation before the newest")
+            .help("`netform destroy` removes everything")
     })?;
     let aim = Aim::Generation(number);
     match dry_run {
@@ -103,7 +118,12 @@ pub(super) enum DryRun {
 }
 
 /// Saves a plan.
-pub(super) fn save(session: &Session, prepared: &Prepared, manifest: &Path, out: &Path) -> Result<(), Failure> {
+pub(super) fn save(
+    session: &Session,
+    prepared: &Prepared,
+    manifest: &Path,
+    out: &Path,
+) -> Result<(), Failure> {
     let absolute = (manifest != Path::new("-")).then(|| std::path::absolute(manifest)).transpose();
     let basis = Basis {
         project: session.project.clone(),
@@ -111,7 +131,8 @@ pub(super) fn save(session: &Session, prepared: &Prepared, manifest: &Path, out:
         manifest: prepared.manifest.clone(),
         base: session.newest(),
     };
-    let saved = SavedPlan::new(basis, prepared.plan.clone(), prepared.desired.clone(), prepared.leases.clone());
+    let saved =
+        SavedPlan::new(basis, prepared.plan.clone(), prepared.desired.clone(), prepared.leases.clone());
     saved.write(out).map_err(|error| disk_failure(&error))
 }
 
@@ -127,7 +148,11 @@ pub(super) fn saved_plan(path: &Path) -> Result<Option<SavedPlan>, Failure> {
 }
 
 /// Does exactly what a saved plan says, without asking, or refuses because something moved.
-pub(super) async fn apply_saved(common: &Common, saved: SavedPlan, request: &Request<'_>) -> Result<Ran, Failure> {
+pub(super) async fn apply_saved(
+    common: &Common,
+    saved: SavedPlan,
+    request: &Request<'_>,
+) -> Result<Ran, Failure> {
     let project = WhichProject { project: Some(saved.project.to_string()), manifest: "netform.yaml".into() };
     let mut session = Session::of_project(common, &project)?;
     let _lock = run::take_lock(&session, request.verb, request.run.lock_timeout).await?;
@@ -141,11 +166,15 @@ pub(super) async fn apply_saved(common: &Common, saved: SavedPlan, request: &Req
     let moved = saved.moved(manifest.as_deref(), session.newest(), &observed);
     if !moved.is_empty() {
         let lines: Vec<_> = moved.iter().map(|line| format!("  {line}")).collect();
-        return Err(Failure::new(Code::Stale, format!("the saved plan does not fit any more; nothing was changed\n{}", lines.join("\n")))
-            .help("plan again"));
+        return Err(Failure::new(
+            Code::Stale,
+            format!("the saved plan does not fit any more; nothing was changed\n{}", lines.join("\n")),
+        )
+        .help("plan again"));
     }
     show::plan(&saved.plan, request.show, request.style, request.verb)?;
     let SavedPlan { manifest, plan, desired, leases, .. } = saved;
-    let prepared = Prepared { topology: None, desired, scope, applied: session.past.state(), leases, manifest, plan };
+    let prepared =
+        Prepared { topology: None, desired, scope, applied: session.past.state(), leases, manifest, plan };
     run::finish(&mut session, &prepared, request).await
 }

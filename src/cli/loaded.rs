@@ -102,8 +102,10 @@ fn read(path: &Path, style: Style) -> Result<Result<Loaded, Problems>, Failure> 
     match manifest::load(&Input::from_arg(path.as_os_str())) {
         Ok(manifest::Loaded { manifest, sources }) => Ok(Ok(Loaded { manifest, sources, style })),
         Err(LoadError::Bad(problems)) => Ok(Err(problems)),
-        Err(error @ (LoadError::Read { .. } | LoadError::EmptyDirectory { .. })) => Err(Failure::new(Code::NoInput, chain(&error))
-            .help("name the manifest: a file, a directory, or - for standard input")),
+        Err(error @ (LoadError::Read { .. } | LoadError::EmptyDirectory { .. })) => {
+            Err(Failure::new(Code::NoInput, chain(&error))
+                .help("name the manifest: a file, a directory, or - for standard input"))
+        }
     }
 }
 

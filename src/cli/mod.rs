@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Common, SchemaOf, Rendering, TextOrJson, Verb};
+use args::{Cli, Common, Rendering, SchemaOf, TextOrJson, Verb};
 use failure::{Code, Failure};
 use run::{Ran, Request};
 use session::{Aim, Session};
@@ -67,16 +67,24 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             Ok(if changes && detailed_exitcode { Success::Changes } else { Success::Done })
         }
         Verb::Apply { manifest, show, run, detailed_exitcode, confirm_timeout } => {
-            let request = Request { confirm: confirm_timeout, ..Request::new("apply", Aim::Manifest, &show, &run, style) };
+            let request = Request {
+                confirm: confirm_timeout,
+                ..Request::new("apply", Aim::Manifest, &show, &run, style)
+            };
             let ran = block_on(change(&common, &manifest.manifest, &request))?;
             Ok(if ran == Ran::Changed && detailed_exitcode { Success::Changes } else { Success::Done })
         }
         Verb::Try { manifest, show, run, confirm_timeout } => {
-            let request = Request { confirm: Some(confirm_timeout), ..Request::new("try", Aim::Manifest, &show, &run, style) };
+            let request = Request {
+                confirm: Some(confirm_timeout),
+                ..Request::new("try", Aim::Manifest, &show, &run, style)
+            };
             block_on(attempt(&common, &manifest.manifest, &request)).map(|_| Success::Done)
         }
         Verb::Confirm { which } => block_on(confirm::confirm(&common, &which)).map(|()| Success::Done),
-        Verb::RevertUnconfirmed { which } => block_on(confirm::guard(&common, &which)).map(|()| Success::Done),
+        Verb::RevertUnconfirmed { which } => {
+            block_on(confirm::guard(&common, &which)).map(|()| Success::Done)
+        }
         Verb::Destroy { manifest, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
             block_on(change(&common, &manifest.manifest, &request)).map(|_| Success::Done)
@@ -90,7 +98,9 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             block_on(work).map(|_| Success::Done)
         }
         Verb::History { which, output } => history::list(&common, &which, output).map(|()| Success::Done),
-        Verb::Show { what, which, show } => history::show(&common, &what, &which, &show).map(|()| Success::Done),
+        Verb::Show { what, which, show } => {
+            history::show(&common, &what, &which, &show).map(|()| Success::Done)
+        }
         Verb::Status { manifest, tree, exit_code, output } => {
             let in_sync = block_on(status(&common, &manifest, tree, output))?;
             Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
@@ -122,7 +132,11 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     runtime.map_err(|error| Failure::of(Code::Failed, &error))?.block_on(work)
 }
 
-async fn plan(common: &Common, manifest: &Path, (show, aim, out): (&Rendering, Aim, Option<&Path>)) -> Result<bool, Failure> {
+async fn plan(
+    common: &Common,
+    manifest: &Path,
+    (show, aim, out): (&Rendering, Aim, Option<&Path>),
+) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
     if session.dirs.has_journal() {
         eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
@@ -160,7 +174,8 @@ async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson
     let status = status::Status::new(topology, &prepared.plan, generation);
     let text = match (output, tree) {
         (TextOrJson::Json, _) => {
-            let json = serde_json::to_string_pretty(&status).map_err(|error| Failure::of(Code::Failed, &error))?;
+            let json =
+                serde_json::to_string_pretty(&status).map_err(|error| Failure::of(Code::Failed, &error))?;
             format!("{json}\n")
         }
         (TextOrJson::Text, true) => status.tree(),

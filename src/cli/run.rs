@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::args::{PlanFormat, Run, Rendering};
+use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure, chain};
 use super::session::{self, Aim, Prepared, Session};
 use super::{confirm, show};
@@ -39,7 +39,13 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Returns a request that needs no confirmation.
-    pub(super) fn new(verb: &'static str, aim: Aim, show: &'a Rendering, run: &'a Run, style: show::Style) -> Self {
+    pub(super) fn new(
+        verb: &'static str,
+        aim: Aim,
+        show: &'a Rendering,
+        run: &'a Run,
+        style: show::Style,
+    ) -> Self {
         Self { verb, aim, show, run, style, confirm: None }
     }
 }
@@ -49,8 +55,11 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let Request { verb, aim, show, run, style, confirm: _ } = request;
     let attended = std::io::stdin().is_terminal();
     if !run.yes && !attended {
-        return Err(Failure::new(Code::Usage, format!("`netform {verb}` asks before it changes anything, and there is no terminal"))
-            .help("--yes answers the question; `netform plan` only shows"));
+        return Err(Failure::new(
+            Code::Usage,
+            format!("`netform {verb}` asks before it changes anything, and there is no terminal"),
+        )
+        .help("--yes answers the question; `netform plan` only shows"));
     }
     let _lock = take_lock(session, verb, run.lock_timeout).await?;
     recover(session).await?;
@@ -61,7 +70,11 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
 }
 
 /// Asks, and carries out a plan that was shown.
-pub(super) async fn finish(session: &mut Session, prepared: &Prepared, request: &Request<'_>) -> Result<Ran, Failure> {
+pub(super) async fn finish(
+    session: &mut Session,
+    prepared: &Prepared,
+    request: &Request<'_>,
+) -> Result<Ran, Failure> {
     let Request { verb, aim, show, run, style, confirm } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes;
     check_guards(prepared, run, *aim, attended)?;
@@ -89,14 +102,22 @@ pub(super) async fn finish(session: &mut Session, prepared: &Prepared, request: 
             }
         }
         if let Some(patience) = confirm {
-            println!("Confirm within {} s or this is undone: netform confirm --project {}", patience.as_secs(), session.project);
+            println!(
+                "Confirm within {} s or this is undone: netform confirm --project {}",
+                patience.as_secs(),
+                session.project
+            );
         }
     }
     Ok(Ran::Changed)
 }
 
 /// Takes the project's lock.
-pub(super) async fn take_lock(session: &Session, verb: &str, patience: Duration) -> Result<lock::Lock, Failure> {
+pub(super) async fn take_lock(
+    session: &Session,
+    verb: &str,
+    patience: Duration,
+) -> Result<lock::Lock, Failure> {
     let holder = Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() };
     lock::lock(&session.dirs, &holder, patience).await.map_err(|error| match &error {
         LockError::Held { holder } => {
@@ -118,28 +139,34 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
+    // Another run may have ended while this one waited for the lock.
+    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
     let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
     match settled {
         Settled::Finished { generation } => {
             eprintln!("A run was killed after it had done everything; generation {generation} is saved.");
         }
         Settled::Undone { operations } => {
-            eprintln!("A run was killed while it changed {objects} objects; it was undone ({operations} operations).");
+            eprintln!(
+                "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
+            );
         }
         Settled::Stranded { left } => {
-            eprintln!("A run was killed, and could not be undone whole; the plan goes on from what is there:");
+            eprintln!(
+                "A run was killed, and could not be undone whole; the plan goes on from what is there:"
+            );
             left.iter().for_each(|left| eprintln!("  {}", left.id));
         }
     }
-    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
     Ok(())
 }
 
 fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
-    if aim == Aim::Nothing {
-        // Who asks for everything to be destroyed means everything; protection is another matter.
-        limits.max_destroy = None;
+    match aim {
+        // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
+        Aim::Nothing | Aim::Generation(_) => limits.max_destroy = None,
+        Aim::Manifest => {}
     }
     if run.max_destroy.is_some() {
         limits.max_destroy = run.max_destroy;
@@ -160,7 +187,8 @@ fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Res
     });
     let help: std::collections::BTreeSet<_> = help.collect();
     let help: Vec<_> = help.into_iter().collect();
-    Err(Failure::new(Code::Guarded, format!("a guard refused; nothing was changed\n{}", lines.join("\n"))).help(help.join("; ")))
+    Err(Failure::new(Code::Guarded, format!("a guard refused; nothing was changed\n{}", lines.join("\n")))
+        .help(help.join("; ")))
 }
 
 /// Asks on the terminal; only `yes` is a yes.
@@ -179,7 +207,11 @@ fn agreed(verb: &str) -> Result<bool, Failure> {
 }
 
 /// Carries out a plan and returns the number of the generation that it led to.
-pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, style: show::Style) -> Result<u64, Failure> {
+pub(super) async fn carry_out(
+    session: &mut Session,
+    prepared: &Prepared,
+    style: show::Style,
+) -> Result<u64, Failure> {
     let number = session.newest() + 1;
     let Prepared { topology: _, desired, scope, applied, leases, manifest, plan } = prepared;
     let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
@@ -223,7 +255,8 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, style:
 /// Notes that the user pressed Ctrl-C or that somebody asked the process to end.
 async fn listen_for_interrupts(interrupted: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
@@ -284,13 +317,15 @@ fn stranded(report: &Report) -> Failure {
     for failed in &report.not_undone {
         text.push_str(&format!("\n  undoing failed: {}: {}", failed.op.id(), failed.error));
     }
-    Failure::new(Code::Stranded, text).help("the next run tries again; `netform plan` shows what is left to do")
+    Failure::new(Code::Stranded, text)
+        .help("the next run tries again; `netform plan` shows what is left to do")
 }
 
 fn failed_text(report: &Report) -> String {
     match &report.failure {
         apply::Failure::Operations(failed) => {
-            let lines = failed.iter().take(10).map(|failed| format!("  {}: {}", failed.op.id(), failed.error));
+            let lines =
+                failed.iter().take(10).map(|failed| format!("  {}: {}", failed.op.id(), failed.error));
             let lines: Vec<_> = lines.collect();
             let more = failed.len().saturating_sub(10);
             let more = if more == 0 { String::new() } else { format!("\n  and {more} more") };

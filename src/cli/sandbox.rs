@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::args::{Common, PlanFormat, Run, Rendering};
+use super::args::{Common, PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure};
 use super::run::Request;
 use super::session::Aim;
@@ -38,7 +38,9 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
 
 /// Returns the manifest's path as it can be found from anywhere.
 fn found(manifest: &Path) -> Result<PathBuf, Failure> {
-    manifest.canonicalize().map_err(|error| Failure::new(Code::NoInput, format!("cannot read {}: {error}", manifest.display())))
+    manifest
+        .canonicalize()
+        .map_err(|error| Failure::new(Code::NoInput, format!("cannot read {}: {error}", manifest.display())))
 }
 
 /// Runs the command with a `netform` that finds the sandbox's state and manifest.
@@ -51,11 +53,17 @@ fn become_shell(command: &[String], manifest: Option<&Path>) -> Result<u8, Failu
         path = format!("{}:{path}:/usr/sbin:/sbin", here.display());
     }
     let mut child = Command::new(program);
-    child.args(arguments).env("PATH", path).env("NETFORM_STATE_DIR", STATE_DIR).env("NETFORM_RUN_DIR", RUN_DIR);
+    child
+        .args(arguments)
+        .env("PATH", path)
+        .env("NETFORM_STATE_DIR", STATE_DIR)
+        .env("NETFORM_RUN_DIR", RUN_DIR);
     if let Some(manifest) = manifest {
         child.env("NETFORM_MANIFEST", manifest);
     }
-    let status = child.status().map_err(|error| Failure::new(Code::NoInput, format!("cannot run `{program}`: {error}")))?;
+    let status = child
+        .status()
+        .map_err(|error| Failure::new(Code::NoInput, format!("cannot run `{program}`: {error}")))?;
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     // As shells do: 128 and the signal's number.
     let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or_default());

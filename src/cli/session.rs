@@ -132,7 +132,8 @@ impl Session {
         }
         let applied = self.past.state();
         let extra = self.extra(topology.as_ref(), &desired, &observed);
-        let plan = plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
+        let plan =
+            plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
         Ok(Prepared { topology, desired, scope, applied, leases, manifest, plan })
     }
 
@@ -170,20 +171,26 @@ impl Session {
     fn extra(&self, topology: Option<&Topology>, desired: &Desired, observed: &Observed) -> Extra {
         let mut warnings = self.past.warnings.clone();
         for (id, entry) in desired.0.iter() {
-            if let (ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward), Resource::Sysctl(to)) =
-                (id, &entry.resource)
+            if let (
+                ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward),
+                Resource::Sysctl(to),
+            ) = (id, &entry.resource)
             {
                 let live = observed.own.get(id).map(|entry| &entry.resource);
                 if to.value == "1" && live.is_some_and(|live| *live != entry.resource) {
                     let key = &to.key;
-                    warnings.push(format!("{key} becomes 1: this host will forward packets between all its interfaces"));
+                    warnings.push(format!(
+                        "{key} becomes 1: this host will forward packets between all its interfaces"
+                    ));
                 }
             }
         }
         let waiting = topology.into_iter().flat_map(|topology| &topology.containers);
         let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
         Extra {
-            waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
+            waiting: waiting
+                .map(|container| (container.name.clone(), Some(container.origin.clone())))
+                .collect(),
             warnings,
             manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
         }
@@ -261,7 +268,9 @@ pub(super) fn help_for(kind: FailureKind) -> Option<&'static str> {
         FailureKind::Privilege => {
             Some("run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`")
         }
-        FailureKind::Missing => Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables"),
+        FailureKind::Missing => {
+            Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables")
+        }
         FailureKind::Other => None,
     }
 }
@@ -294,5 +303,8 @@ fn in_the_way(conflicts: &[Conflict]) -> Failure {
         format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)
     });
     let lines: Vec<_> = lines.collect();
-    Failure::new(Code::Foreign, format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")))
+    Failure::new(
+        Code::Foreign,
+        format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")),
+    )
 }

@@ -104,7 +104,9 @@ impl<'a> Status<'a> {
     pub(super) fn table(&self) -> String {
         let mut text = self.headline();
         if !self.networks.is_empty() {
-            text.push_str("\nNETWORK           STATE    INTERFACE        SUBNETS                         CONTAINERS\n");
+            text.push_str(
+                "\nNETWORK           STATE    INTERFACE        SUBNETS                         CONTAINERS\n",
+            );
         }
         for network in &self.networks {
             let NetworkStatus { name, state, interface, subnets, attachments, .. } = network;
@@ -130,12 +132,14 @@ impl<'a> Status<'a> {
     pub(super) fn tree(&self) -> String {
         let mut text = self.headline();
         for network in &self.networks {
-            let NetworkStatus { name, state, interface, subnets, gateways: _, internal, attachments } = network;
+            let NetworkStatus { name, state, interface, subnets, gateways: _, internal, attachments } =
+                network;
             let internal = if *internal { "  internal" } else { "" };
             let (state, subnets) = (state.as_str(), subnets.join(", "));
             let _ = writeln!(text, "\n{name}  {interface}  {subnets}{internal}  [{state}]");
             for (index, attachment) in attachments.iter().enumerate() {
-                let AttachmentStatus { container, state, interface, mac, addresses, aliases, .. } = attachment;
+                let AttachmentStatus { container, state, interface, mac, addresses, aliases, .. } =
+                    attachment;
                 let branch = if index + 1 == attachments.len() { "`--" } else { "|--" };
                 let mut line = format!("{branch} {container}  {interface}  {}  {mac}", addresses.join(", "));
                 if !aliases.is_empty() {
@@ -144,7 +148,8 @@ impl<'a> Status<'a> {
                 let _ = writeln!(text, "{line}  [{}]", state.as_str());
             }
         }
-        let alone: Vec<_> = self.containers.iter().filter(|container| container.networks.is_empty()).collect();
+        let alone: Vec<_> =
+            self.containers.iter().filter(|container| container.networks.is_empty()).collect();
         for container in alone {
             let _ = writeln!(text, "\n{}  (no network)  [{}]", container.name, container.state.as_str());
         }

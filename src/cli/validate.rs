@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::Success;
 use super::args::{Common, TextOrJson};
 use super::failure::{Code, Failure};
 use super::loaded::{self, Found};
-use super::Success;
 use super::show::{self, Style};
 use crate::manifest::problem::Record;
 
@@ -32,7 +32,8 @@ pub(super) fn run(common: &Common, manifest: &Path, output: TextOrJson) -> Resul
             error_count: diagnostics.len(),
             diagnostics,
         };
-        let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::of(Code::Failed, &error))?;
+        let json =
+            serde_json::to_string_pretty(&report).map_err(|error| Failure::of(Code::Failed, &error))?;
         show::out(&format!("{json}\n"))?;
         return Ok(if report.valid { Success::Done } else { Success::Exited(Code::Manifest as u8) });
     }

@@ -20,6 +20,7 @@ mod scalar;
 mod schema;
 mod sources;
 mod spans;
+mod values;
 mod yaml;
 
 use std::net::IpAddr;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::Place;
+use super::render::Shown;
 pub use super::render::{Style, render};
 pub use super::sources::{Source, Sources};
 
@@ -56,7 +57,7 @@ impl Problem {
 #[derive(Debug, Clone, Error)]
 pub struct Problems {
     pub(super) sources: Arc<Sources>,
-    pub(super) list: Vec<Problem>,
+    pub(super) shown: Vec<Shown>,
     /// How many more there are than the list has.
     pub(super) more: usize,
 }
@@ -71,12 +72,13 @@ impl Problems {
         list.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
         let more = more + list.len().saturating_sub(KEPT);
         list.truncate(KEPT);
-        Self { sources, list, more }
+        let shown = list.into_iter().map(|problem| Shown::new(problem, &sources)).collect();
+        Self { sources, shown, more }
     }
 
     /// Returns the problems, in the order of their places.
-    pub fn list(&self) -> &[Problem] {
-        &self.list
+    pub fn list(&self) -> impl Iterator<Item = &Problem> {
+        self.shown.iter().map(|shown| &shown.problem)
     }
 
     /// Returns the texts that the places are in.
@@ -86,12 +88,12 @@ impl Problems {
 
     /// Returns how many problems there are, those beyond the first hundred counted.
     pub fn count(&self) -> usize {
-        self.list.len() + self.more
+        self.shown.len() + self.more
     }
 
     /// Returns the problems for machines to read: `netform validate --output json`.
     pub fn records(&self) -> Vec<Record> {
-        self.list.iter().map(|problem| Record::new(problem, &self.sources)).collect()
+        self.list().map(|problem| Record::new(problem, &self.sources)).collect()
     }
 }
 

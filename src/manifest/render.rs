@@ -37,11 +37,10 @@ pub enum Style {
 pub fn render(problems: &Problems, style: Style) -> String {
     let handler = style.handler();
     let mut text = String::new();
-    for problem in &problems.list {
-        let shown = Shown::new(problem, &problems.sources);
+    for shown in &problems.shown {
         // Writing to a `String` does not fail, and the sources give every span.
-        if handler.render_report(&mut text, &shown).is_err() {
-            text.push_str(&problem.message);
+        if handler.render_report(&mut text, shown).is_err() {
+            text.push_str(&shown.problem.message);
         }
         for elsewhere in &shown.elsewhere {
             let _ = handler.render_report(&mut text, elsewhere);
@@ -74,21 +73,24 @@ impl Diagnostic for Problems {
         Some(Box::new("manifest"))
     }
 
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(render(self, Style::Plain)))
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.shown.iter().flat_map(|shown| {
+            let elsewhere = shown.elsewhere.iter().map(|elsewhere| elsewhere as &dyn Diagnostic);
+            std::iter::once(shown as &dyn Diagnostic).chain(elsewhere)
+        })))
     }
 }
 
 /// A problem as miette draws it: the labels of the first one's file.
-#[derive(Debug)]
-struct Shown<'p> {
-    problem: &'p Problem,
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) problem: Problem,
     snippet: Option<Snippet>,
     elsewhere: Vec<Elsewhere>,
 }
 
-impl<'p> Shown<'p> {
-    fn new(problem: &'p Problem, sources: &Arc<Sources>) -> Self {
+impl Shown {
+    pub(super) fn new(problem: Problem, sources: &Arc<Sources>) -> Self {
         let file = problem.labels.first().map(|(place, _)| place.file);
         let mut files: Vec<usize> = vec![];
         for (place, _) in &problem.labels {
@@ -97,26 +99,23 @@ impl<'p> Shown<'p> {
             }
         }
         let elsewhere = files.into_iter().filter_map(|file| {
-            let snippet = Snippet::new(problem, file, sources)?;
+            let snippet = Snippet::new(&problem, file, sources)?;
             Some(Elsewhere { sentence: format!("see also {}", snippet.place()), snippet })
         });
-        Self {
-            problem,
-            snippet: file.and_then(|file| Snippet::new(problem, file, sources)),
-            elsewhere: elsewhere.collect(),
-        }
+        let elsewhere = elsewhere.collect();
+        Self { snippet: file.and_then(|file| Snippet::new(&problem, file, sources)), elsewhere, problem }
     }
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem.message)
     }
 }
 
-impl std::error::Error for Shown<'_> {}
+impl std::error::Error for Shown {}
 
-impl Diagnostic for Shown<'_> {
+impl Diagnostic for Shown {
     // The first line of a report: `shop.yaml:7:14: error[manifest::unknown_key]`, as compilers write it, so that editors
     // find the place.
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
@@ -141,7 +140,7 @@ impl Diagnostic for Shown<'_> {
 }
 
 /// The labels of a problem that are in another file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Elsewhere {
     sentence: String,
     snippet: Snippet,
@@ -170,7 +169,7 @@ impl Diagnostic for Elsewhere {
 }
 
 /// A file with the labels that a problem has in it, each cut to its first line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Snippet {
     sources: Arc<Sources>,
     file: usize,

@@ -25,6 +25,8 @@ pub struct Source {
     lines: Vec<usize>,
     /// How many characters begin before byte `n * STRIDE`: columns stay cheap in a file of one long line.
     chars: Vec<usize>,
+    /// Whether every character is one byte, so that nothing needs counting.
+    ascii: bool,
 }
 
 impl Sources {
@@ -63,6 +65,7 @@ impl Source {
     fn new(name: Arc<str>, text: Arc<str>) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(breaks).collect();
+        let ascii = text.is_ascii();
         let mut before = 0;
         let mut chars = Vec::with_capacity(text.len() / STRIDE + 1);
         for stretch in text.as_bytes().chunks(STRIDE) {
@@ -70,7 +73,7 @@ impl Source {
             before += beginnings(stretch);
         }
         chars.push(before);
-        Self { name, text, lines, chars }
+        Self { name, text, lines, chars, ascii }
     }
 
     /// Returns line and column of a byte, both from 1, the column in characters.
@@ -83,6 +86,9 @@ impl Source {
 
     /// Returns the byte where the given character of the text begins, the text's length when it is shorter.
     pub fn byte_of_char(&self, char: usize) -> usize {
+        if self.ascii {
+            return char.min(self.text.len());
+        }
         let stretch = self.chars.partition_point(|before| *before <= char).saturating_sub(1);
         let from = stretch * STRIDE;
         let Some(before) = self.chars.get(stretch) else { return self.text.len() };
@@ -122,6 +128,9 @@ impl Source {
     }
 
     fn chars_before(&self, byte: usize) -> usize {
+        if self.ascii {
+            return byte;
+        }
         let stretch = byte / STRIDE;
         let before = self.chars.get(stretch).copied().unwrap_or(0);
         before + beginnings(self.text.as_bytes().get(stretch * STRIDE..byte).unwrap_or_default())

@@ -328,7 +328,7 @@ mod tests {
         check("a: 1\r\nb:\r\n  c: d\r\n", &[("a", "1"), ("b", "c: d")]);
         check("ä: ö # ß\n🦀: \"x\"\n", &[("ä", "ö"), ("🦀", "\"x\"")]);
         check("a: &x {b: 1}\nc: *x\n", &[("a", "&x {b: 1}"), ("c", "*x")]);
-        check("a: |\n  x\n  y\nb: 2\n", &[("a", "|\n  x\n  y"), ("b", "2")]);
+        check("a: |\n  x\n  y\nb: 2\n", &[("a", "x\n  y"), ("b", "2")]);
     }
 
     #[test]

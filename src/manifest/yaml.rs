@@ -1,17 +1,15 @@
-//! YAML text to nodes: `serde_yaml` reads the values, [`super::spans`] the places; limits and syntax errors are here.
+//! YAML text to nodes: [`super::values`] has the values, [`super::spans`] the places; limits and syntax errors are here.
 
-use std::collections::HashSet;
 use std::ops::Range;
-
-use serde_yaml::Value;
 
 use super::Place;
 use super::fields::shortened;
-use super::node::{Entry, Kind, Node};
+use super::node::{Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::sources::Source;
-use super::spans::{self, ALIASED_LIMIT, DEPTH_LIMIT, Id, Refused, Spans};
+use super::spans::{self, ALIASED_LIMIT, DEPTH_LIMIT, Refused};
+use super::values;
 
 /// The largest file that is read, in bytes.
 pub(super) const SIZE_LIMIT: usize = 4 << 20;
@@ -109,23 +107,21 @@ pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<
         );
         return None;
     }
-    let value = match serde_yaml::from_str::<Value>(&source.text) {
-        Ok(value) => value,
+    let at_start = at(0..0);
+    match values::read(file, source, &spans, report) {
+        Ok(Node { kind: Kind::Null, place: _ }) => {
+            report.add(
+                Problem::new("manifest::empty", "the file is empty", at_start, "no manifest here")
+                    .help("a manifest begins with `netform: 1` and `project: NAME`"),
+            );
+            None
+        }
+        Ok(node) => Some(node),
         Err(error) => {
             report.add(syntax_problem(file, source, &error));
-            return None;
+            None
         }
-    };
-    if value.is_null() {
-        report.add(
-            Problem::new("manifest::empty", "the file is empty", at(0..0), "no manifest here")
-                .help("a manifest begins with `netform: 1` and `project: NAME`"),
-        );
-        return None;
     }
-    let root = spans.root;
-    let mut zipper = Zipper { file, spans, report };
-    Some(zipper.node(value, root, Place { file, start: 0, end: 0 }))
 }
 
 fn refusal(refused: Refused, file: usize) -> Problem {
@@ -220,109 +216,4 @@ fn tab_problem(file: usize, source: &Source, byte: usize) -> Option<Problem> {
             .help("indent with spaces"),
         )
     })
-}
-
-/// Joins values with their places.
-struct Zipper<'r> {
-    file: usize,
-    spans: Spans,
-    report: &'r mut Report,
-}
-
-impl Zipper<'_> {
-    /// Returns the node of a value. `above` is the place of its key, or of the node that it is in.
-    fn node(&mut self, value: Value, id: Option<Id>, above: Place) -> Node {
-        let place = self.place(id).unwrap_or(above);
-        let kind = match value {
-            Value::Null => Kind::Null,
-            Value::Bool(flag) => Kind::Bool(flag),
-            Value::Number(number) => {
-                number.as_i64().map_or_else(|| Kind::Number(number.to_string()), Kind::Integer)
-            }
-            Value::String(text) => Kind::Text(text),
-            Value::Sequence(items) => {
-                let ids = self.matching(id, items.len(), Spans::items);
-                let mut ids = ids.into_iter();
-                Kind::List(items.into_iter().map(|item| self.node(item, ids.next(), place)).collect())
-            }
-            Value::Mapping(map) => self.map(map, id, place),
-            Value::Tagged(tagged) => {
-                let message = format!("the YAML tag `{}` is not supported", tagged.tag);
-                let problem = Problem::new("manifest::tag", message, place, "this value has a tag");
-                self.report.add(problem.help("leave the tag out"));
-                Kind::Refused
-            }
-        };
-        Node { place, kind }
-    }
-
-    /// Returns the places of the parts of a node, none when they are not as many as its values.
-    fn matching<T: Copy>(&self, id: Option<Id>, count: usize, parts: fn(&Spans, Id) -> &[T]) -> Vec<T> {
-        let found = id.map_or(&[][..], |id| parts(&self.spans, id));
-        if found.len() == count { found.to_vec() } else { vec![] }
-    }
-
-    fn place(&self, id: Option<Id>) -> Option<Place> {
-        let range = self.spans.range(id?)?;
-        (!range.is_empty()).then_some(Place { file: self.file, start: range.start, end: range.end })
-    }
-
-    fn map(&mut self, map: serde_yaml::Mapping, id: Option<Id>, place: Place) -> Kind {
-        let mut ids = self.matching(id, map.len(), Spans::entries).into_iter();
-        let mut entries = Vec::with_capacity(map.len());
-        let mut merged = vec![];
-        for (key, value) in map {
-            let (key_id, value_id) = ids.next().unzip();
-            let at = self.place(key_id).unwrap_or(place);
-            let value = self.node(value, value_id, at);
-            match key {
-                // A key behind a merge key wins over what is merged, wherever it stands.
-                Value::String(key) if key == "<<" => merged.push(value),
-                Value::String(key) => entries.push(Entry { key, at, value }),
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::Sequence(_)
-                | Value::Mapping(_)
-                | Value::Tagged(_) => self.report.add(
-                    Problem::new("manifest::key_not_text", "this key is not text", at, "must be text")
-                        .help("write it in quotes"),
-                ),
-            }
-        }
-        if !merged.is_empty() {
-            let mut known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
-            for value in merged {
-                self.merge(value, &mut entries, &mut known);
-            }
-        }
-        Kind::Map(entries)
-    }
-
-    /// Merges `<<: *defaults` or `<<: [*one, *other]`, of which the first that has a key wins.
-    /// Source: the merge key of YAML 1.1, <https://yaml.org/type/merge.html>.
-    fn merge(&mut self, value: Node, entries: &mut Vec<Entry>, known: &mut HashSet<String>) {
-        match value.kind {
-            Kind::Map(merged) => {
-                entries.extend(merged.into_iter().filter(|entry| known.insert(entry.key.clone())));
-            }
-            Kind::List(items) => {
-                for item in items {
-                    self.merge(item, entries, known);
-                }
-            }
-            Kind::Refused => {}
-            Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) | Kind::Text(_) => {
-                self.report.add(
-                    Problem::new(
-                        "manifest::merge",
-                        "`<<` merges maps, and this is none",
-                        value.place,
-                        "not a map",
-                    )
-                    .help("write `<<: *NAME`, where `&NAME` stands before a map"),
-                );
-            }
-        }
-    }
 }

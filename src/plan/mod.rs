@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::Op;
 use crate::names::ContainerName;
-use crate::resource::{Resource, ResourceId};
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
+use crate::resource::{Resource, ResourceId};
 pub use conflict::Conflict;
 pub use equivalent::equivalent;
 pub use guard::{EmptyManifest, Guard, Limits, guard};

@@ -33,7 +33,13 @@ fn help_and_version_go_to_standard_output() {
 
 #[test]
 fn a_wrong_command_line_exits_with_64() {
-    for args in [&["frobnicate"] as &[_], &["plan", "--frobnicate"], &[], &["plan", "--output", "xml"], &["exec", "web"]] {
+    for args in [
+        &["frobnicate"] as &[_],
+        &["plan", "--frobnicate"],
+        &[],
+        &["plan", "--output", "xml"],
+        &["exec", "web"],
+    ] {
         let (code, stdout, stderr) = netform(args);
         assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}");
         assert!(stderr.contains("--help"), "{args:?}: {stderr}");
@@ -53,7 +59,10 @@ fn a_good_manifest_is_said_to_be_good() {
     let (code, stdout, stderr) = netform(&["validate", "examples/shop.yaml"]);
 
     assert_eq!((code, stderr.as_str()), (0, ""));
-    assert_eq!(stdout, "examples/shop.yaml is valid: project shop, 2 networks, 2 containers, 1 published port.\n");
+    assert_eq!(
+        stdout,
+        "examples/shop.yaml is valid: project shop, 2 networks, 2 containers, 1 published port.\n"
+    );
 }
 
 #[test]

@@ -63,12 +63,16 @@ fn readme_lists_every_exit_code() {
     let readme = std::fs::read_to_string("README.md").unwrap();
     let table = readme.split("## Exit codes").nth(1).unwrap().split("##").next().unwrap();
     let failure = std::fs::read_to_string("src/cli/failure.rs").unwrap();
-    let codes = failure.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = ")?.1.parse::<u8>().ok());
+    let codes = failure
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = ")?.1.parse::<u8>().ok());
 
     let mut seen = 0;
     for code in codes {
         seen += 1;
-        let listed = table.lines().any(|line| line.split('|').nth(1).is_some_and(|cell| cell.split(',').any(|c| c.trim() == code.to_string())));
+        let listed = table.lines().any(|line| {
+            line.split('|').nth(1).is_some_and(|cell| cell.split(',').any(|c| c.trim() == code.to_string()))
+        });
         assert!(listed, "exit code {code} is not in README");
     }
     assert!(seen > 10);

@@ -19,7 +19,7 @@ fn check(bytes: &[u8]) {
         assert!(problems.count() > 0);
         assert!(!render(&problems, Style::Plain).is_empty());
         assert!(problems.records().iter().all(|record| record.at.is_some()));
-        for (place, _) in problems.list().iter().flat_map(|problem| &problem.labels) {
+        for (place, _) in problems.list().flat_map(|problem| &problem.labels) {
             let text = &problems.sources().get(place.file).unwrap().text;
             assert!(text.get(place.start..place.end).is_some(), "{place:?} is no place of {text:?}");
         }

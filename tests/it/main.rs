@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     unreachable_pub,
-    missing_docs,
     reason = "a test may panic, and nobody else reads its names"
 )]
 
@@ -15,5 +14,6 @@ mod examples;
 mod fuzz;
 mod laws;
 mod live;
+mod load;
 mod schema;
 mod tidy;

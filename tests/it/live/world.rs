@@ -157,7 +157,8 @@ impl World {
     #[track_caller]
     pub fn serve(&self, ns: &str, listen: &Listen, word: &str) -> Server {
         let Listen { protocol, address, port } = listen;
-        let script = format!("exec {}python3 -u -c '{SERVER}' {protocol} '{address}' {port} {word}", inside(ns));
+        let script =
+            format!("exec {}python3 -u -c '{SERVER}' {protocol} '{address}' {port} {word}", inside(ns));
         let child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
         let mut server = Server { child };
         let mut line = String::new();
@@ -174,15 +175,6 @@ impl World {
     pub fn ask(&self, ns: &str, protocol: &str, to: &str, port: u16) -> Option<String> {
         let done = self.try_sh(&format!("{}python3 -c '{CLIENT}' {protocol} '{to}' {port}", inside(ns)));
         (done.code == 0).then(|| done.stdout.trim().to_owned())
-    }
-
-    /// Everything that could be harmed of others: links, addresses, routes, tables, as text.
-    pub fn foreign_state(&self, links: &[&str]) -> String {
-        let mut state = self.sh("nft list tables");
-        for link in links {
-            state += &self.sh(&format!("ip -d -o addr show dev {link}; ip -d -o link show dev {link}"));
-        }
-        state
     }
 }
 

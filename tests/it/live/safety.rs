@@ -1,0 +1,128 @@
+//! Killed runs, two runs at once, saved plans, confirmations, guards: nothing is left in between.
+
+use super::world::{World, eventually, live};
+
+const FRONT: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
+const MORE: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}, back: {subnets: [10.7.0.0/24]}}\n\
+    containers:\n  web: {networks: [front, back], publish: ['8080:80']}\n  db: {networks: [back]}\n  cache: {networks: [front, back]}\n";
+
+fn kernel(world: &World) -> String {
+    let text = world.sh("ip -br link | awk '{print $1}' | sort; ip netns | awk '{print $1}' | sort; nft -s list ruleset | grep -v 'chain printed'; ls /etc/netns 2>/dev/null || true");
+    text.lines().map(|line| format!("{}\n", line.split('@').next().unwrap_or_default())).collect()
+}
+
+live! {
+    fn a_run_that_is_killed_at_any_moment_is_finished_or_undone_by_the_next(world) {
+        world.apply(MORE);
+        let whole = kernel(world);
+        world.run(&["destroy", "--yes"]).exits(0);
+        for after_ms in (0..120).step_by(8) {
+            world.file("netform.yaml", MORE);
+            let mut child = world.netform().args(["apply", "--yes"]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(after_ms));
+            child.kill().unwrap();
+            child.wait().unwrap();
+
+            let done = world.run(&["apply", "--yes"]);
+            assert_eq!(done.code, 0, "killed after {after_ms} ms:\n{}{}", done.stdout, done.stderr);
+            world.assert_in_sync();
+            assert_eq!(kernel(world), whole, "killed after {after_ms} ms");
+            world.run(&["destroy", "--yes"]).exits(0);
+        }
+        assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
+    }
+}
+
+live! {
+    fn two_runs_at_once_follow_each_other(world) {
+        world.file("netform.yaml", MORE);
+        let mut runs: Vec<_> = (0..3).map(|_| world.netform().args(["apply", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap()).collect();
+
+        assert!(runs.iter_mut().all(|run| run.wait().unwrap().success()));
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn a_saved_plan_does_exactly_what_was_shown_or_is_refused(world) {
+        world.apply(FRONT);
+        world.file("netform.yaml", MORE);
+        world.run(&["plan", "--out", "saved.plan"]).exits(0);
+        let shown = world.run(&["show", "saved.plan"]).exits(0).stdout;
+        assert!(shown.contains("network.back will be created"), "{shown}");
+
+        world.sh("ip link set br-front mtu 1400");
+        world.apply(FRONT);
+        let stale = world.run(&["apply", "--yes", "saved.plan"]).exits(5);
+        assert!(stale.stderr.contains("manifest was edited"), "{}", stale.stderr);
+
+        world.file("netform.yaml", MORE);
+        world.run(&["plan", "--out", "saved.plan"]).exits(0);
+        world.run(&["apply", "--yes", "saved.plan"]).exits(0);
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn what_is_not_confirmed_is_undone_and_what_is_stays(world) {
+        world.apply(FRONT);
+        let before = kernel(world);
+        world.file("netform.yaml", MORE);
+
+        world.run(&["apply", "--yes", "--confirm-timeout", "1s"]).exits(0);
+        assert_ne!(kernel(world), before);
+        eventually("it is undone", || kernel(world) == before);
+        let tried = world.run(&["try", "--yes", "--confirm-timeout", "1s"]).exits(8);
+        assert!(tried.stderr.contains("not confirmed"), "{}", tried.stderr);
+        assert_eq!(kernel(world), before);
+
+        world.run(&["apply", "--yes", "--confirm-timeout", "60s"]).exits(0);
+        world.run(&["apply", "--yes"]).exits(7);
+        world.run(&["confirm"]).exits(0);
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn rollback_goes_back_and_history_tells(world) {
+        world.apply(FRONT);
+        let before = kernel(world);
+        world.apply(MORE);
+
+        let plan = world.run(&["rollback", "--dry-run"]).exits(0).stdout;
+        assert!(plan.contains("network.back will be destroyed"), "{plan}");
+        world.run(&["rollback", "--yes"]).exits(0);
+
+        assert_eq!(kernel(world), before);
+        let history = world.run(&["history", "--project", "shop"]).exits(0).stdout;
+        assert_eq!(history.lines().count(), 4, "{history}");
+        assert_eq!(world.run(&["show", "2"]).exits(0).stdout, MORE);
+    }
+}
+
+live! {
+    fn guards_refuse_and_change_nothing(world) {
+        world.apply(&FRONT.replace("/16]}", "/16], lifecycle: {prevent_destroy: true}}"));
+        let before = kernel(world);
+
+        world.run(&["destroy", "--yes"]).exits(7);
+        world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {other: {}}\ncontainers: {web: {networks: [other]}}\n");
+        let refused = world.run(&["apply", "--yes"]).exits(7);
+        assert!(refused.stderr.contains("prevent_destroy"), "deleting the block does not disarm it: {}", refused.stderr);
+        world.file("netform.yaml", "netform: 1\nproject: shop\n");
+        world.run(&["apply", "--yes"]).exits(7);
+
+        assert_eq!(kernel(world), before);
+    }
+}
+
+live! {
+    fn the_state_directory_may_be_lost(world) {
+        world.apply(MORE);
+        world.sh("rm -rf state run");
+
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
+    }
+}
