@@ -107,7 +107,7 @@ live! {
         world.sh("mkfifo in; (ip netns exec container2 python3 -c '
 import socket, sys
 s = socket.create_connection((\"172.25.3.3\", 80)); s.recv(100); open(\"open\", \"w\")
-open(\"in\").read(); s.send(b\"still here\"); s.settimeout(2); open(\"out\", \"w\").write(s.recv(100).decode())' &) ; \
+open(\"in\").read(); s.send(b\"still here\"); s.settimeout(2); open(\"out\", \"w\").write(s.recv(100).decode())' > /dev/null 2>&1 &) ; \
             while [ ! -e open ]; do sleep 0.02; done");
         let index = world.sh("ip -n container3 -o link show eth0");
 
