@@ -138,9 +138,7 @@ async fn plan(
     (show, aim, out): (&Rendering, Aim, Option<&Path>),
 ) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
-    if session.dirs.has_journal() {
-        eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
-    }
+    session.tell_of_unfinished();
     let prepared = session.prepare(aim).await?;
     show::plan(&prepared.plan, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
@@ -168,6 +166,7 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
+    session.tell_of_unfinished();
     let prepared = session.prepare(Aim::Manifest).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);

@@ -151,6 +151,13 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
                 "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
             );
         }
+        Settled::Untold { journal } => {
+            eprintln!(
+                "A run was killed, and its journal is damaged; it is kept as {}. The plan goes on from what the kernel \
+                 holds.",
+                journal.display()
+            );
+        }
         Settled::Stranded { left } => {
             eprintln!(
                 "A run was killed, and could not be undone whole; the plan goes on from what is there:"
@@ -215,7 +222,6 @@ pub(super) async fn carry_out(
     let number = session.newest() + 1;
     let Prepared { topology: _, desired, scope, applied, leases, manifest, plan } = prepared;
     let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
-    session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
     let job = Job {
         scope,
         desired,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad;
+mod disk;
 mod firewall;
 mod kernel;
 mod names;
@@ -10,5 +11,7 @@ mod publish;
 mod readme;
 mod safety;
 mod sandbox;
+mod snapshot;
+mod steps;
 mod walk;
 mod world;
