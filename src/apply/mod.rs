@@ -260,7 +260,14 @@ async fn carry_out<K: Kernel>(
         let total = executed.done.len();
         let _ = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
         let rest = match settle(kernel, &target).await {
-            Ok(rest) if rest.is_empty() => return Ok(executed.done),
+            Ok(rest) if rest.is_empty() => {
+                // Whoever asked for an end in the meantime gets what was promised: all is undone.
+                let told = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
+                let asked = told.is_break().then_some(Failure::Interrupted);
+                return asked.map_or(Ok(executed.done.clone()), |failure| {
+                    Err(broken(failure, executed.done, vec![]))
+                });
+            }
             Ok(rest) => rest,
             Err(failure) => return Err(broken(failure, executed.done, vec![])),
         };

@@ -10,6 +10,7 @@ mod run;
 mod sandbox;
 mod session;
 mod show;
+mod signals;
 mod status;
 mod validate;
 

@@ -2,13 +2,12 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure, chain};
 use super::session::{self, Aim, Prepared, Session};
+use super::signals::Interrupts;
 use super::{confirm, show};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
@@ -231,18 +230,16 @@ pub(super) async fn carry_out(
         generation: &generation,
         on_failure: OnFailure::RollBack,
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let listener = tokio::spawn(listen_for_interrupts(Arc::clone(&interrupted)));
+    let interrupts = Interrupts::listen();
     let bar = show::Bar::new(style);
     let mut watcher = |progress: Progress<'_>| {
         bar.show(&progress);
-        match (progress.phase, interrupted.load(Ordering::Relaxed)) {
-            (Phase::Applying, true) => ControlFlow::Break(()),
-            (Phase::Applying | Phase::Verifying | Phase::Undoing, _) => ControlFlow::Continue(()),
+        match (progress.phase, interrupts.asked()) {
+            (Phase::Applying | Phase::Verifying, true) => ControlFlow::Break(()),
+            (Phase::Applying | Phase::Verifying, false) | (Phase::Undoing, _) => ControlFlow::Continue(()),
         }
     };
     let outcome = apply::run(&mut session.kernel, &job, &mut watcher).await;
-    listener.abort();
     bar.clear();
     match outcome {
         Outcome::NothingToDo => Ok(number),
@@ -255,24 +252,6 @@ pub(super) async fn carry_out(
         Outcome::Unchanged(report) => Err(unchanged(&report)),
         Outcome::RolledBack(report) => Err(rolled_back(&report)),
         Outcome::Stranded(report) => Err(stranded(&report)),
-    }
-}
-
-/// Notes that the user pressed Ctrl-C or that somebody asked the process to end.
-async fn listen_for_interrupts(interrupted: Arc<AtomicBool>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        interrupted.store(true, Ordering::Relaxed);
-        eprintln!("interrupted: undoing what was done");
     }
 }
 

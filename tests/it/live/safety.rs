@@ -123,3 +123,30 @@ live! {
         assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
     }
 }
+
+live! {
+    /// The operator comes in by an address that the manifest takes away from the host.
+    fn a_try_that_cuts_off_its_own_operator_comes_back(world) {
+        world.apply(FRONT);
+        assert!(world.pings("web", "172.25.0.1"));
+        world.file("netform.yaml", &FRONT.replace("172.25.0.0/16", "172.26.0.0/16"));
+
+        // The operator's terminal dies with the connection, and the client with it.
+        let mut client = world
+            .netform()
+            .args(["try", "--yes", "--confirm-timeout", "2s"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("the operator is cut off", || !world.pings("web", "172.25.0.1"));
+        client.kill().unwrap();
+        client.wait().unwrap();
+
+        eventually("the connection is back", || world.pings("web", "172.25.0.1"));
+        eventually("nothing waits any more", || !world.dir().join("state/shop/pending.json").exists());
+        world.file("netform.yaml", FRONT);
+        world.assert_in_sync();
+    }
+}

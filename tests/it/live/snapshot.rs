@@ -17,10 +17,10 @@ pub(crate) fn everything(world: &World) -> String {
         for line in links(&world.sh(&format!("{ip} -j -d addr"))) {
             let _ = writeln!(text, "{line}");
         }
-        // The kernel's own link-local routes come and go with carriers.
+        // The kernel's own link-local routes come and go with carriers, which a bridge without ports has at first.
         for family in ["-4", "-6"] {
             text.push_str(&world.sh(&format!(
-                "{ip} {family} route show table main 2>/dev/null | grep -v -e fe80 -e linkdown | sort || true"
+                "{ip} {family} route show table main 2>/dev/null | grep -v fe80 | sed 's/ linkdown//' | sort || true"
             )));
         }
     }
