@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::apply::OnFailure;
+
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
 #[command(
@@ -250,6 +252,25 @@ pub(super) struct Run {
     /// Let a manifest without networks and containers destroy what is there.
     #[arg(long)]
     pub(super) allow_empty: bool,
+    /// What to do when something fails: undo what was done, or leave it and stop.
+    #[arg(long, value_name = "WHAT", default_value = "rollback")]
+    pub(super) on_failure: WhenItFails,
+}
+
+/// What to do when something fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WhenItFails {
+    Rollback,
+    Stop,
+}
+
+impl From<WhenItFails> for OnFailure {
+    fn from(what: WhenItFails) -> Self {
+        match what {
+            WhenItFails::Rollback => Self::RollBack,
+            WhenItFails::Stop => Self::Stop,
+        }
+    }
 }
 
 /// How a plan is printed.

@@ -6,6 +6,7 @@ mod exec;
 mod failure;
 mod history;
 mod loaded;
+mod report;
 mod run;
 mod sandbox;
 mod session;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad;
+mod failure;
 mod firewall;
 mod kernel;
 mod names;
