@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::apply::OnFailure;
+use crate::plan::target::Selection;
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
@@ -67,6 +68,8 @@ pub(super) enum Verb {
         manifest: ManifestArg,
         #[command(flatten)]
         show: Rendering,
+        #[command(flatten)]
+        part: Part,
         /// Plan the removal of everything that the project owns.
         #[arg(long)]
         destroy: bool,
@@ -83,6 +86,8 @@ pub(super) enum Verb {
         manifest: ManifestArg,
         #[command(flatten)]
         show: Rendering,
+        #[command(flatten)]
+        part: Part,
         #[command(flatten)]
         run: Run,
         /// Exit with 2 when something was changed.
@@ -235,6 +240,24 @@ pub(super) struct Rendering {
     /// How to print the plan.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: PlanFormat,
+}
+
+/// Which resources a plan is about.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Part {
+    /// Only this resource, e.g. network.front or attachment.web@front, and what it needs; may be repeated.
+    #[arg(long = "target", value_name = "ADDRESS")]
+    targets: Vec<String>,
+    /// Leave this resource alone, and what cannot be without it; may be repeated.
+    #[arg(long = "exclude", value_name = "ADDRESS")]
+    excludes: Vec<String>,
+}
+
+impl From<Part> for Selection {
+    fn from(part: Part) -> Self {
+        let Part { targets, excludes } = part;
+        Self { targets, excludes }
+    }
 }
 
 /// How a run goes.

@@ -13,6 +13,7 @@ use super::{confirm, report, show};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
+use crate::plan::target::Selection;
 use crate::plan::{Guard, Limits, guard};
 
 /// What a run came to.
@@ -35,10 +36,11 @@ pub(super) struct Request<'a> {
     pub(super) style: show::Style,
     /// How long the confirmation may take; `None` needs none.
     pub(super) confirm: Option<Duration>,
+    pub(super) selection: Selection,
 }
 
 impl<'a> Request<'a> {
-    /// Returns a request that needs no confirmation.
+    /// Returns a request for everything that needs no confirmation.
     pub(super) fn new(
         verb: &'static str,
         aim: Aim,
@@ -46,7 +48,7 @@ impl<'a> Request<'a> {
         run: &'a Run,
         style: show::Style,
     ) -> Self {
-        Self { verb, aim, show, run, style, confirm: None }
+        Self { verb, aim, show, run, style, confirm: None, selection: Selection::default() }
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) struct How {
 
 /// Plans, shows, asks, and does it.
 pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm: _ } = request;
+    let Request { verb, aim, show, run, style, confirm: _, selection } = request;
     let attended = std::io::stdin().is_terminal();
     if !run.yes && !attended {
         return Err(Failure::new(
@@ -71,7 +73,7 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let _lock = take_lock(session, verb, run.lock_timeout).await?;
     recover(session).await?;
     confirm::settle(session, *aim).await?;
-    let prepared = session.prepare(*aim).await?;
+    let prepared = session.prepare_part(*aim, selection).await?;
     show::plan(&prepared.plan, show, *style, verb)?;
     finish(session, &prepared, request).await
 }
@@ -82,7 +84,7 @@ pub(super) async fn finish(
     prepared: &Prepared,
     request: &Request<'_>,
 ) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm } = request;
+    let Request { verb, aim, show, run, style, confirm, selection: _ } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes;
     check_guards(prepared, run, *aim, attended)?;
     let how = How { style: *style, on_failure: run.on_failure.into() };
@@ -218,8 +220,9 @@ fn agreed(verb: &str) -> Result<bool, Failure> {
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
     let number = session.newest() + 1;
-    let Prepared { topology: _, desired, scope, applied, leases, manifest, plan } = prepared;
-    let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
+    let Prepared { topology: _, desired, scope, applied, kept, leases, manifest, plan } = prepared;
+    let kept = kept.as_ref().unwrap_or(&desired.0).clone();
+    let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
     session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
     let job = Job { scope, desired, applied, plan, dirs: &session.dirs, generation: &generation, on_failure };
     let interrupted = Arc::new(AtomicBool::new(false));

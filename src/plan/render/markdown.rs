@@ -13,10 +13,13 @@ const LIMIT: usize = 60_000;
 pub fn markdown(plan: &Plan, look: &Look) -> String {
     let mut out = String::new();
     if plan.is_empty() {
-        let source = if look.source.is_empty() { "the manifest" } else { &look.source };
-        let _ = writeln!(out, "**No changes.** The live state matches {source}.");
+        let [first, second] = view::no_changes(plan, &look.source);
+        let _ = writeln!(out, "**{first}** {second}.\n");
     } else {
         let _ = writeln!(out, "**{}**\n", view::summary(plan));
+    }
+    if let Some(part) = view::part(plan) {
+        let _ = writeln!(out, "> **Note:** {part}\n");
     }
     let mut items: Vec<String> = plan.drift.iter().map(drift).collect();
     items.extend(plan.foreign.iter().map(|note| format!("- `{}`: {}, left alone\n", note.owner, note.what)));

@@ -58,7 +58,7 @@ fn story() -> Plan {
         warnings: vec![
             "net.ipv4.ip_forward 0 -> 1: this host will forward between all its interfaces".to_owned(),
         ],
-        manifest_empty: false,
+        ..Extra::default()
     };
     let owner = Owner::try_from("network.front".to_owned()).unwrap();
     plan.foreign.push(ForeignNote { owner, what: "address 10.0.0.77/24 on br-front".to_owned(), by: None });

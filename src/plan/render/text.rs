@@ -25,9 +25,12 @@ pub fn text(plan: &Plan, look: &Look) -> String {
     }
     notes(&mut out, plan);
     going(&mut out, plan, look);
+    if let Some(part) = view::part(plan) {
+        let _ = writeln!(out, "Note: {part}\n");
+    }
     if plan.is_empty() {
-        let source = if look.source.is_empty() { "the manifest" } else { &look.source };
-        let _ = writeln!(out, "No changes. The live state matches {source} ({} objects).", plan.objects);
+        let [first, second] = view::no_changes(plan, &look.source);
+        let _ = writeln!(out, "{first} {second} ({} objects).", plan.objects);
     } else {
         let _ = writeln!(out, "{}", view::summary(plan));
     }

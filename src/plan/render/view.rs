@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Detail, files};
 use crate::kernel::Op;
 use crate::plan::field::{brief, name};
+use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Field, Moved, Plan, Winner};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -296,6 +297,48 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
         (Winner::Removed, _) => "will be destroyed",
     };
     (sign, owner.to_string(), what, winner)
+}
+
+/// Returns what a plan for a part is about; `None` when it is about everything.
+pub(super) fn part(plan: &Plan) -> Option<String> {
+    let Part { targets, excludes, chosen, left_out } = plan.extra.part.as_ref()?;
+    let mut text = "this plan is partial:".to_owned();
+    if !targets.is_empty() {
+        text.push_str(&format!(" only {}", listed(targets.iter())));
+        let along = chosen.difference(targets);
+        if along.clone().next().is_some() {
+            text.push_str(&format!(", with what that needs: {}", listed(along)));
+        }
+    }
+    if !excludes.is_empty() {
+        let and = if targets.is_empty() { "" } else { ";" };
+        text.push_str(&format!("{and} without {}", listed(excludes.iter())));
+        let dragged = left_out.difference(excludes).filter(|_| targets.is_empty());
+        if dragged.clone().next().is_some() {
+            text.push_str(&format!(", and what cannot be without that: {}", listed(dragged)));
+        }
+    }
+    let count = left_out.len();
+    let left = if count == 1 { "1 resource is".to_owned() } else { format!("{count} resources are") };
+    Some(format!("{text}. {left} left as they are, whatever the manifest says."))
+}
+
+/// Returns addresses as a sentence has them, not too many.
+fn listed<'a>(owners: impl Iterator<Item = &'a Owner>) -> String {
+    let owners: Vec<String> = owners.map(ToString::to_string).collect();
+    let shown: Vec<&str> = owners.iter().take(8).map(String::as_str).collect();
+    let more = owners.len() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Returns the line of a plan that does nothing.
+pub(super) fn no_changes(plan: &Plan, source: &str) -> [String; 2] {
+    let source = if source.is_empty() { "the manifest" } else { source };
+    match plan.extra.part {
+        None => ["No changes.".to_owned(), format!("The live state matches {source}")],
+        Some(_) => ["No changes.".to_owned(), format!("What was asked for matches {source}")],
+    }
 }
 
 /// Returns the last line.

@@ -6,6 +6,7 @@ mod failure;
 mod firewall;
 mod kernel;
 mod names;
+mod part;
 mod private;
 mod publish;
 mod readme;
