@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::apply::OnFailure;
+use crate::plan::render::Detail;
 use crate::plan::target::Selection;
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -237,9 +238,30 @@ pub(super) struct Rendering {
     /// Show the kernel operations, too, as their ip and nft equivalents.
     #[arg(short, long)]
     pub(super) verbose: bool,
+    /// How much to show: a line for each resource, what changes, or also what does not and every kernel object.
+    #[arg(long = "show", value_name = "HOW-MUCH", default_value = "changed")]
+    pub(super) detail: HowMuch,
     /// How to print the plan.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: PlanFormat,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HowMuch {
+    Summary,
+    Changed,
+    Full,
+}
+
+impl From<HowMuch> for Detail {
+    fn from(detail: HowMuch) -> Self {
+        match detail {
+            HowMuch::Summary => Self::Summary,
+            HowMuch::Changed => Self::Changed,
+            HowMuch::Full => Self::Full,
+        }
+    }
 }
 
 /// Which resources a plan is about.

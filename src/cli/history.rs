@@ -71,7 +71,7 @@ pub(super) fn show(
     show: &Rendering,
 ) -> Result<(), Failure> {
     if let Some(saved) = saved_plan(Path::new(what))? {
-        return show::plan(&saved.plan, show, Style::of_stdout(common), "show");
+        return show::plan(&saved.plan, &saved.desired, show, Style::of_stdout(common), "show");
     }
     let Ok(number) = what.parse::<u64>() else {
         return Err(Failure::new(
@@ -104,7 +104,7 @@ pub(super) async fn rollback(
     match dry_run {
         DryRun::Yes => {
             let prepared = session.prepare(aim).await?;
-            show::plan(&prepared.plan, show, style, "plan")?;
+            show::plan(&prepared.plan, &prepared.desired, show, style, "plan")?;
             Ok(Ran::Nothing)
         }
         DryRun::No => run::run(session, &Request::new("rollback", aim, show, run, style)).await,
@@ -177,7 +177,7 @@ pub(super) async fn apply_saved(
         )
         .help("plan again"));
     }
-    show::plan(&saved.plan, request.show, request.style, request.verb)?;
+    show::plan(&saved.plan, &saved.desired, request.show, request.style, request.verb)?;
     let SavedPlan { manifest, plan, mut desired, leases, .. } = saved;
     let (mut applied, mut kept) = (session.past.state(), None);
     if let Some(part) = &plan.extra.part {

@@ -147,7 +147,7 @@ async fn plan(
         eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
     }
     let prepared = session.prepare_part(*aim, selection).await?;
-    show::plan(&prepared.plan, show, Style::of_stdout(common), "plan")?;
+    show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
         history::save(&session, &prepared, manifest, out)?;
         eprintln!("Saved. Apply exactly this with: netform apply {}", out.display());

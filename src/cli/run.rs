@@ -74,7 +74,7 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     recover(session).await?;
     confirm::settle(session, *aim).await?;
     let prepared = session.prepare_part(*aim, selection).await?;
-    show::plan(&prepared.plan, show, *style, verb)?;
+    show::plan(&prepared.plan, &prepared.desired, show, *style, verb)?;
     finish(session, &prepared, request).await
 }
 

@@ -12,5 +12,6 @@ mod publish;
 mod readme;
 mod safety;
 mod sandbox;
+mod show;
 mod walk;
 mod world;
