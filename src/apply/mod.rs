@@ -263,7 +263,8 @@ async fn carry_out<K: Kernel>(
             Ok(rest) if rest.is_empty() => {
                 // Whoever asked for an end in the meantime gets what was promised: all is undone.
                 let told = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
-                let asked = told.is_break().then_some(Failure::Interrupted);
+                let undo = told.is_break() && job.on_failure == OnFailure::RollBack;
+                let asked = undo.then_some(Failure::Interrupted);
                 return asked.map_or(Ok(executed.done.clone()), |failure| {
                     Err(broken(failure, executed.done, vec![]))
                 });

@@ -6,6 +6,7 @@ mod exec;
 mod failure;
 mod history;
 mod loaded;
+mod report;
 mod run;
 mod sandbox;
 mod session;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::plan::target::Selection;
 use args::{Cli, Common, Rendering, SchemaOf, TextOrJson, Verb};
 use failure::{Code, Failure};
 use run::{Ran, Request};
@@ -62,14 +64,16 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
     let style = Style::of_stdout(&common);
     match verb {
         Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
-        Verb::Plan { manifest, show, destroy, detailed_exitcode, out } => {
+        Verb::Plan { manifest, show, part, destroy, detailed_exitcode, out } => {
             let aim = if destroy { Aim::Nothing } else { Aim::Manifest };
-            let changes = block_on(plan(&common, &manifest.manifest, (&show, aim, out.as_deref())))?;
+            let of = (aim, part.into());
+            let changes = block_on(plan(&common, &manifest.manifest, &of, (&show, out.as_deref())))?;
             Ok(if changes && detailed_exitcode { Success::Changes } else { Success::Done })
         }
-        Verb::Apply { manifest, show, run, detailed_exitcode, confirm_timeout } => {
+        Verb::Apply { manifest, show, part, run, detailed_exitcode, confirm_timeout } => {
             let request = Request {
                 confirm: confirm_timeout,
+                selection: part.into(),
                 ..Request::new("apply", Aim::Manifest, &show, &run, style)
             };
             let ran = block_on(change(&common, &manifest.manifest, &request))?;
@@ -136,12 +140,13 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 async fn plan(
     common: &Common,
     manifest: &Path,
-    (show, aim, out): (&Rendering, Aim, Option<&Path>),
+    (aim, selection): &(Aim, Selection),
+    (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
     session.tell_of_unfinished();
-    let prepared = session.prepare(aim).await?;
-    show::plan(&prepared.plan, show, Style::of_stdout(common), "plan")?;
+    let prepared = session.prepare_part(*aim, selection).await?;
+    show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
         history::save(&session, &prepared, manifest, out)?;
         eprintln!("Saved. Apply exactly this with: netform apply {}", out.display());

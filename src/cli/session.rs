@@ -15,6 +15,7 @@ use crate::kernel::live::Live;
 use crate::kernel::{FailureKind, Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::{NetnsName, ProjectName};
+use crate::plan::target::{self, SelectError, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
@@ -51,6 +52,8 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) scope: Scope,
     pub(super) applied: State,
+    /// What the generation shall hold; `None` is what is desired.
+    pub(super) kept: Option<State>,
     pub(super) leases: Leases,
     /// The text that the generation shall keep.
     pub(super) manifest: String,
@@ -137,6 +140,15 @@ impl Session {
 
     /// Reads the kernel and plans.
     pub(super) async fn prepare(&mut self, aim: Aim) -> Result<Prepared, Failure> {
+        self.prepare_part(aim, &Selection::default()).await
+    }
+
+    /// Reads the kernel and plans for a part of the resources.
+    pub(super) async fn prepare_part(
+        &mut self,
+        aim: Aim,
+        selection: &Selection,
+    ) -> Result<Prepared, Failure> {
         let mut scope = self.scope();
         let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
@@ -147,11 +159,19 @@ impl Session {
         if must_look_again(&before, &scope, &observed) {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
-        let applied = self.past.state();
-        let extra = self.extra(topology.as_ref(), &desired, &observed);
+        let mut applied = self.past.state();
+        let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        let mut kept = None;
+        if !selection.is_everything() {
+            let part = target::choose(selection, &desired, &observed, &applied, &extra)
+                .map_err(|errors| unselectable(&errors))?;
+            let narrowed = target::narrow(&part, &desired, &observed, &applied);
+            (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
+            extra.part = Some(part);
+        }
         let plan =
             plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
-        Ok(Prepared { topology, desired, scope, applied, leases, manifest, plan })
+        Ok(Prepared { topology, desired, scope, applied, kept, leases, manifest, plan })
     }
 
     /// Returns what a plan shall lead to.
@@ -210,6 +230,7 @@ impl Session {
                 .collect(),
             warnings,
             manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
+            part: None,
         }
     }
 
@@ -297,6 +318,22 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
         }
         DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
     }
+}
+
+fn unselectable(errors: &[SelectError]) -> Failure {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let help = errors.iter().map(|error| match error {
+        SelectError::Unknown { address: _, meant: Some(meant) } => format!("did you mean `{meant}`?"),
+        SelectError::Unknown { address: _, meant: None } => {
+            "`netform plan --show summary` lists addresses".to_owned()
+        }
+        SelectError::Needs { target: _, needs } => format!("do not exclude {needs}"),
+        SelectError::Carries { target: _, on: other } | SelectError::Taken { from: other, .. } => {
+            format!("--target {other} takes it along")
+        }
+    });
+    let help: BTreeSet<_> = help.collect();
+    Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
 }
 
 fn in_the_way(conflicts: &[Conflict]) -> Failure {

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::failure::Code;
+use crate::apply::OnFailure;
 
 /// Listens to SIGINT, SIGTERM and SIGHUP as long as it lives.
 ///
@@ -19,11 +20,11 @@ pub(super) struct Interrupts {
 
 impl Interrupts {
     /// Begins to listen.
-    pub(super) fn listen() -> Self {
+    pub(super) fn listen(on_failure: OnFailure) -> Self {
         let asked = Arc::new(AtomicBool::new(false));
         let streams = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok());
         let hangup = signal(SignalKind::hangup()).ok();
-        let listener = tokio::spawn(hear(streams, hangup, Arc::clone(&asked)));
+        let listener = tokio::spawn(hear(streams, hangup, Arc::clone(&asked), on_failure));
         Self { asked, listener }
     }
 
@@ -39,7 +40,12 @@ impl Drop for Interrupts {
     }
 }
 
-async fn hear(streams: [Option<Signal>; 2], hangup: Option<Signal>, asked: Arc<AtomicBool>) {
+async fn hear(
+    streams: [Option<Signal>; 2],
+    hangup: Option<Signal>,
+    asked: Arc<AtomicBool>,
+    on_failure: OnFailure,
+) {
     // It is kept, so that the signal does not kill; there is nothing to do about it.
     let _hangup = hangup;
     let [mut interrupt, mut terminate] = streams;
@@ -52,7 +58,12 @@ async fn hear(streams: [Option<Signal>; 2], hangup: Option<Signal>, asked: Arc<A
             super::show::err("left as it is; the next run finishes or undoes it\n");
             std::process::exit(Code::Interrupted as i32);
         }
-        super::show::err("interrupted: undoing what was done; once more leaves everything as it is now\n");
+        super::show::err(match on_failure {
+            OnFailure::RollBack => {
+                "interrupted: undoing what was done; once more leaves everything as it is now\n"
+            }
+            OnFailure::Stop => "interrupted: stopping after what is under way\n",
+        });
     }
 }
 
