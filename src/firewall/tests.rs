@@ -254,9 +254,9 @@ fn a_port_with_allow_from_is_guarded_and_sources_that_overlap_are_one() {
 
     insta::assert_snapshot!(elements(&topology, &["guard", "allow"]), @r"
     guard_any tcp . 8090  # port.0.0.0.0:8090/tcp
+    allow_any6 ::/0 . tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 10.0.0.1 . tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 192.0.2.0/24 . tcp . 8090  # port.0.0.0.0:8090/tcp
-    allow_any6 2001:db8::/64 . tcp . 8090  # port.0.0.0.0:8090/tcp
     guard_host4 192.0.2.7 . tcp . 8091  # port.192.0.2.7:8091/tcp
     allow_host4 0.0.0.0/0 . 192.0.2.7 . tcp . 8091  # port.192.0.2.7:8091/tcp
     ");

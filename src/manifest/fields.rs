@@ -143,6 +143,11 @@ impl<'n> Fields<'n> {
         Some(Self { entries, node })
     }
 
+    /// Returns all entries, in the order of the text.
+    pub(super) fn entries(&self) -> &'n [Entry] {
+        self.entries
+    }
+
     /// Returns the entry of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == key)

@@ -8,6 +8,7 @@ mod check;
 mod collect;
 mod container;
 mod decode;
+mod external;
 mod fields;
 mod load;
 mod network;
@@ -150,7 +151,8 @@ pub struct Network {
     pub egress: Option<At<Egress>>,
     /// `ingress: published | open | none`; the default is published.
     pub ingress: Option<At<Ingress>>,
-    /// `external: true` with `interface`, or `external: br-lan`: an existing bridge.
+    /// `external: true` with `interface`, or `external: br-lan`: an existing bridge, of which `mtu`, `internal: true`,
+    /// `icc: false`, a closed `ingress` and `prevent_destroy: true` cannot be asked.
     pub external: Option<At<IfName>>,
     /// `lifecycle.prevent_destroy`.
     pub prevent_destroy: bool,
@@ -267,7 +269,7 @@ pub struct Attachment {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// The host's address; `None` is any, of both families.
+    /// The host's address; `0.0.0.0` and `::` are any of their family, `None` is any of both.
     pub host_address: Option<IpAddr>,
     /// The ports on the host.
     pub host_ports: RangeInclusive<u16>,

@@ -165,7 +165,7 @@ pub struct Attachment {
 pub struct Publish {
     /// Where the manifest declares it.
     pub origin: Origin,
-    /// The host's address; `None` is any, of both families.
+    /// The host's address; `None` is any, of each family that there is a target of.
     pub host_address: Option<IpAddr>,
     /// The ports on the host.
     pub host_ports: RangeInclusive<u16>,

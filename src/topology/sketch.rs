@@ -104,6 +104,7 @@ impl Sketch<'_> {
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
                 Some(("egress", "routed")) => network.egress = Some(self.at(Egress::Routed, "routed")),
+                Some(("egress", v @ "masquerade")) => network.egress = Some(self.at(Egress::Masquerade, v)),
                 Some(("ingress", "open")) => network.ingress = Some(self.at(Ingress::Open, "open")),
                 Some(("ingress", "none")) => network.ingress = Some(self.at(Ingress::None, "none")),
                 Some(other) => panic!("{other:?} is nothing of a network"),

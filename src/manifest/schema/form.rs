@@ -313,7 +313,12 @@ struct Alias(
 /// The name of a kernel network interface: at most 15 bytes.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct IfName(#[schemars(regex(pattern = r"^(?!\.{1,2}$)[!#$&(-.0-9;-\[\]-_a-~]{1,15}$"))] String);
+struct IfName(
+    #[schemars(regex(
+        pattern = r"^(?!\.{1,2}$|-)(?!(tcp|udp|udplite|esp|ah|icmp|icmpv6|comp|dccp|sctp)$)[!#$&()+-.0-9;-?A-\[\]-_a-~]{1,15}$"
+    ))]
+    String,
+);
 
 /// A name under /run/netns, or a path.
 #[derive(JsonSchema)]

@@ -62,6 +62,24 @@ fn what_is_written_is_read_back_and_edits_by_hand_show() {
 }
 
 #[test]
+fn whatever_an_interface_may_be_called_is_read_back_as_it_was_written() {
+    inside("live::firewall::whatever_an_interface_may_be_called_is_read_back_as_it_was_written", async {
+        let mut topology = topology();
+        let names = ["!#$&()+,", ";<=>?[]^_{|}~", "vmap", "0x10", "10.0.0.1", "accept", "ip", "all-1", "a.b"];
+        topology.networks = (0..names.len()).map(|number| network(&number.to_string(), &[])).collect();
+        topology.containers.clear();
+        for (network, name) in topology.networks.iter_mut().zip(names) {
+            network.interface = IfName::try_from(name).unwrap();
+        }
+        let wanted = firewall::lower(&topology);
+
+        execute(&creations(&wanted)).await;
+
+        assert_eq!(read().await, sorted(wanted));
+    });
+}
+
+#[test]
 fn more_than_a_send_buffer_holds_is_written_in_pieces() {
     inside("live::firewall::more_than_a_send_buffer_holds_is_written_in_pieces", async {
         let mut topology = topology();
