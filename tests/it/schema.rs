@@ -11,6 +11,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "address-loopback",
     "address-mapped",
     "address-multicast",
+    "dns-upstream-is-multicast",
+    "dns-upstream-twice",
     "external-with-mtu",
     "external-with-two-bridges",
     "external-without-bridge",
