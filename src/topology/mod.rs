@@ -33,6 +33,7 @@ use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName,
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 
+pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
 
