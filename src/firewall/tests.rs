@@ -5,7 +5,7 @@ use super::*;
 use crate::manifest::{Expose, Ingress};
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, Protocol};
 use crate::resource::netns::NsRef;
-use crate::topology::{Attachment, Container, Egress, Network, Publish, Runtime, Subnet};
+use crate::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet};
 
 fn origin() -> Origin {
     Origin { file: Arc::from("shop.yaml"), line: 1, column: 1 }
@@ -32,6 +32,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         mtu: Mtu::ETHERNET,
         egress: Egress::Masquerade,
         ingress: Ingress::Published,
+        dns: Dns::default(),
         prevent_destroy: false,
         ignore: vec![],
     }

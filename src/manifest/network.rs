@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::check;
 use super::decode;
+use super::dns::dns;
 use super::external;
 use super::fields::{self, Fields, each_once, missing, wrong_type};
 use super::node::{Entry, Kind, Node};
@@ -52,6 +53,7 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
         interface,
         egress: fields.value("egress").and_then(|node| egress(node, report)),
         ingress: fields.value("ingress").and_then(|node| ingress(node, report)),
+        dns: fields.get("dns").map(|entry| dns(entry, report)).unwrap_or_default(),
         prevent_destroy,
         ignore,
     };

@@ -4,7 +4,7 @@ use super::interface::Interfaces;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Egress, Network, Subnet};
+use super::{Dns, Egress, Network, Subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress};
 use crate::names::{IfName, Mac, Mtu};
@@ -38,6 +38,7 @@ pub(super) fn assemble(
             egress,
             ingress,
             external,
+            dns,
             prevent_destroy,
             ignore,
         } = net.spec;
@@ -63,6 +64,7 @@ pub(super) fn assemble(
                 Some(manifest::Egress::Snat(to)) => Egress::Snat(to.iter().map(|at| at.value).collect()),
             },
             ingress: ingress.as_ref().map_or(Ingress::Published, |at| at.value),
+            dns: names(dns),
             prevent_destroy: *prevent_destroy,
             ignore: ignore.iter().map(|at| at.value.clone()).collect(),
         });
@@ -88,6 +90,16 @@ fn nothing_to_hide(net: &Net<'_>, bridge: &At<IfName>) -> Option<Problem> {
             "give the network the subnet of the bridge in `subnets`, or leave `egress` out".to_owned(),
         ),
     })
+}
+
+fn names(dns: &manifest::Dns) -> Dns {
+    let manifest::Dns { upstream, alias_policy, ttl } = dns;
+    let silence = Dns::default();
+    Dns {
+        upstream: upstream.iter().map(|at| at.value).collect(),
+        alias_policy: alias_policy.as_ref().map_or(silence.alias_policy, |at| at.value),
+        ttl: ttl.as_ref().map_or(silence.ttl, |at| at.value),
+    }
 }
 
 /// What IPv6 needs of every link: RFC 8200 section 5. Below it the kernel takes IPv6 off the link (`addrconf_notify()`

@@ -11,6 +11,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "address-loopback",
     "address-mapped",
     "address-multicast",
+    "dns-upstream-is-multicast",
+    "dns-upstream-twice",
     "external-internal",
     "external-with-ingress",
     "external-with-mtu",

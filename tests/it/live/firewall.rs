@@ -13,7 +13,7 @@ use netform::resource::Resource;
 use netform::resource::netns::NsRef;
 use netform::resource::owner::Origin;
 use netform::resource::state::Entry;
-use netform::topology::{Attachment, Container, Egress, Network, Publish, Runtime, Subnet, Topology};
+use netform::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet, Topology};
 
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
 
@@ -266,6 +266,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         mtu: Mtu::ETHERNET,
         egress: Egress::Routed,
         ingress: Ingress::Published,
+        dns: Dns::default(),
         prevent_destroy: false,
         ignore: vec![],
     }
