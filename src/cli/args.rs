@@ -250,6 +250,9 @@ pub(super) struct Run {
     /// Let a manifest without networks and containers destroy what is there.
     #[arg(long)]
     pub(super) allow_empty: bool,
+    /// Let it cut the SSH session that netform was started from.
+    #[arg(long)]
+    pub(super) allow_management_path: bool,
 }
 
 /// How a plan is printed.

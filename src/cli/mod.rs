@@ -10,6 +10,7 @@ mod run;
 mod sandbox;
 mod session;
 mod show;
+mod ssh;
 mod status;
 mod validate;
 

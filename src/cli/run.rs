@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure, chain};
 use super::session::{self, Aim, Prepared, Session};
-use super::{confirm, show};
+use super::{confirm, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Report, Settled};
@@ -77,7 +77,7 @@ pub(super) async fn finish(
 ) -> Result<Ran, Failure> {
     let Request { verb, aim, show, run, style, confirm } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes;
-    check_guards(prepared, run, *aim, attended)?;
+    check_guards(prepared, run, *aim, attended).await?;
     if prepared.plan.is_empty() {
         // The manifest may have changed in ways that the kernel does not see: it is saved all the same.
         carry_out(session, prepared, *style).await?;
@@ -161,7 +161,7 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
+async fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
     match aim {
         // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
@@ -175,6 +175,9 @@ fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Res
         limits.empty = crate::plan::EmptyManifest::Allowed;
         limits.max_destroy = run.max_destroy;
     }
+    if !run.allow_management_path && !prepared.plan.is_empty() {
+        limits.management = ssh::management().await?;
+    }
     let refused = guard(&prepared.plan, &limits);
     if refused.is_empty() {
         return Ok(());
@@ -184,6 +187,7 @@ fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Res
         Guard::Protected { .. } => "take `prevent_destroy` off its network, apply that, and then destroy it",
         Guard::TooMany { .. } => "--max-destroy N allows more",
         Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
+        Guard::ManagementPath { .. } => "--allow-management-path does it all the same",
     });
     let help: std::collections::BTreeSet<_> = help.collect();
     let help: Vec<_> = help.into_iter().collect();

@@ -26,7 +26,14 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
     let common = Common { state_dir: STATE_DIR.into(), run_dir: RUN_DIR.into(), color: common.color };
     if let Some(manifest) = &manifest {
         let show = Rendering { verbose: false, output: PlanFormat::Text };
-        let run = Run { yes: true, lock_timeout: Duration::ZERO, max_destroy: None, allow_empty: true };
+        let run = Run {
+            yes: true,
+            lock_timeout: Duration::ZERO,
+            max_destroy: None,
+            allow_empty: true,
+            // What happens here reaches nobody outside.
+            allow_management_path: true,
+        };
         let style = Style::of_stdout(&common);
         let request = Request::new("apply", Aim::Manifest, &show, &run, style);
         super::block_on(super::change(&common, manifest, &request))?;

@@ -1,7 +1,8 @@
-//! What the kernel answers, as values: the few attributes of links, addresses and routes that netform looks at.
+//! What the kernel answers, as values: the few attributes of links, addresses, routes and neighbours that netform looks
+//! at.
 //!
 //! It is read from the bytes and not into the message types, since those drop a whole message when a newer kernel has
-//! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,rtnetlink}.h`.
+//! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
 use std::net::IpAddr;
 
@@ -15,6 +16,7 @@ use crate::resource::owner::Mark;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_NEWNEIGH: u16 = 28;
 const RTM_NEWNSID: u16 = 88;
 
 /// A link.
@@ -86,6 +88,17 @@ pub(crate) struct RouteAnswer {
     pub(crate) index: Option<u32>,
     /// Its priority.
     pub(crate) metric: u32,
+}
+
+/// A neighbour, or what a bridge has learnt of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NeighbourAnswer {
+    /// The index of the link that it is on; for a bridge, of the port that it is behind.
+    pub(crate) index: u32,
+    /// Its address.
+    pub(crate) addr: Option<IpAddr>,
+    /// Its link-layer address.
+    pub(crate) mac: Option<Mac>,
 }
 
 /// Reads a link; `None` for anything else.
@@ -166,6 +179,18 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     });
     let dest = IpNet::new(dest, byte(1)?).ok()?;
     Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric })
+}
+
+/// Reads a neighbour; `None` for anything else.
+pub(crate) fn neighbour(kind: u16, body: &[u8]) -> Option<NeighbourAnswer> {
+    let (header, attributes) = body.split_at_checked(12).filter(|_| kind == RTM_NEWNEIGH)?;
+    let mut neighbour = NeighbourAnswer { index: u32_at(header, 4)?, addr: None, mac: None };
+    each(attributes, |kind, value| match kind {
+        1 => neighbour.addr = ip(value),
+        2 => neighbour.mac = value.try_into().ok().map(Mac),
+        _ => {}
+    });
+    Some(neighbour)
 }
 
 /// Reads the number of a namespace; `None` when it has none, since no link here refers to it.

@@ -1,6 +1,6 @@
 //! Requests to the kernel, as messages. Nothing here is sent.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::IpNet;
@@ -11,9 +11,10 @@ use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
     LinkMessage, Prop,
 };
+use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -251,6 +252,40 @@ pub(crate) fn all_routes(of: Family, table: Option<u8>) -> RouteNetlinkMessage {
     message.header.address_family = family(of);
     message.header.table = table.unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     RouteNetlinkMessage::GetRoute(message)
+}
+
+/// Asks by which route packets to an address leave.
+pub(crate) fn find_route(to: IpAddr) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetRoute(way(to))
+}
+
+/// Asks which entry of the tables decides that, without what is derived from it (`RTM_F_FIB_MATCH`).
+pub(crate) fn find_route_entry(to: IpAddr) -> RouteNetlinkMessage {
+    let mut message = way(to);
+    message.header.flags = RouteFlags::FibMatch;
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+fn way(to: IpAddr) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(Family::of(to));
+    message.header.destination_prefix_length = if to.is_ipv4() { 32 } else { 128 };
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
+    message
+}
+
+/// Asks for all neighbours of the address's family.
+pub(crate) fn neighbours(like: IpAddr) -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(Family::of(like));
+    RouteNetlinkMessage::GetNeighbour(message)
+}
+
+/// Asks what all bridges have learnt: which link-layer address is behind which port.
+pub(crate) fn forwarding() -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    RouteNetlinkMessage::GetNeighbour(message)
 }
 
 /// Asks by which number the links of this namespace refer to the namespace `ns`.

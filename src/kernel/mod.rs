@@ -6,6 +6,7 @@ pub mod fake;
 mod file;
 mod links;
 pub mod live;
+pub mod management;
 mod message;
 mod netlink;
 pub mod netns;

@@ -12,6 +12,7 @@ mod field;
 mod guard;
 mod index;
 mod interruption;
+mod lifeline;
 mod order;
 pub mod render;
 

@@ -4,6 +4,7 @@ mod apply;
 mod bad;
 mod firewall;
 mod kernel;
+mod management;
 mod names;
 mod private;
 mod publish;

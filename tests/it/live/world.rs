@@ -66,7 +66,8 @@ pub struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    /// Returns what the command did that has ended.
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -103,6 +104,8 @@ impl World {
     pub fn netform(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netform"));
         command.current_dir(self.dir.path()).env("NO_COLOR", "1");
+        // Whoever runs the tests by SSH is not of this world.
+        command.env("SSH_CONNECTION", "");
         command.arg("--state-dir").arg(self.dir.path().join("state"));
         command.arg("--run-dir").arg(self.dir.path().join("run"));
         command
