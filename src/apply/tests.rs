@@ -54,6 +54,7 @@ fn scope() -> Scope {
         namespaces: Default::default(),
         sysctls: Default::default(),
         files: Default::default(),
+        unmarked: Default::default(),
     }
 }
 

@@ -196,9 +196,11 @@ async fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) 
 }
 
 /// Asks on the terminal; only `yes` is a yes.
-fn agreed(verb: &str) -> Result<bool, Failure> {
+pub(super) fn agreed(verb: &str) -> Result<bool, Failure> {
     let question = match verb {
         "destroy" => "Destroy all of this?",
+        "import" => "Adopt it?",
+        "forget" => "Give it up?",
         _ => "Apply these changes?",
     };
     print!("\n{question} Only `yes` is a yes: ");
@@ -217,8 +219,9 @@ pub(super) async fn carry_out(
     style: show::Style,
 ) -> Result<u64, Failure> {
     let number = session.newest() + 1;
-    let Prepared { topology: _, desired, scope, applied, leases, manifest, plan } = prepared;
-    let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
+    let Prepared { topology: _, desired, keeps, scope, applied, leases, manifest, plan } = prepared;
+    let state = keeps.as_ref().unwrap_or(&desired.0).clone();
+    let generation = Generation::new(number, now(), manifest.clone(), state, leases.clone());
     session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
     let job = Job {
         scope,

@@ -49,6 +49,8 @@ pub(super) struct Prepared {
     /// `None` when the aim is nothing.
     pub(super) topology: Option<Topology>,
     pub(super) desired: Desired,
+    /// What the generation shall say it led to, when that is not all that is desired.
+    pub(super) keeps: Option<State>,
     pub(super) scope: Scope,
     pub(super) applied: State,
     pub(super) leases: Leases,
@@ -59,11 +61,11 @@ pub(super) struct Prepared {
 
 /// Where a plan shall lead.
 #[derive(Default)]
-struct Target {
-    topology: Option<Topology>,
-    desired: Desired,
-    leases: Leases,
-    manifest: String,
+pub(super) struct Target {
+    pub(super) topology: Option<Topology>,
+    pub(super) desired: Desired,
+    pub(super) leases: Leases,
+    pub(super) manifest: String,
 }
 
 impl Session {
@@ -107,6 +109,7 @@ impl Session {
             namespaces: BTreeSet::new(),
             sysctls: [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into(),
             files: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
         };
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
@@ -134,11 +137,11 @@ impl Session {
         let extra = self.extra(topology.as_ref(), &desired, &observed);
         let plan =
             plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
-        Ok(Prepared { topology, desired, scope, applied, leases, manifest, plan })
+        Ok(Prepared { topology, desired, keeps: None, scope, applied, leases, manifest, plan })
     }
 
     /// Returns what a plan shall lead to.
-    fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
+    pub(super) fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         match aim {
             Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
             Aim::Manifest => {
@@ -297,7 +300,8 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
     }
 }
 
-fn in_the_way(conflicts: &[Conflict]) -> Failure {
+/// Returns the failure of what others have where ours should be.
+pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
     let lines = conflicts.iter().map(|conflict| {
         let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
         format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)

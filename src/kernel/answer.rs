@@ -88,6 +88,9 @@ pub(crate) struct RouteAnswer {
     pub(crate) index: Option<u32>,
     /// Its priority.
     pub(crate) metric: u32,
+    /// Whether it says nothing else that a replacement by a route of ours would lose: another source address, metrics, a
+    /// type of service.
+    pub(crate) plain: bool,
 }
 
 /// A neighbour, or what a bridge has learnt of one.
@@ -169,16 +172,19 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     };
     let mut table = u32::from(byte(4)?);
     let (mut dest, mut via, mut index, mut metric) = (anywhere, None, None, 0);
+    let mut plain = byte(3)? == 0 && header.get(8..12)?.iter().all(|flags| *flags == 0);
     each(attributes, |kind, value| match kind {
         1 => dest = ip(value).unwrap_or(anywhere),
         4 => index = u32_at(value, 0),
         5 => via = ip(value),
         6 => metric = u32_at(value, 0).unwrap_or(0),
         15 => table = u32_at(value, 0).unwrap_or(table),
-        _ => {}
+        // What the cache and the router's preference say is the kernel's own.
+        12 | 20 => {}
+        _ => plain = false,
     });
     let dest = IpNet::new(dest, byte(1)?).ok()?;
-    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric })
+    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric, plain })
 }
 
 /// Reads a neighbour; `None` for anything else.

@@ -69,6 +69,9 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
+    /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
+    /// [`Owner::Unmarked`](crate::resource::owner::Owner::Unmarked) for an owner: they are being adopted or given up.
+    pub unmarked: BTreeSet<ResourceId>,
 }
 
 /// Why the kernel could not be read.

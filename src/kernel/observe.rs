@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::Scope;
 use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
 use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
 use crate::names::{IfName, Mtu, ProjectName};
@@ -29,27 +30,27 @@ const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
 pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
 
 /// Returns our objects, and what others hold of the places that ours may want.
-pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, project: &ProjectName) -> Observed {
+pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Observed {
     let mut observed = Observed { own: State::from(tables), foreign: BTreeMap::new() };
-    let peers = peers(reading, project);
+    let peers = peers(reading, scope);
     for ns in std::iter::once(&reading.host).chain(&reading.namespaces) {
-        let own = own_links(ns, &peers, project);
-        see_namespace(&mut observed, ns, project);
+        let own = own_links(ns, &peers, scope);
+        see_namespace(&mut observed, ns, scope);
         for link in &ns.links {
-            see_link(&mut observed, link, (ns, &own), reading, project);
+            see_link(&mut observed, link, (ns, &own), reading, scope);
         }
         for address in &ns.addresses {
-            see_address(&mut observed, address, &ns.ns, &own);
+            see_address(&mut observed, address, (&ns.ns, &own), scope);
         }
         for route in &ns.routes {
-            see_route(&mut observed, route, &ns.ns, &own);
+            see_route(&mut observed, route, (&ns.ns, &own), scope);
         }
         for (key, value) in &ns.sysctls {
             let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.clone() };
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
         }
     }
-    see_files(&mut observed, reading, project);
+    see_files(&mut observed, reading, &scope.project);
     for (name, other) in &reading.others {
         let (what, owner) = match other {
             Other::Namespace(mark) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
@@ -62,10 +63,10 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, project: &ProjectN
 }
 
 /// Returns our links' peers: by their namespace and index, the owner of the pair.
-pub(crate) fn peers(reading: &Reading, project: &ProjectName) -> BTreeMap<(NsRef, u32), Owner> {
+pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
     let mut peers = BTreeMap::new();
     for link in &reading.host.links {
-        if let (Some(mark), Some((ns, peer))) = (ours(link, project), peer_of(link, reading)) {
+        if let (Some(mark), Some((ns, peer))) = (ours(link, &NsRef::Host, scope), peer_of(link, reading)) {
             peers.insert((ns.ns.clone(), peer.index), mark.owner);
         }
     }
@@ -73,14 +74,10 @@ pub(crate) fn peers(reading: &Reading, project: &ProjectName) -> BTreeMap<(NsRef
 }
 
 /// Returns the links of a namespace that are ours: marked ones, and the peers of marked ones.
-pub(crate) fn own_links(
-    ns: &NsReading,
-    peers: &BTreeMap<(NsRef, u32), Owner>,
-    project: &ProjectName,
-) -> OwnLinks {
+pub(crate) fn own_links(ns: &NsReading, peers: &BTreeMap<(NsRef, u32), Owner>, scope: &Scope) -> OwnLinks {
     let owner = |link: &LinkAnswer| {
         let peer = || peers.get(&(ns.ns.clone(), link.index)).cloned();
-        ours(link, project).map(|mark| mark.owner).or_else(peer)
+        ours(link, &ns.ns, scope).map(|mark| mark.owner).or_else(peer)
     };
     ns.links
         .iter()
@@ -90,8 +87,22 @@ pub(crate) fn own_links(
         .collect()
 }
 
-fn ours(link: &LinkAnswer, project: &ProjectName) -> Option<Mark> {
-    link.mark().filter(|mark| mark.project == *project)
+/// Returns the mark of a link that is ours, or counts as ours though nobody's mark is on it.
+fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
+    match link.mark() {
+        Some(mark) => Some(mark).filter(|mark| mark.project == scope.project),
+        // Docker and its like mark nothing.
+        None if owner_of_bridge(link).is_some() => None,
+        None => {
+            let id = ResourceId::Link(ns.clone(), link.ifname()?);
+            scope.unmarked.contains(&id).then(|| unmarked(&link.alias, scope))
+        }
+    }
+}
+
+/// Returns what stands in for the mark of an object that has none.
+fn unmarked(alias: &str, scope: &Scope) -> Mark {
+    Mark { project: scope.project.clone(), owner: Owner::Unmarked(alias.to_owned()), protected: false }
 }
 
 /// Finds the other end of a veth pair whose one end is in the host.
@@ -105,11 +116,15 @@ fn peer_of<'a>(link: &LinkAnswer, reading: &'a Reading) -> Option<(&'a NsReading
     Some((ns, peer))
 }
 
-fn see_namespace(observed: &mut Observed, ns: &NsReading, project: &ProjectName) {
+fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     match ns.mark() {
-        Some(mark) if mark.project == *project => {
+        Some(mark) if mark.project == scope.project => {
             insert(observed, Resource::Netns(Netns { name: name.clone() }), mark.owner);
+        }
+        None if scope.unmarked.contains(&ResourceId::Netns(name.clone())) => {
+            let owner = unmarked(ns.alias(), scope).owner;
+            insert(observed, Resource::Netns(Netns { name: name.clone() }), owner);
         }
         mark => {
             let owner = mark.as_ref().map(owner_of);
@@ -124,11 +139,11 @@ fn see_link(
     link: &LinkAnswer,
     (ns, own): (&NsReading, &OwnLinks),
     reading: &Reading,
-    project: &ProjectName,
+    scope: &Scope,
 ) {
     // A name that no manifest can ask for is in nobody's way.
     let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
-    match ours(link, project) {
+    match ours(link, &ns.ns, scope) {
         Some(mark) => {
             let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
             let resource = Link {
@@ -174,35 +189,49 @@ fn veth((ns, peer): (&NsReading, &LinkAnswer)) -> Option<LinkKind> {
     }))
 }
 
-fn see_address(observed: &mut Observed, address: &AddressAnswer, ns: &NsRef, own: &OwnLinks) {
+fn see_address(
+    observed: &mut Observed,
+    address: &AddressAnswer,
+    (ns, own): (&NsRef, &OwnLinks),
+    scope: &Scope,
+) {
     let AddressAnswer { index, addr, protocol } = address;
     let Some((link, owner)) = own.get(index) else { return };
     let resource = Address { ns: ns.clone(), link: link.clone(), addr: *addr };
     if *protocol == PROTOCOL {
         insert(observed, Resource::Address(resource), owner.clone());
+        return;
+    }
+    let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
+    if scope.unmarked.contains(&id) {
+        insert(observed, Resource::Address(resource), Owner::Unmarked(protocol.to_string()));
     } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
         let what = format!("address {addr} on {link}");
         let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
-        let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
         observed.foreign.insert(Slot::Object(id), foreign);
     }
 }
 
-fn see_route(observed: &mut Observed, route: &RouteAnswer, ns: &NsRef, own: &OwnLinks) {
-    let RouteAnswer { table, protocol, kind, dest, via, index, metric } = route;
+fn see_route(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) {
+    let RouteAnswer { table, protocol, kind, dest, via, index, metric, plain } = route;
     let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return };
     if *kind != UNICAST || *table != u32::from(MAIN_TABLE) {
         return;
     }
-    if *protocol == PROTOCOL {
+    let id = ResourceId::Route(ns.clone(), *dest, *metric);
+    let resource = || {
         let (ns, link) = (ns.clone(), link.clone());
-        let route = Route { ns, dest: *dest, link, via: *via, metric: *metric };
-        insert(observed, Resource::Route(route), owner.clone());
+        Resource::Route(Route { ns, dest: *dest, link, via: *via, metric: *metric })
+    };
+    if *protocol == PROTOCOL {
+        insert(observed, resource(), owner.clone());
+    } else if *plain && scope.unmarked.contains(&id) {
+        insert(observed, resource(), Owner::Unmarked(protocol.to_string()));
     } else if !KERNEL_ROUTES.contains(protocol) {
         let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("route {dest}{next} on {link}");
         let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
-        observed.foreign.insert(Slot::Object(ResourceId::Route(ns.clone(), *dest, *metric)), foreign);
+        observed.foreign.insert(Slot::Object(id), foreign);
     }
 }
 

@@ -148,7 +148,11 @@ fn published(plan: &Plan, session: &Session) -> impl Iterator<Item = String> {
         owner @ Owner::Port(port) => {
             takes_port(port, session)?.then(|| format!("{owner} would take over the port that it came to"))
         }
-        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Attachment { .. } => None,
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Attachment { .. }
+        | Owner::Unmarked(_) => None,
     })
 }
 

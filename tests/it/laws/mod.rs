@@ -1,5 +1,6 @@
 //! Laws that hold for every plan, on a kernel in memory that fails and dies on demand.
 
+mod adopt;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ impl Host {
             namespaces: BTreeSet::new(),
             sysctls: BTreeSet::new(),
             files: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
         };
         for (id, _) in worlds.iter().flat_map(|world| {
             world.desired().0.iter().map(|(id, e)| (id.clone(), e.clone())).collect::<Vec<_>>()

@@ -74,6 +74,7 @@ impl World {
                 namespaces: BTreeSet::new(),
                 sysctls: BTreeSet::new(),
                 files: BTreeSet::new(),
+                unmarked: BTreeSet::new(),
             },
         }
     }
