@@ -106,7 +106,10 @@ fn unmarked(alias: &str, scope: &Scope) -> Mark {
 }
 
 /// Finds the other end of a veth pair whose one end is in the host.
-fn peer_of<'a>(link: &LinkAnswer, reading: &'a Reading) -> Option<(&'a NsReading, &'a LinkAnswer)> {
+pub(crate) fn peer_of<'a>(
+    link: &LinkAnswer,
+    reading: &'a Reading,
+) -> Option<(&'a NsReading, &'a LinkAnswer)> {
     let index = link.peer.filter(|_| link.kind == "veth")?;
     let ns = match link.peer_ns {
         None => &reading.host,
@@ -286,7 +289,7 @@ fn owner_of_bridge(link: &LinkAnswer) -> Option<String> {
 }
 
 /// Tells whether an address is one that the kernel gives every link.
-fn is_link_local(addr: IpAddr) -> bool {
+pub(crate) fn is_link_local(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(_) => false,
         IpAddr::V6(addr) => addr.is_unicast_link_local(),

@@ -34,6 +34,7 @@ use crate::resource::owner::Origin;
 
 pub use leases::leases;
 pub use resolve::resolve;
+pub(crate) use text::nearest;
 
 /// Everything that the manifest declares, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

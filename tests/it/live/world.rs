@@ -151,6 +151,12 @@ impl World {
         Done::of(Command::new("sh").args(["-ec", script]).current_dir(self.dir.path()).output().unwrap())
     }
 
+    /// Starts a command that runs beside what follows.
+    pub fn beside(&self, command: &str) -> Child {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {command}")]).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Tells whether `from` (a namespace, or `host`) gets an answer to a ping.
     pub fn pings(&self, from: &str, to: &str) -> bool {
         self.try_sh(&format!("{}ping -n -c 1 -W 1 {to}", inside(from))).code == 0
