@@ -2,9 +2,13 @@
 
 mod args;
 mod confirm;
+mod declared;
+mod discover;
 mod exec;
 mod failure;
+mod forget;
 mod history;
+mod import;
 mod loaded;
 mod report;
 mod run;
@@ -12,6 +16,7 @@ mod sandbox;
 mod session;
 mod show;
 mod signals;
+mod ssh;
 mod status;
 mod validate;
 
@@ -116,6 +121,9 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Sandbox { manifest, empty: _, command } => {
             sandbox::run(&common, manifest.as_deref(), &command).map(Success::Exited)
         }
+        Verb::Import(wish) if wish.discover => block_on(discover::run(&wish.project)).map(|()| Success::Done),
+        Verb::Import(wish) => block_on(import::run(&common, &wish)).map(|()| Success::Done),
+        Verb::Forget(wish) => block_on(forget::run(&common, &wish)).map(|()| Success::Done),
         Verb::Schema { of } => {
             let schema = match of {
                 SchemaOf::Manifest => crate::manifest::schema(),

@@ -1,11 +1,13 @@
 //! Tests on the real kernel. Each runs in user, network and mount namespaces of its own, and never touches the host's.
 
+mod adopt;
 mod apply;
 mod bad;
 mod disk;
 mod failure;
 mod firewall;
 mod kernel;
+mod management;
 mod names;
 mod pairs;
 mod part;
