@@ -1,9 +1,16 @@
 //! The verbs and their flags.
 
+mod ownership;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::apply::OnFailure;
+use crate::plan::render::Detail;
+use crate::plan::target::Selection;
+pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
@@ -65,6 +72,8 @@ pub(super) enum Verb {
         manifest: ManifestArg,
         #[command(flatten)]
         show: Rendering,
+        #[command(flatten)]
+        part: Part,
         /// Plan the removal of everything that the project owns.
         #[arg(long)]
         destroy: bool,
@@ -81,6 +90,8 @@ pub(super) enum Verb {
         manifest: ManifestArg,
         #[command(flatten)]
         show: Rendering,
+        #[command(flatten)]
+        part: Part,
         #[command(flatten)]
         run: Run,
         /// Exit with 2 when something was changed.
@@ -234,9 +245,48 @@ pub(super) struct Rendering {
     /// Show the kernel operations, too, as their ip and nft equivalents.
     #[arg(short, long)]
     pub(super) verbose: bool,
+    /// How much to show: a line for each resource, what changes, or also what does not and every kernel object.
+    #[arg(long = "show", value_name = "HOW-MUCH", default_value = "changed")]
+    pub(super) detail: HowMuch,
     /// How to print the plan.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: PlanFormat,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HowMuch {
+    Summary,
+    Changed,
+    Full,
+}
+
+impl From<HowMuch> for Detail {
+    fn from(detail: HowMuch) -> Self {
+        match detail {
+            HowMuch::Summary => Self::Summary,
+            HowMuch::Changed => Self::Changed,
+            HowMuch::Full => Self::Full,
+        }
+    }
+}
+
+/// Which resources a plan is about.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Part {
+    /// Only this resource, e.g. network.front or attachment.web@front, and what it needs; may be repeated.
+    #[arg(long = "target", value_name = "ADDRESS")]
+    targets: Vec<String>,
+    /// Leave this resource alone, and what cannot be without it; may be repeated.
+    #[arg(long = "exclude", value_name = "ADDRESS")]
+    excludes: Vec<String>,
+}
+
+impl From<Part> for Selection {
+    fn from(part: Part) -> Self {
+        let Part { targets, excludes } = part;
+        Self { targets, excludes }
+    }
 }
 
 /// How a run goes.
@@ -257,53 +307,25 @@ pub(super) struct Run {
     /// Let it cut the SSH session that netform was started from.
     #[arg(long)]
     pub(super) allow_management_path: bool,
+    /// What to do when something fails: undo what was done, or leave it and stop.
+    #[arg(long, value_name = "WHAT", default_value = "rollback")]
+    pub(super) on_failure: WhenItFails,
 }
 
-/// What is adopted, as what.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Import {
-    /// The resource that it becomes: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
-    #[arg(required_unless_present = "discover", conflicts_with = "discover")]
-    pub(super) address: Option<String>,
-    /// The object: a bridge, a named network namespace, or the host's end of a veth pair.
-    #[arg(required_unless_present = "discover")]
-    pub(super) object: Option<String>,
-    /// The manifest that declares it: a file, a directory, or - for standard input.
-    #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
-    pub(super) manifest: PathBuf,
-    #[command(flatten)]
-    pub(super) consent: Consent,
-    /// Print a manifest of what is live and could be adopted.
-    #[arg(long)]
-    pub(super) discover: bool,
-    /// The project of the manifest that is printed.
-    #[arg(long, value_name = "NAME", default_value = "adopted", requires = "discover")]
-    pub(super) project: String,
+/// What to do when something fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WhenItFails {
+    Rollback,
+    Stop,
 }
 
-/// What is given up.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Forget {
-    /// The resource: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
-    pub(super) address: String,
-    #[command(flatten)]
-    pub(super) which: WhichProject,
-    #[command(flatten)]
-    pub(super) consent: Consent,
-    /// Give it up even though the manifest declares it: the next apply will find it in the way.
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-/// Whether and when to go on.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Consent {
-    /// Do not ask.
-    #[arg(short, long, visible_alias = "auto-approve")]
-    pub(super) yes: bool,
-    /// How long to wait for another run to end, e.g. 30s or 500ms.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(super) lock_timeout: Duration,
+impl From<WhenItFails> for OnFailure {
+    fn from(what: WhenItFails) -> Self {
+        match what {
+            WhenItFails::Rollback => Self::RollBack,
+            WhenItFails::Stop => Self::Stop,
+        }
+    }
 }
 
 /// How a plan is printed.

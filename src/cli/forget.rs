@@ -9,6 +9,7 @@ use super::import::may_ask;
 use super::session::{self, Aim, Prepared, Session, unreadable};
 use super::show::{self, Style};
 use super::{confirm, run};
+use crate::apply::OnFailure;
 use crate::kernel::Kernel as _;
 use crate::names::NetnsName;
 use crate::plan::{Extra, plan};
@@ -38,7 +39,8 @@ pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
     if !consent.yes && !run::agreed("forget")? {
         return show::out("Nothing was changed.\n");
     }
-    run::carry_out(&mut session, &prepared, Style::of_stdout(common)).await?;
+    let how = run::How { style: Style::of_stdout(common), on_failure: OnFailure::RollBack };
+    run::carry_out(&mut session, &prepared, how).await?;
     show::out(&format!("Forgotten: {owner} is nobody's now, and works as before.\n"))
 }
 
@@ -65,11 +67,11 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
     let (applied, desired) = (session.past.state(), Desired(desired));
     let plan = plan(&desired, &observed, &applied, Extra::default());
     let plan = plan.map_err(|conflicts| session::in_the_way(&conflicts))?;
-    let mut keeps = applied.clone();
-    ids.iter().for_each(|id| drop(keeps.remove(id)));
+    let mut kept = applied.clone();
+    ids.iter().for_each(|id| drop(kept.remove(id)));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
-    let keeps = Some(keeps);
-    Ok((Prepared { topology: None, desired, keeps, scope, applied, leases, manifest, plan }, ids))
+    let kept = Some(kept);
+    Ok((Prepared { topology: None, desired, kept, scope, applied, leases, manifest, plan }, ids))
 }
 
 /// Tells whether what `owner` has goes with `whole`: attachments go with their network and their container.

@@ -10,10 +10,12 @@ mod forget;
 mod history;
 mod import;
 mod loaded;
+mod report;
 mod run;
 mod sandbox;
 mod session;
 mod show;
+mod signals;
 mod ssh;
 mod status;
 mod validate;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::plan::target::Selection;
 use args::{Cli, Common, Rendering, SchemaOf, TextOrJson, Verb};
 use failure::{Code, Failure};
 use run::{Ran, Request};
@@ -66,14 +69,16 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
     let style = Style::of_stdout(&common);
     match verb {
         Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
-        Verb::Plan { manifest, show, destroy, detailed_exitcode, out } => {
+        Verb::Plan { manifest, show, part, destroy, detailed_exitcode, out } => {
             let aim = if destroy { Aim::Nothing } else { Aim::Manifest };
-            let changes = block_on(plan(&common, &manifest.manifest, (&show, aim, out.as_deref())))?;
+            let of = (aim, part.into());
+            let changes = block_on(plan(&common, &manifest.manifest, &of, (&show, out.as_deref())))?;
             Ok(if changes && detailed_exitcode { Success::Changes } else { Success::Done })
         }
-        Verb::Apply { manifest, show, run, detailed_exitcode, confirm_timeout } => {
+        Verb::Apply { manifest, show, part, run, detailed_exitcode, confirm_timeout } => {
             let request = Request {
                 confirm: confirm_timeout,
+                selection: part.into(),
                 ..Request::new("apply", Aim::Manifest, &show, &run, style)
             };
             let ran = block_on(change(&common, &manifest.manifest, &request))?;
@@ -116,22 +121,25 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Sandbox { manifest, empty: _, command } => {
             sandbox::run(&common, manifest.as_deref(), &command).map(Success::Exited)
         }
-        Verb::Import(wish) if wish.discover => block_on(discover::run(&wish.project)).map(|()| Success::Done),
         Verb::Import(wish) => block_on(import::run(&common, &wish)).map(|()| Success::Done),
         Verb::Forget(wish) => block_on(forget::run(&common, &wish)).map(|()| Success::Done),
-        Verb::Schema { of } => {
-            let schema = match of {
-                SchemaOf::Manifest => crate::manifest::schema(),
-                SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
-            };
-            show::out(&format!("{schema:#}\n")).map(|()| Success::Done)
-        }
-        Verb::Completion { shell } => {
-            let mut script = vec![];
-            clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
-            show::out(&String::from_utf8_lossy(&script)).map(|()| Success::Done)
-        }
+        Verb::Schema { of } => schema(of).map(|()| Success::Done),
+        Verb::Completion { shell } => completion(shell).map(|()| Success::Done),
     }
+}
+
+fn schema(of: SchemaOf) -> Result<(), Failure> {
+    let schema = match of {
+        SchemaOf::Manifest => crate::manifest::schema(),
+        SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
+    };
+    show::out(&format!("{schema:#}\n"))
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
+    show::out(&String::from_utf8_lossy(&script))
 }
 
 /// Runs what waits for the kernel; everything is on one thread.
@@ -143,14 +151,13 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 async fn plan(
     common: &Common,
     manifest: &Path,
-    (show, aim, out): (&Rendering, Aim, Option<&Path>),
+    (aim, selection): &(Aim, Selection),
+    (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
-    if session.dirs.has_journal() {
-        eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
-    }
-    let prepared = session.prepare(aim).await?;
-    show::plan(&prepared.plan, show, Style::of_stdout(common), "plan")?;
+    session.tell_of_unfinished();
+    let prepared = session.prepare_part(*aim, selection).await?;
+    show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
         history::save(&session, &prepared, manifest, out)?;
         eprintln!("Saved. Apply exactly this with: netform apply {}", out.display());
@@ -176,6 +183,7 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
+    session.tell_of_unfinished();
     let prepared = session.prepare(Aim::Manifest).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::args::{Common, PlanFormat, Rendering, Run};
+use super::args::{Common, HowMuch, PlanFormat, Rendering, Run, WhenItFails};
 use super::failure::{Code, Failure};
 use super::run::Request;
 use super::session::Aim;
@@ -25,7 +25,7 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
     })?;
     let common = Common { state_dir: STATE_DIR.into(), run_dir: RUN_DIR.into(), color: common.color };
     if let Some(manifest) = &manifest {
-        let show = Rendering { verbose: false, output: PlanFormat::Text };
+        let show = Rendering { verbose: false, detail: HowMuch::Changed, output: PlanFormat::Text };
         let run = Run {
             yes: true,
             lock_timeout: Duration::ZERO,
@@ -33,6 +33,7 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
             allow_empty: true,
             // What happens here reaches nobody outside.
             allow_management_path: true,
+            on_failure: WhenItFails::Rollback,
         };
         let style = Style::of_stdout(&common);
         let request = Request::new("apply", Aim::Manifest, &show, &run, style);

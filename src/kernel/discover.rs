@@ -1,6 +1,5 @@
 //! What is live on a host, whoever made it: bridges with their ports, and where those lead.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -69,13 +68,8 @@ pub struct End {
 /// When something cannot be read.
 pub async fn discover(project: &ProjectName) -> Result<Discovery, ObserveError> {
     let names = netns::names().map_err(|error| reading::failed(netns::DIR.to_owned(), error.into()))?;
-    let scope = Scope {
-        project: project.clone(),
-        namespaces: names.into_iter().map(NsRef::Named).collect(),
-        sysctls: BTreeSet::new(),
-        files: BTreeSet::new(),
-        unmarked: BTreeSet::new(),
-    };
+    let mut scope = Scope::new(project.clone());
+    scope.namespaces = names.into_iter().map(NsRef::Named).collect();
     Ok(discovered(&reading::read(&scope).await?))
 }
 

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use super::Scope;
 use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
+use super::message::NEWBORN;
 use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
-use crate::names::{IfName, Mtu, ProjectName};
+use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile};
 use crate::resource::link::{Link, LinkKind, Peer};
@@ -50,9 +51,17 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
         }
     }
-    see_files(&mut observed, reading, &scope.project);
+    see_files(&mut observed, reading, scope);
     for (name, other) in &reading.others {
         let (what, owner) = match other {
+            Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
+                insert(
+                    &mut observed,
+                    Resource::Netns(Netns { name: name.clone(), whole: false }),
+                    Owner::Project,
+                );
+                continue;
+            }
             Other::Namespace(mark) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
             Other::Stale => (format!("file /run/netns/{name}, which a namespace left behind"), None),
         };
@@ -66,8 +75,8 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
 pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
     let mut peers = BTreeMap::new();
     for link in &reading.host.links {
-        if let (Some(mark), Some((ns, peer))) = (ours(link, &NsRef::Host, scope), peer_of(link, reading)) {
-            peers.insert((ns.ns.clone(), peer.index), mark.owner);
+        if let (Some(owner), Some((ns, peer))) = (owner(link, &NsRef::Host, scope), peer_of(link, reading)) {
+            peers.insert((ns.ns.clone(), peer.index), owner);
         }
     }
     peers
@@ -77,7 +86,7 @@ pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), 
 pub(crate) fn own_links(ns: &NsReading, peers: &BTreeMap<(NsRef, u32), Owner>, scope: &Scope) -> OwnLinks {
     let owner = |link: &LinkAnswer| {
         let peer = || peers.get(&(ns.ns.clone(), link.index)).cloned();
-        ours(link, &ns.ns, scope).map(|mark| mark.owner).or_else(peer)
+        owner(link, &ns.ns, scope).or_else(peer)
     };
     ns.links
         .iter()
@@ -105,6 +114,19 @@ fn unmarked(alias: &str, scope: &Scope) -> Mark {
     Mark { project: scope.project.clone(), owner: Owner::Unmarked(alias.to_owned()), protected: false }
 }
 
+/// Returns the owner of a link of ours; of one that a killed run made and had no time to mark, the project.
+fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
+    let marked = ours(link, ns, scope).map(|mark| mark.owner);
+    marked.or_else(|| is_newborn(link, ns, scope).then_some(Owner::Project))
+}
+
+/// Tells whether a link is one that a killed run had made and not yet marked.
+fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
+    let begun =
+        || link.ifname().is_some_and(|name| scope.begun.contains(&ResourceId::Link(ns.clone(), name)));
+    link.group == NEWBORN && link.alias.is_empty() && begun()
+}
+
 /// Finds the other end of a veth pair whose one end is in the host.
 pub(crate) fn peer_of<'a>(
     link: &LinkAnswer,
@@ -123,11 +145,11 @@ fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     match ns.mark() {
         Some(mark) if mark.project == scope.project => {
-            insert(observed, Resource::Netns(Netns { name: name.clone() }), mark.owner);
+            insert(observed, Resource::Netns(Netns::new(name.clone())), mark.owner);
         }
         None if scope.unmarked.contains(&ResourceId::Netns(name.clone())) => {
             let owner = unmarked(ns.alias(), scope).owner;
-            insert(observed, Resource::Netns(Netns { name: name.clone() }), owner);
+            insert(observed, Resource::Netns(Netns::new(name.clone())), owner);
         }
         mark => {
             let owner = mark.as_ref().map(owner_of);
@@ -148,20 +170,14 @@ fn see_link(
     let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
     match ours(link, &ns.ns, scope) {
         Some(mark) => {
-            let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
-            let resource = Link {
-                ns: ns.ns.clone(),
-                name,
-                // The kernel has chosen that of a pair's host end, and nothing depends on it.
-                mac: link.mac.filter(|_| link.kind != "veth"),
-                mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
-                up: link.up,
-                master: master.and_then(LinkAnswer::ifname),
-                altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
-                protected: mark.protected,
-                kind: kind(link, ns, reading),
-            };
+            let resource =
+                Link { protected: mark.protected, ..own_link(link, name, ns, kind(link, ns, reading)) };
             insert(observed, Resource::Link(resource), mark.owner);
+        }
+        None if is_newborn(link, &ns.ns, scope) => {
+            // Nothing that is asked for is equal to it, so it is always made anew.
+            let kind = LinkKind::Other(format!("unfinished {}", link.kind));
+            insert(observed, Resource::Link(own_link(link, name, ns, kind)), Owner::Project);
         }
         None if own.contains_key(&link.index) => {}
         None => {
@@ -170,6 +186,22 @@ fn see_link(
             let foreign = Foreign { what: format!("{kind} {name}"), owner, on: None };
             observed.foreign.insert(Slot::Ifname(ns.ns.clone(), name), foreign);
         }
+    }
+}
+
+fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> Link {
+    let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
+    Link {
+        ns: ns.ns.clone(),
+        name,
+        // The kernel has chosen that of a pair's host end, and nothing depends on it.
+        mac: link.mac.filter(|_| link.kind != "veth"),
+        mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
+        up: link.up,
+        master: master.and_then(LinkAnswer::ifname),
+        altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
+        protected: false,
+        kind,
     }
 }
 
@@ -238,12 +270,17 @@ fn see_route(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &
     }
 }
 
-fn see_files(observed: &mut Observed, reading: &Reading, project: &ProjectName) {
+fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
     for (path, content) in &reading.files {
         let mark = content.lines().next().and_then(|line| line.strip_prefix(FILE_MARK)).and_then(Mark::parse);
         let file = TextFile { path: path.clone(), content: content.clone() };
         match mark {
-            Some(mark) if mark.project == *project => insert(observed, Resource::File(file), mark.owner),
+            Some(mark) if mark.project == scope.project => {
+                insert(observed, Resource::File(file), mark.owner);
+            }
+            None if content.is_empty() && scope.begun.contains(&ResourceId::File(path.clone())) => {
+                insert(observed, Resource::File(file), Owner::Project);
+            }
             mark => {
                 let what = format!("file {}", path.display());
                 let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None };
