@@ -1,5 +1,7 @@
 //! The verbs and their flags.
 
+mod ownership;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::apply::OnFailure;
 use crate::plan::render::Detail;
 use crate::plan::target::Selection;
+pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
@@ -323,53 +326,6 @@ impl From<WhenItFails> for OnFailure {
             WhenItFails::Stop => Self::Stop,
         }
     }
-}
-
-/// What is adopted, as what.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Import {
-    /// The resource that it becomes: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
-    #[arg(required_unless_present = "discover", conflicts_with = "discover")]
-    pub(super) address: Option<String>,
-    /// The object: a bridge, a named network namespace, or the host's end of a veth pair.
-    #[arg(required_unless_present = "discover")]
-    pub(super) object: Option<String>,
-    /// The manifest that declares it: a file, a directory, or - for standard input.
-    #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
-    pub(super) manifest: PathBuf,
-    #[command(flatten)]
-    pub(super) consent: Consent,
-    /// Print a manifest of what is live and could be adopted.
-    #[arg(long)]
-    pub(super) discover: bool,
-    /// The project of the manifest that is printed.
-    #[arg(long, value_name = "NAME", default_value = "adopted", requires = "discover")]
-    pub(super) project: String,
-}
-
-/// What is given up.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Forget {
-    /// The resource: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
-    pub(super) address: String,
-    #[command(flatten)]
-    pub(super) which: WhichProject,
-    #[command(flatten)]
-    pub(super) consent: Consent,
-    /// Give it up even though the manifest declares it: the next apply will find it in the way.
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-/// Whether and when to go on.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Consent {
-    /// Do not ask.
-    #[arg(short, long, visible_alias = "auto-approve")]
-    pub(super) yes: bool,
-    /// How long to wait for another run to end, e.g. 30s or 500ms.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(super) lock_timeout: Duration,
 }
 
 /// How a plan is printed.

@@ -10,6 +10,7 @@ use super::run::How;
 use super::session::{self, Aim, Prepared, Session, unreadable};
 use super::show::{self, Style};
 use super::{confirm, run};
+use crate::apply::OnFailure;
 use crate::kernel::Kernel as _;
 use crate::names::NetnsName;
 use crate::plan::{Extra, plan};
@@ -39,7 +40,8 @@ pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
     if !consent.yes && !run::agreed("forget")? {
         return show::out("Nothing was changed.\n");
     }
-    run::carry_out(&mut session, &prepared, How::or_undone(Style::of_stdout(common))).await?;
+    let how = run::How { style: Style::of_stdout(common), on_failure: OnFailure::RollBack };
+    run::carry_out(&mut session, &prepared, how).await?;
     show::out(&format!("Forgotten: {owner} is nobody's now, and works as before.\n"))
 }
 
@@ -66,10 +68,10 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
     let (applied, desired) = (session.past.state(), Desired(desired));
     let plan = plan(&desired, &observed, &applied, Extra::default());
     let plan = plan.map_err(|conflicts| session::in_the_way(&conflicts))?;
-    let mut keeps = applied.clone();
-    ids.iter().for_each(|id| drop(keeps.remove(id)));
+    let mut kept = applied.clone();
+    ids.iter().for_each(|id| drop(kept.remove(id)));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
-    let kept = Some(keeps);
+    let kept = Some(kept);
     Ok((Prepared { topology: None, desired, kept, scope, applied, leases, manifest, plan }, ids))
 }
 

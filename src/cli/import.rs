@@ -14,7 +14,8 @@ use super::failure::{Code, Failure, chain};
 use super::run::How;
 use super::session::{self, Aim, Prepared, Session, Target, unreadable};
 use super::show::{self, Style};
-use super::{confirm, run};
+use super::{confirm, discover, run};
+use crate::apply::OnFailure;
 use crate::kernel::Scope;
 use crate::kernel::facts::Survey;
 use crate::manifest::Manifest;
@@ -44,9 +45,12 @@ struct Adoption {
     wanted: Desired,
 }
 
-/// Adopts an object.
+/// Adopts an object, or shows what could be adopted.
 pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
     let Import { address, object, manifest, consent, discover: _, project: _ } = wish;
+    if wish.discover {
+        return discover::run(&wish.project).await;
+    }
     let (Some(address), Some(object)) = (address, object) else {
         return Err(Failure::new(Code::Usage, "ADDRESS and OBJECT are missing"));
     };
@@ -66,7 +70,8 @@ pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
     if !consent.yes && !run::agreed("import")? {
         return show::out("Nothing was changed.\n");
     }
-    run::carry_out(&mut session, &adoption.prepared, How::or_undone(style)).await?;
+    run::carry_out(&mut session, &adoption.prepared, run::How { style, on_failure: OnFailure::RollBack })
+        .await?;
     show::out(&format!("Adopted: `{object}` is {}. `netform plan` shows what still differs.\n", claim.owner))
 }
 
@@ -237,23 +242,23 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     let survey = session.kernel.survey(&scope).await.map_err(unreadable)?;
     let marked = marked(&survey.observed.own, &claim.owner, &wanted);
     let applied = session.past.state();
-    let mut keeps = applied.clone();
+    let mut kept = applied.clone();
     for entry in ids.iter().filter_map(|id| marked.get(id)) {
-        keeps.insert(entry.clone());
+        kept.insert(entry.clone());
     }
     let marked = Desired(marked);
     let adopting = plan(&marked, &survey.observed, &applied, Extra::default());
     let adopting = adopting.map_err(|conflicts| session::in_the_way(&conflicts))?;
 
     let adopted = survey.adopted(&claim.owner).observed;
-    let (next, in_the_way) = match plan(&wanted, &adopted, &keeps, Extra::default()) {
+    let (next, in_the_way) = match plan(&wanted, &adopted, &kept, Extra::default()) {
         Ok(next) => (next, vec![]),
-        Err(conflicts) => (plan_around(&wanted, &adopted, &keeps), conflicts),
+        Err(conflicts) => (plan_around(&wanted, &adopted, &kept), conflicts),
     };
     let prepared = Prepared {
         topology: None,
         desired: marked,
-        kept: Some(keeps),
+        kept: Some(kept),
         scope,
         applied,
         leases: session.past.leases.clone(),

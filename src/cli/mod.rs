@@ -121,22 +121,25 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Sandbox { manifest, empty: _, command } => {
             sandbox::run(&common, manifest.as_deref(), &command).map(Success::Exited)
         }
-        Verb::Import(wish) if wish.discover => block_on(discover::run(&wish.project)).map(|()| Success::Done),
         Verb::Import(wish) => block_on(import::run(&common, &wish)).map(|()| Success::Done),
         Verb::Forget(wish) => block_on(forget::run(&common, &wish)).map(|()| Success::Done),
-        Verb::Schema { of } => {
-            let schema = match of {
-                SchemaOf::Manifest => crate::manifest::schema(),
-                SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
-            };
-            show::out(&format!("{schema:#}\n")).map(|()| Success::Done)
-        }
-        Verb::Completion { shell } => {
-            let mut script = vec![];
-            clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
-            show::out(&String::from_utf8_lossy(&script)).map(|()| Success::Done)
-        }
+        Verb::Schema { of } => schema(of).map(|()| Success::Done),
+        Verb::Completion { shell } => completion(shell).map(|()| Success::Done),
     }
+}
+
+fn schema(of: SchemaOf) -> Result<(), Failure> {
+    let schema = match of {
+        SchemaOf::Manifest => crate::manifest::schema(),
+        SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
+    };
+    show::out(&format!("{schema:#}\n"))
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
+    show::out(&String::from_utf8_lossy(&script))
 }
 
 /// Runs what waits for the kernel; everything is on one thread.

@@ -206,7 +206,8 @@ impl Resource {
                 Err("there is no namespace behind its name".to_owned())
             }
             // These have nothing but their names, and a mark.
-            (Self::Netns(_), Self::Netns(_)) | (Self::Address(_), Self::Address(_)) => Ok(()),
+            (Self::Netns(from), Self::Netns(to)) if from == to => Ok(()),
+            (Self::Address(_), Self::Address(_)) => Ok(()),
             (Self::Route(_), Self::Route(_))
             | (Self::Sysctl(_), Self::Sysctl(_))
             | (Self::NftTable(_), Self::NftTable(_))
@@ -214,6 +215,7 @@ impl Resource {
             (Self::NftElement(_), Self::NftElement(_)) => {
                 Err("a map's element cannot change its data".to_owned())
             }
+            (Self::Netns(_), Self::Netns(_)) => Err("there is no namespace behind its name".to_owned()),
             (
                 Self::Netns(_)
                 | Self::Address(_)
