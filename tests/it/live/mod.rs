@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad;
+mod events;
 mod failure;
 mod firewall;
 mod kernel;
