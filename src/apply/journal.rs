@@ -53,6 +53,15 @@ impl Dirs {
         disk::read(&self.journal(), KNOWN)
     }
 
+    /// Keeps a damaged journal beside its place, for whoever wants to know what it said; returns where.
+    pub(super) fn set_journal_aside(&self) -> Result<std::path::PathBuf, DiskError> {
+        self.discard()?;
+        let (path, aside) = (self.journal(), self.journal().with_extension("damaged"));
+        let failed = |source| DiskError::Write { path: aside.clone(), source };
+        std::fs::rename(path, &aside).and_then(|()| disk::sync_dir(&self.run)).map_err(failed)?;
+        Ok(aside)
+    }
+
     /// Removes the journal: the run is over. What was prepared and not committed goes first.
     pub(super) fn close_journal(&self) -> Result<(), DiskError> {
         self.discard()?;

@@ -49,18 +49,13 @@ impl Bench {
 }
 
 fn scope() -> Scope {
-    Scope {
-        project: ProjectName::try_from("shop").unwrap(),
-        namespaces: Default::default(),
-        sysctls: Default::default(),
-        files: Default::default(),
-    }
+    Scope::new(ProjectName::try_from("shop").unwrap())
 }
 
 /// A namespace for each name.
 fn desired(names: &[&str]) -> Desired {
     let entry = |name: &&str| Entry {
-        resource: Resource::Netns(Netns { name: NetnsName::try_from(*name).unwrap() }),
+        resource: Resource::Netns(Netns::new(NetnsName::try_from(*name).unwrap())),
         owner: Owner::try_from(format!("container.{name}")).unwrap(),
         origin: None,
         ignore: vec![],

@@ -13,6 +13,7 @@ mod run;
 mod sandbox;
 mod session;
 mod show;
+mod signals;
 mod status;
 mod validate;
 mod voice;
@@ -181,9 +182,7 @@ async fn plan(
     (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
-    if session.dirs.has_journal() {
-        eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
-    }
+    session.tell_of_unfinished();
     let prepared = session.prepare_part(*aim, selection).await?;
     show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
@@ -211,6 +210,7 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
+    session.tell_of_unfinished();
     let prepared = session.prepare(Aim::Manifest).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);

@@ -2,14 +2,13 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure, chain};
 use super::interrupt::Shield;
 use super::session::{self, Aim, Prepared, Session};
+use super::signals::Interrupts;
 use super::voice::{Told, Voice};
 use super::{confirm, report, show};
 use crate::apply::generation::Generation;
@@ -194,6 +193,13 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
                 "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
             ));
         }
+        Settled::Untold { journal } => {
+            voice.note(&format!(
+                "A run was killed, and its journal is damaged; it is kept as {}. The plan goes on from what the kernel \
+                 holds.",
+                journal.display()
+            ));
+        }
         Settled::Stranded { left } => {
             let left: String = left.iter().map(|left| format!("\n  {}", left.id)).collect();
             voice.note(&format!(
@@ -252,19 +258,17 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let Prepared { topology: _, desired, scope, applied, kept, leases, manifest, plan } = prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
-    session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
     let job = Job { scope, desired, applied, plan, dirs: &session.dirs, generation: &generation, on_failure };
     let (voice, _shield) = (session.voice.clone(), session.shield.raise());
     voice.generation(session.newest());
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let listener = tokio::spawn(listen_for_interrupts(Arc::clone(&interrupted), on_failure));
+    let interrupts = Interrupts::listen(on_failure, voice.clone());
     let bar = show::Bar::new(style);
     let mut watcher = |progress: Progress<'_>| {
         bar.show(&progress);
         voice.phase(progress.phase);
-        match (progress.phase, interrupted.load(Ordering::Relaxed)) {
-            (Phase::Applying, true) => ControlFlow::Break(()),
-            (Phase::Applying | Phase::Verifying | Phase::Undoing, _) => ControlFlow::Continue(()),
+        match (progress.phase, interrupts.asked()) {
+            (Phase::Applying | Phase::Verifying, true) => ControlFlow::Break(()),
+            (Phase::Applying | Phase::Verifying, false) | (Phase::Undoing, _) => ControlFlow::Continue(()),
         }
     };
     let context = report::Context { desired: &desired.0, on_failure, newest: session.newest() };
@@ -272,7 +276,6 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let mut kernel = Told { kernel: &mut session.kernel, voice: voice.clone() };
     let outcome = apply::run(&mut kernel, &job, &mut watcher).await;
     voice.outcome(&outcome, began.elapsed());
-    listener.abort();
     bar.clear();
     match outcome {
         Outcome::NothingToDo => Ok(number),
@@ -288,27 +291,6 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
         Outcome::Unchanged(report) => Err(report::unchanged(&report, context)),
         Outcome::RolledBack(report) => Err(report::rolled_back(&report, context)),
         Outcome::Stranded(report) => Err(report::stranded(&report, context)),
-    }
-}
-
-/// Notes that the user pressed Ctrl-C or that somebody asked the process to end.
-async fn listen_for_interrupts(interrupted: Arc<AtomicBool>, on_failure: OnFailure) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        interrupted.store(true, Ordering::Relaxed);
-        match on_failure {
-            OnFailure::RollBack => eprintln!("interrupted: undoing what was done"),
-            OnFailure::Stop => eprintln!("interrupted: stopping after what is under way"),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::loaded::{self, Loaded};
 use super::show::Style;
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past};
-use crate::apply::{Dirs, DiskError};
+use crate::apply::{self, Dirs, DiskError, lock};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
@@ -112,12 +112,8 @@ impl Session {
 
     /// Returns what has to be looked at before anything is decided.
     pub(super) fn scope(&self) -> Scope {
-        let mut scope = Scope {
-            project: self.project.clone(),
-            namespaces: BTreeSet::new(),
-            sysctls: [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into(),
-            files: BTreeSet::new(),
-        };
+        let mut scope = Scope::new(self.project.clone());
+        scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
             scope.files = manifest.containers.keys().map(|name| hosts_file(&NetnsName::from(name))).collect();
@@ -125,7 +121,28 @@ impl Session {
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
         }
-        scope
+        match self.dirs.read_journal() {
+            Ok(Some(journal)) => apply::widened(&scope, &journal.touched),
+            // Whoever changes something deals with a journal that cannot be read.
+            Ok(None) | Err(_) => scope,
+        }
+    }
+
+    /// Says that another run has not come to its end: what is seen now will not stay.
+    pub(super) fn tell_of_unfinished(&self) {
+        if !self.dirs.has_journal() {
+            return;
+        }
+        match lock::holder(&self.dirs) {
+            Some(holder) => {
+                eprintln!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
+            }
+            None => {
+                eprintln!(
+                    "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
+                );
+            }
+        }
     }
 
     /// Reads the kernel and plans.
@@ -244,22 +261,7 @@ impl Session {
 
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
-    for (id, _) in state.iter() {
-        match id {
-            ResourceId::Sysctl(ns, key) => {
-                scope.sysctls.insert((ns.clone(), key.clone()));
-            }
-            ResourceId::File(path) => {
-                scope.files.insert(path.clone());
-            }
-            ResourceId::Netns(_)
-            | ResourceId::Link(..)
-            | ResourceId::Address(..)
-            | ResourceId::Route(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..) => {}
-        }
-    }
+    state.iter().for_each(|(id, _)| scope.add(id));
 }
 
 /// Tells whether a kernel parameter matters that was not looked at, of a link that is there.

@@ -53,6 +53,11 @@ pub(super) fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes to standard error; a terminal that has gone is no reason to end what is under way.
+pub(super) fn err(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Shows a plan that leads to `desired`; `verb` asked for it.
 pub(super) fn plan(
     plan: &Plan,

@@ -1,7 +1,6 @@
 //! Who is told how a run goes: people in text, or machines in lines of JSON.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::args::PlanFormat;
@@ -17,12 +16,12 @@ use crate::resource::state::Observed;
 
 /// Tells how a run goes; clones tell of the same run.
 #[derive(Clone)]
-pub(super) struct Voice(Rc<Telling>);
+pub(super) struct Voice(Arc<Telling>);
 
 struct Telling {
     to: Listener,
     began: Instant,
-    tally: RefCell<Tally>,
+    tally: Mutex<Tally>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl Voice {
             PlanFormat::Json => Listener::Machines,
             PlanFormat::Text | PlanFormat::Markdown => Listener::People,
         };
-        Self(Rc::new(Telling { to, began: Instant::now(), tally: RefCell::default() }))
+        Self(Arc::new(Telling { to, began: Instant::now(), tally: Mutex::default() }))
     }
 
     /// Tells whether standard output is for lines of JSON only.
@@ -84,18 +83,18 @@ impl Voice {
 
     /// Tells machines what will be done.
     pub(super) fn plan(&self, plan: &Plan, took: Duration) {
-        self.0.tally.borrow_mut().durations.plan_ms = Some(millis(took));
+        self.tally().durations.plan_ms = Some(millis(took));
         self.event(Event::Plan(digest::digest(plan)));
     }
 
     /// Notes the newest generation; 0 is none.
     pub(super) fn generation(&self, number: u64) {
-        self.0.tally.borrow_mut().generation = (number > 0).then_some(number);
+        self.tally().generation = (number > 0).then_some(number);
     }
 
     /// Notes what the run is doing.
     pub(super) fn phase(&self, phase: apply::Phase) {
-        self.0.tally.borrow_mut().undoing = phase == apply::Phase::Undoing;
+        self.tally().undoing = phase == apply::Phase::Undoing;
     }
 
     /// Tells what carrying out a plan came to.
@@ -124,7 +123,7 @@ impl Voice {
                 report(it)
             }
         };
-        let mut tally = self.0.tally.borrow_mut();
+        let mut tally = self.tally();
         tally.operations = operations;
         tally.durations.apply_ms = Some(millis(took));
     }
@@ -143,7 +142,7 @@ impl Voice {
             Err(failure) => outcome(failure.code),
         };
         let failure = ran.as_ref().err();
-        let Tally { generation, operations, mut durations, .. } = *self.0.tally.borrow();
+        let Tally { generation, operations, mut durations, .. } = *self.tally();
         durations.total_ms = millis(self.0.began.elapsed());
         self.event(Event::RunEnd(End {
             outcome,
@@ -154,6 +153,11 @@ impl Voice {
             message: failure.map(|failure| failure.message.clone()),
             help: failure.and_then(|failure| failure.help.clone()),
         }));
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        // Whoever panicked has told all that it will.
+        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event(&self, event: Event) {
@@ -180,7 +184,7 @@ impl Voice {
     fn operation(&self, op: &Op) -> Operation {
         let (word, Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry)) =
             (report::verb(op), op);
-        let tally = self.0.tally.borrow();
+        let tally = self.tally();
         Operation {
             phase: if tally.undoing { events::Phase::Undoing } else { events::Phase::Applying },
             wave: tally.waves,
@@ -223,7 +227,7 @@ impl<K: Kernel> Kernel for Told<'_, K> {
             }
         });
         self.voice.events(ended);
-        self.voice.0.tally.borrow_mut().waves += 1;
+        self.voice.tally().waves += 1;
         results
     }
 }

@@ -131,8 +131,8 @@ live! {
     }
 }
 
-/// Starts an apply with an `nft` that takes two seconds to write, interrupts it, and returns how it ended.
-fn interrupted(world: &World, after_ms: u64, args: &[&str]) -> Done {
+/// Starts an apply with an `nft` that takes two seconds to write, interrupts it so often, and returns how it ended.
+fn interrupted(world: &World, after_ms: u64, times: usize, args: &[&str]) -> Done {
     world.sh("mkdir -p slow; real=$(command -v nft); cat > slow/nft <<EOF
 #!/bin/sh
 case \"\\$*\" in *-f*) sleep 2;; esac
@@ -144,22 +144,29 @@ chmod +x slow/nft");
     command.args(args).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_millis(after_ms));
-    world.sh(&format!("kill -INT {}", child.id()));
+    for _ in 0..times {
+        world.sh(&format!("kill -INT {}; sleep 0.2", child.id()));
+    }
     Done::of(child.wait_with_output().unwrap())
 }
 
 live! {
-    fn an_interrupted_run_says_so_and_leaves_nothing(world) {
+    fn an_interrupted_run_says_so(world) {
         world.file("netform.yaml", MORE);
         let apply = ["apply", "--yes", "--output", "json", "--lock-timeout", "30s"];
 
-        let in_the_middle = interrupted(world, 1000, &apply).exits(130);
+        let in_the_middle = interrupted(world, 1000, 1, &apply).exits(130);
         assert_eq!(lines(&in_the_middle).last().unwrap()["outcome"], "interrupted");
         assert_eq!(world.sh("ip netns; ip -o link show type bridge; nft list tables"), "");
 
         world.sh("flock run/shop/lock sleep 3 >/dev/null 2>&1 & sleep 0.2");
-        let before_it_began = interrupted(world, 500, &apply).exits(130);
+        let before_it_began = interrupted(world, 500, 1, &apply).exits(130);
         assert_eq!(lines(&before_it_began).last().unwrap()["outcome"], "interrupted");
         assert!(before_it_began.stderr.contains("nothing was changed"), "{}", before_it_began.stderr);
+
+        let twice = interrupted(world, 1000, 2, &apply).exits(130);
+        assert_eq!(lines(&twice).last().unwrap()["outcome"], "interrupted");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
     }
 }

@@ -2,11 +2,13 @@
 
 mod apply;
 mod bad;
+mod disk;
 mod events;
 mod failure;
 mod firewall;
 mod kernel;
 mod names;
+mod pairs;
 mod part;
 mod private;
 mod publish;
@@ -14,5 +16,8 @@ mod readme;
 mod safety;
 mod sandbox;
 mod show;
+mod signals;
+mod snapshot;
+mod steps;
 mod walk;
 mod world;
