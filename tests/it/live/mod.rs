@@ -3,6 +3,7 @@
 mod apply;
 mod bad;
 mod disk;
+mod drift;
 mod events;
 mod failure;
 mod firewall;
