@@ -278,7 +278,12 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     voice.outcome(&outcome, began.elapsed());
     bar.clear();
     match outcome {
-        Outcome::NothingToDo => Ok(number),
+        Outcome::NothingToDo => {
+            // Only a manifest that says something else makes a generation.
+            let numbers = session.dirs.numbers().unwrap_or_default();
+            voice.generation(numbers.last().copied().unwrap_or_default());
+            Ok(number)
+        }
         Outcome::Applied { done: _, unsaved } => {
             if let Some(error) = unsaved {
                 let why = chain(&error);

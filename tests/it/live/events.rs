@@ -76,7 +76,7 @@ live! {
     fn every_verb_that_changes_something_tells_how_it_ended(world) {
         world.file("netform.yaml", SHOP);
         ends(world, &["apply", "--yes"], 0, "applied");
-        ends(world, &["apply", "--yes"], 0, "nothing_to_do");
+        assert_eq!(ends(world, &["apply", "--yes"], 0, "nothing_to_do")["generation"], 1);
         world.file("netform.yaml", MORE);
         ends(world, &["apply", "--yes", "--detailed-exitcode"], 2, "applied");
         assert_eq!(ends(world, &["rollback", "--yes"], 0, "applied")["generation"], 3);
