@@ -346,8 +346,16 @@ pub(super) enum TextOrJson {
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaOf {
+    /// The manifest.
     Manifest,
+    /// `plan --output json`.
     Plan,
+    /// The lines of `apply --output json` and its like.
+    Events,
+    /// `status --output json`.
+    Status,
+    /// `validate --output json`.
+    Validate,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

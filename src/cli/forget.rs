@@ -37,7 +37,7 @@ pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
     confirm::settle(&mut session, Aim::Manifest).await?;
     let (prepared, ids) = release(&mut session, &owner).await?;
     show::out(&description(&session, &owner, &prepared, &ids))?;
-    if !consent.yes && !run::agreed("forget")? {
+    if !consent.yes && !run::agreed("forget").await? {
         return show::out("Nothing was changed.\n");
     }
     let how = run::How { style: Style::of_stdout(common), on_failure: OnFailure::RollBack };

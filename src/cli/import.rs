@@ -67,7 +67,7 @@ pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
     let adoption = adoption(&mut session, &claim, &first).await?;
     let style = Style::of_stdout(common);
     show::out(&description(&session, &claim, &adoption, style))?;
-    if !consent.yes && !run::agreed("import")? {
+    if !consent.yes && !run::agreed("import").await? {
         return show::out("Nothing was changed.\n");
     }
     run::carry_out(&mut session, &adoption.prepared, run::How { style, on_failure: OnFailure::RollBack })

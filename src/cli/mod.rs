@@ -4,11 +4,13 @@ mod args;
 mod confirm;
 mod declared;
 mod discover;
+mod events;
 mod exec;
 mod failure;
 mod forget;
 mod history;
 mod import;
+mod interrupt;
 mod loaded;
 mod report;
 mod run;
@@ -19,6 +21,7 @@ mod signals;
 mod ssh;
 mod status;
 mod validate;
+mod voice;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,6 +46,16 @@ enum Success {
     Exited(u8),
 }
 
+impl Success {
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Changes => 2,
+            Self::Exited(code) => code,
+        }
+    }
+}
+
 /// Runs the command.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -54,9 +67,7 @@ pub fn main() -> ExitCode {
         }
     };
     match dispatch(cli) {
-        Ok(Success::Done) => ExitCode::SUCCESS,
-        Ok(Success::Changes) => ExitCode::from(2),
-        Ok(Success::Exited(code)) => ExitCode::from(code),
+        Ok(success) => ExitCode::from(success.code()),
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(failure.code as u8)
@@ -81,15 +92,15 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
                 selection: part.into(),
                 ..Request::new("apply", Aim::Manifest, &show, &run, style)
             };
-            let ran = block_on(change(&common, &manifest.manifest, &request))?;
-            Ok(if ran == Ran::Changed && detailed_exitcode { Success::Changes } else { Success::Done })
+            let changed = if detailed_exitcode { Success::Changes } else { Success::Done };
+            told(&request, changed, change(&common, &manifest.manifest, &request))
         }
         Verb::Try { manifest, show, run, confirm_timeout } => {
             let request = Request {
                 confirm: Some(confirm_timeout),
                 ..Request::new("try", Aim::Manifest, &show, &run, style)
             };
-            block_on(attempt(&common, &manifest.manifest, &request)).map(|_| Success::Done)
+            told(&request, Success::Done, attempt(&common, &manifest.manifest, &request))
         }
         Verb::Confirm { which } => block_on(confirm::confirm(&common, &which)).map(|()| Success::Done),
         Verb::RevertUnconfirmed { which } => {
@@ -97,15 +108,16 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         }
         Verb::Destroy { manifest, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
-            block_on(change(&common, &manifest.manifest, &request)).map(|_| Success::Done)
+            told(&request, Success::Done, change(&common, &manifest.manifest, &request))
         }
         Verb::Rollback { generation, which, show, run, dry_run } => {
-            let dry_run = if dry_run { history::DryRun::Yes } else { history::DryRun::No };
-            let work = async {
-                let mut session = Session::of_project(&common, &which)?;
-                history::rollback(&mut session, generation, (&show, &run, style), dry_run).await
-            };
-            block_on(work).map(|_| Success::Done)
+            // Which generation is known when the project is.
+            let request = Request::new("rollback", Aim::Nothing, &show, &run, style);
+            if dry_run {
+                block_on(history::preview(&common, &which, generation, &request)).map(|()| Success::Done)
+            } else {
+                told(&request, Success::Done, history::rollback(&common, &which, generation, &request))
+            }
         }
         Verb::History { which, output } => history::list(&common, &which, output).map(|()| Success::Done),
         Verb::Show { what, which, show } => {
@@ -132,6 +144,9 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
     let schema = match of {
         SchemaOf::Manifest => crate::manifest::schema(),
         SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
+        SchemaOf::Events => events::schema().to_value(),
+        SchemaOf::Status => status::schema().to_value(),
+        SchemaOf::Validate => validate::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }
@@ -146,6 +161,27 @@ fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::of(Code::Failed, &error))?.block_on(work)
+}
+
+/// Changes something, and tells how that began and ended.
+fn told(
+    request: &Request<'_>,
+    changed: Success,
+    work: impl Future<Output = Result<Ran, Failure>>,
+) -> Result<Success, Failure> {
+    let (voice, shield) = (&request.voice, &request.shield);
+    voice.begin(request.verb);
+    let ran = block_on(shield.unless_interrupted(work));
+    let ended = match &ran {
+        Ok(Ran::Changed) => changed,
+        Ok(Ran::Nothing | Ran::Declined) | Err(_) => Success::Done,
+    };
+    let code = match (&ran, ended) {
+        (Err(failure), _) => failure.code as u8,
+        (Ok(_), ended) => ended.code(),
+    };
+    voice.end(&ran, code);
+    ran.map(|_| ended)
 }
 
 async fn plan(

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::args::{Common, WhichProject};
+use super::args::{Common, PlanFormat, WhichProject};
 use super::failure::{Code, Failure, chain};
+use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::show::Style;
+use super::voice::Voice;
 use crate::apply::generation::{Generation, Past};
 use crate::apply::{self, Dirs, DiskError, lock};
 use crate::desired::desired;
@@ -43,6 +45,10 @@ pub(super) struct Session {
     pub(super) kernel: Live,
     pub(super) dirs: Dirs,
     pub(super) past: Past,
+    /// Who is told how a run goes.
+    pub(super) voice: Voice,
+    /// Whether a run ends itself when it is interrupted.
+    pub(super) shield: Shield,
 }
 
 /// A plan, with what it was made from.
@@ -95,7 +101,8 @@ impl Session {
     fn new(common: &Common, project: ProjectName, loaded: Option<Loaded>) -> Result<Self, Failure> {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
         let past = dirs.past().map_err(|error| disk_failure(&error))?;
-        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past })
+        let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
+        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, voice, shield })
     }
 
     /// Returns the number of the newest generation; 0 when there is none.

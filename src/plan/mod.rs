@@ -2,6 +2,7 @@
 //!
 //! [`plan`] is a pure function: equal inputs give equal plans. `diff` finds what differs and what dies with it, `order`
 //! puts the operations into waves, `change` and `drift` say what that means to a user, `guard` what a user may not want.
+//! [`target`] narrows the states to a part of the resources before any of that.
 
 mod change;
 mod conflict;

@@ -4,6 +4,8 @@ mod adopt;
 mod apply;
 mod bad;
 mod disk;
+mod drift;
+mod events;
 mod failure;
 mod firewall;
 mod kernel;
