@@ -3,6 +3,7 @@
 mod apply;
 mod bad;
 mod firewall;
+mod flows;
 mod kernel;
 mod names;
 mod private;
