@@ -131,7 +131,10 @@ impl Session {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
         let applied = self.past.state();
-        let extra = self.extra(topology.as_ref(), &desired, &observed);
+        let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        if let Some(topology) = &topology {
+            extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
+        }
         let plan =
             plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
         Ok(Prepared { topology, desired, scope, applied, leases, manifest, plan })

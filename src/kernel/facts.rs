@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Scope;
 use super::answer::{LinkAnswer, RouteAnswer};
 use super::observe::{self, OwnLinks};
 use super::reading::{MAIN_TABLE, NsReading, Reading};
+use super::{Scope, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -64,6 +64,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
         namespaces: namespaces(reading, scope),
         live: live(observed),
         leases: Leases::default(),
+        limits: limits::read(),
     }
 }
 

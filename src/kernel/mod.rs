@@ -5,6 +5,7 @@ mod conntrack;
 pub mod facts;
 pub mod fake;
 mod file;
+mod limits;
 mod links;
 pub mod live;
 mod message;
