@@ -168,6 +168,9 @@ impl Session {
         }
         let mut applied = self.past.state();
         let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        if let Some(topology) = &topology {
+            extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
+        }
         let mut kept = None;
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Scope;
 use super::answer::{LinkAnswer, RouteAnswer};
 use super::observe::{self, OwnLinks};
 use super::reading::{MAIN_TABLE, NsReading, Reading};
+use super::{Scope, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
@@ -73,6 +73,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .filter_map(|link| bridge(link, host))
             .collect(),
         namespaces: namespaces(reading, scope),
+        limits: limits::read(),
         ..held(observed)
     }
 }

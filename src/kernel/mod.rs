@@ -1,10 +1,12 @@
 //! The kernel: the only module that talks to it.
 
 mod answer;
+mod conntrack;
 pub mod discover;
 pub mod facts;
 pub mod fake;
 mod file;
+mod limits;
 mod links;
 pub mod live;
 pub mod management;

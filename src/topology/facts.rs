@@ -33,6 +33,20 @@ pub struct Facts {
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.
     pub leases: Leases,
+    /// How much the host has room for.
+    pub limits: Limits,
+}
+
+/// How much the host has room for; `None` is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How many IPv4 neighbours it remembers: `net.ipv4.neigh.default.gc_thresh3`.
+    pub neighbours4: Option<u32>,
+    /// How many IPv6 neighbours it remembers: `net.ipv6.neigh.default.gc_thresh3`.
+    pub neighbours6: Option<u32>,
+    /// How many network namespaces the user may make: `user.max_net_namespaces`.
+    pub namespaces: Option<u64>,
 }
 
 /// What a network on an existing bridge takes from it.

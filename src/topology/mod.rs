@@ -7,6 +7,7 @@ mod hosts;
 mod interface;
 mod ipam;
 mod leases;
+pub mod limits;
 mod mac;
 mod network;
 mod pool;

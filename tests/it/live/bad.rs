@@ -37,3 +37,15 @@ live! {
         assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
     }
 }
+
+live! {
+    fn limits_of_the_host_are_said_before_anything_is_made(world) {
+        world.file("netform.yaml", "netform: 1\nproject: shop\ncontainers: {web: {}, db: {}, app: {}}\n");
+        world.sh("echo 2 > /proc/sys/user/max_net_namespaces");
+
+        let plan = world.run(&["plan"]).exits(0);
+        let told = format!("{}{}", plan.stdout, plan.stderr);
+        assert!(told.contains("Warning: 3 containers need a network namespace each, and this user may make 2"), "{told}");
+        assert!(told.contains("sysctl -w user.max_net_namespaces="), "{told}");
+    }
+}

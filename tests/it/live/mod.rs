@@ -8,6 +8,7 @@ mod drift;
 mod events;
 mod failure;
 mod firewall;
+mod flows;
 mod kernel;
 mod management;
 mod names;
