@@ -12,6 +12,7 @@ pub mod netns;
 pub mod nft;
 mod observe;
 mod reading;
+pub(crate) mod redirect;
 pub mod sandbox;
 mod sysctl;
 mod wave;
