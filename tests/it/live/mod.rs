@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad;
+mod dns;
 mod firewall;
 mod kernel;
 mod names;
