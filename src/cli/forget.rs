@@ -6,7 +6,6 @@ use super::args::{Common, Forget};
 use super::declared::{declares, owner_of};
 use super::failure::{Code, Failure};
 use super::import::may_ask;
-use super::run::How;
 use super::session::{self, Aim, Prepared, Session, unreadable};
 use super::show::{self, Style};
 use super::{confirm, run};

@@ -11,7 +11,6 @@ use ipnet::IpNet;
 use super::args::{Common, Consent, Import};
 use super::declared::{declares, owner_of};
 use super::failure::{Code, Failure, chain};
-use super::run::How;
 use super::session::{self, Aim, Prepared, Session, Target, unreadable};
 use super::show::{self, Style};
 use super::{confirm, discover, run};

@@ -16,6 +16,7 @@ pub mod netns;
 pub mod nft;
 mod observe;
 mod reading;
+pub(crate) mod redirect;
 pub mod sandbox;
 mod sysctl;
 mod wave;
@@ -78,9 +79,6 @@ pub struct Scope {
     /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
     /// the group that new links are in, a file without a word, a namespace's name without a namespace.
     pub begun: BTreeSet<ResourceId>,
-    /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
-    /// [`Owner::Unmarked`](crate::resource::owner::Owner::Unmarked) for an owner: they are being adopted or given up.
-    pub unmarked: BTreeSet<ResourceId>,
 }
 
 impl Scope {
@@ -91,7 +89,6 @@ impl Scope {
             namespaces: BTreeSet::new(),
             sysctls: BTreeSet::new(),
             files: BTreeSet::new(),
-            unmarked: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
         }

@@ -4,6 +4,7 @@ mod adopt;
 mod apply;
 mod bad;
 mod disk;
+mod dns;
 mod drift;
 mod events;
 mod failure;
