@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::apply::OnFailure;
-use crate::plan::render::Detail;
-use crate::plan::target::Selection;
+pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
@@ -194,6 +192,10 @@ pub(super) enum Verb {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Adopt an object that is there already, or print a manifest of what could be adopted.
+    Import(Import),
+    /// Give up what a resource has in the kernel, and leave it there as it is.
+    Forget(Forget),
     /// Print a JSON Schema.
     Schema {
         /// Of what.
@@ -232,90 +234,51 @@ pub(super) struct WhichProject {
     pub(super) manifest: PathBuf,
 }
 
-/// How a plan is shown.
+/// What is adopted, as what.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Rendering {
-    /// Show the kernel operations, too, as their ip and nft equivalents.
-    #[arg(short, long)]
-    pub(super) verbose: bool,
-    /// How much to show: a line for each resource, what changes, or also what does not and every kernel object.
-    #[arg(long = "show", value_name = "HOW-MUCH", default_value = "changed")]
-    pub(super) detail: HowMuch,
-    /// How to print the plan.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(super) output: PlanFormat,
+pub(super) struct Import {
+    /// The resource that it becomes: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
+    #[arg(required_unless_present = "discover", conflicts_with = "discover")]
+    pub(super) address: Option<String>,
+    /// The object: a bridge, a named network namespace, or the host's end of a veth pair.
+    #[arg(required_unless_present = "discover")]
+    pub(super) object: Option<String>,
+    /// The manifest that declares it: a file, a directory, or - for standard input.
+    #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
+    pub(super) manifest: PathBuf,
+    #[command(flatten)]
+    pub(super) consent: Consent,
+    /// Print a manifest of what is live and could be adopted.
+    #[arg(long)]
+    pub(super) discover: bool,
+    /// The project of the manifest that is printed.
+    #[arg(long, value_name = "NAME", default_value = "adopted", requires = "discover")]
+    pub(super) project: String,
 }
 
-/// How much of a plan is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum HowMuch {
-    Summary,
-    Changed,
-    Full,
-}
-
-impl From<HowMuch> for Detail {
-    fn from(detail: HowMuch) -> Self {
-        match detail {
-            HowMuch::Summary => Self::Summary,
-            HowMuch::Changed => Self::Changed,
-            HowMuch::Full => Self::Full,
-        }
-    }
-}
-
-/// Which resources a plan is about.
+/// What is given up.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Part {
-    /// Only this resource, e.g. network.front or attachment.web@front, and what it needs; may be repeated.
-    #[arg(long = "target", value_name = "ADDRESS")]
-    targets: Vec<String>,
-    /// Leave this resource alone, and what cannot be without it; may be repeated.
-    #[arg(long = "exclude", value_name = "ADDRESS")]
-    excludes: Vec<String>,
+pub(super) struct Forget {
+    /// The resource: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
+    pub(super) address: String,
+    #[command(flatten)]
+    pub(super) which: WhichProject,
+    #[command(flatten)]
+    pub(super) consent: Consent,
+    /// Give it up even though the manifest declares it: the next apply will find it in the way.
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
-impl From<Part> for Selection {
-    fn from(part: Part) -> Self {
-        let Part { targets, excludes } = part;
-        Self { targets, excludes }
-    }
-}
-
-/// How a run goes.
+/// Whether and when to go on.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Run {
+pub(super) struct Consent {
     /// Do not ask.
     #[arg(short, long, visible_alias = "auto-approve")]
     pub(super) yes: bool,
     /// How long to wait for another run to end, e.g. 30s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(super) lock_timeout: Duration,
-    /// Refuse to destroy more resources than this.
-    #[arg(long, value_name = "N")]
-    pub(super) max_destroy: Option<usize>,
-    /// Let a manifest without networks and containers destroy what is there.
-    #[arg(long)]
-    pub(super) allow_empty: bool,
-    /// What to do when something fails: undo what was done, or leave it and stop.
-    #[arg(long, value_name = "WHAT", default_value = "rollback")]
-    pub(super) on_failure: WhenItFails,
-}
-
-/// What to do when something fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum WhenItFails {
-    Rollback,
-    Stop,
-}
-
-impl From<WhenItFails> for OnFailure {
-    fn from(what: WhenItFails) -> Self {
-        match what {
-            WhenItFails::Rollback => Self::RollBack,
-            WhenItFails::Stop => Self::Stop,
-        }
-    }
 }
 
 /// How a plan is printed.
@@ -349,7 +312,7 @@ pub(super) enum SchemaOf {
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = text.get(digits.len()..).unwrap_or_default();
     let number: u64 = digits.parse().map_err(|_| "write a time such as 10s, 500ms or 5m".to_owned())?;

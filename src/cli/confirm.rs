@@ -12,7 +12,6 @@ use super::failure::{Code, Failure};
 use super::run::{self, How, Ran};
 use super::session::{Aim, Prepared, Session, disk_failure};
 use super::show::Style;
-use crate::apply::OnFailure;
 use crate::apply::pending::{Due, Pending};
 
 /// How often somebody who waits looks.
@@ -173,7 +172,7 @@ fn waiting(session: &Session) -> Result<Option<Pending>, Failure> {
 async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure> {
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
     let prepared = session.prepare(aim).await?;
-    let how = How { style: Style::Plain, on_failure: OnFailure::RollBack };
+    let how = How::or_undone(Style::Plain);
     run::carry_out(session, &prepared, how).await?;
     session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;

@@ -129,7 +129,9 @@ pub(super) fn save(
     manifest: &Path,
     out: &Path,
 ) -> Result<(), Failure> {
-    let absolute = (manifest != Path::new("-")).then(|| std::path::absolute(manifest)).transpose();
+    // What removes everything is not made from the manifest, and fits whatever that says by then.
+    let edits_matter = manifest != Path::new("-") && prepared.topology.is_some();
+    let absolute = edits_matter.then(|| std::path::absolute(manifest)).transpose();
     let basis = Basis {
         project: session.project.clone(),
         manifest_path: absolute.map_err(|error| Failure::of(Code::Failed, &error))?,

@@ -2,10 +2,15 @@
 
 mod args;
 mod confirm;
+mod declared;
+mod discover;
 mod events;
 mod exec;
 mod failure;
+mod flags;
+mod forget;
 mod history;
+mod import;
 mod interrupt;
 mod loaded;
 mod report;
@@ -14,6 +19,7 @@ mod sandbox;
 mod session;
 mod show;
 mod signals;
+mod ssh;
 mod status;
 mod validate;
 mod voice;
@@ -128,6 +134,9 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Sandbox { manifest, empty: _, command } => {
             sandbox::run(&common, manifest.as_deref(), &command).map(Success::Exited)
         }
+        Verb::Import(wish) if wish.discover => block_on(discover::run(&wish.project)).map(|()| Success::Done),
+        Verb::Import(wish) => block_on(import::run(&common, &wish)).map(|()| Success::Done),
+        Verb::Forget(wish) => block_on(forget::run(&common, &wish)).map(|()| Success::Done),
         Verb::Schema { of } => schema(of).map(|()| Success::Done),
         Verb::Completion { shell } => {
             let mut script = vec![];

@@ -10,7 +10,7 @@ use super::interrupt::Shield;
 use super::session::{self, Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
-use super::{confirm, report, show};
+use super::{confirm, report, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
@@ -64,6 +64,13 @@ pub(super) struct How {
     pub(super) on_failure: OnFailure,
 }
 
+impl How {
+    /// Returns the way in which what fails is undone.
+    pub(super) fn or_undone(style: show::Style) -> Self {
+        Self { style, on_failure: OnFailure::RollBack }
+    }
+}
+
 /// Plans, shows, asks, and does it.
 pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<Ran, Failure> {
     let Request { verb, aim, show: _, run, style: _, confirm: _, selection, voice, shield } = request;
@@ -107,7 +114,7 @@ pub(super) async fn finish(
 ) -> Result<Ran, Failure> {
     let Request { verb, aim, show, run, style, confirm, .. } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes && !request.voice.is_for_machines();
-    check_guards(prepared, run, *aim, attended)?;
+    check_guards(prepared, run, *aim, attended).await?;
     let how = How { style: *style, on_failure: run.on_failure.into() };
     if prepared.plan.is_empty() {
         // The manifest may have changed in ways that the kernel does not see: it is saved all the same.
@@ -210,7 +217,7 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
+async fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
     match aim {
         // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
@@ -224,6 +231,9 @@ fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Res
         limits.empty = crate::plan::EmptyManifest::Allowed;
         limits.max_destroy = run.max_destroy;
     }
+    if !run.allow_management_path && !prepared.plan.is_empty() {
+        limits.management = ssh::management().await?;
+    }
     let refused = guard(&prepared.plan, &limits);
     if refused.is_empty() {
         return Ok(());
@@ -233,6 +243,7 @@ fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Res
         Guard::Protected { .. } => "take `prevent_destroy` off its network, apply that, and then destroy it",
         Guard::TooMany { .. } => "--max-destroy N allows more",
         Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
+        Guard::ManagementPath { .. } => "--allow-management-path does it all the same",
     });
     let help: std::collections::BTreeSet<_> = help.collect();
     let help: Vec<_> = help.into_iter().collect();
@@ -241,9 +252,11 @@ fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Res
 }
 
 /// Asks on the terminal; only `yes` is a yes.
-async fn agreed(verb: &str) -> Result<bool, Failure> {
+pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
     let question = match verb {
         "destroy" => "Destroy all of this?",
+        "import" => "Adopt it?",
+        "forget" => "Give it up?",
         _ => "Apply these changes?",
     };
     print!("\n{question} Only `yes` is a yes: ");

@@ -58,7 +58,7 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) scope: Scope,
     pub(super) applied: State,
-    /// What the generation shall hold; `None` is what is desired.
+    /// What the generation shall say it led to, when that is not all that is desired.
     pub(super) kept: Option<State>,
     pub(super) leases: Leases,
     /// The text that the generation shall keep.
@@ -68,11 +68,11 @@ pub(super) struct Prepared {
 
 /// Where a plan shall lead.
 #[derive(Default)]
-struct Target {
-    topology: Option<Topology>,
-    desired: Desired,
-    leases: Leases,
-    manifest: String,
+pub(super) struct Target {
+    pub(super) topology: Option<Topology>,
+    pub(super) desired: Desired,
+    pub(super) leases: Leases,
+    pub(super) manifest: String,
 }
 
 impl Session {
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// Returns what a plan shall lead to.
-    fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
+    pub(super) fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         match aim {
             Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
             Aim::Manifest => {
@@ -343,7 +343,8 @@ fn unselectable(errors: &[SelectError]) -> Failure {
     Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
 }
 
-fn in_the_way(conflicts: &[Conflict]) -> Failure {
+/// Returns the failure of what others have where ours should be.
+pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
     let lines = conflicts.iter().map(|conflict| {
         let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
         format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)

@@ -1,11 +1,13 @@
 //! The kernel: the only module that talks to it.
 
 mod answer;
+pub mod discover;
 pub mod facts;
 pub mod fake;
 mod file;
 mod links;
 pub mod live;
+pub mod management;
 mod message;
 mod netlink;
 pub mod netns;
@@ -71,6 +73,9 @@ pub struct Scope {
     /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
     /// the group that new links are in, a file without a word, a namespace's name without a namespace.
     pub begun: BTreeSet<ResourceId>,
+    /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
+    /// [`Owner::Unmarked`](crate::resource::owner::Owner::Unmarked) for an owner: they are being adopted or given up.
+    pub unmarked: BTreeSet<ResourceId>,
 }
 
 impl Scope {
@@ -82,6 +87,7 @@ impl Scope {
             sysctls: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
         }
     }
 

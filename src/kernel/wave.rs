@@ -193,8 +193,8 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
             LinkKind::Veth(peer) => Some(peer.ns.clone()),
             LinkKind::Bridge | LinkKind::Other(_) => None,
         },
-        Resource::Netns(_)
-        | Resource::Address(_)
+        Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
+        Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)

@@ -13,6 +13,7 @@ mod field;
 mod guard;
 mod index;
 mod interruption;
+mod lifeline;
 mod order;
 pub mod render;
 pub mod target;
@@ -345,8 +346,13 @@ pub fn plan_around(desired: &Desired, observed: &Observed, applied: &State) -> P
 }
 
 /// Tells whether `live` is what `wanted` asks for, values that are left to the kernel aside.
-pub fn is_settled(wanted: &Entry, live: &crate::resource::Resource) -> bool {
-    diff::agrees(wanted, live)
+pub fn is_settled(wanted: &Entry, live: &Entry) -> bool {
+    diff::agrees(wanted, &live.resource) && !diff::must_remark(wanted, live)
+}
+
+/// Tells whether `now` is what was there `before`, its mark included.
+pub fn is_as_before(before: &Entry, now: &Entry) -> bool {
+    before.resource == now.resource && !diff::must_remark(before, now)
 }
 
 fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan {

@@ -25,6 +25,8 @@ pub struct Facts {
     pub bridges: BTreeMap<IfName, BridgeFact>,
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
+    /// The host's ends of this project's live veth pairs, by container and network.
+    pub host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
     /// Which of the namespaces that the manifest names are there.
     pub namespaces: BTreeSet<NsRef>,
     /// Addresses and subnets that are held now, in the kernel.

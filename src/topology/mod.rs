@@ -36,6 +36,7 @@ use crate::resource::owner::Origin;
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
+pub(crate) use text::nearest;
 
 /// Everything that the manifest declares, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,14 +1,16 @@
 //! Bad input and bad circumstances: a clear error, the designed exit code, nothing changed.
 
-use super::world::live;
+use super::world::{Done, live};
 
 const SHOP: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
 
 live! {
     fn without_nft_nothing_is_done(world) {
         world.file("netform.yaml", SHOP);
-        world.sh("mount -t tmpfs tmpfs /usr/sbin");
-        let done = world.run(&["apply", "--yes"]).exits(69);
+        // A directory that may not be searched, as other users' are, hides nothing and finds nothing.
+        world.sh("mount -t tmpfs tmpfs /usr/sbin; mkdir shut; chmod 0 shut");
+        let path = format!("{}/shut:/usr/bin:/bin", world.dir().display());
+        let done = Done::of(world.netform().args(["apply", "--yes"]).env("PATH", path).output().unwrap()).exits(69);
 
         assert!(done.stderr.contains("nftables"), "{}", done.stderr);
         assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");

@@ -1,5 +1,6 @@
 //! Tests on the real kernel. Each runs in user, network and mount namespaces of its own, and never touches the host's.
 
+mod adopt;
 mod apply;
 mod bad;
 mod disk;
@@ -8,6 +9,7 @@ mod events;
 mod failure;
 mod firewall;
 mod kernel;
+mod management;
 mod names;
 mod pairs;
 mod part;
