@@ -7,6 +7,7 @@ mod discover;
 mod events;
 mod exec;
 mod failure;
+mod flags;
 mod forget;
 mod history;
 mod import;
