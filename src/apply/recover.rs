@@ -135,7 +135,8 @@ pub(super) fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
     scope
 }
 
-fn peer(entry: &Entry) -> Option<NsRef> {
+/// Returns the namespace that the other end of a pair lives in.
+pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
             crate::resource::link::LinkKind::Veth(peer) => Some(peer.ns.clone()),

@@ -168,6 +168,13 @@ pub(crate) fn find_link(link: &IfName) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(named(link))
 }
 
+/// Asks for a link by its index.
+pub(crate) fn link_at(index: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    RouteNetlinkMessage::GetLink(message)
+}
+
 /// Asks for all links, without their counters.
 pub(crate) fn all_links() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
@@ -220,6 +227,13 @@ pub(crate) fn all_addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
+/// Asks for the addresses of one link.
+pub(crate) fn addresses_of(index: u32) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    RouteNetlinkMessage::GetAddress(message)
+}
+
 /// A route of ours in the main table that leaves by the link with this index.
 pub(crate) fn route(route: &Route, index: u32) -> RouteMessage {
     let Route { ns: _, dest, link: _, via, metric } = route;
@@ -245,10 +259,9 @@ pub(crate) fn route(route: &Route, index: u32) -> RouteMessage {
     message
 }
 
-/// Asks for all routes of a family, of one table or of all.
-pub(crate) fn all_routes(of: Family, table: Option<u8>) -> RouteNetlinkMessage {
+/// Asks for the routes of all families, of one table or of all.
+pub(crate) fn all_routes(table: Option<u8>) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = family(of);
     message.header.table = table.unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     RouteNetlinkMessage::GetRoute(message)
 }

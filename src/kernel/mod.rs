@@ -1,6 +1,7 @@
 //! The kernel: the only module that talks to it.
 
 mod answer;
+pub mod count;
 pub mod facts;
 pub mod fake;
 mod file;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::names::ProjectName;
+use crate::names::{IfName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
@@ -68,6 +69,15 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
+}
+
+/// Where to look when only a few objects matter: what they stand on and what stands on them is in there, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Namespaces that are looked into whole.
+    pub namespaces: BTreeSet<NsRef>,
+    /// Links of the host.
+    pub links: BTreeSet<IfName>,
 }
 
 /// Why the kernel could not be read.
@@ -119,6 +129,18 @@ pub trait Kernel {
     ///
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError>;
+
+    /// Returns what is there within a glance, and the firewall's tables; perhaps more. Of `scope`, which files and kernel
+    /// parameters to look at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::observe`].
+    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
+        let mut whole = scope.clone();
+        whole.namespaces.extend(at.namespaces.iter().cloned());
+        self.observe(&whole).await
+    }
 
     /// Carries out operations that have no order between them.
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
