@@ -11,4 +11,4 @@ mod readme;
 mod safety;
 mod sandbox;
 mod walk;
-mod world;
+pub(crate) mod world;
