@@ -104,8 +104,8 @@ fn master(channel: &Channel, link: &Link) -> Result<Option<u32>, OpError> {
 async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
     let here = channel(live, &link.ns)?;
     let master = master(here, link)?;
-    let mut rest = vec![(here, message::settle(link, mark))];
-    rest.extend(link.altname.iter().map(|name| (here, message::add_altname(&link.name, name))));
+    let names = link.altname.iter().map(|name| (here, message::add_altname(&link.name, name)));
+    let mut rest: Vec<_> = names.chain([(here, message::settle(link, mark))]).collect();
     match &link.kind {
         LinkKind::Bridge => send(here, message::new_bridge(link), NEW).await?,
         LinkKind::Veth(peer) => {
@@ -120,8 +120,10 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             return Err(OpError { kind: FailureKind::Other, message });
         }
     }
-    let settled = join_all(rest.into_iter().map(|(channel, message)| send(channel, message, 0))).await;
-    let outcome = settled.into_iter().collect::<Result<(), _>>();
+    let mut outcome = Ok(());
+    for (channel, message) in rest {
+        outcome = outcome.and(send(channel, message, 0).await);
+    }
     if outcome.is_err() {
         // Nobody would know a link without its mark as ours. If this fails, too, the next look shows it as foreign.
         let _ = send(here, message::delete_link(&link.name), 0).await;

@@ -43,13 +43,12 @@ fn lo() -> LinkMessage {
     link
 }
 
-/// Creates a bridge with its own link-layer address, so that it does not change with the ports.
+/// Creates a bridge with its own link-layer address, so that it does not change with the ports; it is down.
 ///
 /// The MTU is set later, by [`settle`]: only a change makes the kernel keep it when ports come and go
 /// (`br_change_mtu()` sets `BROPT_MTU_SET_BY_USER`, `net/bridge/br_device.c`).
 pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
-    set_state(&mut message, link.up);
     message.attributes.extend(link.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Bridge),
@@ -58,7 +57,8 @@ pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Creates a veth pair whose peer is in its namespace from the start: moving it there would cost 20 times as much.
+/// Creates a veth pair whose peer is in its namespace from the start: moving it there would cost 20 times as much. Both
+/// ends are down.
 ///
 /// The peer is brought up later: the kernel refuses to open it before the pair is tied (`veth_open()`,
 /// `drivers/net/veth.c`). One queue for each end makes it a third cheaper.
@@ -77,7 +77,6 @@ pub(crate) fn new_veth(
     ]);
     other.attributes.extend(queues.clone());
     let mut message = named(&link.name);
-    set_state(&mut message, link.up);
     message.attributes.extend(link.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     message.attributes.push(LinkAttribute::Mtu(link.mtu.bytes()));
     message.attributes.extend(master.map(LinkAttribute::Controller));
@@ -89,9 +88,13 @@ pub(crate) fn new_veth(
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Marks a new link, which the kernel does not take at creation, and fixes its MTU.
+/// Marks a new link, which the kernel does not take at creation, fixes its MTU and brings it up.
+///
+/// All of that is cheap as long as a link is down: each change of one that is up is told to everybody who listens, the
+/// bridge included (`netdev_state_change()`, `net/core/dev.c`).
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
+    set_state(&mut message, link.up);
     message
         .attributes
         .extend([LinkAttribute::IfAlias(mark.to_string()), LinkAttribute::Mtu(link.mtu.bytes())]);

@@ -89,9 +89,10 @@ enum Look {
 struct Task {
     project: ProjectName,
     wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
-    /// The only links of the host to look at.
-    links: Option<BTreeSet<IfName>>,
 }
+
+/// Links of the host, by name and by index.
+type SomeLinks = (BTreeSet<IfName>, BTreeSet<u32>);
 
 /// Reads everything that `scope` and our marks ask for, or no more than what lies within a glance.
 pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, ObserveError> {
@@ -105,14 +106,27 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, 
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
     let second = all.split_off(all.len() / 2);
 
-    let links = at.map(|at| at.links.clone());
-    let task = Arc::new(Task { project: scope.project.clone(), wanted, links });
-    let (other_task, host_task) = (Arc::clone(&task), Arc::clone(&task));
-    let (host, first, second) = tokio::try_join!(
-        thread(move || Ok(vec![host(&host_task)?])),
-        thread(move || look_into(all, &task)),
-        thread(move || look_into(second, &other_task)),
-    )?;
+    let task = Arc::new(Task { project: scope.project.clone(), wanted });
+    let (first_task, second_task) = (Arc::clone(&task), Arc::clone(&task));
+    let namespaces = async {
+        let first = thread(move || look_into(all, &first_task));
+        let second = thread(move || look_into(second, &second_task));
+        let (first, second) = tokio::try_join!(first, second)?;
+        Ok(first.into_iter().chain(second))
+    };
+    let Some(at) = at else {
+        let (host, looks) = tokio::try_join!(thread(move || host(&task, None)), namespaces)?;
+        return Ok(Reading { host, ..sorted(looks, scope)? });
+    };
+    // Which links of the host are the other ends is known when the namespaces are.
+    let rest = sorted(namespaces.await?, scope)?;
+    let links = (at.links.clone(), rest.ends.keys().copied().collect());
+    let host = thread(move || host(&task, Some(links))).await?;
+    Ok(Reading { host, ..rest })
+}
+
+/// Returns all but the host.
+fn sorted(looks: impl Iterator<Item = Look>, scope: &Scope) -> Result<Reading, ObserveError> {
     let mut reading = Reading {
         host: NsReading::empty(NsRef::Host),
         namespaces: vec![],
@@ -120,8 +134,7 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, 
         files: file::read(&scope.files)?,
         ends: BTreeMap::new(),
     };
-    reading.host = host.into_iter().next().unwrap_or(reading.host);
-    for look in first.into_iter().chain(second) {
+    for look in looks {
         match look {
             Look::Read(ns) => reading.namespaces.push(*ns),
             Look::Other(name, other) => drop(reading.others.insert(name, other)),
@@ -148,16 +161,17 @@ fn ends(namespaces: &[NsReading]) -> BTreeMap<u32, (usize, usize)> {
 }
 
 async fn thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<Vec<T>, ObserveError> + Send + 'static,
-) -> Result<Vec<T>, ObserveError> {
+    work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
+) -> Result<T, ObserveError> {
     netns::on_thread(work).await.map_err(|error| failed("the kernel".to_owned(), Refusal::Socket(error)))?
 }
 
-fn host(task: &Task) -> Result<NsReading, ObserveError> {
+/// Reads the host, or no more of it than some links.
+fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError> {
     let failed = |refusal| failed("the host's links, addresses and routes".to_owned(), refusal);
     let mut socket = Blocking::open().map_err(|error| failed(error.into()))?;
     let mut reading = NsReading::empty(NsRef::Host);
-    match &task.links {
+    match only {
         None => {
             reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
             reading.read_rest(&mut socket, None).map_err(failed)?;
@@ -230,16 +244,17 @@ impl NsReading {
     }
 
     /// Reads these links, the bridges whose ports they are, and their addresses.
-    fn read_links(&mut self, socket: &mut Blocking, links: &BTreeSet<IfName>) -> Result<(), Refusal> {
-        let mut masters = BTreeSet::new();
-        for link in links {
-            let found = existing(socket.request(message::find_link(link), answer::link))?;
-            masters.extend(found.iter().filter_map(|link| link.master));
-            self.links.extend(found);
+    fn read_links(&mut self, socket: &mut Blocking, (names, mut indexes): SomeLinks) -> Result<(), Refusal> {
+        for link in names {
+            self.links.extend(existing(socket.request(message::find_link(&link), answer::link))?);
         }
-        masters.retain(|index| self.links.iter().all(|link| link.index != *index));
-        for index in masters {
-            self.links.extend(existing(socket.request(message::link_at(index), answer::link))?);
+        // Once for the links themselves, once for their bridges.
+        for _ in 0..2 {
+            indexes.extend(self.links.iter().filter_map(|link| link.master));
+            let known: BTreeSet<u32> = self.links.iter().map(|link| link.index).collect();
+            for index in indexes.difference(&known) {
+                self.links.extend(existing(socket.request(message::link_at(*index), answer::link))?);
+            }
         }
         for link in &self.links {
             let addresses = socket.dump(message::addresses_of(link.index), answer::address);
