@@ -146,9 +146,9 @@ pub fn netform_inside(size: Size, purpose: Purpose) {
         host.measure(Case::Plan, &["plan"], "plain");
     }
     host.measure(Case::Attachment, &["apply", "--yes"], "moved");
-    measure::cost(&host.netform(&["apply", "--yes"], "plain"));
+    host.run(&["apply", "--yes"], "plain");
     host.measure(Case::Port, &["apply", "--yes"], "port");
-    measure::cost(&host.netform(&["apply", "--yes"], "plain"));
+    host.run(&["apply", "--yes"], "plain");
     measure::cost(&floor("drift", size));
     host.measure(Case::Drift, &["apply", "--yes"], "plain");
     host.measure(Case::Destroy, &["destroy", "--yes"], "plain");
@@ -166,28 +166,33 @@ impl Host<'_> {
         self.dir.join(name).with_extension("yaml")
     }
 
+    /// Returns the command that has netform do something. To count, it has to be within this program.
     fn netform(&self, verb: &[&str], manifest: &str) -> Command {
-        let program = match self.purpose {
-            Purpose::Count => std::env::current_exe().unwrap(),
-            Purpose::Time => env!("CARGO_BIN_EXE_netform").into(),
+        let mut command = match self.purpose {
+            Purpose::Count => Command::new(std::env::current_exe().unwrap()),
+            Purpose::Time => Command::new(env!("CARGO_BIN_EXE_netform")),
         };
-        let mut command = Command::new(program);
         command.arg("--state-dir").arg(self.dir.join("state")).arg("--run-dir").arg(self.dir.join("run"));
         command.args(verb).arg(self.manifest(manifest));
         command
     }
 
+    /// Has netform do something, and says what it cost or what was counted.
     fn measure(&self, case: Case, verb: &[&str], manifest: &str) {
-        let command = self.netform(verb, manifest);
+        let (cost, counts) = self.run(verb, manifest);
+        say(case, Who::Netform, cost, counts);
+    }
+
+    fn run(&self, verb: &[&str], manifest: &str) -> (Cost, Option<Counts>) {
+        let mut command = self.netform(verb, manifest);
         match self.purpose {
-            Purpose::Time => say(case, Who::Netform, measure::cost(&command), None),
+            Purpose::Time => (measure::cost(&command), None),
             Purpose::Count => {
                 let file = self.dir.join("counts");
-                let mut command = command;
                 let status = command.env(COUNTS, &file).stdout(Stdio::null()).status().unwrap();
                 assert!(status.success(), "{command:?}: {status}");
                 let counts = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-                say(case, Who::Netform, Cost { wall_us: 0, cpu_us: 0, rss_kib: 0 }, Some(counts));
+                (Cost { wall_us: 0, cpu_us: 0, rss_kib: 0 }, Some(counts))
             }
         }
     }
