@@ -83,9 +83,22 @@ impl Dirs {
     ///
     /// When a later netform wrote them, or when they cannot be read at all.
     pub fn past(&self) -> Result<Past, DiskError> {
+        self.past_since(None)
+    }
+
+    /// Reads the past again; a generation that is still the newest, which is the larger part of it, is not read twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dirs::past`].
+    pub fn past_since(&self, mut known: Option<Generation>) -> Result<Past, DiskError> {
         let mut past = Past { originals: self.originals()?, ..Past::default() };
         for number in self.numbers()?.into_iter().rev() {
-            match self.generation(number) {
+            let generation = match known.take_if(|known| known.number == number) {
+                Some(known) => Ok(Some(known)),
+                None => self.generation(number),
+            };
+            match generation {
                 Ok(Some(generation)) => {
                     past.leases = generation.leases.clone();
                     past.generation = Some(generation);

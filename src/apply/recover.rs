@@ -109,7 +109,7 @@ pub(super) fn finish(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<()
 }
 
 /// Tells whether everything is as it shall be after.
-fn is_after(touched: &[Touched], observed: &Observed) -> bool {
+pub(super) fn is_after(touched: &[Touched], observed: &Observed) -> bool {
     touched.iter().all(|Touched { id, before: _, after }| {
         let now = observed.own.get(id);
         match after {
@@ -141,7 +141,8 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
     scope
 }
 
-fn peer(entry: &Entry) -> Option<NsRef> {
+/// Returns the namespace that the other end of a pair lives in.
+pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
             crate::resource::link::LinkKind::Veth(peer) => Some(peer.ns.clone()),

@@ -186,7 +186,8 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
     // Another run may have ended while this one waited for the lock.
-    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
+    let known = session.past.generation.take();
+    session.past = session.dirs.past_since(known).map_err(|error| session::disk_failure(&error))?;
     voice.generation(session.newest());
     let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
     match settled {

@@ -145,6 +145,11 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
     Some(link)
 }
 
+/// Reads no more of a link than its index; `None` for anything else.
+pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
+    u32_at(body, 4).filter(|_| kind == RTM_NEWLINK)
+}
+
 /// Reads an address; `None` for anything else.
 pub(crate) fn address(kind: u16, body: &[u8]) -> Option<AddressAnswer> {
     let (header, attributes) = body.split_at_checked(8).filter(|_| kind == RTM_NEWADDR)?;

@@ -70,7 +70,7 @@ pub async fn discover(project: &ProjectName) -> Result<Discovery, ObserveError> 
     let names = netns::names().map_err(|error| reading::failed(netns::DIR.to_owned(), error.into()))?;
     let mut scope = Scope::new(project.clone());
     scope.namespaces = names.into_iter().map(NsRef::Named).collect();
-    Ok(discovered(&reading::read(&scope).await?))
+    Ok(discovered(&reading::read(&scope, None).await?))
 }
 
 fn discovered(reading: &Reading) -> Discovery {

@@ -92,47 +92,34 @@ fn channel<'a>(live: &'a Live, ns: &NsRef) -> Result<&'a Channel, OpError> {
 }
 
 async fn send(channel: &Channel, message: RouteNetlinkMessage, flags: u16) -> Outcome {
-    channel.request(message, flags).await.map(drop).map_err(OpError::from)
+    channel.request(message, flags).await.map_err(OpError::from)
 }
 
 /// Sends a request that has nothing left to do when the kernel says one of `fine`.
 async fn send_unless(channel: &Channel, message: RouteNetlinkMessage, fine: &[Errno]) -> Outcome {
     match channel.request(message, 0).await {
         Err(refusal) if refusal.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(()),
-        answer => answer.map(drop).map_err(OpError::from),
+        answer => answer.map_err(OpError::from),
     }
 }
 
-/// Returns a link's index.
-async fn index(channel: &Channel, link: &IfName) -> Result<u32, Refusal> {
-    let answers = channel.request(message::find_link(link), 0).await?;
-    let found = answers.into_iter().find_map(|answer| {
-        let RouteNetlinkMessage::NewLink(link) = answer else { return None };
-        Some(link.header.index)
-    });
-    found.ok_or(Refusal::Kernel { errno: Errno::NODEV, said: None })
-}
-
-/// Names the link in an error of finding it.
-async fn found(channel: &Channel, link: &IfName) -> Result<u32, OpError> {
-    index(channel, link).await.map_err(|refusal| {
+/// Returns a link's index; names the link in an error of finding it.
+fn found(channel: &Channel, link: &IfName) -> Result<u32, OpError> {
+    channel.index(link).map_err(|refusal| {
         let OpError { kind, message } = refusal.into();
         OpError { kind, message: format!("link {link}: {message}") }
     })
 }
 
-async fn master(channel: &Channel, link: &Link) -> Result<Option<u32>, OpError> {
-    match &link.master {
-        Some(name) => found(channel, name).await.map(Some),
-        None => Ok(None),
-    }
+fn master(channel: &Channel, link: &Link) -> Result<Option<u32>, OpError> {
+    link.master.as_ref().map(|name| found(channel, name)).transpose()
 }
 
 async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
     let here = channel(live, &link.ns)?;
-    let master = master(here, link).await?;
-    let mut rest = vec![(here, message::settle(link, mark))];
-    rest.extend(link.altname.iter().map(|name| (here, message::add_altname(&link.name, name))));
+    let master = master(here, link)?;
+    let names = link.altname.iter().map(|name| (here, message::add_altname(&link.name, name)));
+    let mut rest: Vec<_> = names.chain([(here, message::settle(link, mark))]).collect();
     match &link.kind {
         LinkKind::Bridge => send(here, message::new_bridge(link), NEW).await?,
         LinkKind::Veth(peer) => {
@@ -147,8 +134,10 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             return Err(OpError { kind: FailureKind::Other, message });
         }
     }
-    let settled = join_all(rest.into_iter().map(|(channel, message)| send(channel, message, 0))).await;
-    let outcome = settled.into_iter().collect::<Result<(), _>>();
+    let mut outcome = Ok(());
+    for (channel, message) in rest {
+        outcome = outcome.and(send(channel, message, 0).await);
+    }
     if outcome.is_err() {
         // Nobody would know a link without its mark as ours. If this fails, too, the next look shows it as foreign.
         let _ = send(here, message::delete_link(&link.name), 0).await;
@@ -158,7 +147,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
 
 async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &Mark)) -> Outcome {
     let here = channel(live, &to.ns)?;
-    let master = master(here, to).await?;
+    let master = master(here, to)?;
     let mut outcomes = vec![];
     if let Some(change) = message::change((from, was), (to, mark), master) {
         outcomes.push(send(here, change, 0).await);
@@ -182,6 +171,7 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
 /// Deletes links. Several of a namespace go into a group of their own that is deleted by one request: one by one, each
 /// would wait about 20 ms for the kernel's read-copy-update.
 pub(super) async fn delete(live: &mut Live, ops: Vec<(usize, &Op)>) -> Vec<(usize, Outcome)> {
+    live.forget_indexes();
     let mut outcomes = vec![];
     let mut by_ns = BTreeMap::<NsRef, Vec<(usize, IfName)>>::new();
     let failed = live.open_channels(ops.iter().map(|(_, op)| op.id().ns()).collect()).await;
@@ -202,10 +192,10 @@ pub(super) async fn delete(live: &mut Live, ops: Vec<(usize, &Op)>) -> Vec<(usiz
 }
 
 async fn delete_on(channel: &Channel, ns: &NsRef, links: Vec<(usize, IfName)>) -> Vec<(usize, Outcome)> {
-    if links.len() > 1 {
-        // What goes wrong here is found by the single requests below.
-        let _ = delete_together(channel, ns, &links).await;
+    if links.len() > 1 && delete_together(channel, ns, &links).await.is_ok() {
+        return links.into_iter().map(|(place, _)| (place, Ok(()))).collect();
     }
+    // What went wrong is found by single requests.
     let single = links.into_iter().map(|(place, link)| async move {
         (place, send_unless(channel, message::delete_link(&link), &[Errno::NODEV]).await)
     });
@@ -227,18 +217,24 @@ async fn delete_together(channel: &Channel, ns: &NsRef, links: &[(usize, IfName)
         for answer in join_all(tagged).await {
             match answer {
                 Err(refusal) if refusal.errno() == Some(Errno::NODEV) => {}
-                answer => all = all.and(answer.map(drop)),
+                answer => all = all.and(answer),
             }
         }
     }
     all?;
-    channel.request(message::delete_group(group), 0).await.map(drop)
+    channel.request(message::delete_group(group), 0).await
 }
 
 /// Returns the indexes of the host's links whose peers live in these namespaces.
 pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> BTreeSet<u32> {
     let pairs = netns::on_thread(move || {
         let mut pairs = BTreeSet::new();
+        // Most often the pairs went before, and then there is no namespace to look into.
+        let here = Blocking::open().map_err(Refusal::from);
+        let here = here.and_then(|mut host| host.dump(message::all_links(), answer::link));
+        if here.is_ok_and(|links| !links.iter().any(|link| link.kind == "veth" && link.peer_ns.is_some())) {
+            return pairs;
+        }
         for name in names {
             let look = || -> Result<Vec<_>, Refusal> {
                 netns::join(netns::open(&NsRef::Named(name.clone()))?.as_fd())?;
@@ -285,9 +281,9 @@ fn protocol(owner: &Owner, otherwise: u8) -> u8 {
 async fn add_address(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {
     let Address { ns, link, addr } = address;
     let channel = channel(live, ns)?;
-    let index = found(channel, link).await?;
+    let index = found(channel, link)?;
     let message = message::new_address(*addr, index, protocol(owner, NOBODYS_ADDRESS));
-    channel.request(message, flags).await.map(drop).map_err(|refusal| {
+    channel.request(message, flags).await.map_err(|refusal| {
         let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
         let OpError { kind, message } = refusal.into();
         if disabled {
@@ -303,7 +299,7 @@ async fn add_address(live: &Live, address: &Address, (owner, flags): (&Owner, u1
 async fn remove_address(live: &Live, address: &Address) -> Outcome {
     let Address { ns, link, addr } = address;
     let channel = channel(live, ns)?;
-    let index = match index(channel, link).await {
+    let index = match channel.index(link) {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
         index => index?,
     };
@@ -313,7 +309,7 @@ async fn remove_address(live: &Live, address: &Address) -> Outcome {
 
 async fn put_route(live: &Live, route: &Route, (owner, flags): (&Owner, u16)) -> Outcome {
     let channel = channel(live, &route.ns)?;
-    let index = found(channel, &route.link).await?;
+    let index = found(channel, &route.link)?;
     let message = message::route(route, index, protocol(owner, NOBODYS_ROUTE));
     send(channel, RouteNetlinkMessage::NewRoute(message), flags).await
 }
@@ -331,7 +327,7 @@ async fn replace_route(live: &Live, (from, old): (&Route, &Owner), (to, new): (&
 
 async fn remove_route(live: &Live, route: &Route, owner: &Owner) -> Outcome {
     let channel = channel(live, &route.ns)?;
-    let index = match index(channel, &route.link).await {
+    let index = match channel.index(&route.link) {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
         index => index?,
     };

@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 
-use netlink_sys::TokioSocket;
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
 use super::facts::{Survey, survey};
-use super::netlink::{self, Channel, Refusal};
+use super::netlink::{Blocking, Channel, Refusal};
 use super::reading::{self, Reading};
-use super::{Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
+use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -59,14 +58,18 @@ impl Live {
     ///
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     pub async fn survey(&mut self, scope: &Scope) -> Result<Survey, ObserveError> {
-        let (reading, tables) = self.read(scope).await?;
+        let (reading, tables) = self.read(scope, None).await?;
         Ok(survey(&reading, tables, scope))
     }
 
-    async fn read(&mut self, scope: &Scope) -> Result<(Reading, Vec<Entry>), ObserveError> {
+    async fn read(
+        &mut self,
+        scope: &Scope,
+        at: Option<&Glance>,
+    ) -> Result<(Reading, Vec<Entry>), ObserveError> {
         // A namespace may have been replaced by another of its name.
-        self.close_channels().await;
-        tokio::try_join!(reading::read(scope), nft::read(&scope.project))
+        self.close_channels();
+        tokio::try_join!(reading::read(scope, at), nft::read(&scope.project))
     }
 
     /// Returns the mark of an owner, as links and namespaces carry it.
@@ -80,10 +83,8 @@ impl Live {
         if missing.is_empty() {
             return HashMap::new();
         }
-        let runtime = tokio::runtime::Handle::current();
         let names = missing.clone();
-        let opened =
-            netns::on_thread(move || names.iter().map(|ns| open_inside(ns, &runtime)).collect::<Vec<_>>());
+        let opened = netns::on_thread(move || names.iter().map(open_inside).collect::<Vec<_>>());
         let opened = match opened.await {
             Ok(opened) => opened,
             Err(error) => missing.iter().map(|_| Err(io::Error::other(error.to_string()))).collect(),
@@ -103,31 +104,45 @@ impl Live {
         failed
     }
 
+    /// Keeps the socket in a new namespace for what else is to be done there, as long as there may be more.
+    pub(super) fn keep(&mut self, name: NetnsName, socket: Blocking) {
+        if self.channels.len() < self.most_channels {
+            self.channels.insert(NsRef::Named(name), Channel::new(socket));
+        }
+    }
+
     /// Returns how many sockets may be open at a time.
     pub(super) fn most_channels(&self) -> usize {
         self.most_channels
     }
 
     /// Closes all sockets.
-    pub(super) async fn close_channels(&mut self) {
-        for (_, channel) in self.channels.drain() {
-            channel.close().await;
-        }
+    pub(super) fn close_channels(&mut self) {
+        self.channels.clear();
     }
 
     /// Closes the sockets of namespaces that shall go: each would keep its namespace alive.
-    pub(super) async fn leave(&mut self, names: &[NetnsName]) {
+    pub(super) fn leave(&mut self, names: &[NetnsName]) {
         for name in names {
-            if let Some(channel) = self.channels.remove(&NsRef::Named(name.clone())) {
-                channel.close().await;
-            }
+            self.channels.remove(&NsRef::Named(name.clone()));
         }
+        self.forget_indexes();
+    }
+
+    /// Forgets the indexes of all links: a pair that goes takes a link from two namespaces.
+    pub(super) fn forget_indexes(&self) {
+        self.channels.values().for_each(Channel::forget_indexes);
     }
 }
 
 impl Kernel for Live {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
-        let (reading, tables) = self.read(scope).await?;
+        let (reading, tables) = self.read(scope, None).await?;
+        Ok(observe::observed(&reading, tables, scope))
+    }
+
+    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
+        let (reading, tables) = self.read(scope, Some(at)).await?;
         Ok(observe::observed(&reading, tables, scope))
     }
 
@@ -136,13 +151,13 @@ impl Kernel for Live {
     }
 }
 
-fn open_inside(ns: &NsRef, runtime: &tokio::runtime::Handle) -> io::Result<TokioSocket> {
+fn open_inside(ns: &NsRef) -> io::Result<Blocking> {
     match ns {
         // The host comes first, when the thread is still there; entering it anew would need privileges.
         NsRef::Host => {}
         NsRef::Named(_) | NsRef::Path(_) => netns::join(netns::open(ns)?.as_fd())?,
     }
-    netlink::open(runtime)
+    Blocking::open()
 }
 
 /// Allows as many open files as the administrator lets us have; returns how many of them may be sockets.

@@ -9,8 +9,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
 };
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
-    LinkMessage, Prop,
+    InfoBridge, InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
@@ -18,6 +17,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::names::IfName;
 use crate::resource::link::{Link, Peer};
@@ -57,23 +57,22 @@ fn lo() -> LinkMessage {
     link
 }
 
-/// Creates a bridge with its own link-layer address, so that it does not change with the ports.
+/// Creates a bridge with its own link-layer address, so that it does not change with the ports; it is down.
 ///
 /// The MTU is set later, by [`settle`]: only a change makes the kernel keep it when ports come and go
 /// (`br_change_mtu()` sets `BROPT_MTU_SET_BY_USER`, `net/bridge/br_device.c`).
 pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
-    let mut message = named(&link.name);
-    set_state(&mut message, link.up);
-    message.attributes.extend(link.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
-    message.attributes.push(LinkAttribute::Group(NEWBORN));
-    message.attributes.push(LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Bridge),
-        LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)])),
-    ]));
-    RouteNetlinkMessage::NewLink(message)
+    let mut bridge = LinkMessageBuilder::<LinkBridge>::new(link.name.as_str())
+        .link_group(NEWBORN)
+        .set_info_data(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)]));
+    if let Some(mac) = link.mac {
+        bridge = bridge.address(mac.0.to_vec());
+    }
+    RouteNetlinkMessage::NewLink(bridge.build())
 }
 
-/// Creates a veth pair whose peer is in its namespace from the start: moving it there would cost 20 times as much.
+/// Creates a veth pair whose peer is in its namespace from the start: moving it there would cost 20 times as much. Both
+/// ends are down.
 ///
 /// The peer is brought up later: the kernel refuses to open it before the pair is tied (`veth_open()`,
 /// `drivers/net/veth.c`). One queue for each end makes it a third cheaper.
@@ -83,30 +82,35 @@ pub(crate) fn new_veth(
     master: Option<u32>,
     ns: BorrowedFd<'_>,
 ) -> RouteNetlinkMessage {
-    let queues = [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
-    let mut other = named(&peer.name);
-    other.attributes.extend([
-        LinkAttribute::Address(peer.mac.0.to_vec()),
-        LinkAttribute::Mtu(peer.mtu.bytes()),
-        LinkAttribute::NetNsFd(ns.as_raw_fd()),
-    ]);
-    other.attributes.extend(queues.clone());
-    let mut message = named(&link.name);
-    set_state(&mut message, link.up);
-    message.attributes.extend(link.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
-    message.attributes.extend([LinkAttribute::Group(NEWBORN), LinkAttribute::Mtu(link.mtu.bytes())]);
-    message.attributes.extend(master.map(LinkAttribute::Controller));
-    message.attributes.extend(queues);
-    message.attributes.push(LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other))),
-    ]));
-    RouteNetlinkMessage::NewLink(message)
+    let other = LinkUnspec::new_with_name(peer.name.as_str())
+        .address(peer.mac.0.to_vec())
+        .mtu(peer.mtu.bytes())
+        .setns_by_fd(ns.as_raw_fd());
+    let mut pair = LinkMessageBuilder::<LinkVeth>::new(link.name.as_str(), peer.name.as_str())
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(single_queue(other).build())))
+        .link_group(NEWBORN)
+        .mtu(link.mtu.bytes());
+    if let Some(mac) = link.mac {
+        pair = pair.address(mac.0.to_vec());
+    }
+    if let Some(master) = master {
+        pair = pair.controller(master);
+    }
+    RouteNetlinkMessage::NewLink(single_queue(pair).build())
 }
 
-/// Marks a new link, takes it out of the group of those without a mark, and fixes its MTU.
+fn single_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    link.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+}
+
+/// Marks a new link, takes it out of the group of those without a mark, fixes its MTU and brings it up.
+///
+/// All of that is cheap as long as a link is down: each change of one that is up is told to everybody who listens, the
+/// bridge included (`netdev_state_change()`, `net/core/dev.c`).
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
+    set_state(&mut message, link.up);
     message.attributes.extend([alias(mark), LinkAttribute::Group(0), LinkAttribute::Mtu(link.mtu.bytes())]);
     RouteNetlinkMessage::NewLink(message)
 }
@@ -181,6 +185,13 @@ pub(crate) fn find_link(link: &IfName) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(named(link))
 }
 
+/// Asks for a link by its index.
+pub(crate) fn link_at(index: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    RouteNetlinkMessage::GetLink(message)
+}
+
 /// Asks for all links, without their counters.
 pub(crate) fn all_links() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
@@ -189,9 +200,7 @@ pub(crate) fn all_links() -> RouteNetlinkMessage {
 }
 
 fn named(link: &IfName) -> LinkMessage {
-    let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(link.to_string()));
-    message
+    LinkUnspec::new_with_name(link.as_str()).build()
 }
 
 /// Writes a mark, or what stands in its place; nothing is written as nothing, since a text ends with a zero byte.
@@ -245,6 +254,13 @@ pub(crate) fn all_addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
+/// Asks for the addresses of one link.
+pub(crate) fn addresses_of(index: u32) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    RouteNetlinkMessage::GetAddress(message)
+}
+
 /// A route in the main table that leaves by the link with this index.
 pub(crate) fn route(route: &Route, index: u32, protocol: u8) -> RouteMessage {
     let Route { ns: _, dest, link: _, via, metric } = route;
@@ -270,10 +286,9 @@ pub(crate) fn route(route: &Route, index: u32, protocol: u8) -> RouteMessage {
     message
 }
 
-/// Asks for all routes of a family, of one table or of all.
-pub(crate) fn all_routes(of: Family, table: Option<u8>) -> RouteNetlinkMessage {
+/// Asks for the routes of all families, of one table or of all.
+pub(crate) fn all_routes(table: Option<u8>) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = family(of);
     message.header.table = table.unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     RouteNetlinkMessage::GetRoute(message)
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod conntrack;
+pub mod count;
 pub mod discover;
 pub mod facts;
 pub mod fake;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::names::ProjectName;
+use crate::names::{IfName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
@@ -113,6 +114,15 @@ impl Scope {
     }
 }
 
+/// Where to look when only a few objects matter: what they stand on and what stands on them is in there, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Namespaces that are looked into whole.
+    pub namespaces: BTreeSet<NsRef>,
+    /// Links of the host.
+    pub links: BTreeSet<IfName>,
+}
+
 /// Why the kernel could not be read.
 #[derive(Debug, Error)]
 #[error("cannot read {what}")]
@@ -162,6 +172,18 @@ pub trait Kernel {
     ///
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError>;
+
+    /// Returns what is there within a glance, and the firewall's tables; perhaps more. Of `scope`, which files and kernel
+    /// parameters to look at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::observe`].
+    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
+        let mut whole = scope.clone();
+        whole.namespaces.extend(at.namespaces.iter().cloned());
+        self.observe(&whole).await
+    }
 
     /// Carries out operations that have no order between them.
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;

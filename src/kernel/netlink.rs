@@ -1,26 +1,29 @@
-//! Route netlink: sockets, requests that wait without blocking, and requests and dumps that block.
+//! Route netlink: sockets, requests and dumps.
 //!
 //! A socket keeps talking to the network namespace of the thread that made it, whichever thread uses it afterwards.
+//!
+//! The kernel carries out a request inside of `sendmsg(2)` and has its answer in the socket's queue when that returns
+//! (`netlink_unicast_kernel()`, `net/netlink/af_netlink.c`): there is nothing to wait for, so nothing here is woken up.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
     NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
-use netlink_sys::{AsyncSocket, Socket, SocketAddr, TokioSocket};
-use rtnetlink::Handle;
+use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use thiserror::Error;
-use tokio::task::JoinHandle;
 
-use super::{FailureKind, OpError};
+use super::{FailureKind, OpError, answer, count, message};
+use crate::names::IfName;
 
 /// How long the kernel may take to answer a request; RTNL is sometimes held for long by others.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,8 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a dump that others' changes interrupt is begun anew.
 const DUMP_TRIES: usize = 5;
 
-/// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`).
-const PIECE: usize = 64 * 1024;
+/// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`). From
+/// 64 KiB on, glibc would tidy up its whole heap each time that one is freed.
+const PIECE: usize = 48 * 1024;
 
 /// Why a request failed.
 #[derive(Debug, Error)]
@@ -108,67 +112,40 @@ fn prepare(socket: &Socket) {
     let _ = sockopt::set_socket_recv_buffer_size(socket.as_fd(), 1 << 20);
 }
 
-/// Opens a socket in the namespace of the calling thread, to be used by `runtime`.
-pub(crate) fn open(runtime: &tokio::runtime::Handle) -> io::Result<TokioSocket> {
-    // The socket registers itself with the runtime that the thread has entered.
-    let _entered = runtime.enter();
-    let socket = TokioSocket::new(NETLINK_ROUTE)?;
-    prepare(socket.socket_ref());
-    Ok(socket)
-}
-
-/// A socket in some namespace with the task that serves it.
+/// A socket in some namespace that serves many operations, with the indexes of the links that they named so far.
 pub(crate) struct Channel {
-    handle: Handle,
-    task: JoinHandle<()>,
+    socket: RefCell<Blocking>,
+    indexes: RefCell<HashMap<IfName, u32>>,
 }
 
 impl Channel {
-    /// Starts serving a socket.
-    pub(crate) fn new(socket: TokioSocket) -> Self {
-        let (mut connection, handle, _) = rtnetlink::from_socket(socket);
-        // Without its acknowledgement a request that succeeded looks like one whose socket died.
-        connection.set_forward_ack(true);
-        Self { handle, task: tokio::spawn(connection) }
+    /// Takes over a socket.
+    pub(crate) fn new(socket: Blocking) -> Self {
+        Self { socket: RefCell::new(socket), indexes: RefCell::default() }
     }
 
-    /// Sends a request and waits for its acknowledgement; returns what came before it.
-    pub(crate) async fn request(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
-        tokio::time::timeout(PATIENCE, self.answer(message, flags)).await.unwrap_or(Err(Refusal::TimedOut))
+    /// Sends a request that the kernel must agree to.
+    ///
+    /// Others on this thread get their turn before it: the kernel may take a while.
+    pub(crate) async fn request(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
+        tokio::task::yield_now().await;
+        self.socket.borrow_mut().exchange(addressed(message, flags), &|_, _| None::<()>).map(drop)
     }
 
-    async fn answer(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
-        let closed = || Refusal::Socket(io::ErrorKind::BrokenPipe.into());
-        let mut answers = self.handle.clone().request(addressed(message, flags)).map_err(|_| closed())?;
-        let mut before = vec![];
-        while let Some(NetlinkMessage { header, payload, .. }) = answers.next().await {
-            if let NetlinkPayload::Error(error) = payload {
-                return refused(error.raw_code(), header.flags, &error.header).map_or(Ok(before), Err);
-            } else if let NetlinkPayload::InnerMessage(message) = payload {
-                before.push(message);
-            }
+    /// Returns a link's index. It is asked for once: until a link is deleted, it stays.
+    pub(crate) fn index(&self, link: &IfName) -> Result<u32, Refusal> {
+        if let Some(index) = self.indexes.borrow().get(link) {
+            return Ok(*index);
         }
-        Err(closed())
+        let answers = self.socket.borrow_mut().request(message::find_link(link), answer::index)?;
+        let index = *answers.first().ok_or(Refusal::Kernel { errno: Errno::NODEV, said: None })?;
+        self.indexes.borrow_mut().insert(link.clone(), index);
+        Ok(index)
     }
 
-    /// Closes the socket, and returns when it is closed: a namespace lives as long as a socket in it.
-    pub(crate) async fn close(mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
-    }
-}
-
-impl Drop for Channel {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Forgets the indexes of all links, since one of them may go.
+    pub(crate) fn forget_indexes(&self) {
+        self.indexes.borrow_mut().clear();
     }
 }
 
@@ -202,11 +179,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
 }
 
-/// A socket whose requests block: for threads of their own.
+/// A socket.
 pub(crate) struct Blocking {
     socket: Socket,
     sequence: u32,
-    buffer: Vec<u8>,
 }
 
 /// What a piece of an answer led to.
@@ -232,7 +208,7 @@ impl Blocking {
         let socket = Socket::new(protocol)?;
         prepare(&socket);
         sockopt::set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(PATIENCE))?;
-        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(PIECE) })
+        Ok(Self { socket, sequence: 0 })
     }
 
     /// Sends a request and returns what `read` makes of the answers' types and bodies.
@@ -286,6 +262,7 @@ impl Blocking {
         mut message: NetlinkMessage<RouteNetlinkMessage>,
         read: &impl Fn(u16, &[u8]) -> Option<T>,
     ) -> Result<(Vec<T>, bool), Refusal> {
+        count::request();
         self.sequence += 1;
         message.header.sequence_number = self.sequence;
         message.finalize();
@@ -302,16 +279,17 @@ impl Blocking {
         self.socket.send_to(request, &SocketAddr::new(0, 0), 0)?;
         let mut answers = vec![];
         let mut interrupted = false;
+        let mut buffer = Vec::with_capacity(PIECE);
         loop {
-            self.buffer.clear();
-            self.socket.recv(&mut self.buffer, 0).map_err(|error| {
+            buffer.clear();
+            self.socket.recv(&mut buffer, 0).map_err(|error| {
                 if error.kind() == io::ErrorKind::WouldBlock {
                     Refusal::TimedOut
                 } else {
                     Refusal::Socket(error)
                 }
             })?;
-            match pieces(&self.buffer, self.sequence, &mut interrupted, read)? {
+            match pieces(&buffer, self.sequence, &mut interrupted, read)? {
                 Piece::More(more) => answers.extend(more),
                 Piece::Last(more) => {
                     answers.extend(more);

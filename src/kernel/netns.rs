@@ -42,18 +42,23 @@ pub fn path(ns: &NsRef) -> PathBuf {
 ///
 /// `NotFound` when there is no such file, or when it is an ordinary file that a namespace has left behind.
 pub fn open(ns: &NsRef) -> io::Result<OwnedFd> {
-    let path = path(ns);
-    if is_namespace(&path)? {
-        Ok(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
-    } else {
-        Err(io::Error::new(io::ErrorKind::NotFound, format!("{} is not a namespace", path.display())))
-    }
+    open_if_namespace(ns)?.ok_or_else(|| {
+        let path = path(ns);
+        io::Error::new(io::ErrorKind::NotFound, format!("{} is not a namespace", path.display()))
+    })
 }
 
-/// Tells whether a file stands for a namespace; a bind mount that is gone leaves an ordinary file behind.
-pub(crate) fn is_namespace(path: &Path) -> io::Result<bool> {
-    let kind = rustix::fs::statfs(path)?.f_type;
-    Ok(u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC))
+/// Opens a namespace; `None` when its file does not stand for one: a bind mount that is gone leaves an ordinary file
+/// behind.
+pub(crate) fn open_if_namespace(ns: &NsRef) -> io::Result<Option<OwnedFd>> {
+    let path = path(ns);
+    // It is looked at before it is opened: to open somebody's pipe would wait for somebody to write to it.
+    let kind = rustix::fs::statfs(&path)?.f_type;
+    if u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC) {
+        Ok(Some(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+    } else {
+        Ok(None)
+    }
 }
 
 /// Moves the calling thread into a network namespace.
@@ -80,19 +85,21 @@ pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
     told.await.map_err(|_| io::Error::other("a thread died"))
 }
 
-/// Makes a namespace with its `lo` up and marked, and moves the calling thread into it.
+/// Makes a namespace with its `lo` up and marked, and moves the calling thread into it; returns a socket there.
 ///
 /// The mark comes before the name, so that whatever has a name has its mark, too. After a failure there is no name.
-pub(crate) fn create(name: &NetnsName, mark: &Mark) -> Result<(), Refusal> {
+pub(crate) fn create(name: &NetnsName, mark: &Mark) -> Result<Blocking, Refusal> {
     unshare(UnshareFlags::NEWNET)?;
-    Blocking::open()?.request(message::loopback(mark), |_, _| None::<()>)?;
+    let mut socket = Blocking::open()?;
+    socket.request(message::loopback(mark), |_, _| None::<()>)?;
     let path = path(&NsRef::Named(name.clone()));
     OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path)?;
     rustix::mount::mount_bind("/proc/thread-self/ns/net", &path).map_err(|errno| {
         // The file is ours and empty; if it cannot be removed, it is reported as left behind.
         let _ = fs::remove_file(&path);
         Refusal::Socket(errno.into())
-    })
+    })?;
+    Ok(socket)
 }
 
 /// Takes away a namespace's name; the namespace itself lives as long as somebody is in it.

@@ -133,12 +133,12 @@ pub(crate) fn peer_of<'a>(
     reading: &'a Reading,
 ) -> Option<(&'a NsReading, &'a LinkAnswer)> {
     let index = link.peer.filter(|_| link.kind == "veth")?;
-    let ns = match link.peer_ns {
-        None => &reading.host,
-        nsid @ Some(_) => reading.namespaces.iter().find(|ns| ns.nsid == nsid)?,
-    };
-    let peer = ns.links.iter().find(|peer| peer.index == index && peer.peer == Some(link.index))?;
-    Some((ns, peer))
+    if link.peer_ns.is_some() {
+        return reading.end(link.index).filter(|(_, peer)| peer.index == index);
+    }
+    let here = &reading.host;
+    let peer = here.links.iter().find(|peer| peer.index == index && peer.peer == Some(link.index))?;
+    Some((here, peer))
 }
 
 fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {

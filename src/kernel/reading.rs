@@ -1,8 +1,8 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on two threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use rustix::io::Errno;
 
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::netlink::{Blocking, Refusal};
-use super::{ObserveError, Scope, file, message, netns, sysctl};
-use crate::names::{NetnsName, ProjectName};
+use super::{Glance, ObserveError, Scope, file, message, netns, sysctl};
+use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
-use crate::resource::sysctl::{Family, SysctlKey};
+use crate::resource::sysctl::SysctlKey;
 
 /// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const MAIN_TABLE: u8 = 254;
@@ -25,8 +25,9 @@ pub(crate) const MAIN_TABLE: u8 = 254;
 pub(crate) struct NsReading {
     /// Which namespace.
     pub(crate) ns: NsRef,
-    /// The number by which the host's links refer to it, when one does.
-    pub(crate) nsid: Option<i32>,
+    /// The number by which links in here refer to the host, when one does. It is asked for in here, where there are few:
+    /// the kernel walks all numbers of a namespace to find one (`peernet2id()`, `net/core/net_namespace.c`).
+    pub(crate) host_id: Option<i32>,
     /// Its links.
     pub(crate) links: Vec<LinkAnswer>,
     /// Its addresses.
@@ -60,6 +61,18 @@ pub(crate) struct Reading {
     pub(crate) others: BTreeMap<NetnsName, Other>,
     /// The files that were asked for and exist.
     pub(crate) files: BTreeMap<PathBuf, String>,
+    /// The ends of pairs in `namespaces` whose other end is in the host: by that one's index, the places of the namespace
+    /// and of the link in it.
+    pub(crate) ends: BTreeMap<u32, (usize, usize)>,
+}
+
+impl Reading {
+    /// Returns the end of a pair in another namespace, by the index of its end in the host.
+    pub(crate) fn end(&self, host_index: u32) -> Option<(&NsReading, &LinkAnswer)> {
+        let (ns, link) = self.ends.get(&host_index)?;
+        let ns = self.namespaces.get(*ns)?;
+        Some((ns, ns.links.get(*link)?))
+    }
 }
 
 /// What a name under `/run/netns` that is not ours stands for.
@@ -84,8 +97,11 @@ struct Task {
     wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
 }
 
-/// Reads everything that `scope` and our marks ask for.
-pub(crate) async fn read(scope: &Scope) -> Result<Reading, ObserveError> {
+/// Links of the host, by name and by index.
+type SomeLinks = (BTreeSet<IfName>, BTreeSet<u32>);
+
+/// Reads everything that `scope` and our marks ask for, or no more than what lies within a glance.
+pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, ObserveError> {
     let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
     for id in &scope.unmarked {
         wanted.entry(home(id)).or_insert_with(Vec::new);
@@ -96,29 +112,45 @@ pub(crate) async fn read(scope: &Scope) -> Result<Reading, ObserveError> {
     let names = netns::names().map_err(|error| failed(netns::DIR.to_owned(), Refusal::Socket(error)))?;
     let mut all: Vec<_> = names.into_iter().map(NsRef::Named).collect();
     all.extend(scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_))).cloned());
+    all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
     let second = all.split_off(all.len() / 2);
 
     let task = Arc::new(Task { project: scope.project.clone(), wanted });
-    let (other_task, host_task) = (Arc::clone(&task), Arc::clone(&task));
-    let (host, first, second) = tokio::try_join!(
-        thread(move || Ok(vec![host(&host_task)?])),
-        thread(move || look_into(all, &task)),
-        thread(move || look_into(second, &other_task)),
-    )?;
+    let (first_task, second_task) = (Arc::clone(&task), Arc::clone(&task));
+    let namespaces = async {
+        let first = thread(move || look_into(all, &first_task));
+        let second = thread(move || look_into(second, &second_task));
+        let (first, second) = tokio::try_join!(first, second)?;
+        Ok(first.into_iter().chain(second))
+    };
+    let Some(at) = at else {
+        let (host, looks) = tokio::try_join!(thread(move || host(&task, None)), namespaces)?;
+        return Ok(Reading { host, ..sorted(looks, scope)? });
+    };
+    // Which links of the host are the other ends is known when the namespaces are.
+    let rest = sorted(namespaces.await?, scope)?;
+    let links = (at.links.clone(), rest.ends.keys().copied().collect());
+    let host = thread(move || host(&task, Some(links))).await?;
+    Ok(Reading { host, ..rest })
+}
+
+/// Returns all but the host.
+fn sorted(looks: impl Iterator<Item = Look>, scope: &Scope) -> Result<Reading, ObserveError> {
     let mut reading = Reading {
         host: NsReading::empty(NsRef::Host),
         namespaces: vec![],
         others: BTreeMap::new(),
         files: file::read(&scope.files)?,
+        ends: BTreeMap::new(),
     };
-    reading.host = host.into_iter().next().unwrap_or(reading.host);
-    for look in first.into_iter().chain(second) {
+    for look in looks {
         match look {
             Look::Read(ns) => reading.namespaces.push(*ns),
             Look::Other(name, other) => drop(reading.others.insert(name, other)),
             Look::Gone => {}
         }
     }
+    reading.ends = ends(&reading.namespaces);
     Ok(reading)
 }
 
@@ -136,29 +168,50 @@ fn home(id: &ResourceId) -> NsRef {
     }
 }
 
+fn ends(namespaces: &[NsReading]) -> BTreeMap<u32, (usize, usize)> {
+    let mut ends = BTreeMap::new();
+    for (place, ns) in namespaces.iter().enumerate() {
+        let into_host =
+            |link: &LinkAnswer| link.peer.filter(|_| ns.host_id.is_some() && link.peer_ns == ns.host_id);
+        for (at, link) in ns.links.iter().enumerate().filter(|(_, link)| link.kind == "veth") {
+            if let Some(host_index) = into_host(link) {
+                // A namespace may be read by two names; the first counts.
+                ends.entry(host_index).or_insert((place, at));
+            }
+        }
+    }
+    ends
+}
+
 async fn thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<Vec<T>, ObserveError> + Send + 'static,
-) -> Result<Vec<T>, ObserveError> {
+    work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
+) -> Result<T, ObserveError> {
     netns::on_thread(work).await.map_err(|error| failed("the kernel".to_owned(), Refusal::Socket(error)))?
 }
 
-fn host(task: &Task) -> Result<NsReading, ObserveError> {
+/// Reads the host, or no more of it than some links.
+fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError> {
     let failed = |refusal| failed("the host's links, addresses and routes".to_owned(), refusal);
     let mut socket = Blocking::open().map_err(|error| failed(error.into()))?;
     let mut reading = NsReading::empty(NsRef::Host);
-    reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
-    reading.read_rest(&mut socket, None).map_err(failed)?;
+    match only {
+        None => {
+            reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
+            reading.read_rest(&mut socket, None).map_err(failed)?;
+        }
+        Some(links) => reading.read_links(&mut socket, links).map_err(failed)?,
+    }
     reading.read_sysctls(task).map_err(failed)?;
     Ok(reading)
 }
 
 /// Enters one namespace after the other; the thread must end afterwards.
 fn look_into(namespaces: Vec<NsRef>, task: &Task) -> Result<Vec<Look>, ObserveError> {
-    let mut host = Blocking::open().map_err(|error| failed("the host".to_owned(), error.into()))?;
+    let host = netns::open(&NsRef::Host).map_err(|error| failed("the host".to_owned(), error.into()))?;
     let mut looks = vec![];
     for ns in namespaces {
         let what = format!("namespace {ns}");
-        match NsReading::empty(ns).look(&mut host, task) {
+        match NsReading::empty(ns).look(host.as_fd(), task) {
             Ok(look) => looks.push(look),
             // It went away while we looked.
             Err(refusal) if is_missing(&refusal) => {}
@@ -174,19 +227,18 @@ fn is_missing(refusal: &Refusal) -> bool {
 
 impl NsReading {
     fn empty(ns: NsRef) -> Self {
-        Self { ns, nsid: None, links: vec![], addresses: vec![], routes: vec![], sysctls: vec![] }
+        Self { ns, host_id: None, links: vec![], addresses: vec![], routes: vec![], sysctls: vec![] }
     }
 
     /// Enters the namespace and reads it, unless it is somebody else's.
-    fn look(mut self, host: &mut Blocking, task: &Task) -> Result<Look, Refusal> {
+    fn look(mut self, host: BorrowedFd<'_>, task: &Task) -> Result<Look, Refusal> {
         let asked = task.wanted.contains_key(&self.ns);
-        if !netns::is_namespace(&netns::path(&self.ns))? {
+        let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
                 NsRef::Host | NsRef::Path(_) => Look::Gone,
             });
-        }
-        let ns = netns::open(&self.ns)?;
+        };
         netns::join(ns.as_fd())?;
         let mut socket = Blocking::open()?;
         self.links = socket.dump(message::all_links(), answer::link)?;
@@ -198,7 +250,7 @@ impl NsReading {
             }
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) => {}
         }
-        self.nsid = host.request(message::find_nsid(ns.as_fd()), answer::nsid)?.into_iter().next();
+        self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
         self.read_rest(&mut socket, Some(MAIN_TABLE))?;
         self.read_sysctls(task)?;
         Ok(Look::Read(Box::new(self)))
@@ -206,14 +258,30 @@ impl NsReading {
 
     fn read_rest(&mut self, socket: &mut Blocking, table: Option<u8>) -> Result<(), Refusal> {
         self.addresses = socket.dump(message::all_addresses(), answer::address)?;
-        for family in [Family::Ipv4, Family::Ipv6] {
-            let routes = match socket.dump(message::all_routes(family, table), answer::route) {
-                // A table that nobody has put a route into does not exist (`fib_get_table()`).
-                Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
-                routes => routes?,
-            };
-            // A kernel without IPv6 answers with the other families' routes.
-            self.routes.extend(routes.into_iter().filter(|route| Family::of(route.dest.addr()) == family));
+        self.routes = match socket.dump(message::all_routes(table), answer::route) {
+            // A table that nobody has put a route into does not exist (`fib_get_table()`).
+            Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
+            routes => routes?,
+        };
+        Ok(())
+    }
+
+    /// Reads these links, the bridges whose ports they are, and their addresses.
+    fn read_links(&mut self, socket: &mut Blocking, (names, mut indexes): SomeLinks) -> Result<(), Refusal> {
+        for link in names {
+            self.links.extend(existing(socket.request(message::find_link(&link), answer::link))?);
+        }
+        // Once for the links themselves, once for their bridges.
+        for _ in 0..2 {
+            indexes.extend(self.links.iter().filter_map(|link| link.master));
+            let known: BTreeSet<u32> = self.links.iter().map(|link| link.index).collect();
+            for index in indexes.difference(&known) {
+                self.links.extend(existing(socket.request(message::link_at(*index), answer::link))?);
+            }
+        }
+        for link in &self.links {
+            let addresses = socket.dump(message::addresses_of(link.index), answer::address);
+            self.addresses.extend(existing(addresses)?);
         }
         Ok(())
     }
@@ -233,6 +301,14 @@ impl NsReading {
             }
         }
         Ok(())
+    }
+}
+
+/// Passes over a link that is not there.
+fn existing<T>(answers: Result<Vec<T>, Refusal>) -> Result<Vec<T>, Refusal> {
+    match answers {
+        Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => Ok(vec![]),
+        answers => answers,
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use futures_util::{StreamExt, stream};
-
 use super::live::Live;
 use super::netlink::Refusal;
 use super::{Op, OpError, conntrack, file, links, netns, nft, sysctl};
@@ -15,10 +13,6 @@ use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::Mark;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Sysctl;
-
-/// How many operations are in flight at a time. Each has at most three answers waiting for us, and all of them fit into
-/// a socket's receive buffer of the default size.
-const IN_FLIGHT: usize = 64;
 
 type Outcome = Result<(), OpError>;
 /// An operation and its place in the wave.
@@ -39,7 +33,7 @@ struct Groups<'a> {
 /// Carries out a wave.
 pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     let groups = group(live, wave);
-    let mut outcomes: Vec<(usize, Outcome)> = create_namespaces(groups.new_namespaces).await;
+    let mut outcomes: Vec<(usize, Outcome)> = create_namespaces(live, groups.new_namespaces).await;
     outcomes.extend(write_sysctls(groups.sysctls).await);
     outcomes.extend(groups.files.into_iter().map(|(place, op)| (place, write_file(op))));
     outcomes.extend(requests(live, groups.requests).await);
@@ -84,8 +78,12 @@ fn group<'a>(live: &Live, wave: &'a [Op]) -> Groups<'a> {
     groups
 }
 
-/// Makes namespaces on two threads: it is the one thing that the kernel does faster that way.
-async fn create_namespaces(mut first: Vec<(usize, NetnsName, Mark)>) -> Vec<(usize, Outcome)> {
+/// Makes namespaces on two threads: it is the one thing that the kernel does faster that way. The sockets in them are
+/// kept, since opening one costs as much as all that is asked of it.
+async fn create_namespaces(
+    live: &mut Live,
+    mut first: Vec<(usize, NetnsName, Mark)>,
+) -> Vec<(usize, Outcome)> {
     if first.is_empty() {
         return vec![];
     }
@@ -100,14 +98,22 @@ async fn create_namespaces(mut first: Vec<(usize, NetnsName, Mark)>) -> Vec<(usi
     let second = first.split_off(first.len() / 2);
     let make = |namespaces: Vec<(usize, NetnsName, Mark)>| {
         netns::on_thread(move || {
-            let made = |(place, name, mark)| (place, netns::create(&name, &mark).map_err(OpError::from));
+            let made = |(place, name, mark): (usize, NetnsName, Mark)| {
+                let socket = netns::create(&name, &mark);
+                (place, name, socket)
+            };
             namespaces.into_iter().map(made).collect::<Vec<_>>()
         })
     };
-    match tokio::try_join!(make(first), make(second)) {
-        Ok((first, second)) => first.into_iter().chain(second).collect(),
-        Err(error) => all_failed(error),
-    }
+    let (first, second) = match tokio::try_join!(make(first), make(second)) {
+        Ok(made) => made,
+        Err(error) => return all_failed(error),
+    };
+    let kept = first.into_iter().chain(second).map(|(place, name, socket)| {
+        let socket = socket.map_err(OpError::from);
+        (place, socket.map(|socket| live.keep(name, socket)))
+    });
+    kept.collect()
 }
 
 async fn delete_namespaces(live: &mut Live, namespaces: Vec<(usize, NetnsName)>) -> Vec<(usize, Outcome)> {
@@ -116,7 +122,7 @@ async fn delete_namespaces(live: &mut Live, namespaces: Vec<(usize, NetnsName)>)
     }
     let names: Vec<_> = namespaces.iter().map(|(_, name)| name.clone()).collect();
     let pairs = links::pairs_into(names.iter().cloned().collect()).await;
-    live.leave(&names).await;
+    live.leave(&names);
     let outcomes = namespaces
         .into_iter()
         .map(|(place, name)| (place, netns::delete(&name).map_err(|error| Refusal::Socket(error).into())))
@@ -147,7 +153,7 @@ fn write_file(op: &Op) -> Outcome {
     done.map_err(|error| Refusal::Socket(error).into())
 }
 
-/// Sends requests about links, addresses and routes, as many at a time as there may be sockets.
+/// Sends requests about links, addresses and routes, with as many sockets open as there may be.
 async fn requests(live: &mut Live, ops: Vec<Placed<'_>>) -> Vec<(usize, Outcome)> {
     let mut outcomes = vec![];
     let mut rest = ops.as_slice();
@@ -156,22 +162,18 @@ async fn requests(live: &mut Live, ops: Vec<Placed<'_>>) -> Vec<(usize, Outcome)
         if namespaces.iter().filter(|ns| !live.channels.contains_key(ns)).count() + live.channels.len()
             > live.most_channels()
         {
-            live.close_channels().await;
+            live.close_channels();
         }
         let failed = live.open_channels(namespaces).await;
         let (now, later) = rest.split_at(count);
-        let (live, failed) = (&*live, &failed);
-        let done = stream::iter(now).map(|(place, op)| async move {
+        for (place, op) in now {
             let closed = namespaces_of(op).into_iter().find_map(|ns| failed.get(&ns));
-            (
-                *place,
-                match closed {
-                    Some(closed) => closed.outcome(op),
-                    None => links::carry_out(live, op).await,
-                },
-            )
-        });
-        outcomes.extend(done.buffer_unordered(IN_FLIGHT).collect::<Vec<_>>().await);
+            let outcome = match closed {
+                Some(closed) => closed.outcome(op),
+                None => links::carry_out(live, op).await,
+            };
+            outcomes.push((*place, outcome));
+        }
         rest = later;
     }
     outcomes

@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod costs;
 mod diagnostics;
 mod examples;
 mod fuzz;

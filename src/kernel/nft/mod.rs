@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{FailureKind, ObserveError, Op, OpError};
+use super::{FailureKind, ObserveError, Op, OpError, count};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
@@ -137,6 +137,7 @@ async fn submit(commands: &[Value]) -> Result<(), Refusal> {
     if commands.is_empty() {
         return Ok(());
     }
+    count::transaction();
     let input = json!({"nftables": commands}).to_string();
     program::nft(&["-j", "-f", "-"], &input).await.map(drop)
 }
@@ -144,6 +145,7 @@ async fn submit(commands: &[Value]) -> Result<(), Refusal> {
 /// Returns what nft prints for a table; `None` when there is none.
 async fn list(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
     let what = || format!("nft table {} {}", id.family.as_str(), id.name);
+    count::listing();
     match program::nft(&["-j", "list", "table", id.family.as_str(), &id.name], "").await {
         Ok(printed) => match serde_json::from_str(&printed) {
             Ok(Value::Object(document)) => Ok(Some(Listing::parse(id.clone(), document))),

@@ -25,4 +25,4 @@ mod signals;
 mod snapshot;
 mod steps;
 mod walk;
-mod world;
+pub(crate) mod world;

@@ -1,0 +1,50 @@
+//! After few changes a glance at what they touched tells whether they are done; a look at everything would cost as much as
+//! everything else.
+
+use super::recover;
+use crate::kernel::{Glance, Kernel, Scope};
+use crate::plan::Touched;
+use crate::resource::ResourceId;
+use crate::resource::netns::NsRef;
+
+/// How many namespaces and links of the host are few.
+const FEW: usize = 64;
+
+/// Tells whether all that was touched is seen to be as it shall be. When it is not, or cannot be seen by a glance, a look
+/// at everything has to say what is left.
+pub(super) async fn is_done_at_a_glance<K: Kernel>(
+    kernel: &mut K,
+    scope: &Scope,
+    touched: &[Touched],
+) -> bool {
+    let Some(glance) = glance(touched) else { return false };
+    let scope = recover::widened(&Scope::new(scope.project.clone()), touched);
+    kernel.glance(&scope, &glance).await.is_ok_and(|observed| recover::is_after(touched, &observed))
+}
+
+/// Returns where everything that was touched can be seen; `None` when that is nearly everywhere.
+fn glance(touched: &[Touched]) -> Option<Glance> {
+    let mut glance = Glance::default();
+    for Touched { id, before, after } in touched {
+        let peers = [before, after].into_iter().flatten().filter_map(recover::peer);
+        glance.namespaces.extend(peers.chain([id.ns()]).filter(|ns| *ns != NsRef::Host));
+        match id {
+            ResourceId::Netns(name) => {
+                glance.namespaces.insert(NsRef::Named(name.clone()));
+            }
+            ResourceId::Link(NsRef::Host, link) | ResourceId::Address(NsRef::Host, link, _) => {
+                glance.links.insert(link.clone());
+            }
+            // Routes of the host are read whole or not at all.
+            ResourceId::Route(NsRef::Host, ..) => return None,
+            ResourceId::Link(..)
+            | ResourceId::Address(..)
+            | ResourceId::Route(..)
+            | ResourceId::Sysctl(..)
+            | ResourceId::NftTable(_)
+            | ResourceId::NftElement(..)
+            | ResourceId::File(_) => {}
+        }
+    }
+    (glance.namespaces.len() <= FEW && glance.links.len() <= FEW).then_some(glance)
+}
