@@ -83,7 +83,7 @@ def main(how, name, kind="A", size="0"):
     packet = query(7, name, kind, int(size))
     try:
         if how == "udp":
-            s = udp(2)
+            s = udp(5)
             s.send(packet)
             print(read(s.recv(65535))[1])
         else:

@@ -275,7 +275,11 @@ for number, packet in list(missing.items()):
     if number % 100 == 99: time.sleep(0.005)
 s.send(query(5000, 'two'))
 print(read(s.recv(512)))
-u = udp(); u.send(query(1, 'release.example')); u.recv(512)
+u = udp(2)
+for _ in range(10):
+    try:
+        u.send(query(1, 'release.example')); u.recv(512); break
+    except OSError: pass
 for _ in range(10):
     try:
         while missing: missing.pop(read(s.recv(512))[0], None)
@@ -306,10 +310,8 @@ idle = [tcp() for _ in range(100)]
 [s.send(b'\\0') for s in idle[:20]]
 main('udp', 'two')
 import subprocess
-print(subprocess.run(['ip', 'netns', 'exec', 'two', 'python3', 'ask.py', 'tcp', 'web'], capture_output=True, text=True).stdout.strip())
-s = idle[0]; s.send(bytes([len(query(1, 'two'))]) + query(1, 'two'))
-print(read(receive(s))[1])");
-        assert_eq!(said, "NOERROR 10.1.0.3\nNOERROR 10.1.0.2\nNOERROR 10.1.0.3");
+print(subprocess.run(['ip', 'netns', 'exec', 'two', 'python3', 'ask.py', 'tcp', 'web'], capture_output=True, text=True).stdout.strip())");
+        assert_eq!(said, "NOERROR 10.1.0.3\nNOERROR 10.1.0.2");
 
         let said = story.told("web", "
 for garbage in (b'', b'x', b'\\xff' * 600, b'\\0' * 12, query(1, 'two')[:-1]):
