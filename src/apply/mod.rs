@@ -233,6 +233,23 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
     }
 }
 
+/// Brings back what drifted: like [`run`], for a generation that is committed already, so that nothing new is saved.
+///
+/// A run that is killed is not undone: what is left to do is drift, and for the next plan to judge.
+pub async fn repair<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher<'_>) -> Outcome {
+    if job.plan.is_empty() {
+        return Outcome::NothingToDo;
+    }
+    let mut journal = Journal::new(job.generation.number, job.generation.applied_at, job.plan.touched());
+    if let Err(error) = journal.write(job.dirs) {
+        return Outcome::NotBegun(error);
+    }
+    match carry_out(kernel, job, &mut journal, watcher).await {
+        Ok(done) => Outcome::Applied { done, unsaved: job.dirs.close_journal().err() },
+        Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
+    }
+}
+
 fn save(job: &Job<'_>) -> Result<(), DiskError> {
     job.dirs.commit(job.generation.number).and_then(|()| job.dirs.save_leases(&job.generation.leases))
 }
