@@ -1,6 +1,7 @@
 //! The kernel: the only module that talks to it.
 
 mod answer;
+pub mod events;
 pub mod facts;
 pub mod fake;
 mod file;
