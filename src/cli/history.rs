@@ -174,7 +174,7 @@ pub(super) async fn apply_saved(
     }
     show::plan(&saved.plan, request.show, request.style, request.verb)?;
     let SavedPlan { manifest, plan, desired, leases, .. } = saved;
-    let prepared =
-        Prepared { topology: None, desired, scope, applied: session.past.state(), leases, manifest, plan };
+    let applied = session.past.state();
+    let prepared = Prepared { topology: None, desired, scope, observed, applied, leases, manifest, plan };
     run::finish(&mut session, &prepared, request).await
 }

@@ -161,7 +161,8 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
+/// Refuses a plan that does what its user may not want.
+pub(super) fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
     match aim {
         // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
@@ -213,7 +214,7 @@ pub(super) async fn carry_out(
     style: show::Style,
 ) -> Result<u64, Failure> {
     let number = session.newest() + 1;
-    let Prepared { topology: _, desired, scope, applied, leases, manifest, plan } = prepared;
+    let Prepared { topology: _, desired, scope, observed: _, applied, leases, manifest, plan } = prepared;
     let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
     session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
     let job = Job {
@@ -238,12 +239,16 @@ pub(super) async fn carry_out(
     let outcome = apply::run(&mut session.kernel, &job, &mut watcher).await;
     listener.abort();
     bar.clear();
+    judged(outcome).map(|()| number)
+}
+
+/// Returns the failure that an outcome is.
+pub(super) fn judged(outcome: Outcome) -> Result<(), Failure> {
     match outcome {
-        Outcome::NothingToDo => Ok(number),
-        Outcome::Applied { done: _, unsaved: None } => Ok(number),
+        Outcome::NothingToDo | Outcome::Applied { done: _, unsaved: None } => Ok(()),
         Outcome::Applied { done: _, unsaved: Some(error) } => {
             eprintln!("warning: all was done, but {}; the next run saves it", chain(&error));
-            Ok(number)
+            Ok(())
         }
         Outcome::NotBegun(error) => Err(session::disk_failure(&error)),
         Outcome::Unchanged(report) => Err(unchanged(&report)),

@@ -50,6 +50,7 @@ pub(super) struct Prepared {
     pub(super) topology: Option<Topology>,
     pub(super) desired: Desired,
     pub(super) scope: Scope,
+    pub(super) observed: Observed,
     pub(super) applied: State,
     pub(super) leases: Leases,
     /// The text that the generation shall keep.
@@ -134,7 +135,7 @@ impl Session {
         let extra = self.extra(topology.as_ref(), &desired, &observed);
         let plan =
             plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
-        Ok(Prepared { topology, desired, scope, applied, leases, manifest, plan })
+        Ok(Prepared { topology, desired, scope, observed, applied, leases, manifest, plan })
     }
 
     /// Returns what a plan shall lead to.
@@ -244,7 +245,8 @@ fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observe
     })
 }
 
-fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
+/// Returns the namespaces of others that a manifest names.
+pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
     let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     given.map(|ns| ns.value.clone()).collect()
 }
@@ -297,7 +299,8 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
     }
 }
 
-fn in_the_way(conflicts: &[Conflict]) -> Failure {
+/// Returns the failure of objects of others that are in the way.
+pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
     let lines = conflicts.iter().map(|conflict| {
         let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
         format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)
