@@ -1,6 +1,7 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,10 @@ impl Past {
     }
 }
 
+/// Tells one past from another without reading it: the files, their inodes, and when they changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stamp(Vec<(PathBuf, u64, i64, i64)>);
+
 #[derive(Serialize, Deserialize)]
 struct LeaseFile {
     format: Known,
@@ -106,6 +111,17 @@ impl Dirs {
             Err(error) => return Err(error),
         }
         Ok(past)
+    }
+
+    /// Returns what changes whenever [`Dirs::past`] does: every file of the past is replaced, never written to.
+    pub fn stamp(&self) -> Stamp {
+        let newest = self.numbers().unwrap_or_default().last().map(|number| self.path(*number, "json"));
+        let files = newest.into_iter().chain([self.leases(), self.originals_path()]);
+        let stamp = |path: PathBuf| {
+            let metadata = fs::metadata(&path).ok()?;
+            Some((path, metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+        };
+        Stamp(files.filter_map(stamp).collect())
     }
 
     /// Returns the numbers of the generations, oldest first.

@@ -140,7 +140,7 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
     // Another run may have ended while this one waited for the lock.
-    session.past = session.dirs.past().map_err(|error| session::disk_failure(&error))?;
+    session.refresh_past()?;
     let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
     match settled {
         Settled::Finished { generation } => {

@@ -7,7 +7,7 @@ use super::args::{Common, WhichProject};
 use super::failure::{Code, Failure, chain};
 use super::loaded::{self, Loaded};
 use super::show::Style;
-use crate::apply::generation::{Generation, Past};
+use crate::apply::generation::{Generation, Past, Stamp};
 use crate::apply::{Dirs, DiskError};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) kernel: Live,
     pub(super) dirs: Dirs,
     pub(super) past: Past,
+    /// Of the past that was read.
+    stamp: Stamp,
 }
 
 /// A plan, with what it was made from.
@@ -92,8 +94,20 @@ impl Session {
 
     fn new(common: &Common, project: ProjectName, loaded: Option<Loaded>) -> Result<Self, Failure> {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
+        let stamp = dirs.stamp();
         let past = dirs.past().map_err(|error| disk_failure(&error))?;
-        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past })
+        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, stamp })
+    }
+
+    /// Reads the past anew when another run has changed it.
+    pub(super) fn refresh_past(&mut self) -> Result<(), Failure> {
+        // What changes while it is read is read again the next time.
+        let stamp = self.dirs.stamp();
+        if self.stamp != stamp {
+            self.past = self.dirs.past().map_err(|error| disk_failure(&error))?;
+            self.stamp = stamp;
+        }
+        Ok(())
     }
 
     /// Returns the number of the newest generation; 0 when there is none.
@@ -121,6 +135,12 @@ impl Session {
 
     /// Reads the kernel and plans.
     pub(super) async fn prepare(&mut self, aim: Aim) -> Result<Prepared, Failure> {
+        let (prepared, conflicts) = self.prepare_around(aim).await?;
+        if conflicts.is_empty() { Ok(prepared) } else { Err(in_the_way(&conflicts)) }
+    }
+
+    /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
+    pub(super) async fn prepare_around(&mut self, aim: Aim) -> Result<(Prepared, Vec<Conflict>), Failure> {
         let mut scope = self.scope();
         let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
@@ -133,9 +153,14 @@ impl Session {
         }
         let applied = self.past.state();
         let extra = self.extra(topology.as_ref(), &desired, &observed);
-        let plan =
-            plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
-        Ok(Prepared { topology, desired, scope, observed, applied, leases, manifest, plan })
+        let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
+            Ok(plan) => (plan, vec![]),
+            Err(conflicts) => {
+                let plan = plan::plan_around(&desired, &observed, &applied);
+                (Plan { extra, ..plan }, conflicts)
+            }
+        };
+        Ok((Prepared { topology, desired, scope, observed, applied, leases, manifest, plan }, conflicts))
     }
 
     /// Returns what a plan shall lead to.

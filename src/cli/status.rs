@@ -195,7 +195,7 @@ impl Status<'_> {
         };
         let protocol::Status { pid, state, held, failed, contested, .. } = daemon;
         let mut text = format!("kept by `netform watch` (process {pid}): {}\n", state.as_str());
-        let troubles = [("the manifest is not in force", held), ("failed", failed)];
+        let troubles = [("the manifest is not in force as it stands", held), ("failed", failed)];
         for (what, why) in troubles {
             if let Some(why) = why {
                 let _ = writeln!(text, "{what}: {why}");

@@ -113,7 +113,7 @@ impl Reconciler for Keeper {
             held = held.or_else(|| Some(not_confirmed()));
         }
         let reconciled = self.act(aim, order).await.map_err(failed)?;
-        Ok(Reconciled { held, ..reconciled })
+        Ok(Reconciled { held: held.or(reconciled.held.clone()), ..reconciled })
     }
 
     fn sources(&self) -> Vec<PathBuf> {
@@ -221,16 +221,27 @@ impl Keeper {
 
     /// Plans, and carries the plan out.
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
-        let mut prepared = self.session.prepare(aim).await?;
+        let (mut prepared, conflicts) = self.session.prepare_around(aim).await?;
         let drift = prepared.plan.drift.clone();
+        let in_the_way = (!conflicts.is_empty()).then(|| session::in_the_way(&conflicts));
+        let held = match in_the_way {
+            None => None,
+            // What is in force is kept up as far as it can be; something new is not begun.
+            Some(failure) if prepared.applied == prepared.desired.0 => {
+                Some(Held { message: failure.to_string(), may_pass: true })
+            }
+            Some(failure) => return Err(failure),
+        };
         let all = prepared.plan.len();
-        let desired = leave(&mut prepared, &order.leave)?;
+        let mut left = spots(&prepared, &order.leave);
+        left.extend(conflicts.into_iter().map(|conflict| Spot { object: conflict.object, field: None }));
+        let desired = leave(&mut prepared, &left)?;
         let differing = all.saturating_sub(prepared.plan.len());
         run::check_guards(&prepared, &UNATTENDED, aim, false)?;
         self.objects = files_of(&prepared.desired.0);
         let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
         let generation = self.carry_out(&prepared, &desired).await?;
-        Ok(Reconciled { drift, changed, generation, objects, differing, edited: false, held: None })
+        Ok(Reconciled { drift, left, changed, generation, objects, differing, edited: false, held })
     }
 
     /// Carries out a plan that leads to `desired`; returns the generation that is in force afterwards.
@@ -272,19 +283,23 @@ impl Keeper {
 /// What a run may do that nobody watches.
 const UNATTENDED: Run = Run { yes: true, lock_timeout: LOCK_PATIENCE, max_destroy: None, allow_empty: false };
 
-/// Has a plan leave alone what it must not touch; returns what is desired then.
-fn leave(prepared: &mut Prepared, leave: &Leave) -> Result<Desired, Failure> {
-    let spots: BTreeSet<Spot> = match leave {
+/// Returns what must not be touched.
+fn spots(prepared: &Prepared, leave: &Leave) -> BTreeSet<Spot> {
+    match leave {
         Leave::Spots(spots) => spots.clone(),
         Leave::AllDrift => {
             let ours = prepared.plan.drift.iter().filter(|drift| drift.winner == Winner::Manifest);
             ours.map(Drift::spot).collect()
         }
-    };
+    }
+}
+
+/// Has a plan leave alone what it must not touch; returns what is desired then.
+fn leave(prepared: &mut Prepared, spots: &BTreeSet<Spot>) -> Result<Desired, Failure> {
     if spots.is_empty() {
         return Ok(prepared.desired.clone());
     }
-    let desired = plan::leaving(&prepared.desired, &prepared.observed, &spots);
+    let desired = plan::leaving(&prepared.desired, &prepared.observed, spots);
     let extra = prepared.plan.extra.clone();
     let plan: Plan = plan::plan(&desired, &prepared.observed, &prepared.applied, extra)
         .map_err(|conflicts| session::in_the_way(&conflicts))?;

@@ -29,6 +29,9 @@ const UNDECIDED: Duration = Duration::from_millis(500);
 /// How long a kernel that cannot be listened to is left alone.
 const DEAF: Duration = Duration::from_secs(1);
 
+/// How long whoever reads the event stream has for the last line.
+const FAREWELL: Duration = Duration::from_millis(50);
+
 /// Why there is no daemon.
 #[derive(Debug, Error)]
 pub enum WatchError {
@@ -106,6 +109,9 @@ pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Re
     }
     daemon.ledger.tell(Happened::Stopped);
     let _ = std::fs::remove_file(options.dirs.watch_socket());
+    if daemon.ledger.lines.receiver_count() > 0 {
+        tokio::time::sleep(FAREWELL).await;
+    }
     Ok(())
 }
 
@@ -306,10 +312,7 @@ impl Daemon {
 
     /// Counts corrections; returns what has become contested by them.
     fn contest_with(&mut self, reconciled: &Reconciled, now: Instant) -> Vec<String> {
-        if self.drift == OnDrift::Warn {
-            return vec![];
-        }
-        let corrected = reconciled.corrected(self.contest.contested());
+        let corrected = reconciled.corrected();
         corrected
             .into_iter()
             .filter(|spot| self.contest.corrected(spot, now))
@@ -322,7 +325,12 @@ impl Daemon {
         let mut namespaces = reconciler.namespace_directories();
         namespaces.push(netns::DIR.into());
         if let Some(files) = &mut self.files {
-            files.aim(&Targets { sources: reconciler.sources(), objects: reconciler.objects(), namespaces });
+            let targets =
+                Targets { sources: reconciler.sources(), objects: reconciler.objects(), namespaces };
+            // What changed before it was watched is seen by looking once more.
+            for event in files.aim(&targets) {
+                self.agenda.note(&event, Instant::now());
+            }
         }
     }
 }

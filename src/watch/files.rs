@@ -47,6 +47,8 @@ struct Interest {
     objects: BTreeSet<PathBuf>,
     /// Directories in which namespaces come and go.
     namespaces: BTreeSet<PathBuf>,
+    /// What went away since it was last looked at: another one of its name may have the same inode.
+    gone: BTreeSet<PathBuf>,
 }
 
 impl Interest {
@@ -109,13 +111,16 @@ impl Files {
         let interest = Arc::new(Mutex::new(Interest::default()));
         let shared = Arc::clone(&interest);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
                 Ok(event) if event.need_rescan() => {
                     tell(Event::Files);
                     tell(Event::Namespaces);
                 }
                 Ok(event) if is_change(event.kind) => {
+                    if matches!(event.kind, EventKind::Remove(_)) {
+                        interest.gone.extend(event.paths.iter().cloned());
+                    }
                     event.paths.iter().filter_map(|path| interest.event(path)).for_each(&tell);
                 }
                 Ok(_) | Err(_) => {}
@@ -124,10 +129,11 @@ impl Files {
         Ok(Self { watcher, watched: BTreeMap::new(), interest })
     }
 
-    /// Watches what leads to these files and directories, and nothing else.
+    /// Watches what leads to these files and directories, and nothing else; returns what may have been missed because
+    /// it was not watched until now.
     ///
     /// What cannot be watched is left to the clock.
-    pub(super) fn aim(&mut self, targets: &Targets) {
+    pub(super) fn aim(&mut self, targets: &Targets) -> Vec<Event> {
         let Targets { sources, objects, namespaces } = targets;
         let mut interest = Interest::default();
         for source in sources {
@@ -145,11 +151,25 @@ impl Files {
             .collect();
         wanted.extend(interest.directories.iter().cloned());
         wanted.extend(interest.namespaces.iter().cloned());
-        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
+        let of_manifest: BTreeSet<PathBuf> = interest
+            .entries
+            .iter()
+            .filter_map(|entry| entry.parent())
+            .map(Path::to_owned)
+            .chain(interest.directories.iter().cloned())
+            .collect();
+        let mut shared = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = std::mem::replace(&mut *shared, interest).gone;
+        drop(shared);
 
-        let gone: Vec<PathBuf> =
-            self.watched.keys().filter(|path| !wanted.contains(*path)).cloned().collect();
-        for path in gone {
+        let unwatched: Vec<PathBuf> = self
+            .watched
+            .keys()
+            .filter(|path| !wanted.contains(*path) || gone.contains(*path))
+            .cloned()
+            .collect();
+        let mut missed = vec![];
+        for path in unwatched {
             self.watched.remove(&path);
             let _ = self.watcher.unwatch(&path);
         }
@@ -161,9 +181,15 @@ impl Files {
             // Another directory of this name: the old watch has died with the old one.
             let _ = self.watcher.unwatch(&path);
             if self.watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
+                let event = if of_manifest.contains(&path) { Event::Files } else { Event::Object };
+                if !missed.iter().any(|known| std::mem::discriminant(known) == std::mem::discriminant(&event))
+                {
+                    missed.push(event);
+                }
                 self.watched.insert(path, inode);
             }
         }
+        missed
     }
 }
 

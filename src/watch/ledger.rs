@@ -22,10 +22,10 @@ pub(super) struct Ledger {
 }
 
 impl Reconciled {
-    /// Returns what was set back, but for what was left alone.
-    pub(super) fn corrected(&self, left: &BTreeSet<Spot>) -> Vec<Spot> {
+    /// Returns what was set back.
+    pub(super) fn corrected(&self) -> Vec<Spot> {
         let ours = self.drift.iter().filter(|drift| drift.winner == Winner::Manifest);
-        ours.map(Drift::spot).filter(|spot| !left.contains(spot)).collect()
+        ours.map(Drift::spot).filter(|spot| !self.left.contains(spot)).collect()
     }
 }
 
@@ -97,16 +97,15 @@ impl Ledger {
 
     /// Takes in a run that succeeded; `contested` is what has become contested by it.
     pub(super) fn reconciled(&mut self, reconciled: &Reconciled, took: Duration, contested: &[String]) {
-        let Reconciled { drift, changed, generation, objects, differing, edited, held } = reconciled;
+        let Reconciled { drift, left, changed, generation, objects, differing, edited, held } = reconciled;
         let before = self.status.borrow().clone();
         if *edited {
             self.tell(Happened::Edited);
         }
-        let left = self.left(reconciled);
         let (mut drifted, mut repaired) = (0, 0);
         let mut still = BTreeSet::new();
         for moved in drift.iter().filter(|moved| moved.winner == Winner::Manifest) {
-            let fate = if left { self.fate(&moved.spot()) } else { Fate::Repaired };
+            let fate = if left.contains(&moved.spot()) { Fate::Left } else { Fate::Repaired };
             let happened = told(moved, fate);
             let text = happened.to_string();
             match fate {
@@ -158,19 +157,6 @@ impl Ledger {
                 },
             );
         });
-    }
-
-    /// Tells whether a run left drift alone.
-    fn left(&self, reconciled: &Reconciled) -> bool {
-        let status = self.status.borrow();
-        reconciled.differing > 0 && (!status.repairs || !status.contested.is_empty())
-    }
-
-    /// Tells what became of drift in a run that left some alone.
-    fn fate(&self, spot: &Spot) -> Fate {
-        let status = self.status.borrow();
-        let left = !status.repairs || status.contested.contains(&spot.to_string());
-        if left { Fate::Left } else { Fate::Repaired }
     }
 
     pub(super) fn undecided(&self, generation: u64) {

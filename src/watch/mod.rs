@@ -105,6 +105,8 @@ pub enum Leave {
 pub struct Reconciled {
     /// What had moved when it began.
     pub drift: Vec<Drift>,
+    /// What was left alone of it.
+    pub left: BTreeSet<Spot>,
     /// How many resources it changed.
     pub changed: usize,
     /// The generation that is in force; 0 when none is.

@@ -291,7 +291,7 @@ impl fmt::Display for Happened {
                      edited or `netform reconcile` is run"
                 )
             }
-            Self::Held { message } => write!(f, "the manifest is not put in force: {message}"),
+            Self::Held { message } => write!(f, "the manifest is not in force as it stands: {message}"),
             Self::Failed { message, retry_ms } => {
                 write!(f, "failed, trying again in {:?}: {message}", Duration::from_millis(*retry_ms))
             }

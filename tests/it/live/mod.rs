@@ -2,6 +2,7 @@
 
 mod apply;
 mod bad;
+mod daemon;
 mod firewall;
 mod kernel;
 mod names;
@@ -11,4 +12,5 @@ mod readme;
 mod safety;
 mod sandbox;
 mod walk;
+mod watch;
 mod world;
