@@ -143,11 +143,21 @@ name! {
     /// Holds 1 to 15 bytes, none of them `/`, `:` or white space, and is neither `.` nor `..`.
     /// Control characters and `%` (the kernel's own pattern) and quotes are refused, too, since no tool prints them well.
     /// Source: `dev_valid_name()` in Linux `net/core/dev.c`; `IFNAMSIZ` in `include/uapi/linux/if.h`.
+    ///
+    /// Refused as well is what a tool takes for something else, however it is quoted. nft reads a leading `@` as the name
+    /// of a set, `*` as a wildcard, and the word `tcp` as the protocol's number, even where a link is meant, so that the
+    /// set holds a link named "\x06": `json_parse_immediate()` and `json_parse_constant()` in nftables `src/parser_json.c`,
+    /// tried with 1.0.6. `ip` prints `NAME@PEER`, and every tool takes a leading `-` for an option.
     IfName, "interface name", 15,
-    "an interface name holds no `/`, `:`, `%`, quote, white space or control character, and is not `.` or `..`",
-    |text| text != "." && text != ".."
-        && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%' | '"' | '\'' | '\\' | '`'))
+    "use letters, digits, `-`, `_` and `.`, but no `-` at the beginning; `.`, `..` and names of protocols like `tcp` are taken",
+    |text| text != "." && text != ".." && !text.starts_with('-') && !NFT_CONSTANTS.contains(&text)
+        && text.chars().all(|c| c.is_ascii_graphic()
+            && !matches!(c, '/' | ':' | '%' | '*' | '@' | '"' | '\'' | '\\' | '`'))
 }
+
+/// The words that nft's JSON reads as numbers: `constant_tbl` in nftables `src/parser_json.c`.
+const NFT_CONSTANTS: [&str; 10] =
+    ["tcp", "udp", "udplite", "esp", "ah", "icmp", "icmpv6", "comp", "dccp", "sctp"];
 
 name! {
     /// The name of a network namespace: a file name under `/run/netns`.
@@ -303,6 +313,16 @@ mod tests {
         check_link("..", false);
         check_link("", false);
         check_link("a b", false);
+    }
+
+    #[test]
+    fn an_interface_name_is_none_that_a_tool_takes_for_something_else() {
+        for name in ["br*", "*", "a*b", "@br", "br@x", "-br", "tcp", "sctp", "icmpv6", "."] {
+            check_link(name, false);
+        }
+        for name in ["br-x", "tcp0", "ip", "vmap", "br.1", "br+x", "10.0.0.1", "TCP"] {
+            check_link(name, true);
+        }
     }
 
     #[test]

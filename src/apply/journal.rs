@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::plan::Touched;
 
+/// In place of a generation's number: the run leads back to the newest one.
+pub(super) const REPAIR: u64 = 0;
+
 /// What a run is about to change. It grows with the changes, not with the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     format: Known,
-    /// The generation that the run leads to.
+    /// The generation that the run leads to; 0 is the newest one, which drifted.
     pub generation: u64,
     /// When the run began, in seconds since 1970.
     pub began_at: u64,
@@ -51,6 +54,15 @@ impl Dirs {
     /// When it cannot be read, is damaged, or is from a later netform.
     pub fn read_journal(&self) -> Result<Option<Journal>, DiskError> {
         disk::read(&self.journal(), KNOWN)
+    }
+
+    /// Keeps a damaged journal beside its place, for whoever wants to know what it said; returns where.
+    pub(super) fn set_journal_aside(&self) -> Result<std::path::PathBuf, DiskError> {
+        self.discard()?;
+        let (path, aside) = (self.journal(), self.journal().with_extension("damaged"));
+        let failed = |source| DiskError::Write { path: aside.clone(), source };
+        std::fs::rename(path, &aside).and_then(|()| disk::sync_dir(&self.run)).map_err(failed)?;
+        Ok(aside)
     }
 
     /// Removes the journal: the run is over. What was prepared and not committed goes first.

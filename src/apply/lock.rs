@@ -91,6 +91,15 @@ pub async fn lock(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lo
     Ok(Lock { _file: file })
 }
 
+/// Returns who holds the lock of a project now; `None` when nobody does, or nobody can tell.
+pub fn holder(dirs: &Dirs) -> Option<Holder> {
+    let mut file = File::open(dirs.lock()).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Some(told(&mut file)),
+        Ok(()) | Err(_) => None,
+    }
+}
+
 fn told(file: &mut File) -> Holder {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));

@@ -27,7 +27,7 @@ pub use disk::{Dirs, DiskError};
 use execute::{Mode, Target, execute, settle};
 use generation::Generation;
 use journal::Journal;
-pub use recover::{RecoverError, Recovery, Settled, recover};
+pub use recover::{RecoverError, Recovery, Settled, recover, widened};
 
 /// How often what is left to do may be done again before the kernel counts as unwilling.
 const ROUNDS: usize = 2;
@@ -219,14 +219,15 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
         return Outcome::NotBegun(error);
     }
     if job.plan.is_empty() {
-        return match save(job) {
+        return match recover::finish(job.dirs, job.generation.number, &[]) {
             Ok(()) => Outcome::NothingToDo,
             Err(error) => Outcome::NotBegun(error),
         };
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
-            let saved = save(job).and_then(|()| job.dirs.close_journal());
+            let saved = recover::finish(job.dirs, job.generation.number, &journal.touched)
+                .and_then(|()| job.dirs.close_journal());
             Outcome::Applied { done, unsaved: saved.err() }
         }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
@@ -234,24 +235,21 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
 }
 
 /// Brings back what drifted: like [`run`], for a generation that is committed already, so that nothing new is saved.
-///
-/// A run that is killed is not undone: what is left to do is drift, and for the next plan to judge.
 pub async fn repair<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher<'_>) -> Outcome {
     if job.plan.is_empty() {
         return Outcome::NothingToDo;
     }
-    let mut journal = Journal::new(job.generation.number, job.generation.applied_at, job.plan.touched());
+    let mut journal = Journal::new(journal::REPAIR, job.generation.applied_at, job.plan.touched());
     if let Err(error) = journal.write(job.dirs) {
         return Outcome::NotBegun(error);
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
-        Ok(done) => Outcome::Applied { done, unsaved: job.dirs.close_journal().err() },
+        Ok(done) => {
+            let noted = job.dirs.remember_originals(&journal.touched, None);
+            Outcome::Applied { done, unsaved: noted.and_then(|()| job.dirs.close_journal()).err() }
+        }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
     }
-}
-
-fn save(job: &Job<'_>) -> Result<(), DiskError> {
-    job.dirs.commit(job.generation.number).and_then(|()| job.dirs.save_leases(&job.generation.leases))
 }
 
 /// A run that did not go on.
@@ -280,7 +278,15 @@ async fn carry_out<K: Kernel>(
         let total = executed.done.len();
         let _ = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
         let rest = match settle(kernel, &target).await {
-            Ok(rest) if rest.is_empty() => return Ok(executed.done),
+            Ok(rest) if rest.is_empty() => {
+                // Whoever asked for an end in the meantime gets what was promised: all is undone.
+                let told = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
+                let undo = told.is_break() && job.on_failure == OnFailure::RollBack;
+                let asked = undo.then_some(Failure::Interrupted);
+                return asked.map_or(Ok(executed.done.clone()), |failure| {
+                    Err(broken(failure, executed.done, vec![]))
+                });
+            }
             Ok(rest) => rest,
             Err(failure) => return Err(broken(failure, executed.done, vec![])),
         };
@@ -313,7 +319,10 @@ async fn end<K: Kernel>(
         Report { failure, done, not_started, undone: 0, not_undone: vec![], left: vec![], disk: None };
     if job.on_failure == OnFailure::Stop {
         report.left = undo::left(kernel, job.scope, &journal.touched).await;
-        report.disk = job.dirs.close_journal().err();
+        let mut stays = journal.touched.clone();
+        stays.retain(|touched| report.left.iter().any(|left| left.id == touched.id));
+        let noted = job.dirs.remember_originals(&stays, None);
+        report.disk = noted.and_then(|()| job.dirs.close_journal()).err();
         return if report.left.is_empty() { Outcome::Unchanged(report) } else { Outcome::Stranded(report) };
     }
     let undone = undo::undo(kernel, job.scope, &journal.touched, watcher).await;

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
-use crate::kernel::Op;
-use crate::plan::Plan;
+use crate::plan::Touched;
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, State};
@@ -13,43 +12,56 @@ use crate::resource::sysctl::SysctlKey;
 #[derive(Serialize, Deserialize)]
 struct OriginalsFile {
     format: Known,
+    /// The generation whose changes were noted last: noting them twice would take our own value for the original.
+    #[serde(default)]
+    generation: u64,
     originals: State,
 }
 
 impl Dirs {
     /// Returns the parameters as they were; a damaged file counts as none, since nothing is better than a wrong value.
     pub(super) fn originals(&self) -> Result<Vec<Entry>, DiskError> {
-        match disk::read::<OriginalsFile>(&self.originals_path(), KNOWN) {
-            Ok(file) => Ok(file.map_or_else(Vec::new, |file| file.originals.into())),
-            Err(DiskError::Damaged { .. }) => Ok(vec![]),
+        Ok(self.read_originals()?.originals.into())
+    }
+
+    fn read_originals(&self) -> Result<OriginalsFile, DiskError> {
+        let none = OriginalsFile { format: Known, generation: 0, originals: State::default() };
+        match disk::read(&self.originals_path(), KNOWN) {
+            Ok(file) => Ok(file.unwrap_or(none)),
+            Err(DiskError::Damaged { .. }) => Ok(none),
             Err(error) => Err(error),
         }
     }
 
-    /// Notes what a plan is about to change, and forgets what it sets back.
+    /// Notes what a run has changed, and forgets what it has set back. Only what stays is noted: a run that was undone
+    /// has changed nothing. Once for a generation is enough, twice does no harm; `None` is a run that led to none.
     ///
     /// # Errors
     ///
-    /// When that cannot be written down; then nothing must be changed.
-    pub fn remember_originals(&self, plan: &Plan) -> Result<(), DiskError> {
-        let known: State = self.originals()?.into();
-        let mut originals = known.clone();
-        for op in plan.waves.iter().flatten() {
-            match op {
-                Op::Update { from, to } if is_global(&op.id()) => {
-                    if originals.get(&op.id()).is_some_and(|original| original.resource == to.resource) {
-                        originals.remove(&op.id());
-                    } else if originals.get(&op.id()).is_none() {
-                        originals.insert(from.clone());
-                    }
-                }
-                Op::Create(_) | Op::Update { .. } | Op::Delete(_) => {}
-            }
-        }
-        if originals == known {
+    /// When that cannot be written down.
+    pub(super) fn remember_originals(
+        &self,
+        touched: &[Touched],
+        generation: Option<u64>,
+    ) -> Result<(), DiskError> {
+        let file = self.read_originals()?;
+        if Some(file.generation) == generation {
             return Ok(());
         }
-        disk::write(&self.originals_path(), &OriginalsFile { format: Known, originals })
+        let mut originals = file.originals.clone();
+        for Touched { id, before, after } in touched.iter().filter(|touched| is_global(&touched.id)) {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            if originals.get(id).is_some_and(|original| original.resource == after.resource) {
+                originals.remove(id);
+            } else if originals.get(id).is_none() {
+                originals.insert(before.clone());
+            }
+        }
+        if originals == file.originals {
+            return Ok(());
+        }
+        let generation = generation.unwrap_or(file.generation);
+        disk::write(&self.originals_path(), &OriginalsFile { format: Known, generation, originals })
     }
 
     pub(super) fn originals_path(&self) -> std::path::PathBuf {
@@ -92,8 +104,9 @@ mod tests {
         }
     }
 
-    fn update(from: &str, to: &str) -> Plan {
-        Plan { waves: vec![vec![Op::Update { from: forward(from), to: forward(to) }]], ..Plan::default() }
+    fn update(from: &str, to: &str) -> [Touched; 1] {
+        let id = forward(from).resource.id();
+        [Touched { id, before: Some(forward(from)), after: Some(forward(to)) }]
     }
 
     #[test]
@@ -101,11 +114,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
 
-        dirs.remember_originals(&update("0", "1")).unwrap();
-        dirs.remember_originals(&update("2", "1")).unwrap();
+        dirs.remember_originals(&update("0", "1"), Some(1)).unwrap();
+        dirs.remember_originals(&update("2", "1"), Some(2)).unwrap();
         assert_eq!(dirs.originals().unwrap(), [forward("0")]);
 
-        dirs.remember_originals(&update("1", "0")).unwrap();
+        dirs.remember_originals(&update("1", "0"), Some(3)).unwrap();
+        assert_eq!(dirs.originals().unwrap(), []);
+        // A run that was killed in between is finished by the next, which notes the same again.
+        dirs.remember_originals(&update("1", "0"), Some(3)).unwrap();
         assert_eq!(dirs.originals().unwrap(), []);
     }
 }

@@ -1,9 +1,11 @@
 //! A run was killed: what it began is finished or undone before anything else is done.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use super::undo::{self, Undone};
-use super::{Dirs, DiskError, Left, Watcher};
+use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
 use crate::plan::Touched;
 use crate::resource::netns::NsRef;
@@ -39,6 +41,11 @@ pub enum Settled {
         /// What is not as it was before that run.
         left: Vec<Left>,
     },
+    /// What it was about to change cannot be told; the next plan goes on from what is there.
+    Untold {
+        /// Where the damaged journal is kept.
+        journal: PathBuf,
+    },
 }
 
 /// Why nothing can be done before somebody looks.
@@ -65,17 +72,27 @@ pub async fn recover<K: Kernel>(
     scope: &Scope,
     watcher: &mut Watcher<'_>,
 ) -> Result<Option<Recovery>, RecoverError> {
-    let Some(journal) = dirs.read_journal().map_err(RecoverError::Journal)? else {
+    let journal = match dirs.read_journal() {
+        Ok(Some(journal)) => journal,
         // A generation that was prepared before the journal was written belongs to a run that did nothing.
-        dirs.discard().map_err(RecoverError::Journal)?;
-        return Ok(None);
+        Ok(None) => return dirs.discard().map(|()| None).map_err(RecoverError::Journal),
+        // What is ours is marked in the kernel, too; only what had no mark yet is lost with the journal.
+        Err(DiskError::Damaged { .. }) => {
+            let journal = dirs.set_journal_aside().map_err(RecoverError::Journal)?;
+            return Ok(Some(Recovery { began_at: 0, objects: 0, settled: Settled::Untold { journal } }));
+        }
+        Err(error) => return Err(RecoverError::Journal(error)),
     };
     let found = |settled| Recovery { began_at: journal.began_at, objects: journal.touched.len(), settled };
     let generation = journal.generation;
     let observed = kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
     // Once committed, whatever differs is drift, and for the next plan to judge.
-    let settled = if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
-        finish(dirs, generation).map_err(RecoverError::Journal)?;
+    let settled = if generation == journal::REPAIR && is_after(&journal.touched, &observed) {
+        dirs.remember_originals(&journal.touched, None).map_err(RecoverError::Journal)?;
+        let newest = dirs.numbers().map_err(RecoverError::Journal)?.last().copied();
+        Settled::Finished { generation: newest.unwrap_or_default() }
+    } else if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
+        finish(dirs, generation, &journal.touched).map_err(RecoverError::Journal)?;
         Settled::Finished { generation }
     } else {
         let Undone { done, failed: _, left } = undo::undo(kernel, scope, &journal.touched, watcher).await;
@@ -85,8 +102,10 @@ pub async fn recover<K: Kernel>(
     Ok(Some(found(settled)))
 }
 
-fn finish(dirs: &Dirs, number: u64) -> Result<(), DiskError> {
+/// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
+pub(super) fn finish(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<(), DiskError> {
     dirs.commit(number)?;
+    dirs.remember_originals(touched, Some(number))?;
     match dirs.generation(number)? {
         Some(generation) => dirs.save_leases(&generation.leases),
         None => Ok(()),
@@ -104,8 +123,8 @@ fn is_after(touched: &[Touched], observed: &Observed) -> bool {
     })
 }
 
-/// Returns a scope in which everything touched can be seen.
-pub(super) fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
+/// Returns a scope in which everything touched can be seen, what is half-made included.
+pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
     let mut scope = scope.clone();
     for Touched { id, before, after } in touched {
         let peers = [before, after].into_iter().flatten().filter_map(peer);
@@ -117,20 +136,8 @@ pub(super) fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
                 NsRef::Host => {}
             }
         }
-        match id {
-            ResourceId::Sysctl(ns, key) => {
-                scope.sysctls.insert((ns.clone(), key.clone()));
-            }
-            ResourceId::File(path) => {
-                scope.files.insert(path.clone());
-            }
-            ResourceId::Netns(_)
-            | ResourceId::Link(..)
-            | ResourceId::Address(..)
-            | ResourceId::Route(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..) => {}
-        }
+        scope.add(id);
+        scope.begun.insert(id.clone());
     }
     scope
 }

@@ -49,18 +49,13 @@ impl Bench {
 }
 
 fn scope() -> Scope {
-    Scope {
-        project: ProjectName::try_from("shop").unwrap(),
-        namespaces: Default::default(),
-        sysctls: Default::default(),
-        files: Default::default(),
-    }
+    Scope::new(ProjectName::try_from("shop").unwrap())
 }
 
 /// A namespace for each name.
 fn desired(names: &[&str]) -> Desired {
     let entry = |name: &&str| Entry {
-        resource: Resource::Netns(Netns { name: NetnsName::try_from(*name).unwrap() }),
+        resource: Resource::Netns(Netns::new(NetnsName::try_from(*name).unwrap())),
         owner: Owner::try_from(format!("container.{name}")).unwrap(),
         origin: None,
         ignore: vec![],
@@ -154,7 +149,7 @@ async fn a_repair_saves_nothing_and_one_that_was_killed_counts_as_done() {
     assert!(matches!(outcome, Outcome::Applied { unsaved: None, .. }), "{outcome:?}");
     assert_eq!((bench.kernel.own.len(), dirs.numbers().unwrap()), (2, vec![1]));
 
-    Journal::new(1, 1, plan.touched()).write(&dirs).unwrap();
+    Journal::new(journal::REPAIR, 1, plan.touched()).write(&dirs).unwrap();
     let recovery = recover(&mut bench.kernel, &dirs, &scope(), &mut go_on).await.unwrap().unwrap();
     assert!(matches!(recovery.settled, Settled::Finished { generation: 1 }), "{recovery:?}");
     assert_eq!(bench.kernel.own.len(), 2);

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::apply::OnFailure;
+use crate::plan::render::Detail;
+use crate::plan::target::Selection;
+
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
 #[command(
@@ -66,6 +70,8 @@ pub(super) enum Verb {
         manifest: ManifestArg,
         #[command(flatten)]
         show: Rendering,
+        #[command(flatten)]
+        part: Part,
         /// Plan the removal of everything that the project owns.
         #[arg(long)]
         destroy: bool,
@@ -82,6 +88,8 @@ pub(super) enum Verb {
         manifest: ManifestArg,
         #[command(flatten)]
         show: Rendering,
+        #[command(flatten)]
+        part: Part,
         #[command(flatten)]
         run: Run,
         /// Exit with 2 when something was changed.
@@ -268,9 +276,48 @@ pub(super) struct Rendering {
     /// Show the kernel operations, too, as their ip and nft equivalents.
     #[arg(short, long)]
     pub(super) verbose: bool,
+    /// How much to show: a line for each resource, what changes, or also what does not and every kernel object.
+    #[arg(long = "show", value_name = "HOW-MUCH", default_value = "changed")]
+    pub(super) detail: HowMuch,
     /// How to print the plan.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) output: PlanFormat,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HowMuch {
+    Summary,
+    Changed,
+    Full,
+}
+
+impl From<HowMuch> for Detail {
+    fn from(detail: HowMuch) -> Self {
+        match detail {
+            HowMuch::Summary => Self::Summary,
+            HowMuch::Changed => Self::Changed,
+            HowMuch::Full => Self::Full,
+        }
+    }
+}
+
+/// Which resources a plan is about.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Part {
+    /// Only this resource, e.g. network.front or attachment.web@front, and what it needs; may be repeated.
+    #[arg(long = "target", value_name = "ADDRESS")]
+    targets: Vec<String>,
+    /// Leave this resource alone, and what cannot be without it; may be repeated.
+    #[arg(long = "exclude", value_name = "ADDRESS")]
+    excludes: Vec<String>,
+}
+
+impl From<Part> for Selection {
+    fn from(part: Part) -> Self {
+        let Part { targets, excludes } = part;
+        Self { targets, excludes }
+    }
 }
 
 /// How a run goes.
@@ -288,6 +335,25 @@ pub(super) struct Run {
     /// Let a manifest without networks and containers destroy what is there.
     #[arg(long)]
     pub(super) allow_empty: bool,
+    /// What to do when something fails: undo what was done, or leave it and stop.
+    #[arg(long, value_name = "WHAT", default_value = "rollback")]
+    pub(super) on_failure: WhenItFails,
+}
+
+/// What to do when something fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WhenItFails {
+    Rollback,
+    Stop,
+}
+
+impl From<WhenItFails> for OnFailure {
+    fn from(what: WhenItFails) -> Self {
+        match what {
+            WhenItFails::Rollback => Self::RollBack,
+            WhenItFails::Stop => Self::Stop,
+        }
+    }
 }
 
 /// How the daemon goes about it.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::args::{Common, WhichProject};
 use super::failure::{Code, Failure};
-use super::run::{self, Ran};
+use super::run::{self, How, Ran};
 use super::session::{Aim, Prepared, Session, disk_failure};
 use super::show::Style;
+use crate::apply::OnFailure;
 use crate::apply::pending::{Due, Pending};
 
 /// How often somebody who waits looks.
@@ -23,7 +24,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(600);
 pub(super) async fn carry_out(
     session: &mut Session,
     prepared: &Prepared,
-    style: Style,
+    how: How,
     patience: Duration,
 ) -> Result<u64, Failure> {
     let previous = session.newest();
@@ -31,7 +32,7 @@ pub(super) async fn carry_out(
     let pending = Pending::new(previous + 1, previous, deadline, boot());
     session.dirs.write_pending(&pending).map_err(|error| disk_failure(&error))?;
     let done = match start_guard(session) {
-        Ok(()) => run::carry_out(session, prepared, style).await,
+        Ok(()) => run::carry_out(session, prepared, how).await,
         Err(error) => {
             Err(Failure::new(Code::Failed, format!("cannot start the process that would undo this: {error}")))
         }
@@ -175,7 +176,8 @@ fn waiting(session: &Session) -> Result<Option<Pending>, Failure> {
 async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure> {
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
     let prepared = session.prepare(aim).await?;
-    run::carry_out(session, &prepared, Style::Plain).await?;
+    let how = How { style: Style::Plain, on_failure: OnFailure::RollBack };
+    run::carry_out(session, &prepared, how).await?;
     session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
     Ok(())

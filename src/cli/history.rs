@@ -12,6 +12,7 @@ use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
 use super::show::{self, Style};
 use crate::apply::saved::{Basis, SavedPlan, is_saved_plan};
 use crate::kernel::Kernel as _;
+use crate::plan::target::narrow;
 
 /// One generation, in a list.
 #[derive(Debug, Serialize)]
@@ -70,7 +71,7 @@ pub(super) fn show(
     show: &Rendering,
 ) -> Result<(), Failure> {
     if let Some(saved) = saved_plan(Path::new(what))? {
-        return show::plan(&saved.plan, show, Style::of_stdout(common), "show");
+        return show::plan(&saved.plan, &saved.desired, show, Style::of_stdout(common), "show");
     }
     let Ok(number) = what.parse::<u64>() else {
         return Err(Failure::new(
@@ -103,7 +104,7 @@ pub(super) async fn rollback(
     match dry_run {
         DryRun::Yes => {
             let prepared = session.prepare(aim).await?;
-            show::plan(&prepared.plan, show, style, "plan")?;
+            show::plan(&prepared.plan, &prepared.desired, show, style, "plan")?;
             Ok(Ran::Nothing)
         }
         DryRun::No => run::run(session, &Request::new("rollback", aim, show, run, style)).await,
@@ -153,6 +154,10 @@ pub(super) async fn apply_saved(
     saved: SavedPlan,
     request: &Request<'_>,
 ) -> Result<Ran, Failure> {
+    if !request.selection.is_everything() {
+        return Err(Failure::new(Code::Usage, "a saved plan is done whole")
+            .help("give --target and --exclude to `netform plan --out FILE`"));
+    }
     let project = WhichProject { project: Some(saved.project.to_string()), manifest: "netform.yaml".into() };
     let mut session = Session::of_project(common, &project)?;
     let _lock = run::take_lock(&session, request.verb, request.run.lock_timeout).await?;
@@ -172,9 +177,14 @@ pub(super) async fn apply_saved(
         )
         .help("plan again"));
     }
-    show::plan(&saved.plan, request.show, request.style, request.verb)?;
-    let SavedPlan { manifest, plan, desired, leases, .. } = saved;
-    let applied = session.past.state();
-    let prepared = Prepared { topology: None, desired, scope, observed, applied, leases, manifest, plan };
+    show::plan(&saved.plan, &saved.desired, request.show, request.style, request.verb)?;
+    let SavedPlan { manifest, plan, mut desired, leases, .. } = saved;
+    let (mut applied, mut kept) = (session.past.state(), None);
+    if let Some(part) = &plan.extra.part {
+        let narrowed = narrow(part, &desired, &observed, &applied);
+        (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
+    }
+    let prepared =
+        Prepared { topology: None, desired, scope, observed, applied, kept, leases, manifest, plan };
     run::finish(&mut session, &prepared, request).await
 }

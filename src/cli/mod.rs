@@ -7,10 +7,12 @@ mod exec;
 mod failure;
 mod history;
 mod loaded;
+mod report;
 mod run;
 mod sandbox;
 mod session;
 mod show;
+mod signals;
 mod status;
 mod validate;
 mod watch;
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::plan::target::Selection;
 use crate::watch::protocol;
 use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb};
 use failure::{Code, Failure};
@@ -64,14 +67,16 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
     let style = Style::of_stdout(&common);
     match verb {
         Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
-        Verb::Plan { manifest, show, destroy, detailed_exitcode, out } => {
+        Verb::Plan { manifest, show, part, destroy, detailed_exitcode, out } => {
             let aim = if destroy { Aim::Nothing } else { Aim::Manifest };
-            let changes = block_on(plan(&common, &manifest.manifest, (&show, aim, out.as_deref())))?;
+            let of = (aim, part.into());
+            let changes = block_on(plan(&common, &manifest.manifest, &of, (&show, out.as_deref())))?;
             Ok(if changes && detailed_exitcode { Success::Changes } else { Success::Done })
         }
-        Verb::Apply { manifest, show, run, detailed_exitcode, confirm_timeout } => {
+        Verb::Apply { manifest, show, part, run, detailed_exitcode, confirm_timeout } => {
             let request = Request {
                 confirm: confirm_timeout,
+                selection: part.into(),
                 ..Request::new("apply", Aim::Manifest, &show, &run, style)
             };
             let ran = block_on(change(&common, &manifest.manifest, &request))?;
@@ -151,14 +156,13 @@ async fn daemon(common: &Common, verb: &DaemonVerb) -> Result<(), Failure> {
 async fn plan(
     common: &Common,
     manifest: &Path,
-    (show, aim, out): (&Rendering, Aim, Option<&Path>),
+    (aim, selection): &(Aim, Selection),
+    (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
-    if session.dirs.has_journal() {
-        eprintln!("A run was killed before it ended; the next apply or destroy finishes or undoes it first.");
-    }
-    let prepared = session.prepare(aim).await?;
-    show::plan(&prepared.plan, show, Style::of_stdout(common), "plan")?;
+    session.tell_of_unfinished();
+    let prepared = session.prepare_part(*aim, selection).await?;
+    show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
         history::save(&session, &prepared, manifest, out)?;
         eprintln!("Saved. Apply exactly this with: netform apply {}", out.display());
@@ -184,6 +188,7 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
+    session.tell_of_unfinished();
     let prepared = session.prepare(Aim::Manifest).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);

@@ -2,17 +2,17 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure, chain};
 use super::session::{self, Aim, Prepared, Session};
-use super::{confirm, show};
+use super::signals::Interrupts;
+use super::{confirm, report, show};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
-use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Report, Settled};
+use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
+use crate::plan::target::Selection;
 use crate::plan::{Guard, Limits, guard};
 
 /// What a run came to.
@@ -35,10 +35,11 @@ pub(super) struct Request<'a> {
     pub(super) style: show::Style,
     /// How long the confirmation may take; `None` needs none.
     pub(super) confirm: Option<Duration>,
+    pub(super) selection: Selection,
 }
 
 impl<'a> Request<'a> {
-    /// Returns a request that needs no confirmation.
+    /// Returns a request for everything that needs no confirmation.
     pub(super) fn new(
         verb: &'static str,
         aim: Aim,
@@ -46,13 +47,20 @@ impl<'a> Request<'a> {
         run: &'a Run,
         style: show::Style,
     ) -> Self {
-        Self { verb, aim, show, run, style, confirm: None }
+        Self { verb, aim, show, run, style, confirm: None, selection: Selection::default() }
     }
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct How {
+    pub(super) style: show::Style,
+    pub(super) on_failure: OnFailure,
 }
 
 /// Plans, shows, asks, and does it.
 pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm: _ } = request;
+    let Request { verb, aim, show, run, style, confirm: _, selection } = request;
     let attended = std::io::stdin().is_terminal();
     if !run.yes && !attended {
         return Err(Failure::new(
@@ -64,8 +72,8 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let _lock = take_lock(session, verb, run.lock_timeout).await?;
     recover(session).await?;
     confirm::settle(session, *aim).await?;
-    let prepared = session.prepare(*aim).await?;
-    show::plan(&prepared.plan, show, *style, verb)?;
+    let prepared = session.prepare_part(*aim, selection).await?;
+    show::plan(&prepared.plan, &prepared.desired, show, *style, verb)?;
     finish(session, &prepared, request).await
 }
 
@@ -75,12 +83,13 @@ pub(super) async fn finish(
     prepared: &Prepared,
     request: &Request<'_>,
 ) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm } = request;
+    let Request { verb, aim, show, run, style, confirm, selection: _ } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes;
     check_guards(prepared, run, *aim, attended)?;
+    let how = How { style: *style, on_failure: run.on_failure.into() };
     if prepared.plan.is_empty() {
         // The manifest may have changed in ways that the kernel does not see: it is saved all the same.
-        carry_out(session, prepared, *style).await?;
+        carry_out(session, prepared, how).await?;
         return Ok(Ran::Nothing);
     }
     if attended && !agreed(verb)? {
@@ -89,8 +98,8 @@ pub(super) async fn finish(
     }
     let started = std::time::Instant::now();
     let number = match confirm {
-        None => carry_out(session, prepared, *style).await?,
-        Some(patience) => confirm::carry_out(session, prepared, *style, *patience).await?,
+        None => carry_out(session, prepared, how).await?,
+        Some(patience) => confirm::carry_out(session, prepared, how, *patience).await?,
     };
     if show.output == PlanFormat::Text {
         let (done, took) = (prepared.plan.changes.len(), started.elapsed());
@@ -151,6 +160,13 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
                 "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
             );
         }
+        Settled::Untold { journal } => {
+            eprintln!(
+                "A run was killed, and its journal is damaged; it is kept as {}. The plan goes on from what the kernel \
+                 holds.",
+                journal.display()
+            );
+        }
         Settled::Stranded { left } => {
             eprintln!(
                 "A run was killed, and could not be undone whole; the plan goes on from what is there:"
@@ -208,42 +224,31 @@ fn agreed(verb: &str) -> Result<bool, Failure> {
 }
 
 /// Carries out a plan and returns the number of the generation that it led to.
-pub(super) async fn carry_out(
-    session: &mut Session,
-    prepared: &Prepared,
-    style: show::Style,
-) -> Result<u64, Failure> {
+pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
+    let How { style, on_failure } = how;
     let number = session.newest() + 1;
-    let Prepared { topology: _, desired, scope, observed: _, applied, leases, manifest, plan } = prepared;
-    let generation = Generation::new(number, now(), manifest.clone(), desired.0.clone(), leases.clone());
-    session.dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
-    let job = Job {
-        scope,
-        desired,
-        applied,
-        plan,
-        dirs: &session.dirs,
-        generation: &generation,
-        on_failure: OnFailure::RollBack,
-    };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let listener = tokio::spawn(listen_for_interrupts(Arc::clone(&interrupted)));
+    let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
+        prepared;
+    let kept = kept.as_ref().unwrap_or(&desired.0).clone();
+    let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
+    let job = Job { scope, desired, applied, plan, dirs: &session.dirs, generation: &generation, on_failure };
+    let interrupts = Interrupts::listen(on_failure);
     let bar = show::Bar::new(style);
     let mut watcher = |progress: Progress<'_>| {
         bar.show(&progress);
-        match (progress.phase, interrupted.load(Ordering::Relaxed)) {
-            (Phase::Applying, true) => ControlFlow::Break(()),
-            (Phase::Applying | Phase::Verifying | Phase::Undoing, _) => ControlFlow::Continue(()),
+        match (progress.phase, interrupts.asked()) {
+            (Phase::Applying | Phase::Verifying, true) => ControlFlow::Break(()),
+            (Phase::Applying | Phase::Verifying, false) | (Phase::Undoing, _) => ControlFlow::Continue(()),
         }
     };
+    let context = report::Context { desired: &desired.0, on_failure, newest: session.newest() };
     let outcome = apply::run(&mut session.kernel, &job, &mut watcher).await;
-    listener.abort();
     bar.clear();
-    judged(outcome).map(|()| number)
+    judged(outcome, context).map(|()| number)
 }
 
 /// Returns the failure that an outcome is.
-pub(super) fn judged(outcome: Outcome) -> Result<(), Failure> {
+pub(super) fn judged(outcome: Outcome, context: report::Context<'_>) -> Result<(), Failure> {
     match outcome {
         Outcome::NothingToDo | Outcome::Applied { done: _, unsaved: None } => Ok(()),
         Outcome::Applied { done: _, unsaved: Some(error) } => {
@@ -251,96 +256,9 @@ pub(super) fn judged(outcome: Outcome) -> Result<(), Failure> {
             Ok(())
         }
         Outcome::NotBegun(error) => Err(session::disk_failure(&error)),
-        Outcome::Unchanged(report) => Err(unchanged(&report)),
-        Outcome::RolledBack(report) => Err(rolled_back(&report)),
-        Outcome::Stranded(report) => Err(stranded(&report)),
-    }
-}
-
-/// Notes that the user pressed Ctrl-C or that somebody asked the process to end.
-async fn listen_for_interrupts(interrupted: Arc<AtomicBool>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        interrupted.store(true, Ordering::Relaxed);
-        eprintln!("interrupted: undoing what was done");
-    }
-}
-
-fn unchanged(report: &Report) -> Failure {
-    let code = match report.failure {
-        apply::Failure::Interrupted => Code::Interrupted,
-        apply::Failure::InTheWay(_) => Code::Foreign,
-        apply::Failure::Operations(_)
-        | apply::Failure::Differs(_)
-        | apply::Failure::Unreadable(_)
-        | apply::Failure::Journal(_) => session::code_of(report.failure.kind()),
-    };
-    let failure = Failure::new(code, format!("{}\nNothing was changed.", failed_text(report)));
-    Failure { help: session::help_for(report.failure.kind()).map(str::to_owned), ..failure }
-}
-
-fn rolled_back(report: &Report) -> Failure {
-    let code = match report.failure {
-        apply::Failure::Interrupted => Code::Interrupted,
-        apply::Failure::InTheWay(_)
-        | apply::Failure::Operations(_)
-        | apply::Failure::Differs(_)
-        | apply::Failure::Unreadable(_)
-        | apply::Failure::Journal(_) => Code::RolledBack,
-    };
-    let (done, undone, not_started) = (report.done.len(), report.undone, report.not_started.len());
-    Failure::new(
-        code,
-        format!(
-            "{}\nUndone: {done} operations had been done, {not_started} were not started, {undone} took back what was \
-             done. The live state is as it was, verified.",
-            failed_text(report)
-        ),
-    )
-}
-
-fn stranded(report: &Report) -> Failure {
-    let mut text = format!("{}\nIt could not be undone whole. Not as before:", failed_text(report));
-    for left in &report.left {
-        let now = match (left.there, left.was_there) {
-            (Some(true), true) => "differs",
-            (Some(true), false) => "is there, and was not",
-            (Some(false), _) => "is gone",
-            (None, _) => "cannot be seen",
-        };
-        text.push_str(&format!("\n  {} {now}", left.id));
-    }
-    for failed in &report.not_undone {
-        text.push_str(&format!("\n  undoing failed: {}: {}", failed.op.id(), failed.error));
-    }
-    Failure::new(Code::Stranded, text)
-        .help("the next run tries again; `netform plan` shows what is left to do")
-}
-
-fn failed_text(report: &Report) -> String {
-    match &report.failure {
-        apply::Failure::Operations(failed) => {
-            let lines =
-                failed.iter().take(10).map(|failed| format!("  {}: {}", failed.op.id(), failed.error));
-            let lines: Vec<_> = lines.collect();
-            let more = failed.len().saturating_sub(10);
-            let more = if more == 0 { String::new() } else { format!("\n  and {more} more") };
-            format!("the kernel refused\n{}{more}", lines.join("\n"))
-        }
-        apply::Failure::Differs(_)
-        | apply::Failure::InTheWay(_)
-        | apply::Failure::Unreadable(_)
-        | apply::Failure::Journal(_)
-        | apply::Failure::Interrupted => chain(&report.failure),
+        Outcome::Unchanged(report) => Err(report::unchanged(&report, context)),
+        Outcome::RolledBack(report) => Err(report::rolled_back(&report, context)),
+        Outcome::Stranded(report) => Err(report::stranded(&report, context)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::args::{Common, PlanFormat, Rendering, Run};
+use super::args::{Common, HowMuch, PlanFormat, Rendering, Run, WhenItFails};
 use super::failure::{Code, Failure};
 use super::run::Request;
 use super::session::Aim;
@@ -25,8 +25,14 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
     })?;
     let common = Common { state_dir: STATE_DIR.into(), run_dir: RUN_DIR.into(), color: common.color };
     if let Some(manifest) = &manifest {
-        let show = Rendering { verbose: false, output: PlanFormat::Text };
-        let run = Run { yes: true, lock_timeout: Duration::ZERO, max_destroy: None, allow_empty: true };
+        let show = Rendering { verbose: false, detail: HowMuch::Changed, output: PlanFormat::Text };
+        let run = Run {
+            yes: true,
+            lock_timeout: Duration::ZERO,
+            max_destroy: None,
+            allow_empty: true,
+            on_failure: WhenItFails::Rollback,
+        };
         let style = Style::of_stdout(&common);
         let request = Request::new("apply", Aim::Manifest, &show, &run, style);
         super::block_on(super::change(&common, manifest, &request))?;

@@ -8,13 +8,14 @@ use super::failure::{Code, Failure, chain};
 use super::loaded::{self, Loaded};
 use super::show::Style;
 use crate::apply::generation::{Generation, Past, Stamp};
-use crate::apply::{Dirs, DiskError};
+use crate::apply::{self, Dirs, DiskError, lock};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::{FailureKind, Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::{NetnsName, ProjectName};
+use crate::plan::target::{self, SelectError, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
@@ -54,6 +55,8 @@ pub(super) struct Prepared {
     pub(super) scope: Scope,
     pub(super) observed: Observed,
     pub(super) applied: State,
+    /// What the generation shall hold; `None` is what is desired.
+    pub(super) kept: Option<State>,
     pub(super) leases: Leases,
     /// The text that the generation shall keep.
     pub(super) manifest: String,
@@ -117,12 +120,8 @@ impl Session {
 
     /// Returns what has to be looked at before anything is decided.
     pub(super) fn scope(&self) -> Scope {
-        let mut scope = Scope {
-            project: self.project.clone(),
-            namespaces: BTreeSet::new(),
-            sysctls: [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into(),
-            files: BTreeSet::new(),
-        };
+        let mut scope = Scope::new(self.project.clone());
+        scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
             scope.files = manifest.containers.keys().map(|name| hosts_file(&NetnsName::from(name))).collect();
@@ -130,17 +129,51 @@ impl Session {
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
         }
-        scope
+        match self.dirs.read_journal() {
+            Ok(Some(journal)) => apply::widened(&scope, &journal.touched),
+            // Whoever changes something deals with a journal that cannot be read.
+            Ok(None) | Err(_) => scope,
+        }
+    }
+
+    /// Says that another run has not come to its end: what is seen now will not stay.
+    pub(super) fn tell_of_unfinished(&self) {
+        if !self.dirs.has_journal() {
+            return;
+        }
+        match lock::holder(&self.dirs) {
+            Some(holder) => {
+                eprintln!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
+            }
+            None => {
+                eprintln!(
+                    "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
+                );
+            }
+        }
     }
 
     /// Reads the kernel and plans.
     pub(super) async fn prepare(&mut self, aim: Aim) -> Result<Prepared, Failure> {
-        let (prepared, conflicts) = self.prepare_around(aim).await?;
+        self.prepare_part(aim, &Selection::default()).await
+    }
+
+    /// Reads the kernel and plans for a part of the resources.
+    pub(super) async fn prepare_part(
+        &mut self,
+        aim: Aim,
+        selection: &Selection,
+    ) -> Result<Prepared, Failure> {
+        let (prepared, conflicts) = self.prepare_around(aim, selection).await?;
         if conflicts.is_empty() { Ok(prepared) } else { Err(in_the_way(&conflicts)) }
     }
 
     /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
-    pub(super) async fn prepare_around(&mut self, aim: Aim) -> Result<(Prepared, Vec<Conflict>), Failure> {
+    pub(super) async fn prepare_around(
+        &mut self,
+        aim: Aim,
+        selection: &Selection,
+    ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         let mut scope = self.scope();
         let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
@@ -151,16 +184,22 @@ impl Session {
         if must_look_again(&before, &scope, &observed) {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
-        let applied = self.past.state();
-        let extra = self.extra(topology.as_ref(), &desired, &observed);
+        let mut applied = self.past.state();
+        let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        let mut kept = None;
+        if !selection.is_everything() {
+            let part = target::choose(selection, &desired, &observed, &applied, &extra)
+                .map_err(|errors| unselectable(&errors))?;
+            let narrowed = target::narrow(&part, &desired, &observed, &applied);
+            (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
+            extra.part = Some(part);
+        }
         let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
-            Err(conflicts) => {
-                let plan = plan::plan_around(&desired, &observed, &applied);
-                (Plan { extra, ..plan }, conflicts)
-            }
+            Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
-        Ok((Prepared { topology, desired, scope, observed, applied, leases, manifest, plan }, conflicts))
+        let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
+        Ok((prepared, conflicts))
     }
 
     /// Returns what a plan shall lead to.
@@ -219,6 +258,7 @@ impl Session {
                 .collect(),
             warnings,
             manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
+            part: None,
         }
     }
 
@@ -242,22 +282,7 @@ impl Session {
 
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
-    for (id, _) in state.iter() {
-        match id {
-            ResourceId::Sysctl(ns, key) => {
-                scope.sysctls.insert((ns.clone(), key.clone()));
-            }
-            ResourceId::File(path) => {
-                scope.files.insert(path.clone());
-            }
-            ResourceId::Netns(_)
-            | ResourceId::Link(..)
-            | ResourceId::Address(..)
-            | ResourceId::Route(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..) => {}
-        }
-    }
+    state.iter().for_each(|(id, _)| scope.add(id));
 }
 
 /// Tells whether a kernel parameter matters that was not looked at, of a link that is there.
@@ -322,6 +347,22 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
         }
         DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
     }
+}
+
+fn unselectable(errors: &[SelectError]) -> Failure {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let help = errors.iter().map(|error| match error {
+        SelectError::Unknown { address: _, meant: Some(meant) } => format!("did you mean `{meant}`?"),
+        SelectError::Unknown { address: _, meant: None } => {
+            "`netform plan --show summary` lists addresses".to_owned()
+        }
+        SelectError::Needs { target: _, needs } => format!("do not exclude {needs}"),
+        SelectError::Carries { target: _, on: other } | SelectError::Taken { from: other, .. } => {
+            format!("--target {other} takes it along")
+        }
+    });
+    let help: BTreeSet<_> = help.collect();
+    Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
 }
 
 /// Returns the failure of objects of others that are in the way.

@@ -4,10 +4,11 @@ use std::io::{IsTerminal, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::{ColorWhen, Common, PlanFormat, Rendering};
+use super::args::{ColorWhen, Common, HowMuch, PlanFormat, Rendering};
 use super::failure::{Code, Failure};
 use crate::apply::{Phase, Progress};
 use crate::plan::{Plan, render};
+use crate::resource::state::Desired;
 
 /// How to write for whoever reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +53,30 @@ pub(super) fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Shows a plan; `verb` asked for it.
-pub(super) fn plan(plan: &Plan, show: &Rendering, style: Style, verb: &str) -> Result<(), Failure> {
+/// Writes to standard error; a terminal that has gone is no reason to end what is under way.
+pub(super) fn err(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Shows a plan that leads to `desired`; `verb` asked for it.
+pub(super) fn plan(
+    plan: &Plan,
+    desired: &Desired,
+    show: &Rendering,
+    style: Style,
+    verb: &str,
+) -> Result<(), Failure> {
     let colour = match style {
         Style::Terminal => render::Colour::Always,
         Style::Plain => render::Colour::Never,
     };
-    let detail = if show.verbose { render::Detail::Operations } else { render::Detail::Changes };
-    let look = render::Look { colour, detail, ..render::Look::default() };
+    let operations = if show.verbose { render::Operations::Shown } else { render::Operations::Hidden };
+    let standing = match show.detail {
+        HowMuch::Summary | HowMuch::Changed => vec![],
+        HowMuch::Full => render::standing(plan, desired),
+    };
+    let detail = show.detail.into();
+    let look = render::Look { colour, detail, operations, standing, ..render::Look::default() };
     let text = match show.output {
         PlanFormat::Text if verb == "destroy" && plan.is_empty() => "Nothing to destroy.\n".to_owned(),
         PlanFormat::Text => render::text(plan, &look),

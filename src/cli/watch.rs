@@ -5,15 +5,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::{Common, DriftArg, Run, Watching};
+use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
 use super::failure::{Code, Failure};
 use super::loaded::{self, Loaded};
 use super::session::{self, Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, run};
+use super::{confirm, report, run};
 use crate::apply::generation::Generation;
 use crate::apply::{self, Job, OnFailure, Progress};
 use crate::kernel::events::files_of;
+use crate::plan::target::Selection;
 use crate::plan::{self, Drift, Plan, Spot, Winner};
 use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
@@ -221,7 +222,7 @@ impl Keeper {
 
     /// Plans, and carries the plan out.
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
-        let (mut prepared, conflicts) = self.session.prepare_around(aim).await?;
+        let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
         let drift = prepared.plan.drift.clone();
         let in_the_way = (!conflicts.is_empty()).then(|| session::in_the_way(&conflicts));
         let held = match in_the_way {
@@ -265,8 +266,8 @@ impl Keeper {
             .cloned()
             .unwrap_or_else(|| Generation::new(number, at, manifest.clone(), state, leases.clone()));
         let on_failure = if saved.is_some() { OnFailure::Stop } else { OnFailure::RollBack };
+        let context = report::Context { desired: &desired.0, on_failure, newest: self.session.newest() };
         let dirs = &self.session.dirs;
-        dirs.remember_originals(plan).map_err(|error| session::disk_failure(&error))?;
         let job = Job { scope, desired, applied, plan, dirs, generation: &generation, on_failure };
         // A run is never broken off: it is short, and what it leaves is whole.
         let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
@@ -276,12 +277,18 @@ impl Keeper {
         } else {
             apply::run(kernel, &job, &mut watcher).await
         };
-        run::judged(outcome).map(|()| generation.number)
+        run::judged(outcome, context).map(|()| generation.number)
     }
 }
 
 /// What a run may do that nobody watches.
-const UNATTENDED: Run = Run { yes: true, lock_timeout: LOCK_PATIENCE, max_destroy: None, allow_empty: false };
+const UNATTENDED: Run = Run {
+    yes: true,
+    lock_timeout: LOCK_PATIENCE,
+    max_destroy: None,
+    allow_empty: false,
+    on_failure: WhenItFails::Rollback,
+};
 
 /// Returns what must not be touched.
 fn spots(prepared: &Prepared, leave: &Leave) -> BTreeSet<Spot> {

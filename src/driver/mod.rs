@@ -107,7 +107,7 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
     // `ip netns exec` and `netform exec` mount it over /etc/hosts: ip-netns(8).
     let path = Path::new("/etc/netns").join(name.as_str()).join("hosts");
     let made = match container.runtime {
-        Runtime::Netform => Some(Resource::Netns(Netns { name: name.clone() })),
+        Runtime::Netform => Some(Resource::Netns(Netns::new(name.clone()))),
         Runtime::Given | Runtime::Waiting => None,
     };
     let objects = made.into_iter().chain([Resource::File(TextFile { path, content })]);

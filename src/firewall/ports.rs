@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::elements::is_there;
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
@@ -80,10 +80,23 @@ fn guard(publish: &Publish, asked: &Asked<'_>, out: &mut Elements) {
         Some(host) => of_family("host", host),
     };
     out.put(&format!("guard_{suffix}"), key.clone(), None, asked);
+    if publish.host_address.is_none() {
+        // `guard_any` knows no family: where the port is not published, it is not guarded.
+        for all in [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())] {
+            if publish.targets.iter().all(|target| target.is_ipv4() != all.addr().is_ipv4()) {
+                let key = [prefix_text(all)].into_iter().chain(key.clone()).collect();
+                out.put(&of_family("allow_any", all.addr()), key, None, asked);
+            }
+        }
+    }
     // An interval set refuses prefixes that overlap.
     for source in IpNet::aggregate(&publish.allow_from) {
         let set = match publish.host_address {
-            None => of_family("allow_any", source.addr()),
+            None if publish.targets.iter().any(|to| to.is_ipv4() == source.addr().is_ipv4()) => {
+                of_family("allow_any", source.addr())
+            }
+            // Everybody of that family is let by, since the port is not published there.
+            None => continue,
             Some(host) if host.is_ipv4() == source.addr().is_ipv4() => format!("allow_{suffix}"),
             // Nobody of the other family can reach that address.
             Some(_) => continue,
@@ -108,6 +121,7 @@ fn host_key(publish: &Publish, ports: String) -> Vec<String> {
 
 fn by_port(publish: &Publish) -> Asked<'_> {
     let host = match publish.host_address {
+        None if publish.targets.iter().all(IpAddr::is_ipv6) => "[::]".to_owned(),
         None => "0.0.0.0".to_owned(),
         Some(IpAddr::V4(host)) => host.to_string(),
         Some(IpAddr::V6(host)) => format!("[{host}]"),

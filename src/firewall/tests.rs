@@ -5,7 +5,7 @@ use super::*;
 use crate::manifest::{Expose, Ingress};
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, Protocol};
 use crate::resource::netns::NsRef;
-use crate::topology::{Attachment, Container, Egress, Network, Publish, Runtime, Subnet};
+use crate::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet};
 
 fn origin() -> Origin {
     Origin { file: Arc::from("shop.yaml"), line: 1, column: 1 }
@@ -32,6 +32,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         mtu: Mtu::ETHERNET,
         egress: Egress::Masquerade,
         ingress: Ingress::Published,
+        dns: Dns::default(),
         prevent_destroy: false,
         ignore: vec![],
     }
@@ -254,9 +255,9 @@ fn a_port_with_allow_from_is_guarded_and_sources_that_overlap_are_one() {
 
     insta::assert_snapshot!(elements(&topology, &["guard", "allow"]), @r"
     guard_any tcp . 8090  # port.0.0.0.0:8090/tcp
+    allow_any6 ::/0 . tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 10.0.0.1 . tcp . 8090  # port.0.0.0.0:8090/tcp
     allow_any4 192.0.2.0/24 . tcp . 8090  # port.0.0.0.0:8090/tcp
-    allow_any6 2001:db8::/64 . tcp . 8090  # port.0.0.0.0:8090/tcp
     guard_host4 192.0.2.7 . tcp . 8091  # port.192.0.2.7:8091/tcp
     allow_host4 0.0.0.0/0 . 192.0.2.7 . tcp . 8091  # port.192.0.2.7:8091/tcp
     ");

@@ -34,14 +34,14 @@ pub struct Survey {
 }
 
 pub(super) fn survey(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Survey {
-    let observed = observe::observed(reading, tables, &scope.project);
+    let observed = observe::observed(reading, tables, scope);
     let facts = facts(reading, &observed, scope);
     Survey { observed, facts }
 }
 
 fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
     let host = &reading.host;
-    let own = observe::own_links(host, &observe::peers(reading, &scope.project), &scope.project);
+    let own = observe::own_links(host, &observe::peers(reading, scope), scope);
     let foreign = || host.links.iter().filter(|link| !own.contains_key(&link.index));
     Facts {
         uplink_mtu: uplink_mtu(host),

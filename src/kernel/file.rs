@@ -14,7 +14,11 @@ pub(crate) fn create(file: &TextFile) -> io::Result<()> {
     if let Some(parent) = file.path.parent() {
         fs::create_dir_all(parent)?;
     }
-    OpenOptions::new().write(true).create_new(true).open(&file.path)?.write_all(file.content.as_bytes())
+    let mut open = OpenOptions::new().write(true).create_new(true).open(&file.path)?;
+    open.write_all(file.content.as_bytes()).inspect_err(|_| {
+        // Half a file may lack the mark that says whose it is.
+        let _ = fs::remove_file(&file.path);
+    })
 }
 
 /// Rewrites a file in place: a container that has it bind-mounted would not see another file of the same name.

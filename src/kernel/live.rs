@@ -128,7 +128,7 @@ impl Live {
 impl Kernel for Live {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         let (reading, tables) = self.read(scope).await?;
-        Ok(observe::observed(&reading, tables, &scope.project))
+        Ok(observe::observed(&reading, tables, scope))
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {

@@ -23,6 +23,10 @@ use crate::resource::owner::Mark;
 use crate::resource::route::{PROTOCOL, Route};
 use crate::resource::sysctl::Family;
 
+/// The group of links that have no mark yet: the kernel takes none at creation (`rtnl_create_link()` in `net/core/
+/// rtnetlink.c`), but it does take a group. Whoever dies before [`settle`] leaves links that can be told from others'.
+pub(crate) const NEWBORN: u32 = 0x6e66_6e65;
+
 /// Brings up `lo` and marks its namespace.
 pub(crate) fn loopback(mark: &Mark) -> RouteNetlinkMessage {
     let mut link = lo();
@@ -51,6 +55,7 @@ pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
     set_state(&mut message, link.up);
     message.attributes.extend(link.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+    message.attributes.push(LinkAttribute::Group(NEWBORN));
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Bridge),
         LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)])),
@@ -79,7 +84,7 @@ pub(crate) fn new_veth(
     let mut message = named(&link.name);
     set_state(&mut message, link.up);
     message.attributes.extend(link.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
-    message.attributes.push(LinkAttribute::Mtu(link.mtu.bytes()));
+    message.attributes.extend([LinkAttribute::Group(NEWBORN), LinkAttribute::Mtu(link.mtu.bytes())]);
     message.attributes.extend(master.map(LinkAttribute::Controller));
     message.attributes.extend(queues);
     message.attributes.push(LinkAttribute::LinkInfo(vec![
@@ -89,12 +94,14 @@ pub(crate) fn new_veth(
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Marks a new link, which the kernel does not take at creation, and fixes its MTU.
+/// Marks a new link, takes it out of the group of those without a mark, and fixes its MTU.
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
-    message
-        .attributes
-        .extend([LinkAttribute::IfAlias(mark.to_string()), LinkAttribute::Mtu(link.mtu.bytes())]);
+    message.attributes.extend([
+        LinkAttribute::IfAlias(mark.to_string()),
+        LinkAttribute::Group(0),
+        LinkAttribute::Mtu(link.mtu.bytes()),
+    ]);
     RouteNetlinkMessage::NewLink(message)
 }
 

@@ -69,6 +69,40 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
+    /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
+    /// the group that new links are in, a file without a word, a namespace's name without a namespace.
+    pub begun: BTreeSet<ResourceId>,
+}
+
+impl Scope {
+    /// Returns the scope of a project that has nothing but what carries its mark.
+    pub fn new(project: ProjectName) -> Self {
+        Self {
+            project,
+            namespaces: BTreeSet::new(),
+            sysctls: BTreeSet::new(),
+            files: BTreeSet::new(),
+            begun: BTreeSet::new(),
+        }
+    }
+
+    /// Adds an object that carries no mark of its own, so that it is looked at.
+    pub fn add(&mut self, id: &ResourceId) {
+        match id {
+            ResourceId::Sysctl(ns, key) => {
+                self.sysctls.insert((ns.clone(), key.clone()));
+            }
+            ResourceId::File(path) => {
+                self.files.insert(path.clone());
+            }
+            ResourceId::Netns(_)
+            | ResourceId::Link(..)
+            | ResourceId::Address(..)
+            | ResourceId::Route(..)
+            | ResourceId::NftTable(_)
+            | ResourceId::NftElement(..) => {}
+        }
+    }
 }
 
 /// Why the kernel could not be read.

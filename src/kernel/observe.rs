@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::Scope;
 use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
+use super::message::NEWBORN;
 use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
@@ -29,14 +31,14 @@ const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
 pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
 
 /// Returns our objects, and what others hold of the places that ours may want.
-pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, project: &ProjectName) -> Observed {
+pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Observed {
     let mut observed = Observed { own: State::from(tables), foreign: BTreeMap::new() };
-    let peers = peers(reading, project);
+    let peers = peers(reading, scope);
     for ns in std::iter::once(&reading.host).chain(&reading.namespaces) {
-        let own = own_links(ns, &peers, project);
-        see_namespace(&mut observed, ns, project);
+        let own = own_links(ns, &peers, scope);
+        see_namespace(&mut observed, ns, &scope.project);
         for link in &ns.links {
-            see_link(&mut observed, link, (ns, &own), reading, project);
+            see_link(&mut observed, link, (ns, &own), reading, scope);
         }
         for address in &ns.addresses {
             see_address(&mut observed, address, &ns.ns, &own);
@@ -49,9 +51,17 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, project: &ProjectN
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
         }
     }
-    see_files(&mut observed, reading, project);
+    see_files(&mut observed, reading, scope);
     for (name, other) in &reading.others {
         let (what, owner) = match other {
+            Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
+                insert(
+                    &mut observed,
+                    Resource::Netns(Netns { name: name.clone(), whole: false }),
+                    Owner::Project,
+                );
+                continue;
+            }
             Other::Namespace(mark) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
             Other::Stale => (format!("file /run/netns/{name}, which a namespace left behind"), None),
         };
@@ -62,25 +72,21 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, project: &ProjectN
 }
 
 /// Returns our links' peers: by their namespace and index, the owner of the pair.
-pub(crate) fn peers(reading: &Reading, project: &ProjectName) -> BTreeMap<(NsRef, u32), Owner> {
+pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
     let mut peers = BTreeMap::new();
     for link in &reading.host.links {
-        if let (Some(mark), Some((ns, peer))) = (ours(link, project), peer_of(link, reading)) {
-            peers.insert((ns.ns.clone(), peer.index), mark.owner);
+        if let (Some(owner), Some((ns, peer))) = (owner(link, &NsRef::Host, scope), peer_of(link, reading)) {
+            peers.insert((ns.ns.clone(), peer.index), owner);
         }
     }
     peers
 }
 
 /// Returns the links of a namespace that are ours: marked ones, and the peers of marked ones.
-pub(crate) fn own_links(
-    ns: &NsReading,
-    peers: &BTreeMap<(NsRef, u32), Owner>,
-    project: &ProjectName,
-) -> OwnLinks {
+pub(crate) fn own_links(ns: &NsReading, peers: &BTreeMap<(NsRef, u32), Owner>, scope: &Scope) -> OwnLinks {
     let owner = |link: &LinkAnswer| {
         let peer = || peers.get(&(ns.ns.clone(), link.index)).cloned();
-        ours(link, project).map(|mark| mark.owner).or_else(peer)
+        owner(link, &ns.ns, scope).or_else(peer)
     };
     ns.links
         .iter()
@@ -92,6 +98,19 @@ pub(crate) fn own_links(
 
 fn ours(link: &LinkAnswer, project: &ProjectName) -> Option<Mark> {
     link.mark().filter(|mark| mark.project == *project)
+}
+
+/// Returns the owner of a link of ours; of one that a killed run made and had no time to mark, the project.
+fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
+    let marked = ours(link, &scope.project).map(|mark| mark.owner);
+    marked.or_else(|| is_newborn(link, ns, scope).then_some(Owner::Project))
+}
+
+/// Tells whether a link is one that a killed run had made and not yet marked.
+fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
+    let begun =
+        || link.ifname().is_some_and(|name| scope.begun.contains(&ResourceId::Link(ns.clone(), name)));
+    link.group == NEWBORN && link.alias.is_empty() && begun()
 }
 
 /// Finds the other end of a veth pair whose one end is in the host.
@@ -109,7 +128,7 @@ fn see_namespace(observed: &mut Observed, ns: &NsReading, project: &ProjectName)
     let NsRef::Named(name) = &ns.ns else { return };
     match ns.mark() {
         Some(mark) if mark.project == *project => {
-            insert(observed, Resource::Netns(Netns { name: name.clone() }), mark.owner);
+            insert(observed, Resource::Netns(Netns::new(name.clone())), mark.owner);
         }
         mark => {
             let owner = mark.as_ref().map(owner_of);
@@ -124,26 +143,20 @@ fn see_link(
     link: &LinkAnswer,
     (ns, own): (&NsReading, &OwnLinks),
     reading: &Reading,
-    project: &ProjectName,
+    scope: &Scope,
 ) {
     // A name that no manifest can ask for is in nobody's way.
     let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
-    match ours(link, project) {
+    match ours(link, &scope.project) {
         Some(mark) => {
-            let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
-            let resource = Link {
-                ns: ns.ns.clone(),
-                name,
-                // The kernel has chosen that of a pair's host end, and nothing depends on it.
-                mac: link.mac.filter(|_| link.kind != "veth"),
-                mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
-                up: link.up,
-                master: master.and_then(LinkAnswer::ifname),
-                altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
-                protected: mark.protected,
-                kind: kind(link, ns, reading),
-            };
+            let resource =
+                Link { protected: mark.protected, ..own_link(link, name, ns, kind(link, ns, reading)) };
             insert(observed, Resource::Link(resource), mark.owner);
+        }
+        None if is_newborn(link, &ns.ns, scope) => {
+            // Nothing that is asked for is equal to it, so it is always made anew.
+            let kind = LinkKind::Other(format!("unfinished {}", link.kind));
+            insert(observed, Resource::Link(own_link(link, name, ns, kind)), Owner::Project);
         }
         None if own.contains_key(&link.index) => {}
         None => {
@@ -152,6 +165,22 @@ fn see_link(
             let foreign = Foreign { what: format!("{kind} {name}"), owner, on: None };
             observed.foreign.insert(Slot::Ifname(ns.ns.clone(), name), foreign);
         }
+    }
+}
+
+fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> Link {
+    let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
+    Link {
+        ns: ns.ns.clone(),
+        name,
+        // The kernel has chosen that of a pair's host end, and nothing depends on it.
+        mac: link.mac.filter(|_| link.kind != "veth"),
+        mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
+        up: link.up,
+        master: master.and_then(LinkAnswer::ifname),
+        altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
+        protected: false,
+        kind,
     }
 }
 
@@ -206,12 +235,17 @@ fn see_route(observed: &mut Observed, route: &RouteAnswer, ns: &NsRef, own: &Own
     }
 }
 
-fn see_files(observed: &mut Observed, reading: &Reading, project: &ProjectName) {
+fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
     for (path, content) in &reading.files {
         let mark = content.lines().next().and_then(|line| line.strip_prefix(FILE_MARK)).and_then(Mark::parse);
         let file = TextFile { path: path.clone(), content: content.clone() };
         match mark {
-            Some(mark) if mark.project == *project => insert(observed, Resource::File(file), mark.owner),
+            Some(mark) if mark.project == scope.project => {
+                insert(observed, Resource::File(file), mark.owner);
+            }
+            None if content.is_empty() && scope.begun.contains(&ResourceId::File(path.clone())) => {
+                insert(observed, Resource::File(file), Owner::Project);
+            }
             mark => {
                 let what = format!("file {}", path.display());
                 let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None };

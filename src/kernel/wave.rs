@@ -57,10 +57,10 @@ fn group<'a>(live: &Live, wave: &'a [Op]) -> Groups<'a> {
     let mut groups = Groups::default();
     for (place, op) in wave.iter().enumerate() {
         match op {
-            Op::Create(Entry { resource: Resource::Netns(Netns { name }), owner, .. }) => {
+            Op::Create(Entry { resource: Resource::Netns(Netns { name, whole: _ }), owner, .. }) => {
                 groups.new_namespaces.push((place, name.clone(), live.mark(owner)));
             }
-            Op::Delete(Entry { resource: Resource::Netns(Netns { name }), .. }) => {
+            Op::Delete(Entry { resource: Resource::Netns(Netns { name, whole: _ }), .. }) => {
                 groups.old_namespaces.push((place, name.clone()));
             }
             Op::Delete(Entry { resource: Resource::Link(_), .. }) => groups.deleted_links.push((place, op)),

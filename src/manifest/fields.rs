@@ -43,12 +43,10 @@ pub(super) const NETWORK: Shape = Shape {
         "egress",
         "ingress",
         "external",
+        "dns",
         "lifecycle",
     ],
-    later: &[
-        ("dns", "names are written to each container's hosts file"),
-        ("options", "a bridge network takes none yet"),
-    ],
+    later: &[("options", "a bridge network takes none yet")],
 };
 
 /// An entry of `subnets` that is a map.
@@ -57,6 +55,9 @@ pub(super) const SUBNET: Shape =
 
 /// `egress` that is a map.
 pub(super) const EGRESS: Shape = Shape { what: "`egress`", keys: &["snat"], later: &[] };
+
+/// `dns` of a network.
+pub(super) const DNS: Shape = Shape { what: "`dns`", keys: &["upstream", "alias_policy", "ttl"], later: &[] };
 
 /// `lifecycle`.
 pub(super) const LIFECYCLE: Shape =
@@ -141,6 +142,11 @@ impl<'n> Fields<'n> {
             }
         }
         Some(Self { entries, node })
+    }
+
+    /// Returns all entries, in the order of the text.
+    pub(super) fn entries(&self) -> &'n [Entry] {
+        self.entries
     }
 
     /// Returns the entry of a key.

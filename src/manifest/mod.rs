@@ -8,6 +8,8 @@ mod check;
 mod collect;
 mod container;
 mod decode;
+mod dns;
+mod external;
 mod fields;
 mod load;
 mod network;
@@ -132,6 +134,7 @@ pub struct Pool {
 ///   interface: br-back
 ///   egress: masquerade
 ///   ingress: published
+///   dns: {upstream: [9.9.9.9], alias_policy: first, ttl: 1}
 ///   lifecycle: {prevent_destroy: true, ignore: [mtu]}
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -150,8 +153,11 @@ pub struct Network {
     pub egress: Option<At<Egress>>,
     /// `ingress: published | open | none`; the default is published.
     pub ingress: Option<At<Ingress>>,
-    /// `external: true` with `interface`, or `external: br-lan`: an existing bridge.
+    /// `external: true` with `interface`, or `external: br-lan`: an existing bridge, of which `mtu`, `internal: true`,
+    /// `icc: false`, a closed `ingress` and `prevent_destroy: true` cannot be asked.
     pub external: Option<At<IfName>>,
+    /// `dns`: how names are answered.
+    pub dns: Dns,
     /// `lifecycle.prevent_destroy`.
     pub prevent_destroy: bool,
     /// `lifecycle.ignore`: fields whose drift is left alone; `mtu` and `mac` are known.
@@ -207,6 +213,34 @@ pub enum Ingress {
     Open,
     /// None, published ports neither.
     None,
+}
+
+/// How names are answered on a network.
+///
+/// ```yaml
+/// dns: {upstream: [9.9.9.9], alias_policy: first, ttl: 1}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dns {
+    /// `upstream`: who is asked for names of elsewhere, in order; the host's resolvers when empty.
+    pub upstream: Vec<At<IpAddr>>,
+    /// `alias_policy: first | all`; the default is first.
+    pub alias_policy: Option<At<AliasPolicy>>,
+    /// `ttl`: for how many seconds an answer may be kept.
+    pub ttl: Option<At<u32>>,
+}
+
+/// Who answers to an alias that several containers declare.
+///
+/// ```yaml
+/// alias_policy: all
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AliasPolicy {
+    /// The first of them that runs.
+    First,
+    /// All of them that run, in turns.
+    All,
 }
 
 /// A container as written.
@@ -267,7 +301,7 @@ pub struct Attachment {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// The host's address; `None` is any, of both families.
+    /// The host's address; `0.0.0.0` and `::` are any of their family, `None` is any of both.
     pub host_address: Option<IpAddr>,
     /// The ports on the host.
     pub host_ports: RangeInclusive<u16>,

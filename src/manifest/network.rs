@@ -6,6 +6,8 @@ use ipnet::IpNet;
 
 use super::check;
 use super::decode;
+use super::dns::dns;
+use super::external;
 use super::fields::{self, Fields, each_once, missing, wrong_type};
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
@@ -47,10 +49,11 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
         mtu: fields.value("mtu").and_then(|node| mtu(node, report)),
         external: fields
             .get("external")
-            .and_then(|entry| external(entry, fields, interface.as_ref(), report)),
+            .and_then(|entry| external::bridge(entry, fields, interface.as_ref(), report)),
         interface,
         egress: fields.value("egress").and_then(|node| egress(node, report)),
         ingress: fields.value("ingress").and_then(|node| ingress(node, report)),
+        dns: fields.get("dns").map(|entry| dns(entry, report)).unwrap_or_default(),
         prevent_destroy,
         ignore,
     };
@@ -189,56 +192,6 @@ fn ingress(node: &Node, report: &mut Report) -> Option<At<Ingress>> {
         Some(_) | None => Ingress::Published,
     };
     Some(At { value, place: node.place })
-}
-
-/// Returns the bridge of somebody else that a network is on.
-fn external(
-    entry: &Entry,
-    fields: Fields<'_>,
-    interface: Option<&At<IfName>>,
-    report: &mut Report,
-) -> Option<At<IfName>> {
-    let place = entry.value.place;
-    let bridge = match &entry.value.kind {
-        Kind::Bool(false) => return None,
-        Kind::Bool(true) => {
-            if fields.get("interface").is_none() {
-                let message = "an external network needs the name of its bridge";
-                let problem = Problem::new("manifest::missing_key", message, place, "which bridge?");
-                report.add(problem.help("write `external: br-lan`, or add `interface: br-lan`"));
-            }
-            interface.map(|interface| At { value: interface.value.clone(), place })
-        }
-        Kind::Text(_) => {
-            let named = scalar::name::<IfName>(&entry.value, "a bridge's name", report);
-            if let (Some(named), Some(interface)) = (&named, interface)
-                && named.value != interface.value
-            {
-                let message = "an external network has one bridge, and two are named";
-                report.add(
-                    Problem::new("manifest::two_bridges", message, interface.place, "another bridge")
-                        .and(place, "the bridge")
-                        .help("leave `interface` out"),
-                );
-            }
-            named
-        }
-        Kind::Refused => return None,
-        Kind::Null | Kind::Integer(_) | Kind::Number(_) | Kind::List(_) | Kind::Map(_) => {
-            let problem = wrong_type(&entry.value, "`external` is `true` or the name of a bridge");
-            report.add(problem.help("write `external: br-lan`"));
-            return None;
-        }
-    };
-    if let Some(mtu) = fields.get("mtu") {
-        let message = "`mtu` configures a bridge, and this one is somebody else's";
-        report.add(
-            Problem::new("manifest::external_key", message, mtu.at, "not ours to set")
-                .and(entry.at, "the bridge is external")
-                .help("leave `mtu` out: containers take the bridge's"),
-        );
-    }
-    bridge
 }
 
 fn lifecycle(node: &Node, report: &mut Report) -> (bool, Vec<At<String>>) {

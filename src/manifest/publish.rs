@@ -13,7 +13,8 @@ use super::{At, Expose, Place, Publish};
 use crate::names::Protocol;
 
 /// The forms of an entry of `publish`, as help shows them.
-const FORMS: &str = "write it like \"8080:80\", \"127.0.0.1:5353:53/udp\" or \"[::1]:9000-9010:90-100\"";
+const FORMS: &str =
+    "write it like \"8080:80\", \"127.0.0.1:5353:53/udp\" or \"[2001:db8::7]:9000-9010:90-100\"";
 
 /// Returns the port or range that an entry of `publish` means.
 pub(super) fn publish(node: &Node, report: &mut Report) -> Option<At<Publish>> {
@@ -98,7 +99,7 @@ fn short(text: &str, place: Place, report: &mut Report) -> Option<Publish> {
     if bare_six {
         let message = format!("`{}` has an IPv6 address without brackets", shortened(text));
         let problem = Problem::new("manifest::bad_port", message, place, "where does the address end?");
-        report.add(problem.help("write it like \"[::1]:8080:80\""));
+        report.add(problem.help("write it like \"[2001:db8::7]:8080:80\""));
         return None;
     }
     let host_address = match address {
@@ -154,6 +155,16 @@ fn host_address(text: &str, place: Place, report: &mut Report) -> Option<IpAddr>
     if address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
         let message = format!("{address} is no address of a single host");
         report.add(Problem::new("manifest::not_a_host_address", message, place, "not of one host"));
+        return None;
+    }
+    // What a host sends to ::1 cannot be led to a container: IPv6 has no `route_localnet`, and the answer, translated back
+    // to ::1, is dropped on any link but `lo` (RFC 4291 section 2.5.3; tried on Linux 6.18).
+    if address == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST) {
+        let message = format!("a port cannot be published on {address}: IPv6 lets nothing out of loopback");
+        let problem = Problem::new("manifest::ipv6_loopback", message, place, "the loopback address of IPv6");
+        report.add(problem.help(
+            "publish on 127.0.0.1, which `localhost` falls back to, or on another address of the host",
+        ));
         return None;
     }
     Some(address)

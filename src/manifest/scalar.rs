@@ -196,7 +196,7 @@ pub(super) fn parsed_address(text: &str, place: Place, report: &mut Report) -> O
 }
 
 /// Says why an address cannot be that of one host; RFC 6890 lists the special ones.
-fn not_a_host(address: IpAddr) -> Option<&'static str> {
+pub(super) fn not_a_host(address: IpAddr) -> Option<&'static str> {
     if address.is_unspecified() {
         Some("the unspecified address")
     } else if address.is_loopback() {

@@ -90,6 +90,7 @@ mod tests {
         check(&schema, "/definitions/Network", &fields::NETWORK);
         check(&schema, "/definitions/Subnet", &fields::SUBNET);
         check(&schema, "/definitions/Snat", &fields::EGRESS);
+        check(&schema, "/definitions/Dns", &fields::DNS);
         check(&schema, "/definitions/Lifecycle", &fields::LIFECYCLE);
         check(&schema, "/definitions/Container", &fields::CONTAINER);
         check(&schema, "/definitions/Attachment", &fields::ATTACHMENT);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::diff::{Act, Diff, Row, Step, agrees};
 use super::index::Index;
+use super::target::Part;
 use super::{Action, Cause, Change, Fate, Object, field, interruption};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -28,7 +29,7 @@ struct Presence {
 }
 
 /// Returns what happens to each resource.
-pub(super) fn changes(diff: &Diff<'_>) -> (Vec<Change>, Tally) {
+pub(super) fn changes(diff: &Diff<'_>, part: Option<&Part>) -> (Vec<Change>, Tally) {
     let presence = presences(&diff.rows);
     let mut grouped = Index::<&Owner, Vec<&Step<'_>>>::default();
     let owners = StepOwners::new(diff);
@@ -53,6 +54,8 @@ pub(super) fn changes(diff: &Diff<'_>) -> (Vec<Change>, Tally) {
     }
     let existing = presence.values().filter(|presence| presence.live).count();
     let known = presence.iter().filter(|(_, presence)| presence.live || presence.wanted);
+    // Nothing is known of what is left out.
+    let known = known.filter(|(owner, _)| part.is_none_or(|part| part.chosen.contains(*owner)));
     let unchanged = known.filter(|(owner, _)| !grouped.contains_key(*owner)).count();
     (changes, Tally { unchanged, existing })
 }

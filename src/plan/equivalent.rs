@@ -38,7 +38,7 @@ impl fmt::Display for In<'_> {
 
 fn created(resource: &Resource) -> Vec<String> {
     match resource {
-        Resource::Netns(Netns { name }) => {
+        Resource::Netns(Netns { name, whole: _ }) => {
             vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
         }
         Resource::Link(link) => created_link(link),
@@ -142,7 +142,7 @@ fn state(up: bool) -> String {
 
 fn deleted(resource: &Resource) -> Vec<String> {
     let line = match resource {
-        Resource::Netns(Netns { name }) => format!("ip netns del {name}"),
+        Resource::Netns(Netns { name, whole: _ }) => format!("ip netns del {name}"),
         Resource::Link(link) => format!("{} link del {}", In("ip", &link.ns), link.name),
         Resource::Address(Address { ns, link, addr }) => {
             format!("{} addr del {addr} dev {link}", In("ip", ns))

@@ -15,6 +15,7 @@ mod interruption;
 mod leave;
 mod order;
 pub mod render;
+pub mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,9 @@ pub struct Extra {
     /// Whether the manifest declares nothing at all.
     #[serde(default)]
     pub manifest_empty: bool,
+    /// Which resources the plan is about; `None` is all of them.
+    #[serde(default)]
+    pub part: Option<target::Part>,
 }
 
 /// What has to be done, and what that means.
@@ -378,7 +382,7 @@ pub fn is_settled(wanted: &Entry, live: &crate::resource::Resource) -> bool {
 
 fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan {
     let waves = order::waves(&mut diff);
-    let (changes, tally) = change::changes(&diff);
+    let (changes, tally) = change::changes(&diff, extra.part.as_ref());
     Plan {
         changes,
         waves,

@@ -59,7 +59,7 @@ impl Story {
     pub(super) fn container(self, name: &str, hosts: &str) -> Self {
         let owner = format!("container.{name}");
         let file = TextFile { path: format!("/etc/netns/{name}/hosts").into(), content: hosts.to_owned() };
-        let ns = Netns { name: NetnsName::try_from(name).unwrap() };
+        let ns = Netns::new(NetnsName::try_from(name).unwrap());
         self.put(&owner, 20, Resource::Netns(ns)).put(&owner, 20, Resource::File(file))
     }
 

@@ -109,7 +109,7 @@ impl Resource {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Netns(Netns { name }) => ResourceId::Netns(name.clone()),
+            Self::Netns(Netns { name, whole: _ }) => ResourceId::Netns(name.clone()),
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
             Self::Address(Address { ns, link, addr }) => ResourceId::Address(ns.clone(), link.clone(), *addr),
             Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.metric),
@@ -125,7 +125,7 @@ impl Resource {
     pub fn provides(&self) -> Vec<Slot> {
         let mut slots = vec![Slot::Object(self.id())];
         match self {
-            Self::Netns(Netns { name }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
+            Self::Netns(Netns { name, whole: _ }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
             Self::Link(link) => {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 match &link.kind {
@@ -209,6 +209,7 @@ impl Resource {
             (Self::NftElement(_), Self::NftElement(_)) => {
                 Err("a map's element cannot change its data".to_owned())
             }
+            (Self::Netns(_), Self::Netns(_)) => Err("there is no namespace behind its name".to_owned()),
             (Self::Netns(_) | Self::Address(_), _) => Err("it has nothing that can change".to_owned()),
             (
                 Self::Link(_)
@@ -226,7 +227,12 @@ impl Resource {
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let text = |option: Option<String>| option.unwrap_or_else(|| "none".to_owned());
         match self {
-            Self::Netns(Netns { name }) => vec![("netns", name.to_string())],
+            Self::Netns(Netns { name, whole }) => {
+                vec![
+                    ("netns", name.to_string()),
+                    ("namespace", if *whole { "there" } else { "gone" }.to_owned()),
+                ]
+            }
             Self::Link(link) => {
                 let Link { ns: _, name, mac, mtu, up, master, altname, protected, kind } = link;
                 let state = |up: bool| if up { "up" } else { "down" }.to_owned();

@@ -34,4 +34,18 @@ impl fmt::Display for NsRef {
 pub struct Netns {
     /// The name under `/run/netns`.
     pub name: NetnsName,
+    /// Whether there is a namespace behind the name. One that a killed run was making or removing may be a mere file.
+    #[serde(default = "whole")]
+    pub whole: bool,
+}
+
+fn whole() -> bool {
+    true
+}
+
+impl Netns {
+    /// Returns the namespace of this name, as it shall be.
+    pub fn new(name: NetnsName) -> Self {
+        Self { name, whole: true }
+    }
 }

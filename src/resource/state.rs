@@ -75,6 +75,12 @@ impl From<State> for Vec<Entry> {
     }
 }
 
+impl Extend<Entry> for State {
+    fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
+        self.entries.extend(entries.into_iter().map(|entry| (entry.resource.id(), entry)));
+    }
+}
+
 impl FromIterator<Entry> for State {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
         Self { entries: entries.into_iter().map(|entry| (entry.resource.id(), entry)).collect() }

@@ -12,7 +12,7 @@ use crate::resource::sysctl::Family;
 type Names = Arc<[Arc<str>]>;
 
 /// The name by which a container reaches its host.
-const HOST: &str = "host.netform.internal";
+pub(crate) const HOST: &str = "host.netform.internal";
 
 /// Gives the containers the lines of their hosts files.
 ///
@@ -159,7 +159,7 @@ fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page
 
 /// Returns the addresses of the host: of each family, the gateway of the first network that leads out, or else of the
 /// first network.
-fn gateways(networks: &[Network], container: &Container) -> Vec<IpAddr> {
+pub(crate) fn gateways(networks: &[Network], container: &Container) -> Vec<IpAddr> {
     let of = |attachment: &Attachment, family: Family| {
         let network = networks.iter().find(|network| network.name == attachment.network)?;
         let mut gateways = network.subnets.iter().map(|subnet| subnet.gateway);

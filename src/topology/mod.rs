@@ -28,10 +28,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 
+pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
 
@@ -73,6 +75,8 @@ pub struct Network {
     pub egress: Egress,
     /// Which new connections may come in.
     pub ingress: crate::manifest::Ingress,
+    /// How names are answered.
+    pub dns: Dns,
     /// `lifecycle.prevent_destroy`.
     pub prevent_destroy: bool,
     /// `lifecycle.ignore`, by the words of [`crate::resource::Resource::fields`].
@@ -86,6 +90,25 @@ pub struct Subnet {
     pub cidr: IpNet,
     /// The bridge's address in it, and the containers' next hop.
     pub gateway: IpAddr,
+}
+
+/// How names are answered on a network, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// Who is asked for names of elsewhere, in order; the host's resolvers when empty.
+    pub upstream: Vec<IpAddr>,
+    /// Who answers to an alias that several containers declare.
+    pub alias_policy: AliasPolicy,
+    /// For how many seconds an answer may be kept.
+    pub ttl: u32,
+}
+
+impl Default for Dns {
+    /// A name that moves to another container shall do so at once (S24), and an answer costs less than a tenth of a
+    /// millisecond: it need not be kept for long.
+    fn default() -> Self {
+        Self { upstream: vec![], alias_policy: AliasPolicy::First, ttl: 1 }
+    }
 }
 
 /// How packets leave a network, resolved.
@@ -165,7 +188,7 @@ pub struct Attachment {
 pub struct Publish {
     /// Where the manifest declares it.
     pub origin: Origin,
-    /// The host's address; `None` is any, of both families.
+    /// The host's address; `None` is any, of each family that there is a target of.
     pub host_address: Option<IpAddr>,
     /// The ports on the host.
     pub host_ports: RangeInclusive<u16>,

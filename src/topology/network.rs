@@ -4,10 +4,10 @@ use super::interface::Interfaces;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Egress, Network, Subnet};
+use super::{Dns, Egress, Network, Subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress};
-use crate::names::{Mac, Mtu};
+use crate::names::{IfName, Mac, Mtu};
 use crate::resource::sysctl::Family;
 
 /// What is known of all networks before they are put together, each list by index into the scene's networks.
@@ -38,9 +38,13 @@ pub(super) fn assemble(
             egress,
             ingress,
             external,
+            dns,
             prevent_destroy,
             ignore,
         } = net.spec;
+        if let (Some(bridge), Some([])) = (external, grounds.as_deref()) {
+            problems.extend(nothing_to_hide(net, bridge));
+        }
         let grounds = grounds.as_deref().unwrap_or_default();
         networks.push(Network {
             name: net.name.clone(),
@@ -60,11 +64,42 @@ pub(super) fn assemble(
                 Some(manifest::Egress::Snat(to)) => Egress::Snat(to.iter().map(|at| at.value).collect()),
             },
             ingress: ingress.as_ref().map_or(Ingress::Published, |at| at.value),
+            dns: names(dns),
             prevent_destroy: *prevent_destroy,
             ignore: ignore.iter().map(|at| at.value.clone()).collect(),
         });
     }
     networks
+}
+
+/// On somebody else's bridge, only addresses that netform gives out are hidden, and without a subnet it gives out none.
+fn nothing_to_hide(net: &Net<'_>, bridge: &At<IfName>) -> Option<Problem> {
+    let egress = net.spec.egress.as_ref()?;
+    match egress.value {
+        manifest::Egress::Routed => return None,
+        manifest::Egress::Masquerade | manifest::Egress::Snat(_) => {}
+    }
+    Some(Problem {
+        message: format!("network `{}` has no subnet whose addresses `egress` could hide", net.name),
+        code: "topology::external_without_subnet",
+        labels: vec![
+            (egress.place, "hides addresses that netform gives out".to_owned()),
+            (bridge.place, format!("`{}` has no address to tell the subnet by", bridge.value)),
+        ],
+        help: Some(
+            "give the network the subnet of the bridge in `subnets`, or leave `egress` out".to_owned(),
+        ),
+    })
+}
+
+fn names(dns: &manifest::Dns) -> Dns {
+    let manifest::Dns { upstream, alias_policy, ttl } = dns;
+    let silence = Dns::default();
+    Dns {
+        upstream: upstream.iter().map(|at| at.value).collect(),
+        alias_policy: alias_policy.as_ref().map_or(silence.alias_policy, |at| at.value),
+        ttl: ttl.as_ref().map_or(silence.ttl, |at| at.value),
+    }
 }
 
 /// What IPv6 needs of every link: RFC 8200 section 5. Below it the kernel takes IPv6 off the link (`addrconf_notify()`

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::resolve::Asker;
-use super::scene::{Party, Scene};
+use super::scene::{Member, Party, Scene};
 use super::{Attachment, Container, Network, Publish};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, Place};
@@ -36,10 +36,11 @@ pub(super) fn publish(
             if port.targets.is_empty() {
                 problems.push(no_family(party, value, *place));
             }
+            problems.extend(external_loopback(scene, party, networks, &port, *place));
             let families = port.targets.iter().map(|target| Family::of(*target));
             bound.entry(port.protocol).or_default().push(Bound {
                 ports: port.host_ports.clone(),
-                address: port.host_address.filter(|addr| !addr.is_unspecified()),
+                address: port.host_address,
                 families: families.collect(),
                 container: party.name,
                 place: *place,
@@ -124,6 +125,41 @@ fn no_family(party: &Party<'_>, port: &manifest::Publish, place: Place) -> Probl
     }
 }
 
+/// A port of 127.0.0.1 leads out of loopback by `route_localnet` on the bridge, and somebody else's bridge is not changed.
+fn external_loopback(
+    scene: &Scene<'_>,
+    party: &Party<'_>,
+    networks: &[Network],
+    port: &Publish,
+    place: Place,
+) -> Option<Problem> {
+    port.host_address.filter(IpAddr::is_loopback)?;
+    let led = |member: &&Member<'_>| {
+        let network = networks.get(member.net);
+        network.is_some_and(|network| {
+            network.external
+                && network.subnets.iter().any(|subnet| port.targets.iter().any(|to| subnet.cidr.contains(to)))
+        })
+    };
+    let net = scene.net(scene.of(party).iter().find(led)?)?;
+    let bridge = net.spec.external.as_ref()?;
+    Some(Problem {
+        message: format!(
+            "`{}` publishes a port on 127.0.0.1, which cannot lead to somebody else's bridge",
+            party.name
+        ),
+        code: "topology::external_loopback",
+        labels: vec![
+            (place, "the loopback address".to_owned()),
+            (bridge.place, format!("network `{}` is on somebody else's bridge", net.name)),
+        ],
+        help: Some(
+            "publish on another address of the host, or put the container on a network of netform's, too"
+                .to_owned(),
+        ),
+    })
+}
+
 fn port(
     spec: &manifest::Publish,
     reachable: &[&Attachment],
@@ -136,7 +172,8 @@ fn port(
     };
     Publish {
         origin,
-        host_address: *host_address,
+        // `0.0.0.0` and `::` are any address of their family, which the targets limit it to.
+        host_address: host_address.filter(|addr| !addr.is_unspecified()),
         host_ports: host_ports.clone(),
         target_ports: target_ports.clone(),
         protocol: *protocol,

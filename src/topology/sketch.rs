@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    At, Attachment, Container, Egress, Ingress, Manifest, Network, Place, Pool, Publish, Subnet,
+    AliasPolicy, At, Attachment, Container, Egress, Ingress, Manifest, Network, Place, Pool, Publish, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
@@ -103,7 +103,14 @@ impl Sketch<'_> {
                 Some(("if", v)) => network.interface = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
+                Some(("policy", v)) => {
+                    let policy = if v == "all" { AliasPolicy::All } else { AliasPolicy::First };
+                    network.dns.alias_policy = Some(self.at(policy, v));
+                }
+                Some(("ttl", v)) => network.dns.ttl = Some(self.at(v.parse().unwrap(), v)),
+                Some(("upstream", v)) => network.dns.upstream.push(self.at(v.parse().unwrap(), v)),
                 Some(("egress", "routed")) => network.egress = Some(self.at(Egress::Routed, "routed")),
+                Some(("egress", v @ "masquerade")) => network.egress = Some(self.at(Egress::Masquerade, v)),
                 Some(("ingress", "open")) => network.ingress = Some(self.at(Ingress::Open, "open")),
                 Some(("ingress", "none")) => network.ingress = Some(self.at(Ingress::None, "none")),
                 Some(other) => panic!("{other:?} is nothing of a network"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up: each may use those above it in this list, never those below.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("names", &[]),
     ("resource", &["names"]),
     ("manifest", &["names", "resource"]),
@@ -12,6 +12,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("firewall", &["names", "resource", "manifest", "topology"]),
     ("desired", &["resource", "topology", "driver", "firewall"]),
     ("kernel", &["names", "resource", "topology"]),
+    ("dns", &["names", "resource", "manifest", "topology", "kernel"]),
     ("plan", &["names", "resource", "kernel"]),
     ("apply", &["names", "resource", "kernel", "plan", "topology"]),
     ("watch", &["names", "resource", "kernel", "plan", "apply"]),
@@ -27,6 +28,9 @@ const ARROWS: [(&str, &[&str]); 12] = [
 /// What pure modules must not name.
 const IMPURE: [&str; 7] =
     ["std::fs", "std::env", "tokio", "SystemTime", "Instant::now", "std::process", "thread::sleep"];
+
+/// The pure parts of modules that are not pure as a whole.
+const PURE_FILES: [&str; 4] = ["src/dns/name.rs", "src/dns/resolv.rs", "src/dns/wire", "src/dns/zone"];
 
 /// The one file of the pure modules that reads files.
 const MAY_READ: [&str; 1] = ["src/manifest/load.rs"];
@@ -89,8 +93,12 @@ fn pure_modules_touch_nothing_outside() {
     let pure = ["names", "resource", "manifest", "topology", "driver", "firewall", "desired", "plan"];
     let mut wrong = vec![];
     for (path, text) in sources(Path::new("src")) {
+        let pure_file = PURE_FILES.iter().any(|file| path.starts_with(file));
         let test = path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
-        if test || !pure.contains(&module(&path).as_str()) || MAY_READ.iter().any(|may| path.ends_with(may)) {
+        if test
+            || !(pure_file || pure.contains(&module(&path).as_str()))
+            || MAY_READ.iter().any(|may| path.ends_with(may))
+        {
             continue;
         }
         for (number, line) in text.split("#[cfg(test)]").next().unwrap().lines().enumerate() {

@@ -63,6 +63,8 @@ struct Network {
     /// The bridge of somebody else that containers are attached to: its name, or `true` with `interface`.
     #[schemars(extend("default" = false))]
     external: Option<External>,
+    /// How names are answered.
+    dns: Option<Dns>,
     /// What netform must not do to the network.
     lifecycle: Option<Lifecycle>,
 }
@@ -149,6 +151,27 @@ enum Ingress {
 enum External {
     Bridge(IfName),
     Flag(bool),
+}
+
+/// How names are answered on a network.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Dns {
+    /// Who is asked for names of elsewhere, in order; the host's resolvers when absent.
+    upstream: Option<OneOrMore<Address>>,
+    /// Who answers to an alias that several containers declare: the first that runs, or all that run.
+    #[schemars(extend("default" = "first"))]
+    alias_policy: Option<AliasPolicy>,
+    /// For how many seconds an answer may be kept.
+    #[schemars(range(min = 0, max = 604800), extend("default" = 1))]
+    ttl: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+enum AliasPolicy {
+    First,
+    All,
 }
 
 /// What netform must not do.
@@ -313,7 +336,12 @@ struct Alias(
 /// The name of a kernel network interface: at most 15 bytes.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct IfName(#[schemars(regex(pattern = r"^(?!\.{1,2}$)[!#$&(-.0-9;-\[\]-_a-~]{1,15}$"))] String);
+struct IfName(
+    #[schemars(regex(
+        pattern = r"^(?!\.{1,2}$|-)(?!(tcp|udp|udplite|esp|ah|icmp|icmpv6|comp|dccp|sctp)$)[!#$&()+-.0-9;-?A-\[\]-_a-~]{1,15}$"
+    ))]
+    String,
+);
 
 /// A name under /run/netns, or a path.
 #[derive(JsonSchema)]

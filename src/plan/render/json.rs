@@ -1,17 +1,18 @@
 //! A plan as a versioned document. Minor versions add fields; a reader passes over what it does not know.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::kernel::Op;
+use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Moved, Plan, Winner, equivalent};
 use crate::resource::ResourceId;
-use crate::resource::owner::Origin;
+use crate::resource::owner::{Origin, Owner};
 
 /// The version of the document.
-pub const FORMAT: &str = "1.0";
+pub const FORMAT: &str = "1.1";
 
 /// A plan.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -24,6 +25,10 @@ pub struct Document {
     kind: String,
     /// Whether there is something to apply.
     applyable: bool,
+    /// Whether the plan is about all resources.
+    complete: bool,
+    /// Which resources the plan is about, when not all.
+    part: Option<PartDoc>,
     /// The counts.
     summary: Summary,
     /// What happens to each resource, in the order of their addresses.
@@ -38,6 +43,19 @@ pub struct Document {
     waiting: Vec<String>,
     /// What the user should read before agreeing.
     diagnostics: Vec<DiagnosticDoc>,
+}
+
+/// Which resources a plan is about.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PartDoc {
+    /// What was asked for.
+    targets: Vec<String>,
+    /// What was to be left alone.
+    excludes: Vec<String>,
+    /// All that the plan is about.
+    chosen: Vec<String>,
+    /// All that it leaves as it is.
+    left_out: Vec<String>,
 }
 
 /// The counts. A replacement is one `add` and one `destroy`, too.
@@ -185,6 +203,8 @@ pub fn document(plan: &Plan) -> Document {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         kind: "plan".to_owned(),
         applyable: !plan.is_empty(),
+        complete: plan.extra.part.is_none(),
+        part: plan.extra.part.as_ref().map(part),
         summary: Summary {
             add,
             change,
@@ -221,6 +241,17 @@ pub fn document(plan: &Plan) -> Document {
 /// Returns the schema of the document, as `schemas/plan.v1.json` holds it.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Document)
+}
+
+fn part(part: &Part) -> PartDoc {
+    let Part { targets, excludes, chosen, left_out } = part;
+    let list = |owners: &BTreeSet<Owner>| owners.iter().map(ToString::to_string).collect();
+    PartDoc {
+        targets: list(targets),
+        excludes: list(excludes),
+        chosen: list(chosen),
+        left_out: list(left_out),
+    }
 }
 
 fn source(origin: Option<&Origin>) -> Option<Source> {

@@ -5,10 +5,12 @@
 mod files;
 pub mod json;
 mod markdown;
+mod standing;
 mod text;
 mod view;
 
 pub use markdown::markdown;
+pub use standing::{Standing, standing};
 pub use text::text;
 
 /// How a plan is printed.
@@ -18,6 +20,10 @@ pub struct Look {
     pub colour: Colour,
     /// How much is said.
     pub detail: Detail,
+    /// Whether the kernel operations are shown, too.
+    pub operations: Operations,
+    /// What stays as it is, for [`Detail::Full`].
+    pub standing: Vec<Standing>,
     /// The generation that drift is counted from, when there is one.
     pub generation: Option<u64>,
     /// What the live state is compared with, e.g. `net.yaml`; empty says "the manifest".
@@ -37,11 +43,23 @@ pub enum Colour {
 /// How much is said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Detail {
+    /// A line for each resource that does not stay as it is.
+    Summary,
     /// What happens to the resources.
     #[default]
-    Changes,
-    /// Also every kernel object, and every operation as a command that does the same.
-    Operations,
+    Changed,
+    /// Also what stays as it is, and every kernel object.
+    Full,
+}
+
+/// Whether the kernel operations are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Operations {
+    /// They are not.
+    #[default]
+    Hidden,
+    /// Every kernel object is named, and every operation shown as a command that does the same.
+    Shown,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::plan::tests::{Story, planned};
 use crate::plan::{Extra, ForeignNote, Plan};
 use crate::resource::Resource;
 use crate::resource::owner::Owner;
+use crate::resource::state::Desired;
 
 fn old() -> Story {
     Story::default()
@@ -58,7 +59,7 @@ fn story() -> Plan {
         warnings: vec![
             "net.ipv4.ip_forward 0 -> 1: this host will forward between all its interfaces".to_owned(),
         ],
-        manifest_empty: false,
+        ..Extra::default()
     };
     let owner = Owner::try_from("network.front".to_owned()).unwrap();
     plan.foreign.push(ForeignNote { owner, what: "address 10.0.0.77/24 on br-front".to_owned(), by: None });
@@ -66,7 +67,7 @@ fn story() -> Plan {
 }
 
 fn look(detail: Detail) -> Look {
-    Look { colour: Colour::Never, detail, generation: Some(41), source: "net.yaml".to_owned() }
+    Look { detail, generation: Some(41), source: "net.yaml".to_owned(), ..Look::default() }
 }
 
 fn snapshots(check: impl FnOnce()) {
@@ -79,17 +80,22 @@ fn snapshots(check: impl FnOnce()) {
 
 #[test]
 fn a_plan_says_what_happens_why_and_to_whom() {
-    snapshots(|| insta::assert_snapshot!("plan", text(&story(), &look(Detail::Changes))));
+    snapshots(|| insta::assert_snapshot!("plan", text(&story(), &look(Detail::Changed))));
 }
 
 #[test]
 fn a_detailed_plan_says_how_to_do_it_by_hand() {
-    snapshots(|| insta::assert_snapshot!("plan-v", text(&story(), &look(Detail::Operations))));
+    snapshots(|| {
+        insta::assert_snapshot!(
+            "plan-v",
+            text(&story(), &Look { operations: Operations::Shown, ..look(Detail::Changed) })
+        )
+    });
 }
 
 #[test]
 fn a_plan_fits_into_a_pull_request() {
-    snapshots(|| insta::assert_snapshot!("plan-md", markdown(&story(), &look(Detail::Changes))));
+    snapshots(|| insta::assert_snapshot!("plan-md", markdown(&story(), &look(Detail::Changed))));
 }
 
 #[test]
@@ -101,7 +107,7 @@ fn a_long_plan_is_cut_for_a_pull_request_and_says_so() {
             "10.0.0.1/24",
         )
     });
-    let text = markdown(&planned(&Story::default(), &Story::default(), &many), &look(Detail::Changes));
+    let text = markdown(&planned(&Story::default(), &Story::default(), &many), &look(Detail::Changed));
 
     assert!(text.len() <= 60_000, "{}", text.len());
     assert!(text.contains("more changes do not fit here"));
@@ -109,17 +115,61 @@ fn a_long_plan_is_cut_for_a_pull_request_and_says_so() {
 }
 
 #[test]
+fn a_summary_has_a_line_for_each_resource_and_the_totals() {
+    snapshots(|| insta::assert_snapshot!("plan-summary", text(&story(), &look(Detail::Summary))));
+    snapshots(|| insta::assert_snapshot!("plan-summary-md", markdown(&story(), &look(Detail::Summary))));
+}
+
+#[test]
+fn a_full_plan_has_every_kernel_object_also_of_what_stays() {
+    let look = Look { standing: standing(&story(), &Desired(new().state())), ..look(Detail::Full) };
+
+    snapshots(|| insta::assert_snapshot!("plan-full", text(&story(), &look)));
+    let markdown = markdown(&story(), &look);
+    assert!(markdown.contains("project: 1 object stays unchanged"), "{markdown}");
+    let nothing = planned(&old(), &old(), &old());
+    let standing = standing(&nothing, &Desired(old().state()));
+    let text = text(&nothing, &Look { standing, ..look });
+    for entry in &old().0 {
+        let id = entry.resource.id().to_string();
+        assert!(text.contains(&id), "{id} in:\n{text}");
+    }
+}
+
+#[test]
+fn a_large_plan_in_full_fits_into_a_pull_request_too() {
+    let many = |mtu| (0..400).fold(Story::default(), |s, n| s.network(&format!("n{n}"), mtu, "10.0.0.1/24"));
+    let mut plan = planned(&many(1500), &many(1500), &many(9000).network("new", 1500, "10.0.0.1/24"));
+    let waiting = (0..400).map(|n| (ContainerName::try_from(format!("c{n}")).unwrap(), None));
+    plan.extra.waiting = waiting.collect();
+    let standing = standing(&plan, &Desired(many(9000).state()));
+    for detail in [Detail::Summary, Detail::Changed, Detail::Full] {
+        for operations in [Operations::Hidden, Operations::Shown] {
+            let text = markdown(&plan, &Look { operations, standing: standing.clone(), ..look(detail) });
+            assert!(text.len() <= 60_000, "{detail:?} {operations:?}: {}", text.len());
+            assert!(text.starts_with("**Plan: 1 to add, 400 to change"), "the summary is first");
+            assert_eq!(
+                text.matches("```").count() % 2,
+                0,
+                "{detail:?} {operations:?}: every fence is closed"
+            );
+            assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
+        }
+    }
+}
+
+#[test]
 fn nothing_to_do_is_one_line() {
     let plan = planned(&old(), &old(), &old());
     assert_eq!(
-        text(&plan, &look(Detail::Changes)),
+        text(&plan, &look(Detail::Changed)),
         "No changes. The live state matches net.yaml (17 objects).\n"
     );
 }
 
 #[test]
 fn colour_adds_nothing_but_colour() {
-    let coloured = text(&story(), &Look { colour: Colour::Always, ..look(Detail::Changes) });
+    let coloured = text(&story(), &Look { colour: Colour::Always, ..look(Detail::Changed) });
     assert!(coloured.contains("\u{1b}[32m"));
 
     let mut plain = String::new();
@@ -129,7 +179,7 @@ fn colour_adds_nothing_but_colour() {
         rest = after.split_once('m').unwrap().1;
     }
     plain.push_str(rest);
-    assert_eq!(plain, text(&story(), &look(Detail::Changes)));
+    assert_eq!(plain, text(&story(), &look(Detail::Changed)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::view::{self, Entries, Line, Sign};
-use super::{Colour, Detail, Look};
+use super::{Colour, Detail, Look, Operations, Standing};
 use crate::plan::{Action, Change, Plan, equivalent};
 
 /// Where the right-hand column begins.
@@ -12,26 +12,72 @@ const COLUMN: usize = 64;
 /// Returns a plan as text.
 pub fn text(plan: &Plan, look: &Look) -> String {
     let mut out = String::new();
-    drift(&mut out, plan, look);
-    if !plan.changes.is_empty() {
-        out.push_str("Changes\n");
-        let entries = Entries::new(plan);
-        for change in &plan.changes {
-            block(&mut out, change, &entries, look);
+    match look.detail {
+        Detail::Summary => lines(&mut out, plan, look),
+        Detail::Changed | Detail::Full => {
+            drift(&mut out, plan, look);
+            blocks(&mut out, plan, look);
         }
     }
-    if look.detail == Detail::Operations {
+    if look.operations == Operations::Shown {
         operations(&mut out, plan);
     }
     notes(&mut out, plan);
-    going(&mut out, plan, look);
+    if look.detail != Detail::Summary {
+        going(&mut out, plan, look);
+    }
+    if let Some(part) = view::part(plan) {
+        let _ = writeln!(out, "Note: {part}\n");
+    }
     if plan.is_empty() {
-        let source = if look.source.is_empty() { "the manifest" } else { &look.source };
-        let _ = writeln!(out, "No changes. The live state matches {source} ({} objects).", plan.objects);
+        let [first, second] = view::no_changes(plan, &look.source);
+        let _ = writeln!(out, "{first} {second} ({} objects).", plan.objects);
     } else {
         let _ = writeln!(out, "{}", view::summary(plan));
     }
     out
+}
+
+/// A line for each resource that does not stay as it is.
+fn lines(out: &mut String, plan: &Plan, look: &Look) {
+    let width = plan.changes.iter().map(|change| change.owner.to_string().len()).max().unwrap_or_default();
+    for change in &plan.changes {
+        let sign = Sign::of(change.action);
+        let sign = painted(&format!("{:3}", sign.as_str()), sign, look.colour);
+        let (causes, cost) = (view::causes(&change.causes), view::interruption(change));
+        let place = change.origin.as_ref().map(ToString::to_string).unwrap_or_default();
+        let line = format!("{sign} {:width$}  {causes:15}  {cost:15}  {place}", change.owner);
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    if let Some(moved) = view::moved(plan) {
+        let _ = writeln!(out, "Drift: {moved}.");
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+}
+
+/// What happens to the resources, and what stays as it is when all is asked for.
+fn blocks(out: &mut String, plan: &Plan, look: &Look) {
+    if !plan.changes.is_empty() {
+        out.push_str("Changes\n");
+        let entries = Entries::new(plan);
+        for change in &plan.changes {
+            block(out, change, &entries, look);
+        }
+    }
+    if look.detail == Detail::Full && !look.standing.is_empty() {
+        out.push_str("Unchanged\n");
+        for Standing { owner, origin, objects } in &look.standing {
+            let place = origin.as_ref().map(ToString::to_string).unwrap_or_default();
+            let line = format!("    {:60}  {place}", view::block(owner));
+            let _ = writeln!(out, "{}", line.trim_end());
+            for object in objects {
+                let _ = writeln!(out, "        {object}");
+            }
+        }
+        out.push('\n');
+    }
 }
 
 fn drift(out: &mut String, plan: &Plan, look: &Look) {
@@ -84,7 +130,7 @@ fn block(out: &mut String, change: &Change, entries: &Entries<'_>, look: &Look) 
     // The paint has no width.
     let wide = COLUMN + head.len() - (4 + view::block(&change.owner).len());
     let _ = writeln!(out, "{}", format!("{head:wide$}  {place}").trim_end());
-    for Line { sign, depth, text } in view::body(change, entries, look.detail) {
+    for Line { sign, depth, text } in view::body(change, entries, look) {
         let indent = 2 + 4 * depth;
         let _ = writeln!(out, "{:indent$}{} {text}", "", painted(sign.as_str(), sign, look.colour));
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Detail, files};
+use super::{Detail, Look, Operations, files};
 use crate::kernel::Op;
 use crate::plan::field::{brief, name};
+use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Field, Moved, Plan, Winner};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -124,9 +125,9 @@ pub(super) fn block(owner: &Owner) -> String {
 }
 
 /// Returns the lines under a change.
-pub(super) fn body(change: &Change, entries: &Entries<'_>, detail: Detail) -> Vec<Line> {
+pub(super) fn body(change: &Change, entries: &Entries<'_>, look: &Look) -> Vec<Line> {
     let mut lines: Vec<Line> =
-        change.fields.iter().flat_map(|field| field_lines(field, change, detail)).collect();
+        change.fields.iter().flat_map(|field| field_lines(field, change, look)).collect();
     let mut rest = BTreeMap::<&'static str, usize>::new();
     let told: BTreeSet<&ResourceId> = change.fields.iter().map(|field| &field.object).collect();
     for object in &change.objects {
@@ -138,16 +139,18 @@ pub(super) fn body(change: &Change, entries: &Entries<'_>, detail: Detail) -> Ve
         };
         let whole = matches!(change.action, Action::Create | Action::Destroy);
         let entry = entries.coming.get(&object.id).or_else(|| entries.going.get(&object.id));
-        match (detail, entry) {
-            (Detail::Operations, _) if object.fate == Fate::Update && told.contains(&object.id) => {}
-            (Detail::Operations, _) => {
-                lines.push(Line { sign, depth: 1, text: object_words(&object.id, &object.fate) })
-            }
-            (Detail::Changes, Some(entry)) if whole && is_telling(&object.id) => {
+        let named = || Line { sign, depth: 1, text: object_words(&object.id, &object.fate) };
+        match (look.operations, look.detail, entry) {
+            (Operations::Shown, ..) if object.fate == Fate::Update && told.contains(&object.id) => {}
+            (Operations::Shown, ..) => lines.push(named()),
+            (Operations::Hidden, _, Some(entry)) if whole && is_telling(&object.id) => {
                 lines.extend(words(sign, entry))
             }
-            (Detail::Changes, _) if told.contains(&object.id) => {}
-            (Detail::Changes, _) => *rest.entry(kind(&object.id)).or_default() += 1,
+            (Operations::Hidden, ..) if told.contains(&object.id) => {}
+            (Operations::Hidden, Detail::Full, _) => lines.push(named()),
+            (Operations::Hidden, Detail::Summary | Detail::Changed, _) => {
+                *rest.entry(kind(&object.id)).or_default() += 1
+            }
         }
     }
     if !rest.is_empty() {
@@ -216,7 +219,7 @@ fn kind(id: &ResourceId) -> &'static str {
     }
 }
 
-fn field_lines(field: &Field, change: &Change, detail: Detail) -> Vec<Line> {
+fn field_lines(field: &Field, change: &Change, look: &Look) -> Vec<Line> {
     let Field { name, object, last_applied: _, live, desired, cause, origin } = field;
     let tag = if change.causes.len() > 1 { format!("  [{}]", cause_word(*cause)) } else { String::new() };
     let origin = origin.as_ref().filter(|_| *origin != change.origin);
@@ -228,7 +231,7 @@ fn field_lines(field: &Field, change: &Change, detail: Detail) -> Vec<Line> {
     };
     if let ResourceId::File(path) = object {
         let text = format!("file {}", path.display());
-        return file_lines(Line { sign, depth: 1, text }, live.as_deref(), desired.as_deref(), detail);
+        return file_lines(Line { sign, depth: 1, text }, live.as_deref(), desired.as_deref(), look);
     }
     let value = match (live, desired) {
         (Some(live), Some(desired)) => format!("{live} -> {desired}"),
@@ -238,15 +241,15 @@ fn field_lines(field: &Field, change: &Change, detail: Detail) -> Vec<Line> {
     vec![Line { sign, depth: 1, text: format!("{name}: {value}{tag}{place}") }]
 }
 
-fn file_lines(mut head: Line, live: Option<&str>, desired: Option<&str>, detail: Detail) -> Vec<Line> {
+fn file_lines(mut head: Line, live: Option<&str>, desired: Option<&str>, look: &Look) -> Vec<Line> {
     let (before, after) = (live.unwrap_or_default(), desired.unwrap_or_default());
     if let Some(names) = files::changed_names(before, after) {
         head.text = format!("{}: names {names}", head.text);
     }
     let changed = files::changed_lines(before, after);
-    let shown = match detail {
-        Detail::Changes => files::SHOWN,
-        Detail::Operations => changed.len(),
+    let shown = match (look.detail, look.operations) {
+        (Detail::Summary | Detail::Changed, Operations::Hidden) => files::SHOWN,
+        (Detail::Full, _) | (_, Operations::Shown) => changed.len(),
     };
     let hidden = changed.len().saturating_sub(shown);
     let mut lines = vec![head];
@@ -296,6 +299,58 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
         (Winner::Removed, _) => "will be destroyed",
     };
     (sign, owner.to_string(), what, winner)
+}
+
+/// Returns how much moved, in a line; `None` when nothing did.
+pub(super) fn moved(plan: &Plan) -> Option<String> {
+    let ignored = plan.drift.iter().filter(|drift| drift.winner == Winner::Ignored).count();
+    let counts =
+        [(plan.drift.len(), "moved"), (ignored, "ignored"), (plan.foreign.len(), "of others, left alone")];
+    let told = counts.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// Returns what a plan for a part is about; `None` when it is about everything.
+pub(super) fn part(plan: &Plan) -> Option<String> {
+    let Part { targets, excludes, chosen, left_out } = plan.extra.part.as_ref()?;
+    let mut text = "this plan is partial:".to_owned();
+    if !targets.is_empty() {
+        text.push_str(&format!(" only {}", listed(targets.iter())));
+        let along = chosen.difference(targets);
+        if along.clone().next().is_some() {
+            text.push_str(&format!(", with what that needs: {}", listed(along)));
+        }
+    }
+    if !excludes.is_empty() {
+        let and = if targets.is_empty() { "" } else { ";" };
+        text.push_str(&format!("{and} without {}", listed(excludes.iter())));
+        let dragged = left_out.difference(excludes).filter(|_| targets.is_empty());
+        if dragged.clone().next().is_some() {
+            text.push_str(&format!(", and what cannot be without that: {}", listed(dragged)));
+        }
+    }
+    let count = left_out.len();
+    let left = if count == 1 { "1 resource is".to_owned() } else { format!("{count} resources are") };
+    Some(format!("{text}. {left} left as they are, whatever the manifest says."))
+}
+
+/// Returns addresses as a sentence has them, not too many.
+fn listed<'a>(owners: impl Iterator<Item = &'a Owner>) -> String {
+    let owners: Vec<String> = owners.map(ToString::to_string).collect();
+    let shown: Vec<&str> = owners.iter().take(8).map(String::as_str).collect();
+    let more = owners.len() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Returns the line of a plan that does nothing.
+pub(super) fn no_changes(plan: &Plan, source: &str) -> [String; 2] {
+    let source = if source.is_empty() { "the manifest" } else { source };
+    match plan.extra.part {
+        None => ["No changes.".to_owned(), format!("The live state matches {source}")],
+        Some(_) => ["No changes.".to_owned(), format!("What was asked for matches {source}")],
+    }
 }
 
 /// Returns the last line.

@@ -21,8 +21,9 @@ fn a_port_leads_to_the_attachment_that_answers_leave_by() {
     check("@a @b,prio=1 publish=80:80", &[&["10.1.0.2", "fd01::2"]]);
     check("@i @b publish=80:80", &[&["10.1.0.2", "fd01::2"]]);
     check("@shut,prio=9 @a publish=80:80", &[&["10.0.0.2"]]);
-    check("@a @b publish=127.0.0.1|80:80 publish=::1|80:80", &[&["10.0.0.2"], &["fd01::2"]]);
+    check("@a @b publish=127.0.0.1|80:80 publish=2001:db8::7|80:80", &[&["10.0.0.2"], &["fd01::2"]]);
     check("@shut @i publish=80:80", &[]);
+    check("@b publish=0.0.0.0|80:80 publish=::|80:80", &[&["10.1.0.2"], &["fd01::2"]]);
 }
 
 #[test]
@@ -68,6 +69,9 @@ fn a_port_of_the_host_leads_to_one_container() {
     check_pair("@b publish=127.0.0.1|80:80", "@b publish=::1|80:80", false);
     check_pair("@b publish=80:80", "@b publish=::1|80:80", true);
     check_pair("@a publish=80:80", "@v6 publish=80:80", false);
+    check_pair("@b publish=0.0.0.0|80:80", "@b publish=::|80:80", false);
+    check_pair("@b publish=0.0.0.0|80:80", "@b publish=80:80", true);
+    check_pair("@a publish=0.0.0.0|80-90:80", "@a publish=192.0.2.7|85-95:1", true);
     check_pair("@a publish=80-90:80", "@a publish=90:1", true);
     check_pair("@a publish=80-90:80", "@a publish=91-95:1", false);
     check_pair("@a publish=80-90:80 publish=127.0.0.1|100:1", "@a publish=85:1/udp publish=89-91:1", true);
@@ -88,4 +92,19 @@ fn a_port_that_is_published_twice_is_reported_at_both_places() {
       8080:80/udp: `z` publishes it
       help: publish one of them on another port, or on another address of the host
     ");
+}
+
+#[test]
+fn a_port_of_loopback_does_not_lead_to_the_bridge_of_somebody_else() {
+    let addresses = vec!["10.9.0.1/24".parse().unwrap()];
+    let bridge = crate::topology::facts::BridgeFact { mtu: 1500.try_into().unwrap(), addresses };
+    let facts = Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() };
+
+    insta::assert_snapshot!(problems("net lan external=br-lan\nctr web @lan publish=127.0.0.1|80:80", &facts), @r"
+    topology::external_loopback: `web` publishes a port on 127.0.0.1, which cannot lead to somebody else's bridge
+      127.0.0.1|80:80: the loopback address
+      br-lan: network `lan` is on somebody else's bridge
+      help: publish on another address of the host, or put the container on a network of netform's, too
+    ");
+    topology("net lan external=br-lan\nctr web @lan publish=80:80", &facts);
 }

@@ -197,3 +197,15 @@ fn an_existing_bridge_has_to_exist() {
       help: did you mean `br-lan`?
     ");
 }
+
+#[test]
+fn addresses_that_are_not_given_out_cannot_be_hidden() {
+    insta::assert_snapshot!(problems("net lan external=br-lan egress=masquerade\nctr web @lan", &on_br_lan(&[])), @r"
+    topology::external_without_subnet: network `lan` has no subnet whose addresses `egress` could hide
+      masquerade: hides addresses that netform gives out
+      br-lan: `br-lan` has no address to tell the subnet by
+      help: give the network the subnet of the bridge in `subnets`, or leave `egress` out
+    ");
+    topology("net lan external=br-lan egress=masquerade 10.9.0.0/24\nctr web @lan", &on_br_lan(&[]));
+    topology("net lan external=br-lan egress=routed\nctr web @lan", &on_br_lan(&[]));
+}

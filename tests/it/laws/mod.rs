@@ -1,8 +1,9 @@
 //! Laws that hold for every plan, on a kernel in memory that fails and dies on demand.
 
+mod part;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -34,12 +35,7 @@ impl Host {
         // Laws write thousands of small files; memory is faster than any disk.
         let memory = PathBuf::from("/dev/shm");
         let dir = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
-        let mut scope = Scope {
-            project: ProjectName::try_from("law").unwrap(),
-            namespaces: BTreeSet::new(),
-            sysctls: BTreeSet::new(),
-            files: BTreeSet::new(),
-        };
+        let mut scope = Scope::new(ProjectName::try_from("law").unwrap());
         for (id, _) in worlds.iter().flat_map(|world| {
             world.desired().0.iter().map(|(id, e)| (id.clone(), e.clone())).collect::<Vec<_>>()
         }) {
@@ -222,6 +218,7 @@ proptest! {
             prop_assert_eq!(settled.is_some(), killed);
             prop_assert!(host.dirs().read_journal().unwrap().is_none());
             match settled {
+                Some(Settled::Untold { journal }) => prop_assert!(false, "{journal:?}"),
                 Some(Settled::Stranded { left }) => prop_assert!(false, "{left:?}"),
                 Some(Settled::Undone { .. }) => prop_assert_eq!(host.holds().await, before),
                 Some(Settled::Finished { .. }) => prop_assert!(host.plan(&b.desired()).await.is_empty()),

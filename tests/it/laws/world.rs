@@ -144,8 +144,7 @@ impl World {
         let Container { attachments, backwards, hosts, port, localnet } = container;
         let owner = format!("container.c{number}");
         let ns = named(&format!("c{number}"));
-        state
-            .put(&owner, Resource::Netns(Netns { name: NetnsName::try_from(format!("c{number}")).unwrap() }));
+        state.put(&owner, Resource::Netns(Netns::new(NetnsName::try_from(format!("c{number}")).unwrap())));
         let content = format!("# hosts {hosts}\n");
         let path = format!("/etc/netns/c{number}/hosts").into();
         state.put(&owner, Resource::File(TextFile { path, content }));

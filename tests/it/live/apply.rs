@@ -1,5 +1,6 @@
 //! What an apply does to a host: exactly what its plan says, to its own objects only, or nothing.
 
+use super::snapshot::assert_same;
 use super::world::live;
 
 const SHOP: &str = "\
@@ -61,7 +62,7 @@ live! {
             let applied = world.run(&["apply", "--yes"]);
             assert_eq!(applied.code, 0, "after `{break_it}`:\n{}{}", applied.stdout, applied.stderr);
             world.assert_in_sync();
-            pretty_eq(&settle(world.sh(everything)), &before, break_it);
+            assert_same(&settle(world.sh(everything)), &before, break_it);
         }
     }
 }
@@ -247,13 +248,4 @@ live! {
 
         assert!(world.sh("ip -d -o addr show dev br-lan").contains("10.20.0.1/24"));
     }
-}
-
-#[track_caller]
-fn pretty_eq(after: &str, before: &str, what: &str) {
-    assert!(
-        after == before,
-        "after `{what}`:\n{}",
-        similar::TextDiff::from_lines(before, after).unified_diff().context_radius(1)
-    );
 }

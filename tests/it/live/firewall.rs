@@ -13,7 +13,7 @@ use netform::resource::Resource;
 use netform::resource::netns::NsRef;
 use netform::resource::owner::Origin;
 use netform::resource::state::Entry;
-use netform::topology::{Attachment, Container, Egress, Network, Publish, Runtime, Subnet, Topology};
+use netform::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet, Topology};
 
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
 
@@ -58,6 +58,24 @@ fn what_is_written_is_read_back_and_edits_by_hand_show() {
 
         execute(&wanted.iter().filter(|e| tables(e)).cloned().map(Op::Delete).collect::<Vec<_>>()).await;
         assert_eq!(read().await, []);
+    });
+}
+
+#[test]
+fn whatever_an_interface_may_be_called_is_read_back_as_it_was_written() {
+    inside("live::firewall::whatever_an_interface_may_be_called_is_read_back_as_it_was_written", async {
+        let mut topology = topology();
+        let names = ["!#$&()+,", ";<=>?[]^_{|}~", "vmap", "0x10", "10.0.0.1", "accept", "ip", "all-1", "a.b"];
+        topology.networks = (0..names.len()).map(|number| network(&number.to_string(), &[])).collect();
+        topology.containers.clear();
+        for (network, name) in topology.networks.iter_mut().zip(names) {
+            network.interface = IfName::try_from(name).unwrap();
+        }
+        let wanted = firewall::lower(&topology);
+
+        execute(&creations(&wanted)).await;
+
+        assert_eq!(read().await, sorted(wanted));
     });
 }
 
@@ -248,6 +266,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         mtu: Mtu::ETHERNET,
         egress: Egress::Routed,
         ingress: Ingress::Published,
+        dns: Dns::default(),
         prevent_destroy: false,
         ignore: vec![],
     }

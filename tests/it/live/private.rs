@@ -1,6 +1,6 @@
 //! A private world for a story, and what a story does in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use netform::kernel::live::Live;
@@ -69,12 +69,7 @@ impl World {
         Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             live: Live::new(project.clone()),
-            scope: Scope {
-                project,
-                namespaces: BTreeSet::new(),
-                sysctls: BTreeSet::new(),
-                files: BTreeSet::new(),
-            },
+            scope: Scope::new(project),
         }
     }
 
@@ -154,7 +149,7 @@ pub(crate) fn other(resource: Resource) -> Entry {
 }
 
 pub(crate) fn netns(name: &str) -> Entry {
-    let resource = Resource::Netns(Netns { name: NetnsName::try_from(name).unwrap() });
+    let resource = Resource::Netns(Netns::new(NetnsName::try_from(name).unwrap()));
     entry(resource, &format!("container.{name}"))
 }
 

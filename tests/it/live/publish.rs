@@ -33,3 +33,29 @@ live! {
         assert!(!says("remote", "tcp", "127.0.0.1", 8081), "not even routed to us");
     }
 }
+
+live! {
+    fn any_address_of_one_family_is_that_family_alone(world) {
+        world.apply("netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}}\ncontainers:\n  \
+            web: {networks: [front], publish: ['0.0.0.0:8080:80', '[::]:8081:80', {host_address: 0.0.0.0, host_port: 8082, target_port: 80, allow_from: [192.0.2.0/24]}]}\n");
+        let _web = world.serve("web", &Listen::tcp(80), "web");
+        let _host = world.serve("host", &Listen { protocol: "tcp", address: "::", port: 8080 }, "host");
+        let _guarded = world.serve("host", &Listen { protocol: "tcp", address: "::", port: 8082 }, "host");
+        let says = |from: &str, to: &str, port: u16| {
+            world.ask(from, "tcp", to, port).map(|answer| answer.split(' ').next().unwrap().to_owned())
+        };
+
+        for (to, port, want) in [
+            ("127.0.0.1", 8080, Some("web")),
+            ("172.25.0.1", 8080, Some("web")),
+            ("fd00:25::1", 8080, Some("host")),
+            ("fd00:25::1", 8081, Some("web")),
+            ("172.25.0.1", 8081, None),
+            ("127.0.0.1", 8082, Some("web")),
+        ] {
+            assert_eq!(says("host", to, port).as_deref(), want, "{to} {port}");
+        }
+        assert_eq!(says("web", "172.25.0.1", 8082), None, "web is not allowed");
+        assert_eq!(says("web", "fd00:25::1", 8082).as_deref(), Some("host"), "the port is not published over IPv6");
+    }
+}

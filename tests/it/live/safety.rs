@@ -1,20 +1,16 @@
 //! Killed runs, two runs at once, saved plans, confirmations, guards: nothing is left in between.
 
-use super::world::{World, eventually, live};
+use super::snapshot::{assert_same, everything};
+use super::world::{eventually, live};
 
 const FRONT: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
 const MORE: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}, back: {subnets: [10.7.0.0/24]}}\n\
     containers:\n  web: {networks: [front, back], publish: ['8080:80']}\n  db: {networks: [back]}\n  cache: {networks: [front, back]}\n";
 
-fn kernel(world: &World) -> String {
-    let text = world.sh("ip -br link | awk '{print $1}' | sort; ip netns | awk '{print $1}' | sort; nft -s list ruleset | grep -v 'chain printed'; ls /etc/netns 2>/dev/null || true");
-    text.lines().map(|line| format!("{}\n", line.split('@').next().unwrap_or_default())).collect()
-}
-
 live! {
     fn a_run_that_is_killed_at_any_moment_is_finished_or_undone_by_the_next(world) {
         world.apply(MORE);
-        let whole = kernel(world);
+        let whole = everything(world);
         world.run(&["destroy", "--yes"]).exits(0);
         for after_ms in (0..120).step_by(8) {
             world.file("netform.yaml", MORE);
@@ -26,7 +22,7 @@ live! {
             let done = world.run(&["apply", "--yes"]);
             assert_eq!(done.code, 0, "killed after {after_ms} ms:\n{}{}", done.stdout, done.stderr);
             world.assert_in_sync();
-            assert_eq!(kernel(world), whole, "killed after {after_ms} ms");
+            assert_same(&everything(world), &whole, &format!("killed after {after_ms} ms"));
             world.run(&["destroy", "--yes"]).exits(0);
         }
         assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
@@ -66,15 +62,16 @@ live! {
 live! {
     fn what_is_not_confirmed_is_undone_and_what_is_stays(world) {
         world.apply(FRONT);
-        let before = kernel(world);
+        let before = everything(world);
         world.file("netform.yaml", MORE);
 
-        world.run(&["apply", "--yes", "--confirm-timeout", "1s"]).exits(0);
-        assert_ne!(kernel(world), before);
-        eventually("it is undone", || kernel(world) == before);
+        let told = world.run(&["apply", "--yes", "--confirm-timeout", "1s"]).exits(0);
+        assert!(told.stdout.contains("netform confirm"), "{}", told.stdout);
+        eventually("it is undone", || !world.dir().join("state/shop/pending.json").exists());
+        assert_same(&everything(world), &before, "undone");
         let tried = world.run(&["try", "--yes", "--confirm-timeout", "1s"]).exits(8);
         assert!(tried.stderr.contains("not confirmed"), "{}", tried.stderr);
-        assert_eq!(kernel(world), before);
+        assert_eq!(everything(world), before);
 
         world.run(&["apply", "--yes", "--confirm-timeout", "60s"]).exits(0);
         world.run(&["apply", "--yes"]).exits(7);
@@ -86,14 +83,14 @@ live! {
 live! {
     fn rollback_goes_back_and_history_tells(world) {
         world.apply(FRONT);
-        let before = kernel(world);
+        let before = everything(world);
         world.apply(MORE);
 
         let plan = world.run(&["rollback", "--dry-run"]).exits(0).stdout;
         assert!(plan.contains("network.back will be destroyed"), "{plan}");
         world.run(&["rollback", "--yes"]).exits(0);
 
-        assert_eq!(kernel(world), before);
+        assert_eq!(everything(world), before);
         let history = world.run(&["history", "--project", "shop"]).exits(0).stdout;
         assert_eq!(history.lines().count(), 4, "{history}");
         assert_eq!(world.run(&["show", "2"]).exits(0).stdout, MORE);
@@ -103,7 +100,7 @@ live! {
 live! {
     fn guards_refuse_and_change_nothing(world) {
         world.apply(&FRONT.replace("/16]}", "/16], lifecycle: {prevent_destroy: true}}"));
-        let before = kernel(world);
+        let before = everything(world);
 
         world.run(&["destroy", "--yes"]).exits(7);
         world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {other: {}}\ncontainers: {web: {networks: [other]}}\n");
@@ -112,7 +109,7 @@ live! {
         world.file("netform.yaml", "netform: 1\nproject: shop\n");
         world.run(&["apply", "--yes"]).exits(7);
 
-        assert_eq!(kernel(world), before);
+        assert_eq!(everything(world), before);
     }
 }
 
@@ -124,5 +121,32 @@ live! {
         world.assert_in_sync();
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
+    }
+}
+
+live! {
+    /// The operator comes in by an address that the manifest takes away from the host.
+    fn a_try_that_cuts_off_its_own_operator_comes_back(world) {
+        world.apply(FRONT);
+        assert!(world.pings("web", "172.25.0.1"));
+        world.file("netform.yaml", &FRONT.replace("172.25.0.0/16", "172.26.0.0/16"));
+
+        // The operator's terminal dies with the connection, and the client with it.
+        let mut client = world
+            .netform()
+            .args(["try", "--yes", "--confirm-timeout", "2s"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("the operator is cut off", || !world.pings("web", "172.25.0.1"));
+        client.kill().unwrap();
+        client.wait().unwrap();
+
+        eventually("the connection is back", || world.pings("web", "172.25.0.1"));
+        eventually("nothing waits any more", || !world.dir().join("state/shop/pending.json").exists());
+        world.file("netform.yaml", FRONT);
+        world.assert_in_sync();
     }
 }

@@ -229,7 +229,8 @@ live! {
         world.sh("ip link set br-front mtu 1400");
         daemon.says("mtu 1500 -> 1400; set back");
         assert!(world.sh("ip -n web route show default").contains("172.25.0.9"));
-        assert!(world.run(&["status"]).stdout.contains("in the way"));
+        let asked = world.run(&["reconcile"]).exits(1);
+        assert!(asked.stderr.contains("in the way"), "{}", asked.stderr);
 
         world.sh("ip -n web route del default");
         daemon.brings_it_in_sync("the end of a conflict");

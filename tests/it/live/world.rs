@@ -113,6 +113,13 @@ impl World {
         Done::of(self.netform().args(args).stdin(Stdio::null()).output().unwrap())
     }
 
+    /// Runs `netform` with these variables and arguments.
+    pub fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> Done {
+        let mut command = self.netform();
+        command.args(args).envs(variables.iter().copied()).stdin(Stdio::null());
+        Done::of(command.output().unwrap())
+    }
+
     /// Writes the manifest and applies it; it must succeed.
     #[track_caller]
     pub fn apply(&self, manifest: &str) -> String {

@@ -1,0 +1,106 @@
+//! The directories of netform are full, read-only, lost, damaged or of a later version: a clear error, or all goes on.
+
+use super::snapshot::{assert_same, everything};
+use super::world::{World, live};
+
+const FRONT: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
+
+fn edited() -> String {
+    FRONT.replace("'8080:80'", "'8080:80', '9090:90'")
+}
+
+/// Applies an edited manifest, which has to be refused with these words and leave everything as it is.
+#[track_caller]
+fn refused(world: &World, code: i32, words: &str) {
+    let before = everything(world);
+    world.file("netform.yaml", &edited());
+    let done = world.run(&["apply", "--yes"]).exits(code);
+    assert!(done.stderr.contains(words), "{}", done.stderr);
+    assert_same(&everything(world), &before, "nothing was changed");
+}
+
+live! {
+    fn on_a_read_only_disk_nothing_is_begun(world) {
+        world.apply(FRONT);
+        world.sh("mount --bind state state && mount -o remount,bind,ro state");
+        refused(world, 1, "Read-only file system");
+        world.run(&["plan", "--detailed-exitcode"]).exits(2);
+        world.sh("umount state");
+        world.run(&["apply", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn on_a_full_disk_nothing_is_begun(world) {
+        world.apply(FRONT);
+        for dir in ["state", "run"] {
+            world.sh(&format!(
+                "mkdir -p full && mount -t tmpfs -o size=256k tmpfs full && cp -a {dir}/. full/ && mount --bind full {dir} && \
+                 (cat /dev/zero > {dir}/big 2>/dev/null || true)"
+            ));
+            refused(world, 1, "No space left on device");
+            world.sh(&format!("rm {dir}/big"));
+            world.run(&["apply", "--yes"]).exits(0);
+            world.sh(&format!("umount {dir} && umount full"));
+            world.apply(FRONT);
+        }
+    }
+}
+
+live! {
+    fn what_a_later_netform_wrote_is_not_touched(world) {
+        world.apply(FRONT);
+        for file in ["state/shop/generations/1.json", "state/shop/leases.json", "state/shop/pending.json", "run/shop/journal"] {
+            world.sh(&format!("cp {file} kept 2>/dev/null || true; echo '{{\"format\": 2, \"else\": []}}' > {file}"));
+            refused(world, 1, "was written by a later netform");
+            world.sh(&format!("rm {file}; mv kept {file} 2>/dev/null || true"));
+        }
+        world.run(&["apply", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn a_damaged_journal_is_kept_aside_and_the_kernel_tells_what_is_ours(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        world.sh("printf '{\"format\":1,\"touch' > run/shop/journal");
+
+        let done = world.run(&["apply", "--yes"]).exits(0);
+
+        assert!(done.stderr.contains("journal is damaged"), "{}", done.stderr);
+        assert!(world.dir().join("run/shop/journal.damaged").exists());
+        assert_same(&everything(world), &before, "nothing had to be done");
+    }
+}
+
+live! {
+    fn damaged_generations_and_leases_cost_explanations_and_nothing_else(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        world.sh("for f in state/shop/generations/*.json state/shop/leases.json; do head -c 40 $f > half; cat half > $f; done");
+
+        let done = world.run(&["apply", "--yes"]).exits(0);
+
+        assert!(done.stdout.contains("is damaged"), "{}{}", done.stdout, done.stderr);
+        assert_same(&everything(world), &before, "the same addresses, links and rules");
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
+    }
+}
+
+live! {
+    fn a_run_that_was_undone_leaves_no_memory_of_the_parameters_that_it_had_changed(world) {
+        world.sh("sysctl -q -w net.ipv4.ip_forward=0; mkdir bin; printf '#!/bin/sh\\ncase \"$*\" in *-f*) exit 1;; esac\\nexec /usr/sbin/nft \"$@\"\\n' > bin/nft; chmod +x bin/nft");
+        world.file("netform.yaml", FRONT);
+        let path = format!("{}/bin:{}", world.dir().display(), std::env::var("PATH").unwrap());
+        let failed = world.netform().args(["apply", "--yes"]).env("PATH", path).output().unwrap();
+        assert!(matches!(failed.status.code(), Some(1 | 4)), "{failed:?}");
+
+        // Somebody needs forwarding for something else; netform has never changed it.
+        world.sh("sysctl -q -w net.ipv4.ip_forward=1");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.run(&["destroy", "--yes"]).exits(0);
+
+        assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward").trim(), "1");
+    }
+}
