@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
-use std::net::SocketAddr;
+mod daemon;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::apply::OnFailure;
 use crate::plan::render::Detail;
 use crate::plan::target::Selection;
+pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
@@ -216,41 +218,6 @@ pub(super) enum Verb {
     },
 }
 
-/// The daemon, and what it can be asked for.
-#[derive(Debug, Subcommand)]
-pub(super) enum DaemonVerb {
-    /// Keep the kernel at what a manifest says: apply edits, repair drift. Ends with SIGTERM, and leaves all working.
-    Watch {
-        #[command(flatten)]
-        manifest: ManifestArg,
-        #[command(flatten)]
-        how: Watching,
-    },
-    /// Have `netform watch` look now, and take up again what it has given up.
-    Reconcile {
-        #[command(flatten)]
-        which: WhichProject,
-    },
-    /// Have `netform watch` touch nothing for a while.
-    Suspend {
-        /// For how long, e.g. 10m.
-        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-        time: Duration,
-        #[command(flatten)]
-        which: WhichProject,
-    },
-    /// Have `netform watch` go on at once.
-    Resume {
-        #[command(flatten)]
-        which: WhichProject,
-    },
-    /// Print what `netform watch` does, a line of JSON for each event, until it is interrupted.
-    Events {
-        #[command(flatten)]
-        which: WhichProject,
-    },
-}
-
 /// Which manifest.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ManifestArg {
@@ -354,32 +321,6 @@ impl From<WhenItFails> for OnFailure {
             WhenItFails::Stop => Self::Stop,
         }
     }
-}
-
-/// How the daemon goes about it.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Watching {
-    /// What to do about drift.
-    #[arg(long, value_name = "WHAT", default_value = "repair")]
-    pub(super) drift: DriftArg,
-    /// How long nothing may happen before everything is looked at all the same.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
-    pub(super) resync: Duration,
-    /// After how many corrections within ten minutes a field is left to whoever keeps changing it; 0 is never.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub(super) contested_after: usize,
-    /// Serve /metrics, /livez and /readyz there, e.g. 127.0.0.1:9469.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) metrics: Option<SocketAddr>,
-}
-
-/// What to do about drift.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum DriftArg {
-    /// Set it back.
-    Repair,
-    /// Tell it, and leave it.
-    Warn,
 }
 
 /// How a plan is printed.
