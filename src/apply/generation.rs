@@ -63,6 +63,11 @@ impl Past {
     pub fn state(&self) -> State {
         self.generation.as_ref().map(|generation| generation.state.clone()).unwrap_or_default()
     }
+
+    /// Returns the manifest that was applied last; empty when none was.
+    pub fn manifest(&self) -> String {
+        self.generation.as_ref().map(|generation| generation.manifest.clone()).unwrap_or_default()
+    }
 }
 
 /// Tells one past from another without reading it: the files, their inodes, and when they changed.

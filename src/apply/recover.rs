@@ -115,7 +115,7 @@ pub(super) fn finish(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<()
 /// Tells whether everything is as it shall be after.
 fn is_after(touched: &[Touched], observed: &Observed) -> bool {
     touched.iter().all(|Touched { id, before: _, after }| {
-        let now = observed.own.get(id).map(|entry| &entry.resource);
+        let now = observed.own.get(id);
         match after {
             None => now.is_none() || matches!(id, ResourceId::Sysctl(..)),
             Some(entry) => now.is_some_and(|now| crate::plan::is_settled(entry, now)),
@@ -127,6 +127,9 @@ fn is_after(touched: &[Touched], observed: &Observed) -> bool {
 pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
     let mut scope = scope.clone();
     for Touched { id, before, after } in touched {
+        if [before, after].into_iter().flatten().any(|entry| entry.owner.is_unmarked()) {
+            scope.unmarked.insert(id.clone());
+        }
         let peers = [before, after].into_iter().flatten().filter_map(peer);
         for ns in peers.chain([id.ns()]) {
             match ns {

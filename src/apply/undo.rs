@@ -3,7 +3,7 @@
 use super::execute::{Mode, execute};
 use super::{FailedOp, Left, Phase, ROUNDS, Watcher, recover};
 use crate::kernel::{Kernel, Op, Scope};
-use crate::plan::{Touched, plan_around};
+use crate::plan::{Touched, is_as_before, plan_around};
 use crate::resource::ResourceId;
 use crate::resource::state::{Desired, Observed, State};
 
@@ -80,11 +80,11 @@ fn before(touched: &[Touched], observed: &Observed) -> State {
 
 fn differing(touched: &[Touched], observed: &Observed) -> Vec<Left> {
     let differs = |touched: &&Touched| {
-        let now = observed.own.get(&touched.id).map(|entry| &entry.resource);
-        match (&touched.before, now) {
+        match (&touched.before, observed.own.get(&touched.id)) {
             // A kernel parameter is there as long as its link is, and what it was nobody knows.
             (None, Some(_)) => !matches!(touched.id, ResourceId::Sysctl(..)),
-            (before, now) => before.as_ref().map(|entry| &entry.resource) != now,
+            (Some(before), Some(now)) => !is_as_before(before, now),
+            (before, now) => before.is_some() != now.is_some(),
         }
     };
     let left = |touched: &Touched| Left {

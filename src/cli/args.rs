@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod ownership;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::apply::OnFailure;
 use crate::plan::render::Detail;
 use crate::plan::target::Selection;
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
 #[derive(Debug, Parser)]
@@ -199,6 +201,10 @@ pub(super) enum Verb {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    /// Adopt an object that is there already, or print a manifest of what could be adopted.
+    Import(Import),
+    /// Give up what a resource has in the kernel, and leave it there as it is.
+    Forget(Forget),
     /// Print a JSON Schema.
     Schema {
         /// Of what.
@@ -302,6 +308,9 @@ pub(super) struct Run {
     /// Let a manifest without networks and containers destroy what is there.
     #[arg(long)]
     pub(super) allow_empty: bool,
+    /// Let it cut the SSH session that netform was started from.
+    #[arg(long)]
+    pub(super) allow_management_path: bool,
     /// What to do when something fails: undo what was done, or leave it and stop.
     #[arg(long, value_name = "WHAT", default_value = "rollback")]
     pub(super) on_failure: WhenItFails,
@@ -341,8 +350,16 @@ pub(super) enum TextOrJson {
 /// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaOf {
+    /// The manifest.
     Manifest,
+    /// `plan --output json`.
     Plan,
+    /// The lines of `apply --output json` and its like.
+    Events,
+    /// `status --output json`.
+    Status,
+    /// `validate --output json`.
+    Validate,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

@@ -12,7 +12,6 @@ use super::failure::{Code, Failure};
 use super::run::{self, How, Ran};
 use super::session::{Aim, Prepared, Session, disk_failure};
 use super::show::Style;
-use crate::apply::OnFailure;
 use crate::apply::pending::{Due, Pending};
 
 /// How often somebody who waits looks.
@@ -48,7 +47,10 @@ pub(super) async fn settle(session: &mut Session, aim: Aim) -> Result<(), Failur
     let Some(pending) = waiting(session)? else { return Ok(()) };
     match (pending.due(run::now(), &boot()), aim) {
         (Due::Overdue, _) => {
-            eprintln!("Generation {} was not confirmed in time: it is undone first.", pending.generation);
+            let number = pending.generation;
+            session
+                .voice
+                .note(&format!("Generation {number} was not confirmed in time: it is undone first."));
             revert(session, &pending).await
         }
         // A rollback ends the waiting at once.
@@ -99,10 +101,12 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
         return Ok(Ran::Changed);
     };
     if std::io::stdin().is_terminal() {
-        println!("Press Enter to keep it, Ctrl-C to undo it now.");
+        session.voice.say("Press Enter to keep it, Ctrl-C to undo it now.");
     }
+    // From here on an interruption undoes it.
+    let _shield = session.shield.raise();
     let mut enter = std::pin::pin!(pressed_enter());
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupt = std::pin::pin!(interrupted());
     let mut listening = true;
     while session.dirs.read_pending().map_err(|error| disk_failure(&error))?.as_ref() == Some(&pending) {
         tokio::select! {
@@ -111,7 +115,7 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
                 listening = false;
                 session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
             }
-            _ = &mut interrupt, if listening => {
+            () = &mut interrupt, if listening => {
                 let overdue = Pending::new(pending.generation, pending.previous, 0, boot());
                 session.dirs.write_pending(&overdue).map_err(|error| disk_failure(&error))?;
             }
@@ -123,9 +127,10 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
     }
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
     if session.newest() == pending.generation {
-        println!("Confirmed: generation {} stays.", pending.generation);
+        session.voice.say(&format!("Confirmed: generation {} stays.", pending.generation));
         Ok(Ran::Changed)
     } else {
+        session.voice.generation(session.newest());
         Err(Failure::new(
             Code::Unconfirmed,
             format!("generation {} was not confirmed, and is undone", pending.generation),
@@ -176,7 +181,7 @@ fn waiting(session: &Session) -> Result<Option<Pending>, Failure> {
 async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure> {
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
     let prepared = session.prepare(aim).await?;
-    let how = How { style: Style::Plain, on_failure: OnFailure::RollBack };
+    let how = How::or_undone(Style::Plain);
     run::carry_out(session, &prepared, how).await?;
     session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
@@ -199,20 +204,34 @@ fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
+/// Waits for Ctrl-C, or for somebody who asks the process to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
 /// Waits for a line on the terminal; without one, for ever.
 async fn pressed_enter() {
-    if std::io::stdin().is_terminal() {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        // A thread of its own, which is left behind when nobody presses Enter.
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            if std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
-                let _ = tell.send(());
-            }
-        });
-        if told.await.is_ok() {
-            return;
-        }
+    if std::io::stdin().is_terminal() && line().await.is_some() {
+        return;
     }
     std::future::pending().await
+}
+
+/// Reads a line from standard input; `None` at its end.
+pub(super) async fn line() -> Option<String> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own, which is left behind when nobody presses Enter.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        if std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
+            let _ = tell.send(line);
+        }
+    });
+    told.await.ok()
 }

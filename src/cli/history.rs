@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::args::{Common, Rendering, Run, TextOrJson, WhichProject};
+use super::args::{Common, Rendering, TextOrJson, WhichProject};
 use super::failure::{Code, Failure};
 use super::run::{self, Ran, Request};
 use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
@@ -89,33 +89,37 @@ pub(super) fn show(
 
 /// Plans the way back, and goes it.
 pub(super) async fn rollback(
-    session: &mut Session,
+    common: &Common,
+    which: &WhichProject,
     generation: Option<u64>,
-    request: (&Rendering, &Run, Style),
-    dry_run: DryRun,
+    request: &Request<'_>,
 ) -> Result<Ran, Failure> {
-    let (show, run, style) = request;
+    let mut session = Session::of_project(common, which)?;
+    let aim = earlier(&session, generation)?;
+    run::run(&mut session, &Request { aim, ..request.clone() }).await
+}
+
+/// Plans the way back, and only shows it.
+pub(super) async fn preview(
+    common: &Common,
+    which: &WhichProject,
+    generation: Option<u64>,
+    request: &Request<'_>,
+) -> Result<(), Failure> {
+    let mut session = Session::of_project(common, which)?;
+    let aim = earlier(&session, generation)?;
+    let prepared = session.prepare(aim).await?;
+    show::plan(&prepared.plan, &prepared.desired, request.show, request.style, "plan")
+}
+
+/// Returns the generation to go back to: the one before the newest when none is given.
+fn earlier(session: &Session, generation: Option<u64>) -> Result<Aim, Failure> {
     let before = session.newest().checked_sub(1).filter(|number| *number > 0);
     let number = generation.or(before).ok_or_else(|| {
         Failure::new(Code::NoInput, "there is no generation before the newest")
             .help("`netform destroy` removes everything")
     })?;
-    let aim = Aim::Generation(number);
-    match dry_run {
-        DryRun::Yes => {
-            let prepared = session.prepare(aim).await?;
-            show::plan(&prepared.plan, &prepared.desired, show, style, "plan")?;
-            Ok(Ran::Nothing)
-        }
-        DryRun::No => run::run(session, &Request::new("rollback", aim, show, run, style)).await,
-    }
-}
-
-/// Whether a plan is only shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DryRun {
-    Yes,
-    No,
+    Ok(Aim::Generation(number))
 }
 
 /// Saves a plan.
@@ -125,7 +129,9 @@ pub(super) fn save(
     manifest: &Path,
     out: &Path,
 ) -> Result<(), Failure> {
-    let absolute = (manifest != Path::new("-")).then(|| std::path::absolute(manifest)).transpose();
+    // What removes everything is not made from the manifest, and fits whatever that says by then.
+    let edits_matter = manifest != Path::new("-") && prepared.topology.is_some();
+    let absolute = edits_matter.then(|| std::path::absolute(manifest)).transpose();
     let basis = Basis {
         project: session.project.clone(),
         manifest_path: absolute.map_err(|error| Failure::of(Code::Failed, &error))?,
@@ -160,9 +166,12 @@ pub(super) async fn apply_saved(
     }
     let project = WhichProject { project: Some(saved.project.to_string()), manifest: "netform.yaml".into() };
     let mut session = Session::of_project(common, &project)?;
+    session.voice = request.voice.clone();
+    session.shield = request.shield.clone();
     let _lock = run::take_lock(&session, request.verb, request.run.lock_timeout).await?;
     run::recover(&mut session).await?;
     super::confirm::settle(&mut session, request.aim).await?;
+    let began = std::time::Instant::now();
     let mut scope = session.scope();
     super::session::widen(&mut scope, &saved.desired.0);
     let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
@@ -177,7 +186,6 @@ pub(super) async fn apply_saved(
         )
         .help("plan again"));
     }
-    show::plan(&saved.plan, &saved.desired, request.show, request.style, request.verb)?;
     let SavedPlan { manifest, plan, mut desired, leases, .. } = saved;
     let (mut applied, mut kept) = (session.past.state(), None);
     if let Some(part) = &plan.extra.part {
@@ -186,5 +194,6 @@ pub(super) async fn apply_saved(
     }
     let prepared =
         Prepared { topology: None, desired, scope, observed, applied, kept, leases, manifest, plan };
+    run::shown(&prepared, request, began.elapsed())?;
     run::finish(&mut session, &prepared, request).await
 }

@@ -3,9 +3,15 @@
 mod args;
 mod ask;
 mod confirm;
+mod declared;
+mod discover;
+mod events;
 mod exec;
 mod failure;
+mod forget;
 mod history;
+mod import;
+mod interrupt;
 mod loaded;
 mod report;
 mod run;
@@ -13,8 +19,10 @@ mod sandbox;
 mod session;
 mod show;
 mod signals;
+mod ssh;
 mod status;
 mod validate;
+mod voice;
 mod watch;
 
 use std::path::Path;
@@ -41,6 +49,16 @@ enum Success {
     Exited(u8),
 }
 
+impl Success {
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Changes => 2,
+            Self::Exited(code) => code,
+        }
+    }
+}
+
 /// Runs the command.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -52,9 +70,7 @@ pub fn main() -> ExitCode {
         }
     };
     match dispatch(cli) {
-        Ok(Success::Done) => ExitCode::SUCCESS,
-        Ok(Success::Changes) => ExitCode::from(2),
-        Ok(Success::Exited(code)) => ExitCode::from(code),
+        Ok(success) => ExitCode::from(success.code()),
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(failure.code as u8)
@@ -79,15 +95,15 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
                 selection: part.into(),
                 ..Request::new("apply", Aim::Manifest, &show, &run, style)
             };
-            let ran = block_on(change(&common, &manifest.manifest, &request))?;
-            Ok(if ran == Ran::Changed && detailed_exitcode { Success::Changes } else { Success::Done })
+            let changed = if detailed_exitcode { Success::Changes } else { Success::Done };
+            told(&request, changed, change(&common, &manifest.manifest, &request))
         }
         Verb::Try { manifest, show, run, confirm_timeout } => {
             let request = Request {
                 confirm: Some(confirm_timeout),
                 ..Request::new("try", Aim::Manifest, &show, &run, style)
             };
-            block_on(attempt(&common, &manifest.manifest, &request)).map(|_| Success::Done)
+            told(&request, Success::Done, attempt(&common, &manifest.manifest, &request))
         }
         Verb::Confirm { which } => block_on(confirm::confirm(&common, &which)).map(|()| Success::Done),
         Verb::RevertUnconfirmed { which } => {
@@ -96,15 +112,16 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Daemon(verb) => block_on(daemon(&common, &verb)).map(|()| Success::Done),
         Verb::Destroy { manifest, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
-            block_on(change(&common, &manifest.manifest, &request)).map(|_| Success::Done)
+            told(&request, Success::Done, change(&common, &manifest.manifest, &request))
         }
         Verb::Rollback { generation, which, show, run, dry_run } => {
-            let dry_run = if dry_run { history::DryRun::Yes } else { history::DryRun::No };
-            let work = async {
-                let mut session = Session::of_project(&common, &which)?;
-                history::rollback(&mut session, generation, (&show, &run, style), dry_run).await
-            };
-            block_on(work).map(|_| Success::Done)
+            // Which generation is known when the project is.
+            let request = Request::new("rollback", Aim::Nothing, &show, &run, style);
+            if dry_run {
+                block_on(history::preview(&common, &which, generation, &request)).map(|()| Success::Done)
+            } else {
+                told(&request, Success::Done, history::rollback(&common, &which, generation, &request))
+            }
         }
         Verb::History { which, output } => history::list(&common, &which, output).map(|()| Success::Done),
         Verb::Show { what, which, show } => {
@@ -120,19 +137,28 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Sandbox { manifest, empty: _, command } => {
             sandbox::run(&common, manifest.as_deref(), &command).map(Success::Exited)
         }
-        Verb::Schema { of } => {
-            let schema = match of {
-                SchemaOf::Manifest => crate::manifest::schema(),
-                SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
-            };
-            show::out(&format!("{schema:#}\n")).map(|()| Success::Done)
-        }
-        Verb::Completion { shell } => {
-            let mut script = vec![];
-            clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
-            show::out(&String::from_utf8_lossy(&script)).map(|()| Success::Done)
-        }
+        Verb::Import(wish) => block_on(import::run(&common, &wish)).map(|()| Success::Done),
+        Verb::Forget(wish) => block_on(forget::run(&common, &wish)).map(|()| Success::Done),
+        Verb::Schema { of } => schema(of).map(|()| Success::Done),
+        Verb::Completion { shell } => completion(shell).map(|()| Success::Done),
     }
+}
+
+fn schema(of: SchemaOf) -> Result<(), Failure> {
+    let schema = match of {
+        SchemaOf::Manifest => crate::manifest::schema(),
+        SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
+        SchemaOf::Events => events::schema().to_value(),
+        SchemaOf::Status => status::schema().to_value(),
+        SchemaOf::Validate => validate::schema().to_value(),
+    };
+    show::out(&format!("{schema:#}\n"))
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Cli::command(), "netform", &mut script);
+    show::out(&String::from_utf8_lossy(&script))
 }
 
 /// Runs what waits for the kernel; everything is on one thread.
@@ -151,6 +177,27 @@ async fn daemon(common: &Common, verb: &DaemonVerb) -> Result<(), Failure> {
         DaemonVerb::Resume { which } => ask::ask(common, which, &protocol::Request::Resume).await,
         DaemonVerb::Events { which } => ask::events(common, which).await,
     }
+}
+
+/// Changes something, and tells how that began and ended.
+fn told(
+    request: &Request<'_>,
+    changed: Success,
+    work: impl Future<Output = Result<Ran, Failure>>,
+) -> Result<Success, Failure> {
+    let (voice, shield) = (&request.voice, &request.shield);
+    voice.begin(request.verb);
+    let ran = block_on(shield.unless_interrupted(work));
+    let ended = match &ran {
+        Ok(Ran::Changed) => changed,
+        Ok(Ran::Nothing | Ran::Declined) | Err(_) => Success::Done,
+    };
+    let code = match (&ran, ended) {
+        (Err(failure), _) => failure.code as u8,
+        (Ok(_), ended) => ended.code(),
+    };
+    voice.end(&ran, code);
+    ran.map(|_| ended)
 }
 
 async fn plan(

@@ -89,13 +89,17 @@ pub(super) fn stranded(report: &Report, context: Context<'_>) -> Failure {
 }
 
 /// Returns an operation in words, e.g. `create link br-front`.
-pub(super) fn words(op: &Op) -> String {
-    let verb = match op {
+fn words(op: &Op) -> String {
+    format!("{} {}", verb(op), op.id())
+}
+
+/// Returns what an operation does, in a word.
+pub(super) fn verb(op: &Op) -> &'static str {
+    match op {
         Op::Create(_) => "create",
         Op::Update { .. } => "update",
         Op::Delete(_) => "delete",
-    };
-    format!("{verb} {}", op.id())
+    }
 }
 
 /// Returns where the manifest asks for what an operation makes.

@@ -2,13 +2,15 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{Code, Failure, chain};
+use super::interrupt::Shield;
 use super::session::{self, Aim, Prepared, Session};
 use super::signals::Interrupts;
-use super::{confirm, report, show};
+use super::voice::{Told, Voice};
+use super::{confirm, report, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
@@ -27,6 +29,7 @@ pub(super) enum Ran {
 }
 
 /// How a run is asked for.
+#[derive(Clone)]
 pub(super) struct Request<'a> {
     pub(super) verb: &'static str,
     pub(super) aim: Aim,
@@ -36,6 +39,8 @@ pub(super) struct Request<'a> {
     /// How long the confirmation may take; `None` needs none.
     pub(super) confirm: Option<Duration>,
     pub(super) selection: Selection,
+    pub(super) voice: Voice,
+    pub(super) shield: Shield,
 }
 
 impl<'a> Request<'a> {
@@ -47,7 +52,8 @@ impl<'a> Request<'a> {
         run: &'a Run,
         style: show::Style,
     ) -> Self {
-        Self { verb, aim, show, run, style, confirm: None, selection: Selection::default() }
+        let (voice, shield) = (Voice::new(show.output), Shield::default());
+        Self { verb, aim, show, run, style, confirm: None, selection: Selection::default(), voice, shield }
     }
 }
 
@@ -58,11 +64,23 @@ pub(super) struct How {
     pub(super) on_failure: OnFailure,
 }
 
+impl How {
+    /// Returns the way in which what fails is undone.
+    pub(super) fn or_undone(style: show::Style) -> Self {
+        Self { style, on_failure: OnFailure::RollBack }
+    }
+}
+
 /// Plans, shows, asks, and does it.
 pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm: _, selection } = request;
-    let attended = std::io::stdin().is_terminal();
-    if !run.yes && !attended {
+    let Request { verb, aim, show: _, run, style: _, confirm: _, selection, voice, shield } = request;
+    session.voice = voice.clone();
+    session.shield = shield.clone();
+    if !run.yes && voice.is_for_machines() {
+        return Err(Failure::new(Code::Usage, "`--output json` is for machines, which are not asked")
+            .help("--yes answers the question"));
+    }
+    if !run.yes && !std::io::stdin().is_terminal() {
         return Err(Failure::new(
             Code::Usage,
             format!("`netform {verb}` asks before it changes anything, and there is no terminal"),
@@ -72,9 +90,20 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let _lock = take_lock(session, verb, run.lock_timeout).await?;
     recover(session).await?;
     confirm::settle(session, *aim).await?;
+    let began = Instant::now();
     let prepared = session.prepare_part(*aim, selection).await?;
-    show::plan(&prepared.plan, &prepared.desired, show, *style, verb)?;
+    shown(&prepared, request, began.elapsed())?;
     finish(session, &prepared, request).await
+}
+
+/// Shows a plan, which took so long to make.
+pub(super) fn shown(prepared: &Prepared, request: &Request<'_>, took: Duration) -> Result<(), Failure> {
+    let Request { verb, show, style, voice, .. } = request;
+    if voice.is_for_machines() {
+        voice.plan(&prepared.plan, took);
+        return Ok(());
+    }
+    show::plan(&prepared.plan, &prepared.desired, show, *style, verb)
 }
 
 /// Asks, and carries out a plan that was shown.
@@ -83,20 +112,20 @@ pub(super) async fn finish(
     prepared: &Prepared,
     request: &Request<'_>,
 ) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm, selection: _ } = request;
-    let attended = std::io::stdin().is_terminal() && !run.yes;
-    check_guards(prepared, run, *aim, attended)?;
+    let Request { verb, aim, show, run, style, confirm, .. } = request;
+    let attended = std::io::stdin().is_terminal() && !run.yes && !request.voice.is_for_machines();
+    check_guards(prepared, run, *aim, attended).await?;
     let how = How { style: *style, on_failure: run.on_failure.into() };
     if prepared.plan.is_empty() {
         // The manifest may have changed in ways that the kernel does not see: it is saved all the same.
         carry_out(session, prepared, how).await?;
         return Ok(Ran::Nothing);
     }
-    if attended && !agreed(verb)? {
-        println!("Nothing was changed.");
+    if attended && !agreed(verb).await? {
+        session.voice.say("Nothing was changed.");
         return Ok(Ran::Declined);
     }
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let number = match confirm {
         None => carry_out(session, prepared, how).await?,
         Some(patience) => confirm::carry_out(session, prepared, how, *patience).await?,
@@ -105,18 +134,24 @@ pub(super) async fn finish(
         let (done, took) = (prepared.plan.changes.len(), started.elapsed());
         let changes = if done == 1 { "1 change" } else { &format!("{done} changes") };
         match aim {
-            Aim::Nothing => println!("Destroyed: {changes} in {} ms, verified.", took.as_millis()),
-            Aim::Manifest | Aim::Generation(_) => {
-                println!("Applied {changes} in {} ms, verified. Generation {number}.", took.as_millis());
+            Aim::Nothing => {
+                session.voice.say(&format!("Destroyed: {changes} in {} ms, verified.", took.as_millis()));
             }
+            Aim::Manifest | Aim::Generation(_) => session.voice.say(&format!(
+                "Applied {changes} in {} ms, verified. Generation {number}.",
+                took.as_millis()
+            )),
         }
         if let Some(patience) = confirm {
-            println!(
+            session.voice.say(&format!(
                 "Confirm within {} s or this is undone: netform confirm --project {}",
                 patience.as_secs(),
                 session.project
-            );
+            ));
         }
+    }
+    if let Some(patience) = confirm {
+        session.voice.awaits(number, *patience);
     }
     Ok(Ran::Changed)
 }
@@ -144,41 +179,51 @@ pub(super) async fn take_lock(
 
 /// Finishes or undoes what a killed run began, and says so.
 pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
+    let _shield = session.shield.raise();
+    let voice = session.voice.clone();
     let scope = session.scope();
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
     // Another run may have ended while this one waited for the lock.
     session.refresh_past()?;
+    voice.generation(session.newest());
     let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
     match settled {
         Settled::Finished { generation } => {
-            eprintln!("A run was killed after it had done everything; generation {generation} is saved.");
+            voice.note(&format!(
+                "A run was killed after it had done everything; generation {generation} is saved."
+            ));
         }
         Settled::Undone { operations } => {
-            eprintln!(
+            voice.note(&format!(
                 "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
-            );
+            ));
         }
         Settled::Untold { journal } => {
-            eprintln!(
+            voice.note(&format!(
                 "A run was killed, and its journal is damaged; it is kept as {}. The plan goes on from what the kernel \
                  holds.",
                 journal.display()
-            );
+            ));
         }
         Settled::Stranded { left } => {
-            eprintln!(
-                "A run was killed, and could not be undone whole; the plan goes on from what is there:"
-            );
-            left.iter().for_each(|left| eprintln!("  {}", left.id));
+            let left: String = left.iter().map(|left| format!("\n  {}", left.id)).collect();
+            voice.note(&format!(
+                "A run was killed, and could not be undone whole; the plan goes on from what is there:{left}"
+            ));
         }
     }
     Ok(())
 }
 
 /// Refuses a plan that does what its user may not want.
-pub(super) fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
+pub(super) async fn check_guards(
+    prepared: &Prepared,
+    run: &Run,
+    aim: Aim,
+    attended: bool,
+) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
     match aim {
         // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
@@ -192,6 +237,9 @@ pub(super) fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: b
         limits.empty = crate::plan::EmptyManifest::Allowed;
         limits.max_destroy = run.max_destroy;
     }
+    if !run.allow_management_path && !prepared.plan.is_empty() {
+        limits.management = ssh::management().await?;
+    }
     let refused = guard(&prepared.plan, &limits);
     if refused.is_empty() {
         return Ok(());
@@ -201,6 +249,7 @@ pub(super) fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: b
         Guard::Protected { .. } => "take `prevent_destroy` off its network, apply that, and then destroy it",
         Guard::TooMany { .. } => "--max-destroy N allows more",
         Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
+        Guard::ManagementPath { .. } => "--allow-management-path does it all the same",
     });
     let help: std::collections::BTreeSet<_> = help.collect();
     let help: Vec<_> = help.into_iter().collect();
@@ -209,18 +258,16 @@ pub(super) fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: b
 }
 
 /// Asks on the terminal; only `yes` is a yes.
-fn agreed(verb: &str) -> Result<bool, Failure> {
+pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
     let question = match verb {
         "destroy" => "Destroy all of this?",
+        "import" => "Adopt it?",
+        "forget" => "Give it up?",
         _ => "Apply these changes?",
     };
     print!("\n{question} Only `yes` is a yes: ");
-    let read = std::io::stdout().flush().and_then(|()| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    let line = read.map_err(|error| Failure::of(Code::Failed, &error))?;
-    Ok(line.trim() == "yes")
+    std::io::stdout().flush().map_err(|error| Failure::of(Code::Failed, &error))?;
+    Ok(confirm::line().await.is_some_and(|line| line.trim() == "yes"))
 }
 
 /// Carries out a plan and returns the number of the generation that it led to.
@@ -232,27 +279,39 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
     let job = Job { scope, desired, applied, plan, dirs: &session.dirs, generation: &generation, on_failure };
-    let interrupts = Interrupts::listen(on_failure);
+    let (voice, _shield) = (session.voice.clone(), session.shield.raise());
+    voice.generation(session.newest());
+    let interrupts = Interrupts::listen(on_failure, voice.clone());
     let bar = show::Bar::new(style);
     let mut watcher = |progress: Progress<'_>| {
         bar.show(&progress);
+        voice.phase(progress.phase);
         match (progress.phase, interrupts.asked()) {
             (Phase::Applying | Phase::Verifying, true) => ControlFlow::Break(()),
             (Phase::Applying | Phase::Verifying, false) | (Phase::Undoing, _) => ControlFlow::Continue(()),
         }
     };
     let context = report::Context { desired: &desired.0, on_failure, newest: session.newest() };
-    let outcome = apply::run(&mut session.kernel, &job, &mut watcher).await;
+    let began = Instant::now();
+    let mut kernel = Told { kernel: &mut session.kernel, voice: voice.clone() };
+    let outcome = apply::run(&mut kernel, &job, &mut watcher).await;
+    voice.outcome(&outcome, began.elapsed());
     bar.clear();
-    judged(outcome, context).map(|()| number)
+    let nothing = matches!(outcome, Outcome::NothingToDo);
+    judged(outcome, context, &voice)?;
+    // Only a manifest that says something else makes a generation.
+    let numbers = || session.dirs.numbers().unwrap_or_default();
+    voice.generation(if nothing { numbers().last().copied().unwrap_or_default() } else { number });
+    Ok(number)
 }
 
 /// Returns the failure that an outcome is.
-pub(super) fn judged(outcome: Outcome, context: report::Context<'_>) -> Result<(), Failure> {
+pub(super) fn judged(outcome: Outcome, context: report::Context<'_>, voice: &Voice) -> Result<(), Failure> {
     match outcome {
         Outcome::NothingToDo | Outcome::Applied { done: _, unsaved: None } => Ok(()),
         Outcome::Applied { done: _, unsaved: Some(error) } => {
-            eprintln!("warning: all was done, but {}; the next run saves it", chain(&error));
+            let why = chain(&error);
+            voice.note(&format!("warning: all was done, but {why}; the next run saves it"));
             Ok(())
         }
         Outcome::NotBegun(error) => Err(session::disk_failure(&error)),

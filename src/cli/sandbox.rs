@@ -31,6 +31,8 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
             lock_timeout: Duration::ZERO,
             max_destroy: None,
             allow_empty: true,
+            // What happens here reaches nobody outside.
+            allow_management_path: true,
             on_failure: WhenItFails::Rollback,
         };
         let style = Style::of_stdout(&common);

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::args::{Common, WhichProject};
+use super::args::{Common, PlanFormat, WhichProject};
 use super::failure::{Code, Failure, chain};
+use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::show::Style;
+use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
 use crate::apply::{self, Dirs, DiskError, lock};
 use crate::desired::desired;
@@ -45,6 +47,10 @@ pub(super) struct Session {
     pub(super) past: Past,
     /// Of the past that was read.
     stamp: Stamp,
+    /// Who is told how a run goes.
+    pub(super) voice: Voice,
+    /// Whether a run ends itself when it is interrupted.
+    pub(super) shield: Shield,
 }
 
 /// A plan, with what it was made from.
@@ -55,7 +61,7 @@ pub(super) struct Prepared {
     pub(super) scope: Scope,
     pub(super) observed: Observed,
     pub(super) applied: State,
-    /// What the generation shall hold; `None` is what is desired.
+    /// What the generation shall say it led to, when that is not all that is desired.
     pub(super) kept: Option<State>,
     pub(super) leases: Leases,
     /// The text that the generation shall keep.
@@ -65,11 +71,11 @@ pub(super) struct Prepared {
 
 /// Where a plan shall lead.
 #[derive(Default)]
-struct Target {
-    topology: Option<Topology>,
-    desired: Desired,
-    leases: Leases,
-    manifest: String,
+pub(super) struct Target {
+    pub(super) topology: Option<Topology>,
+    pub(super) desired: Desired,
+    pub(super) leases: Leases,
+    pub(super) manifest: String,
 }
 
 impl Session {
@@ -99,7 +105,8 @@ impl Session {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
         let stamp = dirs.stamp();
         let past = dirs.past().map_err(|error| disk_failure(&error))?;
-        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, stamp })
+        let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
+        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, stamp, voice, shield })
     }
 
     /// Reads the past anew when another run has changed it.
@@ -186,6 +193,9 @@ impl Session {
         }
         let mut applied = self.past.state();
         let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        if let Some(topology) = &topology {
+            extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
+        }
         let mut kept = None;
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
@@ -203,7 +213,7 @@ impl Session {
     }
 
     /// Returns what a plan shall lead to.
-    fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
+    pub(super) fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         match aim {
             Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
             Aim::Manifest => {
@@ -365,7 +375,7 @@ fn unselectable(errors: &[SelectError]) -> Failure {
     Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
 }
 
-/// Returns the failure of objects of others that are in the way.
+/// Returns the failure of what others have where ours should be.
 pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
     let lines = conflicts.iter().map(|conflict| {
         let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use super::failure::Code;
+use super::failure::{Code, Failure};
+use super::voice::Voice;
 use crate::apply::OnFailure;
 
 /// Listens to SIGINT, SIGTERM and SIGHUP as long as it lives.
@@ -20,11 +21,12 @@ pub(super) struct Interrupts {
 
 impl Interrupts {
     /// Begins to listen.
-    pub(super) fn listen(on_failure: OnFailure) -> Self {
+    pub(super) fn listen(on_failure: OnFailure, voice: Voice) -> Self {
         let asked = Arc::new(AtomicBool::new(false));
         let streams = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok());
         let hangup = signal(SignalKind::hangup()).ok();
-        let listener = tokio::spawn(hear(streams, hangup, Arc::clone(&asked), on_failure));
+        let told = Told { on_failure, voice };
+        let listener = tokio::spawn(hear(streams, hangup, Arc::clone(&asked), told));
         Self { asked, listener }
     }
 
@@ -40,11 +42,17 @@ impl Drop for Interrupts {
     }
 }
 
+/// Who is told of a signal, and what comes of it.
+struct Told {
+    on_failure: OnFailure,
+    voice: Voice,
+}
+
 async fn hear(
     streams: [Option<Signal>; 2],
     hangup: Option<Signal>,
     asked: Arc<AtomicBool>,
-    on_failure: OnFailure,
+    Told { on_failure, voice }: Told,
 ) {
     // It is kept, so that the signal does not kill; there is nothing to do about it.
     let _hangup = hangup;
@@ -55,7 +63,12 @@ async fn hear(
             () = next(&mut terminate) => {}
         }
         if asked.swap(true, Ordering::Relaxed) {
-            super::show::err("left as it is; the next run finishes or undoes it\n");
+            let left = Failure::new(
+                Code::Interrupted,
+                "interrupted twice: left as it is; the next run finishes or undoes it",
+            );
+            super::show::err(&format!("{left}\n"));
+            voice.end(&Err(left), Code::Interrupted as u8);
             std::process::exit(Code::Interrupted as i32);
         }
         super::show::err(match on_failure {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::plan::{Action, Plan};
@@ -10,11 +11,14 @@ use crate::topology::{Attachment, Container, Network, Runtime, Topology};
 use crate::watch::protocol::{self, Names};
 
 /// What a status says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Status<'a> {
+    /// The version of this document, `MAJOR.MINOR`.
     format_version: &'static str,
     project: String,
+    /// Whether the live state is what the manifest says.
     in_sync: bool,
+    /// The newest generation, when there is one.
     generation: Option<u64>,
     networks: Vec<NetworkStatus<'a>>,
     containers: Vec<ContainerStatus<'a>>,
@@ -26,7 +30,7 @@ pub(super) struct Status<'a> {
     daemon: Option<protocol::Status>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct NetworkStatus<'a> {
     name: &'a str,
     state: Health,
@@ -37,7 +41,7 @@ struct NetworkStatus<'a> {
     attachments: Vec<AttachmentStatus<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AttachmentStatus<'a> {
     container: &'a str,
     state: Health,
@@ -48,7 +52,7 @@ struct AttachmentStatus<'a> {
     aliases: Vec<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ContainerStatus<'a> {
     name: &'a str,
     state: Health,
@@ -58,13 +62,22 @@ struct ContainerStatus<'a> {
 }
 
 /// Whether what is live is what is declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Health {
+    /// It is.
     InSync,
+    /// Nothing is live.
     Missing,
+    /// Something else is live.
     Differs,
+    /// Its namespace is not there yet.
     Waiting,
+}
+
+/// Returns the schema of the document, as `schemas/status.v1.json` holds it.
+pub(super) fn schema() -> schemars::Schema {
+    schemars::schema_for!(Status<'_>)
 }
 
 impl Health {

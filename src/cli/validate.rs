@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Success;
@@ -12,12 +13,18 @@ use super::show::{self, Style};
 use crate::manifest::problem::Record;
 
 /// What a check came to, for machines.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Report {
+    /// The version of this document, `MAJOR.MINOR`.
     format_version: &'static str,
     valid: bool,
     error_count: usize,
     diagnostics: Vec<Record>,
+}
+
+/// Returns the schema of the document, as `schemas/validate.v1.json` holds it.
+pub(super) fn schema() -> schemars::Schema {
+    schemars::schema_for!(Report)
 }
 
 /// Checks the manifest and says so.

@@ -238,7 +238,7 @@ impl Keeper {
         left.extend(conflicts.into_iter().map(|conflict| Spot { object: conflict.object, field: None }));
         let desired = leave(&mut prepared, &left)?;
         let differing = all.saturating_sub(prepared.plan.len());
-        run::check_guards(&prepared, &UNATTENDED, aim, false)?;
+        run::check_guards(&prepared, &UNATTENDED, aim, false).await?;
         self.objects = files_of(&prepared.desired.0);
         let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
         let generation = self.carry_out(&prepared, &desired).await?;
@@ -277,7 +277,7 @@ impl Keeper {
         } else {
             apply::run(kernel, &job, &mut watcher).await
         };
-        run::judged(outcome, context).map(|()| generation.number)
+        run::judged(outcome, context, &self.session.voice).map(|()| generation.number)
     }
 }
 
@@ -287,6 +287,7 @@ const UNATTENDED: Run = Run {
     lock_timeout: LOCK_PATIENCE,
     max_destroy: None,
     allow_empty: false,
+    allow_management_path: false,
     on_failure: WhenItFails::Rollback,
 };
 

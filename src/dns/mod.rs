@@ -2,7 +2,11 @@
 //!
 //! - [`zone`] (pure): what each container may know, from the topology and the set of containers that run;
 //! - [`name`] (pure): names as they are on the wire;
-//! - [`server`]: the sockets in the namespaces, and the threads that serve them;
+//! - `answer` and `wire` (pure): what a resolver says to a packet, byte for byte;
+//! - [`server`]: opens and closes namespaces, and runs the two threads that serve them, of which `udp` answers datagrams,
+//!   and the other streams (`tcp`) and questions for others (`forward`, `exchange`, with the host's `hostfile`);
+//! - `seat`: the sockets of one namespace, and how a container that itself serves port 53 still starts;
+//! - `cache` (pure): answers from elsewhere;
 //! - [`resolv`] (pure): what `resolv.conf` says, the host's and a container's.
 //!
 //! # How a daemon uses it
@@ -31,7 +35,19 @@
 //! Queries are answered on threads of the server's own, so that a reconcile that keeps the daemon's runtime busy delays no
 //! name. A socket keeps its namespace alive: whoever sees a namespace go calls [`server::Server::set`] without it.
 
+mod answer;
+mod cache;
+mod exchange;
+mod forward;
+mod hostfile;
 pub mod name;
 pub mod resolv;
+mod seat;
 pub mod server;
+mod shared;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod udp;
+mod wire;
 pub mod zone;

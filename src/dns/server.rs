@@ -1,13 +1,28 @@
-//! The sockets in the namespaces, and the threads that serve them.
+//! The server: opens and closes namespaces, and runs the two threads that serve them.
+//!
+//! One thread answers datagrams from the zones and the cache, and never waits. The other has everything that does:
+//! streams, and questions for others. Neither is the daemon's, so nothing that the daemon does delays a name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
+use rustix::event::epoll;
 use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
 
+use super::forward::Forwarder;
+use super::seat::{self, Identity, Opened, Seat};
+use super::shared::{Job, Shared, Tally};
 use super::zone::{Zone, Zones};
+use super::{tcp, udp};
+use crate::kernel::live::raise_descriptor_limit;
+use crate::kernel::netns::on_thread;
 use crate::resource::netns::NsRef;
 
 /// What a server needs to know of its host.
@@ -48,39 +63,167 @@ pub struct Counters {
     pub malformed: u64,
 }
 
-/// A resolver in each of many namespaces. Its threads end with it.
+/// A resolver in each of many namespaces. Its threads end with it; what it wrote to the namespaces stays, so that a server
+/// that comes after it has less to do.
 #[derive(Debug)]
 pub struct Server {
-    options: Options,
-    seats: BTreeMap<NsRef, Arc<Zone>>,
+    shared: Arc<Shared>,
+    /// The namespaces, each with the number of its events.
+    seats: BTreeMap<NsRef, (u64, Arc<Seat>)>,
+    next: u64,
+    /// To the thread that serves streams; it ends when this is gone.
+    streams: Option<mpsc::UnboundedSender<Stream>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A listener whose streams shall be served.
+struct Stream {
+    listener: std::net::TcpListener,
+    seat: Arc<Seat>,
 }
 
 impl Server {
     /// Starts a server, with no namespace yet.
     ///
+    /// It takes as many descriptors as the administrator lets it have: two for each namespace, and one for each question that
+    /// is asked elsewhere.
+    ///
     /// # Errors
     ///
     /// When there can be no more threads or descriptors.
     pub fn new(options: Options) -> io::Result<Self> {
-        Ok(Self { options, seats: BTreeMap::new() })
+        raise_descriptor_limit();
+        let Options { resolv_conf } = options;
+        let (shared, jobs) = Shared::new()?;
+        let shared = Arc::new(shared);
+        let (streams, come) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut server =
+            Self { shared, seats: BTreeMap::new(), next: 0, streams: Some(streams), threads: vec![] };
+        let shared = Arc::clone(&server.shared);
+        server.spawn("dns", move || udp::serve(&shared))?;
+        let shared = Arc::clone(&server.shared);
+        server.spawn("dns-wait", move || {
+            LocalSet::new().block_on(&runtime, wait(shared, resolv_conf, come, jobs));
+        })?;
+        Ok(server)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
     }
 
     /// Makes the server answer in exactly these namespaces, as these zones say: sockets are opened where there are none, and
     /// closed where there is no zone any more, or another namespace of the same name. No query is lost where there is a
     /// zone before and after.
     ///
-    /// Returns the namespaces that could not be opened; the next call tries them again.
+    /// Returns the namespaces that could not be opened, and those that what was written to could not be taken from; the next
+    /// call tries the former again.
     pub async fn set(&mut self, zones: &Zones) -> Vec<Failure> {
-        self.seats = zones.iter().map(|(ns, zone)| (ns.clone(), Arc::clone(zone))).collect();
-        vec![]
+        // What is served already comes first: it takes microseconds, and names move at once.
+        for (ns, zone) in zones.iter() {
+            if let Some((_, seat)) = self.seats.get(ns) {
+                seat.zone.store(Arc::clone(zone));
+            }
+        }
+        let wanted: Vec<_> = zones.iter().map(|(ns, _)| (ns.clone(), self.identity_of(ns))).collect();
+        let unwanted = self.seats.iter().filter(|(ns, _)| zones.get(ns).is_none());
+        let unwanted: Vec<_> = unwanted.map(|(ns, (_, seat))| (ns.clone(), seat.identity)).collect();
+        self.remove(unwanted.iter().map(|(ns, _)| ns));
+        match on_thread(move || visit(wanted, unwanted)).await {
+            Ok(visits) => self.settle(visits, zones),
+            Err(error) => zones.iter().map(|(ns, _)| failure(ns, io::Error::from(error.kind()))).collect(),
+        }
+    }
+
+    fn identity_of(&self, ns: &NsRef) -> Option<Identity> {
+        self.seats.get(ns).map(|(_, seat)| seat.identity)
+    }
+
+    /// Takes over what the visits found and opened.
+    fn settle(&mut self, visits: Vec<(NsRef, Visit)>, zones: &Zones) -> Vec<Failure> {
+        let mut failures = vec![];
+        let mut opened = vec![];
+        for (ns, visit) in visits {
+            match visit {
+                Visit::Served | Visit::Left(Ok(())) => {}
+                Visit::Left(Err(source)) => failures.push(Failure { ns, source }),
+                Visit::Opened(outcome) => {
+                    // Whatever was served under that name is another namespace, or gone.
+                    self.remove([&ns]);
+                    match (outcome, zones.get(&ns)) {
+                        (Ok(sockets), Some(zone)) => opened.push((ns, sockets, zone)),
+                        (Err(source), _) => failures.push(Failure { ns, source }),
+                        (Ok(_), None) => {}
+                    }
+                }
+            }
+        }
+        failures.extend(self.add(opened));
+        failures
+    }
+
+    fn add(&mut self, opened: Vec<(NsRef, Opened, &Arc<Zone>)>) -> Vec<Failure> {
+        let mut fresh = vec![];
+        for (ns, sockets, zone) in opened {
+            let (seat, listener) = Seat::new(sockets, zone);
+            let seat = Arc::new(seat);
+            if let Some(streams) = &self.streams {
+                // The thread lives as long as the sender does.
+                let _ = streams.send(Stream { listener, seat: Arc::clone(&seat) });
+            }
+            self.seats.insert(ns.clone(), (self.next, Arc::clone(&seat)));
+            fresh.push((ns, self.next, seat));
+            self.next += 1;
+        }
+        // Seats are known before their first event.
+        self.publish();
+        let mut failures = vec![];
+        for (ns, number, seat) in fresh {
+            let data = epoll::EventData::new_u64(number);
+            if let Err(errno) = epoll::add(&self.shared.epoll, &seat.udp, data, epoll::EventFlags::IN) {
+                self.remove([&ns]);
+                failures.push(failure(&ns, errno.into()));
+            }
+        }
+        failures
+    }
+
+    fn remove<'n>(&mut self, namespaces: impl IntoIterator<Item = &'n NsRef>) {
+        let mut removed = false;
+        for ns in namespaces {
+            if let Some((_, seat)) = self.seats.remove(ns) {
+                // A socket that was never added has nothing to be deleted.
+                let _ = epoll::delete(&self.shared.epoll, &seat.udp);
+                seat.close();
+                removed = true;
+            }
+        }
+        if removed {
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let seats: HashMap<_, _> =
+            self.seats.values().map(|(number, seat)| (*number, Arc::clone(seat))).collect();
+        self.shared.seats.store(Arc::new(seats));
     }
 
     /// Writes the redirection from port 53 anew in namespaces in which somebody may have removed it.
     ///
-    /// Returns those in which that failed.
+    /// Returns those in which that failed. Namespaces that are not served are passed over.
     pub async fn mend(&mut self, namespaces: &BTreeSet<NsRef>) -> Vec<Failure> {
-        let _ = (&self.options, namespaces);
-        vec![]
+        let served = namespaces.iter().filter_map(|ns| Some((ns.clone(), self.seats.get(ns)?.1.redirect())));
+        let served: Vec<_> = served.collect();
+        let mend = move || {
+            let mended = served.into_iter().map(|(ns, redirect)| (seat::mend(&ns, redirect), ns));
+            mended.filter_map(|(done, ns)| done.err().map(|source| Failure { ns, source })).collect()
+        };
+        on_thread(mend).await.unwrap_or_else(|error| {
+            namespaces.iter().map(|ns| failure(ns, io::Error::from(error.kind()))).collect()
+        })
     }
 
     /// Returns the namespaces in which it answers.
@@ -90,6 +233,74 @@ impl Server {
 
     /// Returns how much has been done since the start.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let Tally { queries, forwarded, cached, failed, malformed } = &self.shared.counters;
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            queries: read(queries),
+            forwarded: read(forwarded),
+            cached: read(cached),
+            failed: read(failed),
+            malformed: read(malformed),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.streams = None;
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            // A thread that died has said why.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn failure(ns: &NsRef, source: io::Error) -> Failure {
+    Failure { ns: ns.clone(), source }
+}
+
+/// What was done in a namespace.
+enum Visit {
+    /// It is served already.
+    Served,
+    /// It was opened.
+    Opened(io::Result<Opened>),
+    /// What was written there was taken away.
+    Left(io::Result<()>),
+}
+
+/// Goes from namespace to namespace: opens those that are not served yet, and leaves the unwanted.
+fn visit(wanted: Vec<(NsRef, Option<Identity>)>, unwanted: Vec<(NsRef, Identity)>) -> Vec<(NsRef, Visit)> {
+    let come = wanted.into_iter().map(|(ns, served)| {
+        let is_served = served.is_some_and(|served| seat::identity(&ns).is_ok_and(|found| found == served));
+        let visit = if is_served { Visit::Served } else { Visit::Opened(seat::open(&ns)) };
+        (ns, visit)
+    });
+    let left = unwanted.into_iter().map(|(ns, identity)| {
+        let left = seat::forsake(&ns, identity);
+        (ns, Visit::Left(left))
+    });
+    come.chain(left).collect()
+}
+
+/// Serves streams and asks others, until the server is gone.
+async fn wait(
+    shared: Arc<Shared>,
+    resolv_conf: PathBuf,
+    mut streams: mpsc::UnboundedReceiver<Stream>,
+    mut jobs: mpsc::Receiver<Job>,
+) {
+    let forwarder = Rc::new(Forwarder::new(Arc::clone(&shared), resolv_conf));
+    loop {
+        tokio::select! {
+            stream = streams.recv() => match stream {
+                Some(Stream { listener, seat }) => {
+                    tokio::task::spawn_local(tcp::serve(listener, seat, Arc::clone(&shared)));
+                }
+                None => return,
+            },
+            Some(job) = jobs.recv() => forwarder.take(job),
+        }
     }
 }

@@ -117,7 +117,7 @@ fn input(body: &mut Body) {
 /// come here, too: from the bridge, to the bridge.
 fn forward(body: &mut Body) {
     body.base("forward", Kind::Filter, NfHook::Forward, 0);
-    for chain in ["neighbours", "published", "enter"] {
+    for chain in ["neighbours", "published", "answered", "enter"] {
         body.chain(chain);
     }
     let pair = || concat(vec![iif(), oif()]);
@@ -128,11 +128,16 @@ fn forward(body: &mut Body) {
     body.rule("forward", "internal-out", [within(iif(), "@internal"), drop()]);
     body.rule("forward", "internal-in", [within(oif(), "@internal"), drop()]);
     body.rule("forward", "related", [state("related"), leave()]);
-    // Judged packet by packet, so that a port that is no longer published ends its connections, too.
+    // Judged packet by packet in both directions, so that a port that is no longer published ends its connections, too.
     body.rule(
         "forward",
         "redirected",
         [within(oif(), "@bridges"), direction("original"), redirected(), go_to("published")],
+    );
+    body.rule(
+        "forward",
+        "answered",
+        [within(iif(), "@bridges"), direction("reply"), redirected(), go_to("answered")],
     );
     body.rule("forward", "established", [state("established"), leave()]);
     body.rule("forward", "into", [within(oif(), "@bridges"), go_to("enter")]);
@@ -164,6 +169,13 @@ fn published(body: &mut Body) {
         body.rule("published", key, [within(service(version), set), accept()]);
     }
     body.rule("published", "other", [go_to("enter")]);
+    for (key, version, set) in TARGETS {
+        let answer = concat(vec![field(version, "saddr"), protocol(), field("th", "sport")]);
+        body.rule("answered", key, [within(answer, set), accept()]);
+    }
+    // What somebody else leads to an open network.
+    body.rule("answered", "open", [within(iif(), "@open"), accept()]);
+    body.rule("answered", "unpublished", [drop()]);
     // Another network of ours, by whatever address.
     body.rule("enter", "other-network", [within(iif(), "@bridges"), drop()]);
     body.rule("enter", "open", [within(oif(), "@open"), accept()]);

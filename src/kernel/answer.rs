@@ -1,7 +1,8 @@
-//! What the kernel answers, as values: the few attributes of links, addresses and routes that netform looks at.
+//! What the kernel answers, as values: the few attributes of links, addresses, routes and neighbours that netform looks
+//! at.
 //!
 //! It is read from the bytes and not into the message types, since those drop a whole message when a newer kernel has
-//! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,rtnetlink}.h`.
+//! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
 use std::net::IpAddr;
 
@@ -15,6 +16,7 @@ use crate::resource::owner::Mark;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_NEWNEIGH: u16 = 28;
 const RTM_NEWNSID: u16 = 88;
 
 /// A link.
@@ -86,6 +88,20 @@ pub(crate) struct RouteAnswer {
     pub(crate) index: Option<u32>,
     /// Its priority.
     pub(crate) metric: u32,
+    /// Whether it says nothing else that a replacement by a route of ours would lose: another source address, metrics, a
+    /// type of service.
+    pub(crate) plain: bool,
+}
+
+/// A neighbour, or what a bridge has learnt of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NeighbourAnswer {
+    /// The index of the link that it is on; for a bridge, of the port that it is behind.
+    pub(crate) index: u32,
+    /// Its address.
+    pub(crate) addr: Option<IpAddr>,
+    /// Its link-layer address.
+    pub(crate) mac: Option<Mac>,
 }
 
 /// Reads a link; `None` for anything else.
@@ -156,16 +172,31 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     };
     let mut table = u32::from(byte(4)?);
     let (mut dest, mut via, mut index, mut metric) = (anywhere, None, None, 0);
+    let mut plain = byte(3)? == 0 && header.get(8..12)?.iter().all(|flags| *flags == 0);
     each(attributes, |kind, value| match kind {
         1 => dest = ip(value).unwrap_or(anywhere),
         4 => index = u32_at(value, 0),
         5 => via = ip(value),
         6 => metric = u32_at(value, 0).unwrap_or(0),
         15 => table = u32_at(value, 0).unwrap_or(table),
-        _ => {}
+        // What the cache and the router's preference say is the kernel's own.
+        12 | 20 => {}
+        _ => plain = false,
     });
     let dest = IpNet::new(dest, byte(1)?).ok()?;
-    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric })
+    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric, plain })
+}
+
+/// Reads a neighbour; `None` for anything else.
+pub(crate) fn neighbour(kind: u16, body: &[u8]) -> Option<NeighbourAnswer> {
+    let (header, attributes) = body.split_at_checked(12).filter(|_| kind == RTM_NEWNEIGH)?;
+    let mut neighbour = NeighbourAnswer { index: u32_at(header, 4)?, addr: None, mac: None };
+    each(attributes, |kind, value| match kind {
+        1 => neighbour.addr = ip(value),
+        2 => neighbour.mac = value.try_into().ok().map(Mac),
+        _ => {}
+    });
+    Some(neighbour)
 }
 
 /// Reads the number of a namespace; `None` when it has none, since no link here refers to it.

@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Scope;
 use super::answer::{LinkAnswer, RouteAnswer};
 use super::observe::{self, OwnLinks};
 use super::reading::{MAIN_TABLE, NsReading, Reading};
+use super::{Scope, limits};
 use crate::names::{IfName, Mtu, ProjectName};
-use crate::resource::Resource;
 use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
+use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::{BridgeFact, Facts, Leases};
 
 /// Routes that lead somewhere or nowhere by somebody's will: `RTN_UNICAST`, `_BLACKHOLE`, `_UNREACHABLE`, `_PROHIBIT`,
@@ -31,6 +31,26 @@ pub struct Survey {
     pub observed: Observed,
     /// What planning needs to know of it. The leases of the last apply are not the kernel's to tell: `leases` is empty.
     pub facts: Facts,
+}
+
+impl Survey {
+    /// Returns what will be seen once all that counts as ours without a mark carries the mark of `owner`.
+    #[must_use]
+    pub fn adopted(self, owner: &Owner) -> Self {
+        let Self { observed: Observed { own, mut foreign }, facts } = self;
+        let mut entries: Vec<Entry> = own.into();
+        for entry in entries.iter_mut().filter(|entry| entry.owner.is_unmarked()) {
+            entry.owner = owner.clone();
+        }
+        for on in foreign.values_mut().filter_map(|foreign| foreign.on.as_mut()) {
+            if on.is_unmarked() {
+                *on = owner.clone();
+            }
+        }
+        let observed = Observed { own: entries.into(), foreign };
+        let Facts { interfaces, host_ends, live, .. } = held(&observed);
+        Self { observed, facts: Facts { interfaces, host_ends, live, ..facts } }
+    }
 }
 
 pub(super) fn survey(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Survey {
@@ -52,19 +72,27 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .filter(|link| link.kind == "bridge")
             .filter_map(|link| bridge(link, host))
             .collect(),
-        interfaces: host
-            .links
-            .iter()
-            .filter(|link| link.kind == "bridge")
-            .filter_map(|link| match own.get(&link.index) {
-                Some((name, Owner::Network(network))) => Some((network.clone(), name.clone())),
-                Some(_) | None => None,
-            })
-            .collect(),
         namespaces: namespaces(reading, scope),
-        live: live(observed),
-        leases: Leases::default(),
+        limits: limits::read(),
+        ..held(observed)
     }
+}
+
+/// Returns what is held now: names by the live links, subnets by the bridges' addresses, addresses by the containers'.
+fn held(observed: &Observed) -> Facts {
+    let mut facts = Facts { live: live(observed), ..Facts::default() };
+    for (id, entry) in observed.own.iter() {
+        let ResourceId::Link(NsRef::Host, name) = id else { continue };
+        match &entry.owner {
+            Owner::Network(network) => drop(facts.interfaces.insert(network.clone(), name.clone())),
+            Owner::Attachment { container, network } => {
+                let ends = facts.host_ends.entry(container.clone()).or_default();
+                ends.insert(network.clone(), name.clone());
+            }
+            Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => {}
+        }
+    }
+    facts
 }
 
 /// Returns the MTU of the link that the default route leaves by; IPv4's counts when there are two.
@@ -129,7 +157,6 @@ fn namespaces(reading: &Reading, scope: &Scope) -> BTreeSet<NsRef> {
     there.filter(|ns| scope.namespaces.contains(ns)).cloned().collect()
 }
 
-/// Returns what is held now: subnets by the bridges' addresses, addresses by the containers'.
 fn live(observed: &Observed) -> Leases {
     let mut live = Leases::default();
     for (_, entry) in observed.own.iter() {
@@ -142,7 +169,7 @@ fn live(observed: &Observed) -> Leases {
                 let held = live.addresses.entry(container.clone()).or_default();
                 held.entry(network.clone()).or_default().push(addr.addr());
             }
-            Owner::Project | Owner::Container(_) | Owner::Port(_) => {}
+            Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => {}
         }
     }
     live

@@ -31,7 +31,7 @@ pub enum WaveOrder {
 /// A kernel in memory.
 #[derive(Debug, Clone, Default)]
 pub struct Fake {
-    /// What is there of ours.
+    /// What is there of ours, and what is nobody's: with an owner that says so.
     pub own: State,
     /// What is there of others; it never changes.
     pub foreign: BTreeMap<Slot, Foreign>,
@@ -55,14 +55,27 @@ pub struct Fake {
 impl Kernel for Fake {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         self.bury();
-        let mut own: State = self.own.iter().filter_map(|(_, entry)| seen(entry)).collect();
+        let hidden =
+            |entry: &Entry| entry.owner.is_unmarked() && !scope.unmarked.contains(&entry.resource.id());
+        let mut own: State = self
+            .own
+            .iter()
+            .filter(|(_, entry)| !hidden(entry))
+            .filter_map(|(_, entry)| seen(entry))
+            .collect();
+        let mut foreign = self.foreign.clone();
+        for (id, entry) in self.own.iter().filter(|(_, entry)| hidden(entry)) {
+            let slots =
+                entry.resource.provides().into_iter().filter(|slot| !matches!(slot, Slot::Addressed(..)));
+            foreign.extend(slots.map(|slot| (slot, Foreign { what: id.to_string(), owner: None, on: None })));
+        }
         for (ns, key) in &scope.sysctls {
             if let Some(value) = self.parameter(ns, key) {
                 let resource = Resource::Sysctl(Sysctl { ns: ns.clone(), key: key.clone(), value });
                 own.insert(Entry { resource, owner: Owner::Project, origin: None, ignore: vec![] });
             }
         }
-        Ok(Observed { own, foreign: self.foreign.clone() })
+        Ok(Observed { own, foreign })
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {

@@ -18,13 +18,17 @@ use crate::resource::address::Address;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::route::Route;
+use crate::resource::route::{PROTOCOL, Route};
 use crate::resource::state::Entry;
 
 /// How long the kernel may take to remove the veth pairs of a namespace that is gone (`cleanup_net()` runs later).
 const CLEANUP: Duration = Duration::from_secs(5);
 
 const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+
+/// The protocol numbers of addresses and routes that are typed by hand: `IFAPROT_UNSPEC`, `RTPROT_BOOT`.
+const NOBODYS_ADDRESS: u8 = 0;
+const NOBODYS_ROUTE: u8 = 3;
 
 type Outcome = Result<(), OpError>;
 
@@ -33,8 +37,8 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
     match op {
         Op::Create(Entry { resource, owner, .. }) => match resource {
             Resource::Link(link) => create(live, link, &marked(live, link, owner)).await,
-            Resource::Address(address) => add_address(live, address).await,
-            Resource::Route(route) => put_route(live, route, NEW).await,
+            Resource::Address(address) => add_address(live, address, (owner, NEW)).await,
+            Resource::Route(route) => put_route(live, route, (owner, NEW)).await,
             other @ (Resource::Netns(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
@@ -46,12 +50,22 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 let (was, mark) = (marked(live, old, &from.owner), marked(live, new, &to.owner));
                 update(live, (old, &was), (new, &mark)).await
             }
-            (Resource::Route(old), Resource::Route(new)) => replace_route(live, old, new).await,
+            (Resource::Route(old), Resource::Route(new)) => {
+                replace_route(live, (old, &from.owner), (new, &to.owner)).await
+            }
+            // Only the mark of these can change.
+            (Resource::Address(_), Resource::Address(new)) => {
+                add_address(live, new, (&to.owner, NLM_F_CREATE | NLM_F_REPLACE)).await
+            }
+            (Resource::Netns(_), Resource::Netns(new)) => {
+                let there = channel(live, &NsRef::Named(new.name.clone()))?;
+                send(there, message::mark_namespace(&live.mark(&to.owner)), 0).await
+            }
             (other, _) => Err(misplaced(other)),
         },
-        Op::Delete(Entry { resource, .. }) => match resource {
+        Op::Delete(Entry { resource, owner, .. }) => match resource {
             Resource::Address(address) => remove_address(live, address).await,
-            Resource::Route(route) => remove_route(live, route).await,
+            Resource::Route(route) => remove_route(live, route, owner).await,
             other @ (Resource::Netns(_)
             | Resource::Link(_)
             | Resource::Sysctl(_)
@@ -256,11 +270,24 @@ pub(super) async fn wait_until_gone(mut pairs: BTreeSet<u32>) {
     }
 }
 
-async fn add_address(live: &Live, address: &Address) -> Outcome {
+/// Returns the protocol number of an address or a route: our mark, or what stands in its place.
+fn protocol(owner: &Owner, otherwise: u8) -> u8 {
+    match owner {
+        Owner::Unmarked(number) => number.parse().unwrap_or(otherwise),
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Attachment { .. }
+        | Owner::Port(_) => PROTOCOL,
+    }
+}
+
+async fn add_address(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {
     let Address { ns, link, addr } = address;
     let channel = channel(live, ns)?;
     let index = found(channel, link).await?;
-    channel.request(message::new_address(*addr, index), NEW).await.map(drop).map_err(|refusal| {
+    let message = message::new_address(*addr, index, protocol(owner, NOBODYS_ADDRESS));
+    channel.request(message, flags).await.map(drop).map_err(|refusal| {
         let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
         let OpError { kind, message } = refusal.into();
         if disabled {
@@ -284,29 +311,31 @@ async fn remove_address(live: &Live, address: &Address) -> Outcome {
     send_unless(channel, message, &[Errno::ADDRNOTAVAIL, Errno::NODEV]).await
 }
 
-async fn put_route(live: &Live, route: &Route, flags: u16) -> Outcome {
+async fn put_route(live: &Live, route: &Route, (owner, flags): (&Owner, u16)) -> Outcome {
     let channel = channel(live, &route.ns)?;
     let index = found(channel, &route.link).await?;
-    send(channel, RouteNetlinkMessage::NewRoute(message::route(route, index)), flags).await
+    let message = message::route(route, index, protocol(owner, NOBODYS_ROUTE));
+    send(channel, RouteNetlinkMessage::NewRoute(message), flags).await
 }
 
-async fn replace_route(live: &Live, from: &Route, to: &Route) -> Outcome {
+async fn replace_route(live: &Live, (from, old): (&Route, &Owner), (to, new): (&Route, &Owner)) -> Outcome {
     // Which route a replacement hits is decided by destination and metric, which are the route's id.
     let Route { ns, dest, link: _, via: _, metric } = to;
     if (&from.ns, &from.dest, &from.metric) == (ns, dest, metric) {
-        put_route(live, to, NLM_F_CREATE | NLM_F_REPLACE).await
+        put_route(live, to, (new, NLM_F_CREATE | NLM_F_REPLACE)).await
     } else {
-        put_route(live, to, NEW).await?;
-        remove_route(live, from).await
+        put_route(live, to, (new, NEW)).await?;
+        remove_route(live, from, old).await
     }
 }
 
-async fn remove_route(live: &Live, route: &Route) -> Outcome {
+async fn remove_route(live: &Live, route: &Route, owner: &Owner) -> Outcome {
     let channel = channel(live, &route.ns)?;
     let index = match index(channel, &route.link).await {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
         index => index?,
     };
-    let message = RouteNetlinkMessage::DelRoute(message::route(route, index));
+    let message = message::route(route, index, protocol(owner, NOBODYS_ROUTE));
+    let message = RouteNetlinkMessage::DelRoute(message);
     send_unless(channel, message, &[Errno::SRCH, Errno::NODEV]).await
 }

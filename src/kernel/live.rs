@@ -146,7 +146,7 @@ fn open_inside(ns: &NsRef, runtime: &tokio::runtime::Handle) -> io::Result<Tokio
 }
 
 /// Allows as many open files as the administrator lets us have; returns how many of them may be sockets.
-fn raise_descriptor_limit() -> usize {
+pub(crate) fn raise_descriptor_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Limit::Nofile);
     let raised = setrlimit(Limit::Nofile, Rlimit { current: maximum, maximum });
     let most = if raised.is_ok() { maximum } else { current };

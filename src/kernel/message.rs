@@ -1,9 +1,10 @@
 //! Requests to the kernel, as messages. Nothing here is sent.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::IpNet;
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
 };
@@ -11,16 +12,17 @@ use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
     LinkMessage, Prop,
 };
+use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::names::IfName;
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
-use crate::resource::route::{PROTOCOL, Route};
+use crate::resource::route::Route;
 use crate::resource::sysctl::Family;
 
 /// The group of links that have no mark yet: the kernel takes none at creation (`rtnl_create_link()` in `net/core/
@@ -30,7 +32,15 @@ pub(crate) const NEWBORN: u32 = 0x6e66_6e65;
 /// Brings up `lo` and marks its namespace.
 pub(crate) fn loopback(mark: &Mark) -> RouteNetlinkMessage {
     let mut link = lo();
-    link.attributes.push(LinkAttribute::IfAlias(mark.to_string()));
+    link.attributes.push(alias(mark));
+    RouteNetlinkMessage::NewLink(link)
+}
+
+/// Marks a namespace that is there.
+pub(crate) fn mark_namespace(mark: &Mark) -> RouteNetlinkMessage {
+    let mut link = LinkMessage::default();
+    link.header.index = 1;
+    link.attributes.push(alias(mark));
     RouteNetlinkMessage::NewLink(link)
 }
 
@@ -97,11 +107,7 @@ pub(crate) fn new_veth(
 /// Marks a new link, takes it out of the group of those without a mark, and fixes its MTU.
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
-    message.attributes.extend([
-        LinkAttribute::IfAlias(mark.to_string()),
-        LinkAttribute::Group(0),
-        LinkAttribute::Mtu(link.mtu.bytes()),
-    ]);
+    message.attributes.extend([alias(mark), LinkAttribute::Group(0), LinkAttribute::Mtu(link.mtu.bytes())]);
     RouteNetlinkMessage::NewLink(message)
 }
 
@@ -120,7 +126,7 @@ pub(crate) fn change(
     attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     attributes.extend((from.mtu != to.mtu).then(|| LinkAttribute::Mtu(to.mtu.bytes())));
     attributes.extend((from.master != to.master).then(|| LinkAttribute::Controller(master.unwrap_or(0))));
-    attributes.extend((old != new).then(|| LinkAttribute::IfAlias(new.to_string())));
+    attributes.extend((old != new).then(|| alias(new)));
     (from.up != to.up || message.attributes.len() > 1).then_some(RouteNetlinkMessage::NewLink(message))
 }
 
@@ -188,6 +194,18 @@ fn named(link: &IfName) -> LinkMessage {
     message
 }
 
+/// Writes a mark, or what stands in its place; nothing is written as nothing, since a text ends with a zero byte.
+fn alias(mark: &Mark) -> LinkAttribute {
+    /// `include/uapi/linux/if_link.h`.
+    const IFLA_IFALIAS: u16 = 20;
+    let text = mark.to_string();
+    if text.is_empty() {
+        LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, vec![]))
+    } else {
+        LinkAttribute::IfAlias(text)
+    }
+}
+
 fn set_state(message: &mut LinkMessage, up: bool) {
     message.header.change_mask = LinkFlags::Up;
     message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
@@ -204,10 +222,10 @@ pub(crate) fn address(addr: IpNet, index: u32) -> AddressMessage {
     message
 }
 
-/// Adds an address that is ours: the kernel keeps the mark beside it (`IFA_PROTO`).
-pub(crate) fn new_address(addr: IpNet, index: u32) -> RouteNetlinkMessage {
+/// Adds an address: the kernel keeps the mark beside it (`IFA_PROTO`).
+pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
     let mut message = address(addr, index);
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(protocol)));
     match addr {
         // A subnet of one or two addresses has no broadcast address (RFC 3021 section 2.2).
         IpNet::V4(net) if net.prefix_len() < 31 && net.broadcast() != Ipv4Addr::UNSPECIFIED => {
@@ -227,14 +245,14 @@ pub(crate) fn all_addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
-/// A route of ours in the main table that leaves by the link with this index.
-pub(crate) fn route(route: &Route, index: u32) -> RouteMessage {
+/// A route in the main table that leaves by the link with this index.
+pub(crate) fn route(route: &Route, index: u32, protocol: u8) -> RouteMessage {
     let Route { ns: _, dest, link: _, via, metric } = route;
     let mut message = RouteMessage::default();
     message.header.address_family = family(Family::of(dest.addr()));
     message.header.destination_prefix_length = dest.prefix_len();
     message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    message.header.protocol = RouteProtocol::from(protocol);
     message.header.kind = RouteType::Unicast;
     message.header.scope = match (via, dest) {
         // What has no next hop is on the link itself; IPv6 knows no such scope.
@@ -258,6 +276,40 @@ pub(crate) fn all_routes(of: Family, table: Option<u8>) -> RouteNetlinkMessage {
     message.header.address_family = family(of);
     message.header.table = table.unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     RouteNetlinkMessage::GetRoute(message)
+}
+
+/// Asks by which route packets to an address leave.
+pub(crate) fn find_route(to: IpAddr) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetRoute(way(to))
+}
+
+/// Asks which entry of the tables decides that, without what is derived from it (`RTM_F_FIB_MATCH`).
+pub(crate) fn find_route_entry(to: IpAddr) -> RouteNetlinkMessage {
+    let mut message = way(to);
+    message.header.flags = RouteFlags::FibMatch;
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+fn way(to: IpAddr) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(Family::of(to));
+    message.header.destination_prefix_length = if to.is_ipv4() { 32 } else { 128 };
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
+    message
+}
+
+/// Asks for all neighbours of the address's family.
+pub(crate) fn neighbours(like: IpAddr) -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(Family::of(like));
+    RouteNetlinkMessage::GetNeighbour(message)
+}
+
+/// Asks what all bridges have learnt: which link-layer address is behind which port.
+pub(crate) fn forwarding() -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    RouteNetlinkMessage::GetNeighbour(message)
 }
 
 /// Asks by which number the links of this namespace refer to the namespace `ns`.

@@ -1,18 +1,23 @@
 //! The kernel: the only module that talks to it.
 
 mod answer;
+mod conntrack;
+pub mod discover;
 pub mod events;
 pub mod facts;
 pub mod fake;
 mod file;
+mod limits;
 mod links;
 pub mod live;
+pub mod management;
 mod message;
 mod netlink;
 pub mod netns;
 pub mod nft;
 mod observe;
 mod reading;
+pub(crate) mod redirect;
 pub mod sandbox;
 mod sysctl;
 mod wave;
@@ -69,6 +74,9 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
+    /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
+    /// [`Owner::Unmarked`](crate::resource::owner::Owner::Unmarked) for an owner: they are being adopted or given up.
+    pub unmarked: BTreeSet<ResourceId>,
     /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
     /// the group that new links are in, a file without a word, a namespace's name without a namespace.
     pub begun: BTreeSet<ResourceId>,
@@ -83,6 +91,7 @@ impl Scope {
             sysctls: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use netlink_packet_core::{
     NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{AsyncSocket, Socket, SocketAddr, TokioSocket};
 use rtnetlink::Handle;
 use rustix::io::Errno;
@@ -220,7 +220,16 @@ enum Piece<T> {
 impl Blocking {
     /// Opens a socket in the namespace of the calling thread.
     pub(crate) fn open() -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
+        Self::of(NETLINK_ROUTE)
+    }
+
+    /// Opens a socket to netfilter in the namespace of the calling thread.
+    pub(crate) fn open_netfilter() -> io::Result<Self> {
+        Self::of(NETLINK_NETFILTER)
+    }
+
+    fn of(protocol: isize) -> io::Result<Self> {
+        let socket = Socket::new(protocol)?;
         prepare(&socket);
         sockopt::set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(PATIENCE))?;
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(PIECE) })
@@ -252,6 +261,26 @@ impl Blocking {
         Err(Refusal::Interrupted)
     }
 
+    /// Sends a request to netfilter, or asks for a dump by `NLM_F_DUMP` in `flags`, and returns what `read` makes of the
+    /// answers. A dump that others' changes interrupt is not begun anew: flows come and go all the time.
+    pub(crate) fn netfilter<T>(
+        &mut self,
+        (kind, flags): (u16, u16),
+        body: &[u8],
+        read: impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Refusal> {
+        self.sequence += 1;
+        // `struct nlmsghdr` in `include/uapi/linux/netlink.h`.
+        let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+        bytes.extend(self.sequence.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(body);
+        self.answers(&bytes, &read).map(|(answers, _)| answers)
+    }
+
     fn exchange<T>(
         &mut self,
         mut message: NetlinkMessage<RouteNetlinkMessage>,
@@ -262,7 +291,15 @@ impl Blocking {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        self.answers(&bytes, read)
+    }
+
+    fn answers<T>(
+        &mut self,
+        request: &[u8],
+        read: &impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<(Vec<T>, bool), Refusal> {
+        self.socket.send_to(request, &SocketAddr::new(0, 0), 0)?;
         let mut answers = vec![];
         let mut interrupted = false;
         loop {

@@ -7,7 +7,7 @@ use super::Scope;
 use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
 use super::message::NEWBORN;
 use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
-use crate::names::{IfName, Mtu, ProjectName};
+use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile};
 use crate::resource::link::{Link, LinkKind, Peer};
@@ -36,15 +36,15 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
     let peers = peers(reading, scope);
     for ns in std::iter::once(&reading.host).chain(&reading.namespaces) {
         let own = own_links(ns, &peers, scope);
-        see_namespace(&mut observed, ns, &scope.project);
+        see_namespace(&mut observed, ns, scope);
         for link in &ns.links {
             see_link(&mut observed, link, (ns, &own), reading, scope);
         }
         for address in &ns.addresses {
-            see_address(&mut observed, address, &ns.ns, &own);
+            see_address(&mut observed, address, (&ns.ns, &own), scope);
         }
         for route in &ns.routes {
-            see_route(&mut observed, route, &ns.ns, &own);
+            see_route(&mut observed, route, (&ns.ns, &own), scope);
         }
         for (key, value) in &ns.sysctls {
             let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.clone() };
@@ -96,13 +96,27 @@ pub(crate) fn own_links(ns: &NsReading, peers: &BTreeMap<(NsRef, u32), Owner>, s
         .collect()
 }
 
-fn ours(link: &LinkAnswer, project: &ProjectName) -> Option<Mark> {
-    link.mark().filter(|mark| mark.project == *project)
+/// Returns the mark of a link that is ours, or counts as ours though nobody's mark is on it.
+fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
+    match link.mark() {
+        Some(mark) => Some(mark).filter(|mark| mark.project == scope.project),
+        // Docker and its like mark nothing.
+        None if owner_of_bridge(link).is_some() => None,
+        None => {
+            let id = ResourceId::Link(ns.clone(), link.ifname()?);
+            scope.unmarked.contains(&id).then(|| unmarked(&link.alias, scope))
+        }
+    }
+}
+
+/// Returns what stands in for the mark of an object that has none.
+fn unmarked(alias: &str, scope: &Scope) -> Mark {
+    Mark { project: scope.project.clone(), owner: Owner::Unmarked(alias.to_owned()), protected: false }
 }
 
 /// Returns the owner of a link of ours; of one that a killed run made and had no time to mark, the project.
 fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
-    let marked = ours(link, &scope.project).map(|mark| mark.owner);
+    let marked = ours(link, ns, scope).map(|mark| mark.owner);
     marked.or_else(|| is_newborn(link, ns, scope).then_some(Owner::Project))
 }
 
@@ -114,7 +128,10 @@ fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
 }
 
 /// Finds the other end of a veth pair whose one end is in the host.
-fn peer_of<'a>(link: &LinkAnswer, reading: &'a Reading) -> Option<(&'a NsReading, &'a LinkAnswer)> {
+pub(crate) fn peer_of<'a>(
+    link: &LinkAnswer,
+    reading: &'a Reading,
+) -> Option<(&'a NsReading, &'a LinkAnswer)> {
     let index = link.peer.filter(|_| link.kind == "veth")?;
     let ns = match link.peer_ns {
         None => &reading.host,
@@ -124,11 +141,15 @@ fn peer_of<'a>(link: &LinkAnswer, reading: &'a Reading) -> Option<(&'a NsReading
     Some((ns, peer))
 }
 
-fn see_namespace(observed: &mut Observed, ns: &NsReading, project: &ProjectName) {
+fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     match ns.mark() {
-        Some(mark) if mark.project == *project => {
+        Some(mark) if mark.project == scope.project => {
             insert(observed, Resource::Netns(Netns::new(name.clone())), mark.owner);
+        }
+        None if scope.unmarked.contains(&ResourceId::Netns(name.clone())) => {
+            let owner = unmarked(ns.alias(), scope).owner;
+            insert(observed, Resource::Netns(Netns::new(name.clone())), owner);
         }
         mark => {
             let owner = mark.as_ref().map(owner_of);
@@ -147,7 +168,7 @@ fn see_link(
 ) {
     // A name that no manifest can ask for is in nobody's way.
     let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
-    match ours(link, &scope.project) {
+    match ours(link, &ns.ns, scope) {
         Some(mark) => {
             let resource =
                 Link { protected: mark.protected, ..own_link(link, name, ns, kind(link, ns, reading)) };
@@ -203,35 +224,49 @@ fn veth((ns, peer): (&NsReading, &LinkAnswer)) -> Option<LinkKind> {
     }))
 }
 
-fn see_address(observed: &mut Observed, address: &AddressAnswer, ns: &NsRef, own: &OwnLinks) {
+fn see_address(
+    observed: &mut Observed,
+    address: &AddressAnswer,
+    (ns, own): (&NsRef, &OwnLinks),
+    scope: &Scope,
+) {
     let AddressAnswer { index, addr, protocol } = address;
     let Some((link, owner)) = own.get(index) else { return };
     let resource = Address { ns: ns.clone(), link: link.clone(), addr: *addr };
     if *protocol == PROTOCOL {
         insert(observed, Resource::Address(resource), owner.clone());
+        return;
+    }
+    let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
+    if scope.unmarked.contains(&id) {
+        insert(observed, Resource::Address(resource), Owner::Unmarked(protocol.to_string()));
     } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
         let what = format!("address {addr} on {link}");
         let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
-        let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
         observed.foreign.insert(Slot::Object(id), foreign);
     }
 }
 
-fn see_route(observed: &mut Observed, route: &RouteAnswer, ns: &NsRef, own: &OwnLinks) {
-    let RouteAnswer { table, protocol, kind, dest, via, index, metric } = route;
+fn see_route(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) {
+    let RouteAnswer { table, protocol, kind, dest, via, index, metric, plain } = route;
     let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return };
     if *kind != UNICAST || *table != u32::from(MAIN_TABLE) {
         return;
     }
-    if *protocol == PROTOCOL {
+    let id = ResourceId::Route(ns.clone(), *dest, *metric);
+    let resource = || {
         let (ns, link) = (ns.clone(), link.clone());
-        let route = Route { ns, dest: *dest, link, via: *via, metric: *metric };
-        insert(observed, Resource::Route(route), owner.clone());
+        Resource::Route(Route { ns, dest: *dest, link, via: *via, metric: *metric })
+    };
+    if *protocol == PROTOCOL {
+        insert(observed, resource(), owner.clone());
+    } else if *plain && scope.unmarked.contains(&id) {
+        insert(observed, resource(), Owner::Unmarked(protocol.to_string()));
     } else if !KERNEL_ROUTES.contains(protocol) {
         let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("route {dest}{next} on {link}");
         let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
-        observed.foreign.insert(Slot::Object(ResourceId::Route(ns.clone(), *dest, *metric)), foreign);
+        observed.foreign.insert(Slot::Object(id), foreign);
     }
 }
 
@@ -291,7 +326,7 @@ fn owner_of_bridge(link: &LinkAnswer) -> Option<String> {
 }
 
 /// Tells whether an address is one that the kernel gives every link.
-fn is_link_local(addr: IpAddr) -> bool {
+pub(crate) fn is_link_local(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(_) => false,
         IpAddr::V6(addr) => addr.is_unicast_link_local(),

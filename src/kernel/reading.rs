@@ -12,6 +12,7 @@ use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::netlink::{Blocking, Refusal};
 use super::{ObserveError, Scope, file, message, netns, sysctl};
 use crate::names::{NetnsName, ProjectName};
+use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::{Family, SysctlKey};
@@ -40,6 +41,11 @@ impl NsReading {
     /// Returns the mark on its `lo`.
     pub(crate) fn mark(&self) -> Option<Mark> {
         self.links.iter().find(|link| link.index == 1).and_then(LinkAnswer::mark)
+    }
+
+    /// Returns what is written on its `lo`.
+    pub(crate) fn alias(&self) -> &str {
+        self.links.iter().find(|link| link.index == 1).map_or("", |link| &link.alias)
     }
 }
 
@@ -81,6 +87,9 @@ struct Task {
 /// Reads everything that `scope` and our marks ask for.
 pub(crate) async fn read(scope: &Scope) -> Result<Reading, ObserveError> {
     let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
+    for id in &scope.unmarked {
+        wanted.entry(home(id)).or_insert_with(Vec::new);
+    }
     for (ns, key) in &scope.sysctls {
         wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
     }
@@ -111,6 +120,20 @@ pub(crate) async fn read(scope: &Scope) -> Result<Reading, ObserveError> {
         }
     }
     Ok(reading)
+}
+
+/// Returns the namespace that has to be looked into to see an object.
+fn home(id: &ResourceId) -> NsRef {
+    match id {
+        ResourceId::Netns(name) => NsRef::Named(name.clone()),
+        ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::File(_) => id.ns(),
+    }
 }
 
 async fn thread<T: Send + 'static>(

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use super::live::Live;
 use super::netlink::Refusal;
-use super::{Op, OpError, file, links, netns, nft, sysctl};
+use super::{Op, OpError, conntrack, file, links, netns, nft, sysctl};
 use crate::names::NetnsName;
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
@@ -47,7 +47,12 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     outcomes.extend(delete_namespaces(live, groups.old_namespaces).await);
     if !groups.nft.is_empty() {
         let (places, ops): (Vec<_>, Vec<_>) = groups.nft.into_iter().unzip();
-        outcomes.extend(places.into_iter().zip(nft::execute(&ops).await));
+        let done = nft::execute(&ops).await;
+        // A transaction is done or not done as a whole.
+        if done.iter().all(Result::is_ok) {
+            conntrack::forget_stale(&ops).await;
+        }
+        outcomes.extend(places.into_iter().zip(done));
     }
     outcomes.sort_by_key(|(place, _)| *place);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
@@ -193,8 +198,8 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
             LinkKind::Veth(peer) => Some(peer.ns.clone()),
             LinkKind::Bridge | LinkKind::Other(_) => None,
         },
-        Resource::Netns(_)
-        | Resource::Address(_)
+        Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
+        Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)

@@ -3,8 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{self, Mode, OFlags};
 use thiserror::Error;
 
 use super::collect::Collector;
@@ -12,6 +16,9 @@ use super::fields::shortened;
 use super::problem::{Problem, Problems};
 use super::yaml::SIZE_LIMIT;
 use super::{At, Loaded};
+
+/// How long somebody may take to begin to write to a pipe.
+const WRITER: Duration = Duration::from_secs(5);
 
 /// How many files a manifest may have.
 const FILES_LIMIT: usize = 1_000;
@@ -70,12 +77,39 @@ pub fn load(input: &Input) -> Result<Loaded, LoadError> {
         }
         Input::Path(path) if path.is_dir() => {
             for file in manifests_in(path)? {
-                reader.root(&file)?;
+                reader.root(&file, open_regular)?;
             }
         }
-        Input::Path(path) => reader.root(path)?,
+        Input::Path(path) => reader.root(path, open)?,
     }
     Ok(reader.collector.finish()?)
+}
+
+/// Opens a file that the user named, which may be a pipe: `netform plan <(COMMAND)`.
+fn open(path: &Path) -> io::Result<File> {
+    let file =
+        File::from(fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    if file.metadata()?.file_type().is_fifo() {
+        let mut writer = [PollFd::new(&file, PollFlags::IN)];
+        let patience = Timespec::try_from(WRITER).map_err(io::Error::other)?;
+        if poll(&mut writer, Some(&patience))? == 0 {
+            let message = format!("it is a pipe, and nobody wrote to it for {} s", WRITER.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        }
+    }
+    fs::fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
+}
+
+/// Opens a file that was found by a pattern or an `include`: a pipe or a device there is a mistake.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let file =
+        File::from(fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
 }
 
 /// Reads a file, at most one byte more than is allowed.
@@ -113,14 +147,15 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads a file that the user named.
-    fn root(&mut self, path: &Path) -> Result<(), LoadError> {
+    /// Reads a file that the user named, or one of the directory that the user named.
+    fn root(&mut self, path: &Path, open: fn(&Path) -> io::Result<File>) -> Result<(), LoadError> {
         let failed = |source| LoadError::Read { path: path.to_owned(), source };
-        let real = path.canonicalize().map_err(failed)?;
+        // The pipe of a shell's `<(COMMAND)` has no true path.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if self.read.contains(&real) {
             return Ok(());
         }
-        let bytes = File::open(path).and_then(limited).map_err(failed)?;
+        let bytes = open(path).and_then(limited).map_err(failed)?;
         self.take(path, real, bytes);
         Ok(())
     }
@@ -173,7 +208,7 @@ impl Reader {
             let message = format!("the manifest has more than {FILES_LIMIT} files, the limit");
             return Err(Problem::new("manifest::too_many_files", message, include.place, "included here"));
         }
-        let bytes = File::open(path).and_then(limited).map_err(failed)?;
+        let bytes = open_regular(path).and_then(limited).map_err(failed)?;
         self.take(path, real, bytes);
         Ok(())
     }

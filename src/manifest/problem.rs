@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -107,7 +108,7 @@ impl fmt::Display for Problems {
 }
 
 /// A problem for machines to read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Record {
     /// What is wrong, in one sentence.
     pub message: String,
@@ -117,14 +118,13 @@ pub struct Record {
     #[serde(flatten)]
     pub at: Option<RecordPlace>,
     /// Further places that it is about, e.g. where a key was declared first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<RecordPlace>,
     /// What to do.
     pub help: Option<String>,
 }
 
 /// A place for machines to read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RecordPlace {
     /// The file, as the user named it.
     pub file: Arc<str>,
@@ -139,7 +139,7 @@ pub struct RecordPlace {
 }
 
 /// Where a place ends, for machines to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RecordEnd {
     /// The line, from 1.
     pub line: u32,

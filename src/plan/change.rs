@@ -121,6 +121,7 @@ fn is_main(owner: &Owner, id: &ResourceId) -> bool {
         Owner::Network(_) | Owner::Attachment { .. } => matches!(id, ResourceId::Link(..)),
         Owner::Container(_) => matches!(id, ResourceId::Netns(_)),
         Owner::Port(_) => matches!(id, ResourceId::NftElement(..)),
+        Owner::Unmarked(_) => true,
     }
 }
 

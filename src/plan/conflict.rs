@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::diff::{Act, Diff, Step};
+use crate::resource::netns::NsRef;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Foreign, Observed};
 use crate::resource::{ResourceId, Slot};
@@ -57,24 +58,29 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     // Many may give a link addresses; everything else has one place for one object.
     let mut slots =
         wanted.resource.provides().into_iter().filter(|slot| !matches!(slot, Slot::Addressed(..)));
-    let Foreign { what, owner, on: _ } = slots.find_map(|slot| observed.foreign.get(&slot))?;
+    let (slot, Foreign { what, owner, on: _ }) =
+        slots.find_map(|slot| observed.foreign.get_key_value(&slot))?;
     Some(Conflict {
         owner: wanted.owner.clone(),
         origin: wanted.origin.clone(),
         object: step.id.clone(),
         what: what.clone(),
         by: owner.clone(),
-        help: help(&wanted.owner, step.id),
+        help: help(&wanted.owner, step.id, slot),
     })
 }
 
-fn help(owner: &Owner, object: &ResourceId) -> String {
+fn help(owner: &Owner, object: &ResourceId, slot: &Slot) -> String {
     match object {
+        ResourceId::Link(..) if matches!(slot, Slot::Ifname(NsRef::Named(_) | NsRef::Path(_), _)) => format!(
+            "adopt it by its other end on the host with `netform import {owner} LINK`, give {owner} another \
+             `interface`, or remove what is there"
+        ),
         ResourceId::Link(_, name) => format!(
             "adopt it with `netform import {owner} {name}`, give {owner} another `interface`, or remove what is there"
         ),
         ResourceId::Netns(name) => format!(
-            "use it as it is with `netns: {name}`, give the container another name, or remove what is there"
+            "adopt it with `netform import {owner} {name}`, use it as it is with `netns: {name}`, give the container another name, or remove what is there"
         ),
         ResourceId::File(path) => {
             format!("move {} away; netform overwrites only its own files", path.display())

@@ -361,7 +361,9 @@ pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
     }
 }
 
-/// Tells whether the mark on a link names another owner. Other objects carry no owner, or have it in their content.
-fn must_remark(wanted: &Entry, seen: &Entry) -> bool {
-    matches!(seen.resource, Resource::Link(_)) && wanted.owner != seen.owner
+/// Tells whether the mark on a link names another owner, or whether a mark has to be set or taken away. Other objects
+/// carry no owner, or have it in their content.
+pub(super) fn must_remark(wanted: &Entry, seen: &Entry) -> bool {
+    let another = matches!(seen.resource, Resource::Link(_)) && wanted.owner != seen.owner;
+    another || wanted.owner.is_unmarked() != seen.owner.is_unmarked()
 }

@@ -1,9 +1,12 @@
 //! What a plan does that its user may not want.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Action, Plan};
+use super::{Action, Plan, lifeline};
+use crate::kernel::management::Management;
 use crate::resource::owner::{Origin, Owner};
 
 /// What may be done without asking twice.
@@ -13,6 +16,8 @@ pub struct Limits {
     pub max_destroy: Option<usize>,
     /// What to make of a manifest that declares nothing.
     pub empty: EmptyManifest,
+    /// What must not be cut; `None` when anything may.
+    pub management: Option<Management>,
 }
 
 /// What to make of a manifest that declares nothing.
@@ -28,7 +33,7 @@ pub enum EmptyManifest {
 impl Limits {
     /// Returns the limits of a run that nobody watches: at most half of what exists goes, though five always may.
     pub fn unattended(existing: usize) -> Self {
-        Self { max_destroy: Some((existing / 2).max(5)), empty: EmptyManifest::Refused }
+        Self { max_destroy: Some((existing / 2).max(5)), ..Self::default() }
     }
 }
 
@@ -61,6 +66,14 @@ pub enum Guard {
         /// How many would go.
         destroys: usize,
     },
+    /// The SSH session that netform was started from would be cut.
+    #[error("this would cut the SSH session from {client}: {why}")]
+    ManagementPath {
+        /// Where the session comes from.
+        client: IpAddr,
+        /// What would be done to what carries it.
+        why: String,
+    },
 }
 
 /// Returns all refusals; none means that the plan may be carried out.
@@ -80,6 +93,10 @@ pub fn guard(plan: &Plan, limits: &Limits) -> Vec<Guard> {
     }
     if plan.extra.manifest_empty && destroys > 0 && limits.empty == EmptyManifest::Refused {
         guards.push(Guard::Empty { destroys });
+    }
+    if let Some(management) = &limits.management {
+        let client = management.session.client;
+        guards.extend(lifeline::cuts(plan, management).map(|why| Guard::ManagementPath { client, why }));
     }
     guards
 }

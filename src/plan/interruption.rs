@@ -21,7 +21,11 @@ pub(super) fn attachments<'a>(rows: &[Row<'a>]) -> Attachments<'a> {
             Owner::Attachment { container: _, network } => {
                 attachments.entry(network).or_default().push(owner)
             }
-            Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) => {}
+            Owner::Project
+            | Owner::Network(_)
+            | Owner::Container(_)
+            | Owner::Port(_)
+            | Owner::Unmarked(_) => {}
         }
     }
     attachments
@@ -42,7 +46,7 @@ pub(super) fn interruptions<'a>(
         Owner::Network(name) => {
             attachments().get(name).into_iter().flatten().map(|attachment| interrupted(attachment)).collect()
         }
-        Owner::Project | Owner::Container(_) | Owner::Port(_) => BTreeMap::new(),
+        Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => BTreeMap::new(),
     };
     all.into_iter().map(|(attachment, why)| Interruption { attachment, why }).collect()
 }

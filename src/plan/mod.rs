@@ -2,6 +2,7 @@
 //!
 //! [`plan`] is a pure function: equal inputs give equal plans. `diff` finds what differs and what dies with it, `order`
 //! puts the operations into waves, `change` and `drift` say what that means to a user, `guard` what a user may not want.
+//! [`target`] narrows the states to a part of the resources before any of that.
 
 mod change;
 mod conflict;
@@ -13,6 +14,7 @@ mod guard;
 mod index;
 mod interruption;
 mod leave;
+mod lifeline;
 mod order;
 pub mod render;
 pub mod target;
@@ -376,8 +378,13 @@ pub fn plan_around(desired: &Desired, observed: &Observed, applied: &State) -> P
 }
 
 /// Tells whether `live` is what `wanted` asks for, values that are left to the kernel aside.
-pub fn is_settled(wanted: &Entry, live: &crate::resource::Resource) -> bool {
-    diff::agrees(wanted, live)
+pub fn is_settled(wanted: &Entry, live: &Entry) -> bool {
+    diff::agrees(wanted, &live.resource) && !diff::must_remark(wanted, live)
+}
+
+/// Tells whether `now` is what was there `before`, its mark included.
+pub fn is_as_before(before: &Entry, now: &Entry) -> bool {
+    before.resource == now.resource && !diff::must_remark(before, now)
 }
 
 fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan {

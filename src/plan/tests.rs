@@ -378,7 +378,7 @@ fn a_protected_network_is_guarded_even_when_its_block_is_gone() {
     }
     let plan = planned(&old, &old, &Story::default());
 
-    let refusals = guard(&plan, &Limits { max_destroy: Some(0), empty: EmptyManifest::Refused });
+    let refusals = guard(&plan, &Limits { max_destroy: Some(0), ..Limits::default() });
 
     let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     assert_eq!(

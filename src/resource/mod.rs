@@ -202,6 +202,12 @@ impl Resource {
                     Err("it becomes another kind of link".to_owned())
                 }
             },
+            (Self::Netns(old), Self::Netns(new)) if old.whole != new.whole => {
+                Err("there is no namespace behind its name".to_owned())
+            }
+            // These have nothing but their names, and a mark.
+            (Self::Netns(from), Self::Netns(to)) if from == to => Ok(()),
+            (Self::Address(_), Self::Address(_)) => Ok(()),
             (Self::Route(_), Self::Route(_))
             | (Self::Sysctl(_), Self::Sysctl(_))
             | (Self::NftTable(_), Self::NftTable(_))
@@ -210,9 +216,10 @@ impl Resource {
                 Err("a map's element cannot change its data".to_owned())
             }
             (Self::Netns(_), Self::Netns(_)) => Err("there is no namespace behind its name".to_owned()),
-            (Self::Netns(_) | Self::Address(_), _) => Err("it has nothing that can change".to_owned()),
             (
-                Self::Link(_)
+                Self::Netns(_)
+                | Self::Address(_)
+                | Self::Link(_)
                 | Self::Route(_)
                 | Self::Sysctl(_)
                 | Self::NftTable(_)

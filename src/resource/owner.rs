@@ -26,6 +26,23 @@ pub enum Owner {
     },
     /// A published port or range, written `port.0.0.0.0:8080/tcp`; the text behind `port.`.
     Port(String),
+    /// Nobody yet, or no longer: what is being adopted or given up. The text is what stands in the mark's place: the
+    /// alias of a link or of a namespace's `lo`, the protocol number of an address or a route.
+    Unmarked(String),
+}
+
+impl Owner {
+    /// Tells whether the kernel object carries no mark.
+    pub fn is_unmarked(&self) -> bool {
+        match self {
+            Self::Unmarked(_) => true,
+            Self::Project
+            | Self::Network(_)
+            | Self::Container(_)
+            | Self::Attachment { .. }
+            | Self::Port(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Owner {
@@ -36,6 +53,7 @@ impl fmt::Display for Owner {
             Self::Container(name) => f.pad(&format!("container.{name}")),
             Self::Attachment { container, network } => f.pad(&format!("attachment.{container}@{network}")),
             Self::Port(port) => f.pad(&format!("port.{port}")),
+            Self::Unmarked(instead) => f.pad(&format!("unmarked.{instead}")),
         }
     }
 }
@@ -60,6 +78,7 @@ impl TryFrom<String> for Owner {
                 })
             }
             "port" => Ok(Self::Port(name.to_owned())),
+            "unmarked" => Ok(Self::Unmarked(name.to_owned())),
             _ => Err(refused()),
         }
     }
@@ -106,6 +125,9 @@ pub struct Mark {
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { project, owner, protected } = self;
+        if let Owner::Unmarked(instead) = owner {
+            return f.write_str(instead);
+        }
         write!(f, "netform:{project}:{owner}{}", if *protected { "!" } else { "" })
     }
 }
@@ -115,11 +137,8 @@ impl Mark {
     pub fn parse(text: &str) -> Option<Self> {
         let (project, owner) = text.strip_prefix("netform:")?.split_once(':')?;
         let (owner, protected) = owner.strip_suffix('!').map_or((owner, false), |owner| (owner, true));
-        Some(Self {
-            project: ProjectName::try_from(project).ok()?,
-            owner: Owner::try_from(owner.to_owned()).ok()?,
-            protected,
-        })
+        let owner = Owner::try_from(owner.to_owned()).ok().filter(|owner| !owner.is_unmarked())?;
+        Some(Self { project: ProjectName::try_from(project).ok()?, owner, protected })
     }
 }
 
@@ -148,5 +167,6 @@ mod tests {
         assert_eq!(Mark::parse("uplink to rack 4"), None);
         assert_eq!(Mark::parse("netform:Shop:network.front"), None);
         assert_eq!(Mark::parse("netform:shop:network"), None);
+        assert_eq!(Mark::parse("netform:shop:unmarked.uplink"), None);
     }
 }

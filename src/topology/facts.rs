@@ -25,12 +25,28 @@ pub struct Facts {
     pub bridges: BTreeMap<IfName, BridgeFact>,
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
+    /// The host's ends of this project's live veth pairs, by container and network.
+    pub host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
     /// Which of the namespaces that the manifest names are there.
     pub namespaces: BTreeSet<NsRef>,
     /// Addresses and subnets that are held now, in the kernel.
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.
     pub leases: Leases,
+    /// How much the host has room for.
+    pub limits: Limits,
+}
+
+/// How much the host has room for; `None` is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How many IPv4 neighbours it remembers: `net.ipv4.neigh.default.gc_thresh3`.
+    pub neighbours4: Option<u32>,
+    /// How many IPv6 neighbours it remembers: `net.ipv6.neigh.default.gc_thresh3`.
+    pub neighbours6: Option<u32>,
+    /// How many network namespaces the user may make: `user.max_net_namespaces`.
+    pub namespaces: Option<u64>,
 }
 
 /// What a network on an existing bridge takes from it.

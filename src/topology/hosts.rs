@@ -1,6 +1,6 @@
 //! Names without a name server: what each container's hosts file says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -26,11 +26,42 @@ pub(super) fn fill(networks: &[Network], nameless: &NetName, containers: &mut [C
     }
 }
 
-/// The containers of a network with their names, in order.
+/// A line of a hosts file.
+type Line = (IpAddr, Names);
+
+/// The containers of a network with their names, in order; no name is there twice in a family.
+///
+/// Nearly every line of a network is in the file of each of its containers, so the names are looked up here, once, and
+/// not by every file.
 struct Roll {
-    entries: Vec<Entry>,
+    lines: Vec<Line>,
+    /// Which of the lines say a name.
+    index: HashMap<Arc<str>, Vec<usize>>,
     /// The addresses of each, for links.
     addresses: HashMap<ContainerName, Vec<IpAddr>>,
+}
+
+impl Roll {
+    fn of(entries: Vec<Entry>, addresses: HashMap<ContainerName, Vec<IpAddr>>) -> Self {
+        let mut page = Page::default();
+        for entry in &entries {
+            for addr in &entry.addresses {
+                page.say(*addr, &entry.names);
+            }
+        }
+        let mut index: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+        for (number, (_, names)) in page.lines.iter().enumerate() {
+            for name in names.iter() {
+                index.entry(Arc::clone(name)).or_default().push(number);
+            }
+        }
+        Self { lines: page.lines, index, addresses }
+    }
+
+    fn says(&self, family: Family, name: &str) -> bool {
+        let mut lines = self.index.get(name).into_iter().flatten().filter_map(|line| self.lines.get(*line));
+        lines.any(|(addr, _)| Family::of(*addr) == family)
+    }
 }
 
 struct Entry {
@@ -61,7 +92,7 @@ fn rolls<'t>(
         let addresses = addresses.collect();
         // The default network has no names but links (S20).
         let entries = if &network.name == nameless { vec![] } else { entries(&network.name, there) };
-        (&network.name, Roll { entries, addresses })
+        (&network.name, Roll::of(entries, addresses))
     };
     networks.iter().map(roll).collect()
 }
@@ -75,47 +106,86 @@ fn entries(network: &NetName, there: &[(&ContainerName, &Attachment)]) -> Vec<En
     let mut taken: HashSet<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
     let mut entries = vec![];
     for (name, attachment) in there {
-        let mut names: Vec<Arc<str>> = vec![name.as_str().into(), format!("{name}.{network}").into()];
+        let whole = format!("{name}.{network}");
         let aliases = attachment.aliases.iter().map(Alias::as_str);
-        names.extend(aliases.filter(|alias| taken.insert(alias)).map(Arc::from));
+        let aliases = aliases.filter(|alias| *alias != whole && taken.insert(alias)).map(Arc::from);
+        let mut names: Vec<Arc<str>> = vec![name.as_str().into(), whole.as_str().into()];
+        names.extend(aliases);
         entries.push(Entry { addresses: addresses(attachment), names: names.into() });
     }
     entries
 }
 
-/// The lines of one file, with the names that are spoken for: a name is said once in each family, and the first wins.
+/// The lines of one file: a name is said once in each family, and the first wins.
 #[derive(Default)]
-struct Page {
-    lines: Vec<(IpAddr, Names)>,
+struct Page<'r> {
+    lines: Vec<Line>,
+    /// The names that this page says by itself.
     ipv4: HashSet<Arc<str>>,
     ipv6: HashSet<Arc<str>>,
+    /// The networks whose names it says.
+    rolls: Vec<&'r Roll>,
 }
 
-impl Page {
+impl<'r> Page<'r> {
+    fn has_said(&self, family: Family, name: &Arc<str>) -> bool {
+        let own = match family {
+            Family::Ipv4 => &self.ipv4,
+            Family::Ipv6 => &self.ipv6,
+        };
+        own.contains(name) || self.rolls.iter().any(|roll| roll.says(family, name))
+    }
+
     fn say(&mut self, addr: IpAddr, names: &Names) {
+        let Some(fresh) = self.fresh(addr, names) else { return };
         let said = match Family::of(addr) {
             Family::Ipv4 => &mut self.ipv4,
             Family::Ipv6 => &mut self.ipv6,
         };
-        let mut fresh: Vec<&Arc<str>> = Vec::with_capacity(names.len());
-        fresh.extend(names.iter().filter(|name| said.insert(Arc::clone(name))));
-        if fresh.len() == names.len() {
-            self.lines.push((addr, Arc::clone(names)));
-        } else if !fresh.is_empty() {
-            self.lines.push((addr, fresh.into_iter().cloned().collect()));
+        said.extend(fresh.iter().cloned());
+        self.lines.push((addr, fresh));
+    }
+
+    /// Returns those of the names that nobody has been given yet.
+    fn fresh(&self, addr: IpAddr, names: &Names) -> Option<Names> {
+        let is_fresh = |name: &&Arc<str>| !self.has_said(Family::of(addr), name);
+        let fresh = names.iter().filter(is_fresh).count();
+        if fresh == names.len() {
+            Some(Arc::clone(names))
+        } else {
+            (fresh > 0).then(|| names.iter().filter(is_fresh).cloned().collect())
         }
     }
 
     fn say_one(&mut self, addr: IpAddr, name: &str) {
         self.say(addr, &Arc::from([Arc::from(name)]));
     }
+
+    /// Says the names of a network: its lines as they are, but for those with a name that is said already.
+    fn say_all(&mut self, roll: &'r Roll) {
+        let own = self.ipv4.iter().chain(&self.ipv6);
+        let mut told: BTreeSet<usize> =
+            own.filter_map(|name| roll.index.get(name)).flatten().copied().collect();
+        for other in &self.rolls {
+            let (few, many) =
+                if other.index.len() < roll.index.len() { (*other, roll) } else { (roll, *other) };
+            let shared = few.index.keys().filter(|name| many.index.contains_key(*name));
+            told.extend(shared.filter_map(|name| roll.index.get(name)).flatten());
+        }
+        self.lines.reserve(roll.lines.len());
+        for (number, line) in roll.lines.iter().enumerate() {
+            if told.contains(&number) {
+                let (addr, names) = line;
+                self.lines.extend(self.fresh(*addr, names).map(|names| (*addr, names)));
+            } else {
+                self.lines.push(line.clone());
+            }
+        }
+        self.rolls.push(roll);
+    }
 }
 
-fn page(
-    rolls: &HashMap<&NetName, Roll>,
-    networks: &[Network],
-    container: &Container,
-) -> Vec<(IpAddr, Names)> {
+fn page(rolls: &HashMap<&NetName, Roll>, networks: &[Network], container: &Container) -> Vec<Line> {
     match container.ns {
         NsRef::Named(_) => {}
         NsRef::Host | NsRef::Path(_) => return vec![],
@@ -131,10 +201,8 @@ fn page(
     }
     links(rolls, container, &mut page);
     for attachment in &container.attachments {
-        for entry in rolls.get(&attachment.network).iter().flat_map(|roll| &roll.entries) {
-            for addr in &entry.addresses {
-                page.say(*addr, &entry.names);
-            }
+        if let Some(roll) = rolls.get(&attachment.network) {
+            page.say_all(roll);
         }
     }
     for gateway in gateways(networks, container) {
@@ -144,7 +212,7 @@ fn page(
 }
 
 /// Says the private names of other containers: on the network of the link, or else on the first that both are on.
-fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page) {
+fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page<'_>) {
     let on = |network: &NetName, target: &ContainerName| rolls.get(network)?.addresses.get(target);
     for attachment in &container.attachments {
         for (alias, target) in &attachment.links {

@@ -22,11 +22,7 @@ pub(super) struct Interfaces {
 pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfaces {
     let mut claimed = HashSet::new();
     let bridges = bridges(scene, &mut claimed, problems);
-    let ends = scene.members.iter().map(|member| {
-        let network = scene.net(member).map_or("", |net| net.name.as_str());
-        hashed(scene, &["attachment", member.container.as_str(), network], &mut claimed)
-    });
-    let hosts = ends.collect();
+    let hosts = host_ends(scene, &mut claimed);
     let links = scene.containers.iter().flat_map(|party| links(scene, party, problems)).collect();
     Interfaces { bridges, hosts, links }
 }
@@ -76,6 +72,25 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
         })
     };
     scene.nets.iter().zip(names).map(derive).collect()
+}
+
+/// Returns the host's ends. A live one keeps its name, whatever that is: nothing depends on it, and to rename it would be
+/// to make the pair anew.
+fn host_ends(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<IfName> {
+    let live = |member: &Member<'_>| {
+        scene.facts.host_ends.get(member.container)?.get(scene.net(member)?.name).cloned()
+    };
+    let mut kept = vec![];
+    for member in &scene.members {
+        kept.push(live(member).filter(|name| claimed.insert(name.clone())));
+    }
+    let derive = |(member, kept): (&Member<'_>, Option<IfName>)| {
+        kept.unwrap_or_else(|| {
+            let network = scene.net(member).map_or("", |net| net.name.as_str());
+            hashed(scene, &["attachment", member.container.as_str(), network], claimed)
+        })
+    };
+    scene.members.iter().zip(kept).map(derive).collect()
 }
 
 /// Returns `br-NAME`, when an interface can be called that.

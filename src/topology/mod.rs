@@ -7,6 +7,7 @@ mod hosts;
 mod interface;
 mod ipam;
 mod leases;
+pub mod limits;
 mod mac;
 mod network;
 mod pool;
@@ -36,6 +37,7 @@ use crate::resource::owner::Origin;
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
+pub(crate) use text::nearest;
 
 /// Everything that the manifest declares, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Subnets: those that are given, judged; and those that the pools give.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -39,7 +38,7 @@ pub(super) fn assign<'a>(scene: &Scene<'a>, problems: &mut Vec<Problem>) -> Vec<
     for (net, grounds) in scene.nets.iter().zip(&grounds) {
         let own = net.spec.external.is_none();
         for ground in grounds.iter().flatten().filter(|_| own) {
-            problems.extend(foreign_claim(&scene.facts.routes, &others, net, ground));
+            problems.extend(foreign_claim(scene.facts, &others, net, ground));
         }
     }
     pool::fill(scene, claims, &mut grounds, problems);
@@ -201,7 +200,7 @@ fn check_overlaps(
 /// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle: the subnet is the more
 /// specific, and was given on purpose. One that is as specific or more would draw packets away from the bridge.
 fn foreign_claim(
-    routes: &BTreeSet<IpNet>,
+    facts: &Facts,
     others: &PrefixMap<&str>,
     net: &Net<'_>,
     ground: &Ground<'_>,
@@ -215,15 +214,23 @@ fn foreign_claim(
             help: Some(format!("give `{}` another subnet, or none, and the pools give one", net.name)),
         });
     }
-    let mut inside = routes.range(cidr..);
+    let mut inside = facts.routes.range(cidr..);
     let route = inside.next().filter(|route| cidr.contains(*route))?;
+    let has_it = |bridge: &BridgeFact| bridge.addresses.iter().any(|address| address.trunc() == *route);
+    let bridge = facts.bridges.iter().find(|(_, bridge)| has_it(bridge)).map(|(name, _)| name);
+    let name = net.name;
     Some(Problem {
         message: format!("the host already routes {route} elsewhere, which is in subnet {cidr}"),
         code: "topology::subnet_routed",
         labels: vec![(ground.place, format!("the host has a route to {route}"))],
-        help: Some(format!(
-            "see `ip route show table all root {route}`; give `{}` another subnet, or remove the route",
-            net.name
-        )),
+        help: Some(match bridge {
+            Some(bridge) => format!(
+                "adopt its bridge with `netform import network.{name} {bridge}`, attach to it as it is with `external: \
+                 {bridge}`, or give `{name}` another subnet"
+            ),
+            None => format!(
+                "see `ip route show table all root {route}`; give `{name}` another subnet, or remove the route"
+            ),
+        }),
     })
 }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 pub(super) const SHOWN: usize = 10;
 
 /// Returns the candidate that `name` may have meant, if one is near.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let near = lower.chars().count().div_ceil(3);
     candidates

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of everything here: new fields may come, none changes its meaning within a version.
@@ -52,7 +53,7 @@ pub enum Answer {
 }
 
 /// How the daemon is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// [`VERSION`].
     pub format_version: String,
@@ -91,7 +92,7 @@ pub struct Status {
 }
 
 /// What was counted since the daemon started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Runs that succeeded.
     pub runs: u64,
@@ -116,7 +117,7 @@ pub struct Counts {
 }
 
 /// How the daemon is doing, in a word.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// The first run is not over yet.
@@ -152,7 +153,7 @@ impl Condition {
 }
 
 /// What makes names work in the containers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Names {
     /// Hosts files, written when something is applied.

@@ -65,6 +65,43 @@ fn a_file_that_is_not_there_is_not_a_bad_manifest() {
     assert_eq!(loaded(&[], "main.yaml"), "cannot read DIR/main.yaml");
 }
 
+/// Makes a pipe in a folder, that nobody writes to.
+fn pipe(folder: &std::path::Path, name: &str) {
+    assert!(std::process::Command::new("mkfifo").arg(folder.join(name)).status().unwrap().success());
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    pipe(folder.path(), "pipe.yaml");
+    let shop = folder.path().join("shop.yml");
+    std::fs::write(&shop, format!("{HEAD}include: [pipe.yaml]\n")).unwrap();
+    let told = |name: &str| match load(&Input::Path(folder.path().join(name))).unwrap_err() {
+        LoadError::Bad(problems) => render(&problems, Style::Plain),
+        LoadError::Read { path: _, source } => source.to_string(),
+        other @ LoadError::EmptyDirectory { .. } => other.to_string(),
+    };
+
+    assert_eq!(told("pipe.yaml"), "it is a pipe, and nobody wrote to it for 5 s");
+    assert_eq!(told(""), "it is not a regular file");
+    let included = told("shop.yml");
+    assert!(included.contains("shop.yml:3:11") && included.contains("not a regular file"), "{included}");
+}
+
+#[test]
+fn a_manifest_may_come_from_another_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "exec {} validate <(sleep 0.2; printf 'netform: 1\\nproject: shop\\nnetworks: {{front: }}\\n')",
+        env!("CARGO_BIN_EXE_netform")
+    );
+
+    let done =
+        std::process::Command::new("bash").args(["-c", &script]).current_dir(&folder).output().unwrap();
+
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 #[test]
 fn problems_of_all_files_are_told_at_once() {
     let files = [

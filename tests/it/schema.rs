@@ -48,20 +48,53 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "subnet-with-host-bits",
 ];
 
+/// Returns a schema as it is published.
+fn published(of: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{of}.v1.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Asserts that a document follows a published schema.
+#[track_caller]
+pub(crate) fn assert_follows(of: &str, document: &Value) {
+    let schema = jsonschema::validator_for(&published(of)).unwrap();
+    let errors: Vec<_> = schema.iter_errors(document).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:#?} in\n{document:#}");
+}
+
+/// Runs `netform` and returns what it printed.
+fn printed(args: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_netform")).args(args).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
-fn the_published_schema_is_that_of_the_types() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.v1.json");
-    let fresh = format!("{}\n", serde_json::to_string_pretty(&netform::manifest::schema()).unwrap());
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &fresh).unwrap();
+fn the_published_schemas_are_those_of_the_types() {
+    for of in ["manifest", "plan", "events", "status", "validate"] {
+        let fresh = printed(&["schema", of]);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{of}.v1.json"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &fresh).unwrap();
+        }
+        let published = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(published == fresh, "schemas/{of}.v1.json is stale: run `UPDATE=1 cargo test schema`");
     }
+}
 
-    let published = std::fs::read_to_string(&path).unwrap_or_default();
+#[test]
+fn what_validate_prints_for_machines_follows_its_schema() {
+    for path in [manifests("testdata/manifests/invalid"), manifests("examples")].concat() {
+        let text = printed(&["validate", "--output", "json", path.to_str().unwrap()]);
+        assert_follows("validate", &serde_json::from_str(&text).unwrap());
+    }
+}
 
-    assert!(
-        published == fresh,
-        "schemas/manifest.v1.json is not what the types say: run `UPDATE=1 cargo test schema`"
-    );
+#[test]
+fn a_schema_refuses_another_document() {
+    let other = serde_json::json!({"format_version": "1.0", "event": "something_else"});
+    for of in ["plan", "events", "status", "validate"] {
+        assert!(!jsonschema::validator_for(&published(of)).unwrap().is_valid(&other), "{of}");
+    }
 }
 
 #[test]

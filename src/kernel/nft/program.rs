@@ -101,6 +101,8 @@ fn start(args: &[&str]) -> Result<Child, Refusal> {
         match child {
             Ok(child) => return Ok(child),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A directory of `PATH` that may not be searched says the same of every program: execvp(3).
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && place == "nft" => {}
             Err(error) => return Err(Refusal::Broken(error)),
         }
     }

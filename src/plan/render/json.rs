@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::kernel::Op;
 use crate::plan::target::Part;
-use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Moved, Plan, Winner, equivalent};
+use crate::plan::{
+    Action, Cause, Change, Counts, Drift, Fate, Interruption, Moved, Plan, Winner, equivalent,
+};
 use crate::resource::ResourceId;
 use crate::resource::owner::{Origin, Owner};
 
@@ -47,7 +49,7 @@ pub struct Document {
 
 /// Which resources a plan is about.
 #[derive(Debug, Serialize, JsonSchema)]
-struct PartDoc {
+pub struct PartDoc {
     /// What was asked for.
     targets: Vec<String>,
     /// What was to be left alone.
@@ -60,7 +62,7 @@ struct PartDoc {
 
 /// The counts. A replacement is one `add` and one `destroy`, too.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Summary {
+pub struct Summary {
     add: usize,
     change: usize,
     replace: usize,
@@ -74,7 +76,7 @@ struct Summary {
 
 /// A place in the manifest.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Source {
+pub struct Source {
     file: String,
     line: u32,
     column: u32,
@@ -102,7 +104,7 @@ struct ChangeDoc {
 
 /// An attachment that loses packets.
 #[derive(Debug, Serialize, JsonSchema)]
-struct InterruptDoc {
+pub struct InterruptDoc {
     address: String,
     why: String,
 }
@@ -190,8 +192,6 @@ pub fn json(plan: &Plan) -> serde_json::Result<String> {
 
 /// Returns a plan as the document.
 pub fn document(plan: &Plan) -> Document {
-    let Counts { add, change, destroy, replace } = plan.counts();
-    let ignored = plan.drift.iter().filter(|drift| drift.winner == Winner::Ignored).count();
     let ops = plan.waves.iter().enumerate().flat_map(|(wave, ops)| ops.iter().map(move |op| (wave, op)));
     let ops: Vec<(usize, usize, &Op)> = ops.enumerate().map(|(seq, (wave, op))| (seq, wave, op)).collect();
     let mut by_object = HashMap::<ResourceId, Vec<usize>>::new();
@@ -205,17 +205,7 @@ pub fn document(plan: &Plan) -> Document {
         applyable: !plan.is_empty(),
         complete: plan.extra.part.is_none(),
         part: plan.extra.part.as_ref().map(part),
-        summary: Summary {
-            add,
-            change,
-            replace,
-            destroy,
-            unchanged: plan.unchanged,
-            drifted: plan.drift.len(),
-            ignored_drift: ignored,
-            foreign: plan.foreign.len(),
-            operations: ops.len(),
-        },
+        summary: summary(plan),
         changes: plan.changes.iter().map(|change| change_doc(change, &by_object)).collect(),
         operations: ops.into_iter().map(|(seq, wave, op)| operation(seq, wave, op)).collect(),
         drift: plan.drift.iter().map(drift).collect(),
@@ -238,12 +228,27 @@ pub fn document(plan: &Plan) -> Document {
     }
 }
 
+pub(super) fn summary(plan: &Plan) -> Summary {
+    let Counts { add, change, destroy, replace } = plan.counts();
+    Summary {
+        add,
+        change,
+        replace,
+        destroy,
+        unchanged: plan.unchanged,
+        drifted: plan.drift.len(),
+        ignored_drift: plan.drift.iter().filter(|drift| drift.winner == Winner::Ignored).count(),
+        foreign: plan.foreign.len(),
+        operations: plan.len(),
+    }
+}
+
 /// Returns the schema of the document, as `schemas/plan.v1.json` holds it.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Document)
 }
 
-fn part(part: &Part) -> PartDoc {
+pub(super) fn part(part: &Part) -> PartDoc {
     let Part { targets, excludes, chosen, left_out } = part;
     let list = |owners: &BTreeSet<Owner>| owners.iter().map(ToString::to_string).collect();
     PartDoc {
@@ -254,7 +259,8 @@ fn part(part: &Part) -> PartDoc {
     }
 }
 
-fn source(origin: Option<&Origin>) -> Option<Source> {
+/// Returns a place in the manifest for machines.
+pub fn source(origin: Option<&Origin>) -> Option<Source> {
     origin.map(|Origin { file, line, column }| Source {
         file: file.to_string(),
         line: *line,
@@ -298,14 +304,17 @@ fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> C
         reason: reason.clone(),
         protected: *protected,
         source: source(origin.as_ref()),
-        interrupts: interrupts
-            .iter()
-            .map(|cost| InterruptDoc { address: cost.attachment.to_string(), why: cost.why.clone() })
-            .collect(),
+        interrupts: self::interrupts(interrupts),
         fields: fields.iter().map(field).collect(),
         objects: objects.iter().map(object).collect(),
         operations,
     }
+}
+
+pub(super) fn interrupts(interrupts: &[Interruption]) -> Vec<InterruptDoc> {
+    let doc =
+        |cost: &Interruption| InterruptDoc { address: cost.attachment.to_string(), why: cost.why.clone() };
+    interrupts.iter().map(doc).collect()
 }
 
 fn operation(seq: usize, wave: usize, op: &Op) -> OperationDoc {

@@ -2,6 +2,7 @@
 //!
 //! `view` says it in lines, each with a sign; [`text`] and [`markdown`] print them. [`json`] is the versioned document.
 
+pub mod digest;
 mod files;
 pub mod json;
 mod markdown;

@@ -105,7 +105,9 @@ pub(super) fn interruption(change: &Change) -> String {
     let Some(first) = change.interrupts.first() else { return "no interruption".to_owned() };
     let who = |owner: &Owner| match owner {
         Owner::Attachment { container, network: _ } => container.to_string(),
-        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) => owner.to_string(),
+        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => {
+            owner.to_string()
+        }
     };
     let names: BTreeSet<String> =
         change.interrupts.iter().map(|interruption| who(&interruption.attachment)).collect();

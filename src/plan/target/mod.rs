@@ -242,7 +242,8 @@ fn led_to(entry: &Entry) -> Option<&str> {
             | Owner::Network(_)
             | Owner::Container(_)
             | Owner::Attachment { .. }
-            | Owner::Port(_),
+            | Owner::Port(_)
+            | Owner::Unmarked(_),
             _,
         ) => None,
     }
@@ -254,7 +255,9 @@ fn ends(owner: &Owner) -> Vec<Owner> {
         Owner::Attachment { container, network } => {
             vec![Owner::Container(container.clone()), Owner::Network(network.clone())]
         }
-        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) => vec![],
+        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => {
+            vec![]
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod addresses;
 mod hosts;
 mod interfaces;
+mod limits;
 mod ports;
 mod problems;
 mod subnets;

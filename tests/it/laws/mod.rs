@@ -1,5 +1,6 @@
 //! Laws that hold for every plan, on a kernel in memory that fails and dies on demand.
 
+mod adopt;
 mod part;
 mod world;
 

@@ -1,14 +1,16 @@
 //! Bad input and bad circumstances: a clear error, the designed exit code, nothing changed.
 
-use super::world::live;
+use super::world::{Done, live};
 
 const SHOP: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
 
 live! {
     fn without_nft_nothing_is_done(world) {
         world.file("netform.yaml", SHOP);
-        world.sh("mount -t tmpfs tmpfs /usr/sbin");
-        let done = world.run(&["apply", "--yes"]).exits(69);
+        // A directory that may not be searched, as other users' are, hides nothing and finds nothing.
+        world.sh("mount -t tmpfs tmpfs /usr/sbin; mkdir shut; chmod 0 shut");
+        let path = format!("{}/shut:/usr/bin:/bin", world.dir().display());
+        let done = Done::of(world.netform().args(["apply", "--yes"]).env("PATH", path).output().unwrap()).exits(69);
 
         assert!(done.stderr.contains("nftables"), "{}", done.stderr);
         assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
@@ -33,5 +35,17 @@ live! {
 
         assert!(done.stderr.contains("--yes"), "{}", done.stderr);
         assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
+    }
+}
+
+live! {
+    fn limits_of_the_host_are_said_before_anything_is_made(world) {
+        world.file("netform.yaml", "netform: 1\nproject: shop\ncontainers: {web: {}, db: {}, app: {}}\n");
+        world.sh("echo 2 > /proc/sys/user/max_net_namespaces");
+
+        let plan = world.run(&["plan"]).exits(0);
+        let told = format!("{}{}", plan.stdout, plan.stderr);
+        assert!(told.contains("Warning: 3 containers need a network namespace each, and this user may make 2"), "{told}");
+        assert!(told.contains("sysctl -w user.max_net_namespaces="), "{told}");
     }
 }

@@ -1,12 +1,18 @@
 //! Tests on the real kernel. Each runs in user, network and mount namespaces of its own, and never touches the host's.
 
+mod adopt;
 mod apply;
 mod bad;
 mod daemon;
 mod disk;
+mod dns;
+mod drift;
+mod events;
 mod failure;
 mod firewall;
+mod flows;
 mod kernel;
+mod management;
 mod names;
 mod pairs;
 mod part;

@@ -66,7 +66,8 @@ pub struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    /// Returns what the command did that has ended.
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -103,6 +104,8 @@ impl World {
     pub fn netform(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netform"));
         command.current_dir(self.dir.path()).env("NO_COLOR", "1");
+        // Whoever runs the tests by SSH is not of this world.
+        command.env("SSH_CONNECTION", "");
         command.arg("--state-dir").arg(self.dir.path().join("state"));
         command.arg("--run-dir").arg(self.dir.path().join("run"));
         command
@@ -153,6 +156,12 @@ impl World {
     /// Runs a shell command.
     pub fn try_sh(&self, script: &str) -> Done {
         Done::of(Command::new("sh").args(["-ec", script]).current_dir(self.dir.path()).output().unwrap())
+    }
+
+    /// Starts a command that runs beside what follows.
+    pub fn beside(&self, command: &str) -> Child {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {command}")]).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// Tells whether `from` (a namespace, or `host`) gets an answer to a ping.

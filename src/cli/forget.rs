@@ -1,0 +1,137 @@
+//! `netform forget ADDRESS`: what a resource has in the kernel stays there, and is the project's no longer.
+
+use std::collections::BTreeSet;
+
+use super::args::{Common, Forget};
+use super::declared::{declares, owner_of};
+use super::failure::{Code, Failure};
+use super::import::may_ask;
+use super::session::{self, Aim, Prepared, Session, unreadable};
+use super::show::{self, Style};
+use super::{confirm, run};
+use crate::apply::OnFailure;
+use crate::kernel::Kernel as _;
+use crate::names::NetnsName;
+use crate::plan::{Extra, plan};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::resource::state::{Desired, Entry, State};
+use crate::resource::{Resource, ResourceId};
+
+/// Gives up a resource.
+pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
+    let Forget { address, which, consent, force } = wish;
+    may_ask("forget", consent)?;
+    let owner = owner_of(address)?;
+    let mut session = Session::of_project(common, which)?;
+    if let (Some(loaded), false) = (&session.loaded, force)
+        && declares(&loaded.manifest, &owner).is_ok()
+    {
+        let message = format!("the manifest declares {owner}: the next apply would find it in the way");
+        return Err(Failure::new(Code::Guarded, message)
+            .help("take it out of the manifest first; --force gives it up all the same"));
+    }
+    let _lock = run::take_lock(&session, "forget", consent.lock_timeout).await?;
+    run::recover(&mut session).await?;
+    confirm::settle(&mut session, Aim::Manifest).await?;
+    let (prepared, ids) = release(&mut session, &owner).await?;
+    show::out(&description(&session, &owner, &prepared, &ids))?;
+    if !consent.yes && !run::agreed("forget").await? {
+        return show::out("Nothing was changed.\n");
+    }
+    let how = run::How { style: Style::of_stdout(common), on_failure: OnFailure::RollBack };
+    run::carry_out(&mut session, &prepared, how).await?;
+    show::out(&format!("Forgotten: {owner} is nobody's now, and works as before.\n"))
+}
+
+/// Plans to take the marks off all that belongs to a resource.
+async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTreeSet<ResourceId>), Failure> {
+    let mut scope = session.scope();
+    if let Owner::Container(container) | Owner::Attachment { container, network: _ } = owner {
+        scope.namespaces.insert(NsRef::Named(NetnsName::from(container)));
+    }
+    let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
+    let mut desired = State::default();
+    for (id, entry) in observed.own.iter() {
+        let released = if belongs(&entry.owner, owner) { unmarked(entry) } else { None };
+        if released.is_some() {
+            scope.unmarked.insert(id.clone());
+        }
+        desired.insert(released.unwrap_or_else(|| entry.clone()));
+    }
+    let ids = scope.unmarked.clone();
+    if ids.is_empty() {
+        let message = format!("project {} has nothing of {owner}", session.project);
+        return Err(Failure::new(Code::NoInput, message).help("`netform status` shows what it has"));
+    }
+    let (applied, desired) = (session.past.state(), Desired(desired));
+    let plan = plan(&desired, &observed, &applied, Extra::default());
+    let plan = plan.map_err(|conflicts| session::in_the_way(&conflicts))?;
+    let mut kept = applied.clone();
+    ids.iter().for_each(|id| drop(kept.remove(id)));
+    let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
+    let kept = Some(kept);
+    let prepared =
+        Prepared { topology: None, desired, kept, scope, observed, applied, leases, manifest, plan };
+    Ok((prepared, ids))
+}
+
+/// Tells whether what `owner` has goes with `whole`: attachments go with their network and their container.
+fn belongs(owner: &Owner, whole: &Owner) -> bool {
+    owner == whole
+        || match (owner, whole) {
+            (Owner::Attachment { container: _, network }, Owner::Network(name)) => network == name,
+            (Owner::Attachment { container, network: _ }, Owner::Container(name)) => container == name,
+            (
+                Owner::Project
+                | Owner::Network(_)
+                | Owner::Container(_)
+                | Owner::Attachment { .. }
+                | Owner::Port(_)
+                | Owner::Unmarked(_),
+                _,
+            ) => false,
+        }
+}
+
+/// Returns an object without its mark, as it would be had somebody made it by hand; `None` when it bears none.
+fn unmarked(entry: &Entry) -> Option<Entry> {
+    let mut entry = entry.clone();
+    let instead = match &mut entry.resource {
+        Resource::Link(link) => {
+            link.altname = None;
+            link.protected = false;
+            ""
+        }
+        Resource::Netns(_) => "",
+        // `IFAPROT_UNSPEC` and `RTPROT_BOOT`, as ip(8) writes.
+        Resource::Address(_) => "0",
+        Resource::Route(_) => "3",
+        Resource::Sysctl(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::File(_) => {
+            return None;
+        }
+    };
+    entry.owner = Owner::Unmarked(instead.to_owned());
+    Some(entry)
+}
+
+/// Says what is given up, and what remains of it.
+fn description(session: &Session, owner: &Owner, prepared: &Prepared, ids: &BTreeSet<ResourceId>) -> String {
+    let mut text = format!(
+        "These are given up by project {}; they lose its mark, and nothing else changes:\n",
+        session.project
+    );
+    ids.iter().for_each(|id| text.push_str(&format!("  {id}\n")));
+    let stays = |(id, entry): &(&ResourceId, &Entry)| {
+        belongs(&entry.owner, owner) && matches!(id, ResourceId::NftElement(..) | ResourceId::Sysctl(..))
+    };
+    let elements = prepared.desired.0.iter().filter(stays).count();
+    if elements > 0 {
+        text.push_str(&format!(
+            "The firewall goes on as it is, with {elements} elements for them, until the next apply or destroy of project \
+             {}: then masquerading, isolation and published ports of {owner} end, and are yours to replace.\n",
+            session.project
+        ));
+    }
+    text
+}

@@ -1,0 +1,122 @@
+//! An entry of connection tracking, as netlink tells it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_core::NlasIterator;
+
+/// `CTA_TUPLE_ORIG`, `_REPLY`, `CTA_STATUS`, `_ID` and `_ZONE`.
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const STATUS: u16 = 3;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+/// `NLA_F_NESTED`.
+const NESTED: u16 = 0x8000;
+/// `IPS_DST_NAT` in `include/uapi/linux/netfilter/nf_conntrack_common.h`.
+const TRANSLATED: u32 = 1 << 5;
+
+/// A flow between two ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// The protocol's number.
+    pub(super) protocol: u8,
+    /// Where its packets were sent to.
+    pub(super) to: (IpAddr, u16),
+    /// Where they are led: the source of the answers.
+    pub(super) led: (IpAddr, u16),
+    /// Whether its destination is translated.
+    pub(super) translated: bool,
+    /// What the kernel knows it by: its original tuple, its number and its zone, as it told them.
+    attributes: Vec<u8>,
+}
+
+impl Flow {
+    /// Reads an entry; `None` for one without ports.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let (mut original, mut reply, mut status, mut attributes) = (None, None, 0, vec![]);
+        // `struct nfgenmsg` comes first.
+        for attribute in NlasIterator::new(body.get(4..)?).filter_map(Result::ok) {
+            let value = attribute.value();
+            match attribute.kind() {
+                ORIGINAL => {
+                    original = Some(End::read(value)?);
+                    put(&mut attributes, ORIGINAL | NESTED, value);
+                }
+                REPLY => reply = Some(End::read(value)?),
+                STATUS => status = u32::from_be_bytes(*value.first_chunk()?),
+                kind @ (ID | ZONE) => put(&mut attributes, kind, value),
+                _ => {}
+            }
+        }
+        let (original, reply) = (original?, reply?);
+        Some(Self {
+            protocol: original.protocol,
+            to: original.to,
+            led: reply.from,
+            translated: status & TRANSLATED != 0,
+            attributes,
+        })
+    }
+
+    /// Returns a flow for a test.
+    #[cfg(test)]
+    pub(super) fn of(protocol: u8, to: (IpAddr, u16), led: (IpAddr, u16)) -> Self {
+        Self { protocol, to, led, translated: to != led, attributes: vec![] }
+    }
+
+    /// Returns the body of a request about this very flow.
+    pub(super) fn name(&self) -> Vec<u8> {
+        // `AF_INET` and `AF_INET6`.
+        let mut body = header(if self.to.0.is_ipv4() { 2 } else { 10 });
+        body.extend(&self.attributes);
+        body
+    }
+}
+
+/// `struct nfgenmsg` in `include/uapi/linux/netfilter/nfnetlink.h`; `family` 0 is any.
+pub(super) fn header(family: u8) -> Vec<u8> {
+    vec![family, 0, 0, 0]
+}
+
+fn put(attributes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    attributes.extend(length.to_ne_bytes());
+    attributes.extend(kind.to_ne_bytes());
+    attributes.extend(value);
+    attributes.resize(attributes.len().next_multiple_of(4), 0);
+}
+
+/// A tuple: one direction of a flow.
+struct End {
+    protocol: u8,
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+}
+
+impl End {
+    /// `enum ctattr_tuple`, `ctattr_ip` and `ctattr_l4proto` in `nfnetlink_conntrack.h`.
+    fn read(tuple: &[u8]) -> Option<Self> {
+        let (mut source, mut destination) = (None, None);
+        let (mut protocol, mut source_port, mut port) = (None, None, None);
+        for part in NlasIterator::new(tuple).filter_map(Result::ok) {
+            for field in NlasIterator::new(part.value()).filter_map(Result::ok) {
+                let value = field.value();
+                match (part.kind(), field.kind()) {
+                    (1, 1 | 3) => source = address(value),
+                    (1, 2 | 4) => destination = address(value),
+                    (2, 1) => protocol = value.first().copied(),
+                    (2, 2) => source_port = Some(u16::from_be_bytes(*value.first_chunk()?)),
+                    (2, 3) => port = Some(u16::from_be_bytes(*value.first_chunk()?)),
+                    (_, _) => {}
+                }
+            }
+        }
+        Some(Self { protocol: protocol?, from: (source?, source_port?), to: (destination?, port?) })
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = || <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into());
+    let six = || <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into());
+    four().or_else(six)
+}

@@ -1,0 +1,61 @@
+//! Connection tracking: flows that would go on to where a published port no longer leads.
+//!
+//! The kernel translates by the rules only what begins a flow; everything after goes by the flow's entry, and each packet
+//! keeps the entry alive. So a change of the maps that lead ports to containers has to be followed by the removal of the
+//! entries that say otherwise; the next packet then begins a flow anew. A TCP connection is reset by whoever gets it.
+//!
+//! One dump for each transaction that changes such a map, and a request for each entry that has to go. Where the kernel has
+//! no `nf_conntrack_netlink`, nothing can be removed; what is no longer published is dropped by the rules all the same.
+//!
+//! Sources: `ctnetlink_del_conntrack()` in Linux `net/netfilter/nf_conntrack_netlink.c`; `enum ctattr_type` in
+//! `include/uapi/linux/netfilter/nfnetlink_conntrack.h`.
+
+mod door;
+mod flow;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
+use rustix::io::Errno;
+
+use self::door::Doors;
+use self::flow::Flow;
+use super::netlink::{Blocking, Refusal};
+use super::{Op, answer, message, netns};
+
+/// `NFNL_SUBSYS_CTNETLINK` with `IPCTNL_MSG_CT_NEW`, `_GET` and `_DELETE`.
+const NEW: u16 = 0x0100;
+const GET: u16 = 0x0101;
+const DELETE: u16 = 0x0102;
+
+/// Removes the flows that these operations, which have been carried out, leave behind.
+pub(super) async fn forget_stale(ops: &[&Op]) {
+    let doors = Doors::of(ops);
+    if !doors.is_empty() {
+        // What cannot be removed here ends by itself: its packets are dropped, or its time runs out.
+        let _ = netns::on_thread(move || remove(&doors)).await;
+    }
+}
+
+fn remove(doors: &Doors) -> Result<(), Refusal> {
+    let local = if doors.open_any() { local_addresses()? } else { HashSet::new() };
+    let mut socket = Blocking::open_netfilter()?;
+    let stale = |kind: u16, body: &[u8]| {
+        let flow = (kind == NEW).then(|| Flow::read(body)).flatten()?;
+        doors.are_past(&flow, &local).then_some(flow)
+    };
+    let flows = socket.netfilter((GET, NLM_F_DUMP), &flow::header(0), stale)?;
+    for flow in flows {
+        match socket.netfilter((DELETE, NLM_F_ACK), &flow.name(), |_, _| None::<()>) {
+            Err(refusal) if refusal.errno() != Some(Errno::NOENT) => return Err(refusal),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn local_addresses() -> Result<HashSet<IpAddr>, Refusal> {
+    let addresses = Blocking::open()?.dump(message::all_addresses(), answer::address)?;
+    Ok(addresses.into_iter().map(|answer| answer.addr.addr()).collect())
+}

@@ -1,0 +1,142 @@
+//! What carries the SSH session that netform was started from: a look at the host's routes, links and neighbours.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use ipnet::IpNet;
+
+use super::answer::{LinkAnswer, NeighbourAnswer};
+use super::netlink::{Blocking, Refusal};
+use super::{ObserveError, answer, message, netns, reading};
+use crate::names::IfName;
+use crate::resource::netns::NsRef;
+
+/// Both ends of an SSH session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Where it comes from.
+    pub client: IpAddr,
+    /// The link that a link-local client is on.
+    pub zone: Option<String>,
+    /// The address of this host that it came to.
+    pub server: Option<IpAddr>,
+    /// The port of this host that it came to.
+    pub port: Option<u16>,
+}
+
+/// What carries an SSH session, in the host's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Management {
+    /// The session.
+    pub session: Session,
+    /// The destination of the route that its packets leave by.
+    pub route: Option<IpNet>,
+    /// The links that its packets pass: that of the route, that of the host's address, what these are stacked on, and of
+    /// a bridge the port that the client is behind.
+    pub links: BTreeSet<IfName>,
+    /// The named namespaces that the other ends of these links live in.
+    pub namespaces: BTreeSet<NsRef>,
+}
+
+/// Returns what carries a session; `None` when nothing of this namespace does.
+///
+/// # Errors
+///
+/// When the kernel cannot be read.
+pub async fn management(session: Session) -> Result<Option<Management>, ObserveError> {
+    let failed = |refusal| reading::failed("the way to the SSH client".to_owned(), refusal);
+    let found = netns::on_thread(move || look(session)).await;
+    found.map_err(|error| failed(error.into()))?.map_err(failed)
+}
+
+/// Looks from the host's namespace, which the calling thread is in.
+fn look(session: Session) -> Result<Option<Management>, Refusal> {
+    let mut socket = Blocking::open()?;
+    let links = socket.dump(message::all_links(), answer::link)?;
+    let mut carrying = BTreeSet::new();
+    let mut route = None;
+    if let Some(zone) = &session.zone {
+        carrying.extend(links.iter().filter(|link| link.name == *zone).map(|link| link.index));
+    } else if let Some(way) = one(&mut socket, message::find_route(session.client))? {
+        carrying.extend(way.index);
+        let bridge = links.iter().find(|link| Some(link.index) == way.index && link.kind == "bridge");
+        if let Some(bridge) = bridge {
+            carrying.extend(port_toward(&mut socket, way.via.unwrap_or(session.client), bridge, &links)?);
+        }
+        route = one(&mut socket, message::find_route_entry(session.client))?.map(|entry| entry.dest.trunc());
+    }
+    if let Some(server) = session.server {
+        let addresses = socket.dump(message::all_addresses(), answer::address)?;
+        let held = addresses.iter().filter(|address| address.addr.addr() == server);
+        carrying.extend(held.map(|address| address.index));
+    }
+    below(&mut carrying, &links);
+    let carrying: Vec<_> = links.iter().filter(|link| carrying.contains(&link.index)).collect();
+    if carrying.is_empty() {
+        return Ok(None);
+    }
+    let namespaces = far_ends(&mut socket, &carrying)?;
+    let links = carrying.into_iter().filter_map(LinkAnswer::ifname).collect();
+    Ok(Some(Management { session, route, links, namespaces }))
+}
+
+/// Returns the route that an address takes; `None` when there is none.
+fn one(
+    socket: &mut Blocking,
+    request: netlink_packet_route::RouteNetlinkMessage,
+) -> Result<Option<answer::RouteAnswer>, Refusal> {
+    match socket.request(request, answer::route) {
+        Ok(routes) => Ok(routes.into_iter().next()),
+        // Unreachable, prohibited, or of a family that the kernel lacks: no packet goes there.
+        Err(Refusal::Kernel { .. }) => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Returns the port of a bridge behind which a neighbour is, by its link-layer address.
+fn port_toward(
+    socket: &mut Blocking,
+    next: IpAddr,
+    bridge: &LinkAnswer,
+    links: &[LinkAnswer],
+) -> Result<Option<u32>, Refusal> {
+    let neighbours = socket.dump(message::neighbours(next), answer::neighbour)?;
+    let is_next = |it: &&NeighbourAnswer| it.index == bridge.index && it.addr == Some(next);
+    let Some(mac) = neighbours.iter().find(is_next).and_then(|neighbour| neighbour.mac) else {
+        return Ok(None);
+    };
+    let learnt = socket.dump(message::forwarding(), answer::neighbour)?;
+    let is_port =
+        |index: u32| links.iter().any(|link| link.index == index && link.master == Some(bridge.index));
+    Ok(learnt.iter().find(|entry| entry.mac == Some(mac) && is_port(entry.index)).map(|entry| entry.index))
+}
+
+/// Adds the links that links are stacked on or ports of, down to the last.
+fn below(carrying: &mut BTreeSet<u32>, links: &[LinkAnswer]) {
+    let mut new: Vec<u32> = carrying.iter().copied().collect();
+    while let Some(index) = new.pop() {
+        let Some(link) = links.iter().find(|link| link.index == index) else { continue };
+        let lower = link.peer.filter(|_| link.peer_ns.is_none());
+        new.extend(lower.into_iter().chain(link.master).filter(|index| carrying.insert(*index)));
+    }
+}
+
+/// Returns the named namespaces that the links' other ends live in.
+fn far_ends(socket: &mut Blocking, links: &[&LinkAnswer]) -> Result<BTreeSet<NsRef>, Refusal> {
+    let numbers: BTreeSet<i32> = links.iter().filter_map(|link| link.peer_ns).collect();
+    let mut namespaces = BTreeSet::new();
+    if numbers.is_empty() {
+        return Ok(namespaces);
+    }
+    for name in netns::names()? {
+        let ns = NsRef::Named(name);
+        // One that goes away meanwhile carries nothing.
+        let Ok(file) = netns::open(&ns) else { continue };
+        let number = socket.request(message::find_nsid(file.as_fd()), answer::nsid)?;
+        if number.iter().any(|number| numbers.contains(number)) {
+            namespaces.insert(ns);
+        }
+    }
+    Ok(namespaces)
+}

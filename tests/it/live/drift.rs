@@ -1,0 +1,107 @@
+//! What others do to our objects is seen, judged alike by plan, apply and status, and left alone where it shall be.
+
+use serde_json::Value;
+
+use super::world::{World, live};
+use crate::schema::assert_follows;
+
+const SHOP: &str = "\
+netform: 1
+project: shop
+networks:
+  front: {subnets: [172.25.0.0/16], lifecycle: {ignore: [mtu]}}
+  back: {subnets: [10.7.0.0/24]}
+containers:
+  web: {networks: [front, back]}
+  later: {netns: later, networks: [back]}
+";
+
+/// What a verb prints for machines, which follows its schema.
+#[track_caller]
+fn json(world: &World, verb: &str, code: i32, more: &[&str]) -> Value {
+    let done = world.run(&[&[verb, "--output", "json"], more].concat()).exits(code);
+    let document = serde_json::from_str(&done.stdout).unwrap();
+    assert_follows(verb, &document);
+    document
+}
+
+live! {
+    fn what_is_foreign_on_our_links_is_shown_everywhere_and_left_alone(world) {
+        world.apply(SHOP);
+        world.sh("ip addr add 192.0.2.7/24 dev br-front; ip -n web addr add 192.0.2.8/24 dev eth0");
+        world.sh("ip route add 198.51.100.0/24 via 172.25.0.9 dev br-front; ip -n web route add 203.0.113.0/24 via 172.25.0.1");
+        let all = ["192.0.2.7/24", "192.0.2.8/24", "198.51.100.0/24", "203.0.113.0/24"];
+
+        let (text, changes) = world.plan();
+        let markdown = world.run(&["plan", "--output", "markdown"]).exits(0).stdout;
+        let document = json(world, "plan", 0, &[]);
+
+        assert!(!changes, "{text}");
+        let shown = text.lines().filter(|line| line.starts_with("  ? ")).collect::<Vec<_>>().join("\n");
+        let listed = document["foreign"].to_string();
+        for foreign in all {
+            assert!(shown.contains(foreign), "{foreign} in:\n{text}");
+            assert!(markdown.contains(foreign), "{foreign} in:\n{markdown}");
+            assert!(listed.contains(foreign), "{foreign} in:\n{listed}");
+        }
+        assert_eq!(document["summary"]["foreign"], all.len());
+        world.run(&["status", "--exit-code"]).exits(0);
+        world.apply(&SHOP.replace("back: {subnets: [10.7.0.0/24]}", "back: {subnets: [10.7.0.0/24], mtu: 1400}"));
+        let there = world.sh("ip -o addr; ip route; ip -n web -o addr; ip -n web route");
+        for foreign in all {
+            assert!(there.contains(foreign), "{foreign} in:\n{there}");
+        }
+    }
+}
+
+live! {
+    fn an_ignored_field_is_left_alone_by_plan_and_apply_alike(world) {
+        world.apply(SHOP);
+        world.sh("ip link set br-front mtu 1400");
+
+        let (plan, changes) = world.plan();
+        assert!(!changes && plan.contains("mtu 1500 -> 1400") && plan.contains("left alone: ignored"), "{plan}");
+        assert_eq!(json(world, "plan", 0, &[])["summary"]["ignored_drift"], 1);
+        world.run(&["status", "--exit-code"]).exits(0);
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(world.sh("ip -o link show br-front").contains("mtu 1400"));
+
+        // Another change of the same link is no reason to touch it, either.
+        world.sh("ip link set br-front down");
+        world.run(&["apply", "--yes"]).exits(0);
+        let link = world.sh("ip -o link show br-front");
+        assert!(link.contains("mtu 1400") && link.contains("UP"), "{link}");
+        world.apply(&SHOP.replace(", lifecycle: {ignore: [mtu]}", ""));
+        assert!(world.sh("ip -o link show br-front").contains("mtu 1500"), "it is set back when nothing is ignored");
+    }
+}
+
+live! {
+    fn status_says_what_differs_by_its_exit_code_and_for_machines(world) {
+        world.file("netform.yaml", SHOP);
+        let before = json(world, "status", 2, &["--exit-code"]);
+        assert_eq!((&before["in_sync"], &before["generation"]), (&Value::Bool(false), &Value::Null));
+        assert_eq!(before["networks"][0]["state"], "missing");
+
+        world.apply(SHOP);
+        let after = json(world, "status", 0, &["--exit-code"]);
+        assert_eq!((&after["in_sync"], after["generation"].as_u64()), (&Value::Bool(true), Some(1)));
+        let web = &after["networks"][0]["attachments"][0];
+        assert_eq!((web["container"].as_str(), web["state"].as_str()), (Some("web"), Some("in-sync")), "{web}");
+        let address = super::world::address_of(world, "web", "eth0").to_string();
+        assert!(web["addresses"][0].as_str().unwrap().starts_with(&address), "{web}");
+        assert_eq!(after["containers"][1]["state"], "waiting", "{after}");
+
+        world.sh("ip link set br-back mtu 1400; ip -n web route del default");
+        let drifted = json(world, "status", 2, &["--exit-code"]);
+        assert_eq!(drifted["in_sync"], false);
+        let states: Vec<_> = drifted["networks"].as_array().unwrap().iter().map(|network| &network["state"]).collect();
+        assert_eq!(states, ["in-sync", "differs"], "{drifted}");
+        assert_eq!(drifted["networks"][0]["attachments"][0]["state"], "differs", "{drifted}");
+        assert!(world.run(&["status"]).exits(0).stdout.contains("differs from the manifest"));
+
+        world.file("netform.yaml", &SHOP.replace("front, back]", "front]"));
+        let leftover = json(world, "status", 0, &[]);
+        assert_eq!(leftover["leftover"], serde_json::json!(["attachment.web@back"]), "{leftover}");
+    }
+}

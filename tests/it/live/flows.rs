@@ -1,0 +1,197 @@
+//! Flows that are going on when the manifest changes: those that it no longer allows end, all others go on.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::world::{Listen, World, live};
+
+/// A client that stays connected, and says something whenever it is told to.
+struct Flow {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+const TALK: &str = r#"
+import socket, sys
+protocol, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+s.settimeout(1)
+s.connect((address, port))
+if protocol == "tcp": s.recv(100)
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        if line == "say\n": s.send(b"?")
+        if line == "drain\n":
+            s.settimeout(0)
+            try:
+                while s.recv(100): pass
+            except BlockingIOError: pass
+            s.settimeout(1)
+        print(s.recv(100).decode().split()[0], flush=True)
+    except (OSError, IndexError) as error: print("nothing", flush=True)
+"#;
+
+/// Answers the first datagram, and goes on and on without being asked.
+const PUSH: &str = r#"
+import socket, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 99))
+print("ready", flush=True)
+_, peer = s.recvfrom(100)
+while True:
+    try: s.sendto(b"push", peer)
+    except OSError: pass
+    time.sleep(0.05)
+"#;
+
+impl Flow {
+    #[track_caller]
+    fn start(ns: &str, protocol: &str, address: &str, port: u16) -> Self {
+        let inside = if ns == "host" { String::new() } else { format!("ip netns exec {ns} ") };
+        let script = format!("exec {inside}python3 -u -c '{TALK}' {protocol} {address} {port}");
+        let mut child = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut flow = Self { child, input, output };
+        assert_eq!(flow.line(), "ready", "{protocol} {address} {port} from {ns}");
+        flow
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// Sends something on the same socket, and returns the answer's first word; `nothing` when there is none.
+    fn says(&mut self) -> String {
+        self.input.write_all(b"say\n").unwrap();
+        self.line()
+    }
+
+    /// Throws away what has come, and returns what comes next without being asked for.
+    fn hears(&mut self) -> String {
+        self.input.write_all(b"drain\n").unwrap();
+        self.line()
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A server that pushes, until the value ends.
+struct Pusher(Child);
+
+impl Pusher {
+    fn start(ns: &str) -> Self {
+        let script = format!("exec ip netns exec {ns} python3 -u -c '{PUSH}'");
+        Self(Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A host beside ours, with an address of each family.
+fn neighbour(world: &World) {
+    world.sh("ip netns add remote && ip link add uplink type veth peer name eth0 netns remote &&
+        ip addr add 192.0.2.1/24 dev uplink && ip addr add 2001:db8::1/64 dev uplink nodad && ip link set uplink up &&
+        ip -n remote addr add 192.0.2.2/24 dev eth0 && ip -n remote addr add 2001:db8::2/64 dev eth0 nodad &&
+        ip -n remote link set eth0 up");
+}
+
+/// A manifest in which `publish` stands for what `web` publishes; `more` declares further containers.
+fn shop(address: &str, publish: &str, more: &str) -> String {
+    format!(
+        "netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [172.25.0.0/16, 'fd00:25::/64']}}}}\ncontainers:\n  \
+         web: {{networks: {{front: {{address: [{address}]}}}}, publish: [{publish}]}}\n{more}"
+    )
+}
+
+const WEB: &str = "172.25.3.3, 'fd00:25::33'";
+
+live! {
+    fn a_flow_goes_on_while_others_change_and_ends_when_its_port_is_unpublished(world) {
+        neighbour(world);
+        let all = "'8080:80', '5353:53/udp', '5399:99/udp'";
+        world.apply(&shop(WEB, all, ""));
+        let _web = world.serve("web", &Listen::tcp(80), "web");
+        let _dns = world.serve("web", &Listen::udp(53), "dns");
+        let _pusher = Pusher::start("web");
+        let mut flows: Vec<(&str, Flow)> = [
+            ("remote tcp", "remote", "tcp", "192.0.2.1", 8080), ("remote tcp6", "remote", "tcp", "2001:db8::1", 8080),
+            ("remote udp", "remote", "udp", "192.0.2.1", 5353), ("remote udp6", "remote", "udp", "2001:db8::1", 5353),
+            ("host tcp", "host", "tcp", "127.0.0.1", 8080), ("host udp", "host", "udp", "127.0.0.1", 5353),
+        ].map(|(name, ns, protocol, to, port)| (name, Flow::start(ns, protocol, to, port))).into();
+        super::world::eventually("the pusher listens", || world.try_sh("ip netns exec web ss -lun | grep -q :99").code == 0);
+        let mut pushed = Flow::start("remote", "udp", "192.0.2.1", 5399);
+        pushed.says();
+        assert_eq!(pushed.hears(), "push");
+        let answers = |flows: &mut Vec<(&str, Flow)>| -> Vec<String> {
+            flows.iter_mut().map(|(name, flow)| format!("{name}: {}", flow.says())).collect()
+        };
+        let alive = ["remote tcp: ?", "remote tcp6: ?", "remote udp: dns", "remote udp6: dns", "host tcp: ?", "host udp: dns"];
+        assert_eq!(answers(&mut flows), alive);
+
+        world.apply(&shop(WEB, &format!("{all}, '9000:90', '9001:91/udp'"), "  app: {networks: [front], publish: ['9002:92']}\n"));
+        assert_eq!(answers(&mut flows), alive, "something else was added");
+        world.apply(&shop(WEB, all, ""));
+        assert_eq!(answers(&mut flows), alive, "something else was taken away");
+        assert_eq!(pushed.hears(), "push");
+
+        world.apply(&shop(WEB, "'9000:90'", ""));
+        let dead = alive.map(|answer| format!("{}: nothing", answer.split(':').next().unwrap()));
+        assert_eq!(answers(&mut flows), dead, "the ports are unpublished");
+        assert_eq!(pushed.hears(), "nothing", "nor does the container reach out by the old flow");
+    }
+}
+
+live! {
+    fn a_datagram_goes_to_the_new_target_at_once(world) {
+        neighbour(world);
+        world.apply(&shop(WEB, "'5353:53/udp'", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n"));
+        let old = world.serve("web", &Listen::udp(53), "old");
+        let _app = world.serve("app", &Listen::udp(53), "app");
+        let mut flows = [("remote", "192.0.2.1"), ("remote", "2001:db8::1"), ("host", "127.0.0.1")]
+            .map(|(ns, to)| Flow::start(ns, "udp", to, 5353));
+        assert_eq!(flows.each_mut().map(Flow::says), ["old"; 3]);
+
+        // The address moves; the server is started anew, since it may have been bound.
+        world.apply(&shop("172.25.5.5, 'fd00:25::55'", "'5353:53/udp'", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n"));
+        drop(old);
+        let _new = world.serve("web", &Listen::udp(53), "new");
+        assert_eq!(flows.each_mut().map(Flow::says), ["new"; 3], "the container's address has changed");
+
+        world.apply(&shop("172.25.5.5, 'fd00:25::55'", "", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}, publish: ['5353:53/udp']}\n"));
+        assert_eq!(flows.each_mut().map(Flow::says), ["app"; 3], "the port leads to another container");
+    }
+}
+
+live! {
+    fn a_datagram_that_was_refused_before_arrives_once_its_port_is_published(world) {
+        neighbour(world);
+        world.apply(&shop(WEB, "", ""));
+        let _dns = world.serve("web", &Listen::udp(53), "dns");
+        let _host = world.serve("host", &Listen { protocol: "udp", address: "::", port: 5353 }, "host");
+        let mut flows = [("remote", "192.0.2.1"), ("remote", "2001:db8::1")].map(|(ns, to)| Flow::start(ns, "udp", to, 5353));
+        assert_eq!(flows.each_mut().map(Flow::says), ["host"; 2]);
+
+        world.apply(&shop(WEB, "'5353:53/udp'", ""));
+        assert_eq!(flows.each_mut().map(Flow::says), ["dns"; 2]);
+    }
+}
