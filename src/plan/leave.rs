@@ -1,11 +1,44 @@
 //! What may not be touched is desired as it is.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 
-use super::Spot;
+use serde::{Deserialize, Serialize};
+
+use super::{Drift, Moved};
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId, Slot};
+
+/// Something that can move: a field of a kernel object, or the object itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Spot {
+    /// The kernel object.
+    pub object: ResourceId,
+    /// The field; `None` is whether the object is there.
+    pub field: Option<String>,
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, field } = self;
+        match field {
+            Some(field) => write!(f, "{object}: {field}"),
+            None => write!(f, "{object}"),
+        }
+    }
+}
+
+impl Drift {
+    /// Returns what it was that moved.
+    pub fn spot(&self) -> Spot {
+        let field = match &self.moved {
+            Moved::Changed { field, .. } => Some(field.clone()),
+            Moved::Deleted => None,
+        };
+        Spot { object: self.object.clone(), field }
+    }
+}
 
 /// Returns what is desired, but for `spots`: these are desired as they are observed, and what stands on an object that
 /// is not there is not desired either.

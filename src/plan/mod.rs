@@ -32,7 +32,7 @@ use crate::resource::{Resource, ResourceId};
 pub use conflict::Conflict;
 pub use equivalent::equivalent;
 pub use guard::{EmptyManifest, Guard, Limits, guard};
-pub use leave::leaving;
+pub use leave::{Spot, leaving};
 
 /// What a plan shows that no state holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,36 +187,6 @@ pub struct Drift {
     pub moved: Moved,
     /// Who wins.
     pub winner: Winner,
-}
-
-impl Drift {
-    /// Returns what it was that moved.
-    pub fn spot(&self) -> Spot {
-        let field = match &self.moved {
-            Moved::Changed { field, .. } => Some(field.clone()),
-            Moved::Deleted => None,
-        };
-        Spot { object: self.object.clone(), field }
-    }
-}
-
-/// Something that can move: a field of a kernel object, or the object itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Spot {
-    /// The kernel object.
-    pub object: ResourceId,
-    /// The field; `None` is whether the object is there.
-    pub field: Option<String>,
-}
-
-impl std::fmt::Display for Spot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { object, field } = self;
-        match field {
-            Some(field) => write!(f, "{object}: {field}"),
-            None => write!(f, "{object}"),
-        }
-    }
 }
 
 /// How something moved.
