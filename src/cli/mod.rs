@@ -8,6 +8,7 @@ mod discover;
 mod events;
 mod exec;
 mod failure;
+mod flags;
 mod forget;
 mod history;
 mod import;

@@ -235,10 +235,9 @@ impl Resource {
         let text = |option: Option<String>| option.unwrap_or_else(|| "none".to_owned());
         match self {
             Self::Netns(Netns { name, whole }) => {
-                vec![
-                    ("netns", name.to_string()),
-                    ("namespace", if *whole { "there" } else { "gone" }.to_owned()),
-                ]
+                let mut fields = vec![("netns", name.to_string())];
+                fields.extend((!whole).then(|| ("namespace", "gone".to_owned())));
+                fields
             }
             Self::Link(link) => {
                 let Link { ns: _, name, mac, mtu, up, master, altname, protected, kind } = link;
