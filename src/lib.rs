@@ -28,6 +28,7 @@
 //! | [`plan`] | two states to ordered operations, with causes; rendering | yes |
 //! | [`kernel`] | the only module that talks to the kernel; a stricter fake for tests | no |
 //! | [`apply`] | locks, journal, generations; done, or undone | no |
+//! | [`watch`] | the daemon: what drifts is brought back, what is edited is applied | no |
 //! | [`cli`] | one file for each verb; errors become exit codes in one place | no |
 //!
 //! A new driver is its file in `driver`, a line in the registry there, and, when it needs a kernel object that is new, that
@@ -54,3 +55,4 @@ pub mod names;
 pub mod plan;
 pub mod resource;
 pub mod topology;
+pub mod watch;

@@ -40,6 +40,16 @@ impl Dirs {
         self.state.join("pending.json")
     }
 
+    /// Returns where the daemon of the project listens.
+    pub fn watch_socket(&self) -> PathBuf {
+        self.run.join("watch.sock")
+    }
+
+    /// Returns what the daemon holds as long as it runs.
+    pub fn watch_lock(&self) -> PathBuf {
+        self.run.join("watch.lock")
+    }
+
     pub(super) fn lock(&self) -> PathBuf {
         self.run.join("lock")
     }

@@ -1,6 +1,7 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,10 @@ impl Past {
     }
 }
 
+/// Tells one past from another without reading it: the files, their inodes, and when they changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stamp(Vec<(PathBuf, u64, i64, i64)>);
+
 #[derive(Serialize, Deserialize)]
 struct LeaseFile {
     format: Known,
@@ -83,22 +88,9 @@ impl Dirs {
     ///
     /// When a later netform wrote them, or when they cannot be read at all.
     pub fn past(&self) -> Result<Past, DiskError> {
-        self.past_since(None)
-    }
-
-    /// Reads the past again; a generation that is still the newest, which is the larger part of it, is not read twice.
-    ///
-    /// # Errors
-    ///
-    /// As [`Dirs::past`].
-    pub fn past_since(&self, mut known: Option<Generation>) -> Result<Past, DiskError> {
         let mut past = Past { originals: self.originals()?, ..Past::default() };
         for number in self.numbers()?.into_iter().rev() {
-            let generation = match known.take_if(|known| known.number == number) {
-                Some(known) => Ok(Some(known)),
-                None => self.generation(number),
-            };
-            match generation {
+            match self.generation(number) {
                 Ok(Some(generation)) => {
                     past.leases = generation.leases.clone();
                     past.generation = Some(generation);
@@ -124,6 +116,17 @@ impl Dirs {
             Err(error) => return Err(error),
         }
         Ok(past)
+    }
+
+    /// Returns what changes whenever [`Dirs::past`] does: every file of the past is replaced, never written to.
+    pub fn stamp(&self) -> Stamp {
+        let newest = self.numbers().unwrap_or_default().last().map(|number| self.path(*number, "json"));
+        let files = newest.into_iter().chain([self.leases(), self.originals_path()]);
+        let stamp = |path: PathBuf| {
+            let metadata = fs::metadata(&path).ok()?;
+            Some((path, metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+        };
+        Stamp(files.filter_map(stamp).collect())
     }
 
     /// Returns the numbers of the generations, oldest first.

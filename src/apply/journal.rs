@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::plan::Touched;
 
+/// In place of a generation's number: the run leads back to the newest one.
+pub(super) const REPAIR: u64 = 0;
+
 /// What a run is about to change. It grows with the changes, not with the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     format: Known,
-    /// The generation that the run leads to.
+    /// The generation that the run leads to; 0 is the newest one, which drifted.
     pub generation: u64,
     /// When the run began, in seconds since 1970.
     pub began_at: u64,

@@ -235,6 +235,24 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
     }
 }
 
+/// Brings back what drifted: like [`run`], for a generation that is committed already, so that nothing new is saved.
+pub async fn repair<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher<'_>) -> Outcome {
+    if job.plan.is_empty() {
+        return Outcome::NothingToDo;
+    }
+    let mut journal = Journal::new(journal::REPAIR, job.generation.applied_at, job.plan.touched());
+    if let Err(error) = journal.write(job.dirs) {
+        return Outcome::NotBegun(error);
+    }
+    match carry_out(kernel, job, &mut journal, watcher).await {
+        Ok(done) => {
+            let noted = job.dirs.remember_originals(&journal.touched, None);
+            Outcome::Applied { done, unsaved: noted.and_then(|()| job.dirs.close_journal()).err() }
+        }
+        Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
+    }
+}
+
 /// A run that did not go on.
 struct Broken {
     failure: Failure,

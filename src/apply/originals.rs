@@ -64,7 +64,7 @@ impl Dirs {
         disk::write(&self.originals_path(), &OriginalsFile { format: Known, generation, originals })
     }
 
-    fn originals_path(&self) -> std::path::PathBuf {
+    pub(super) fn originals_path(&self) -> std::path::PathBuf {
         self.state.join("originals.json")
     }
 }

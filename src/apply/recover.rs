@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::undo::{self, Undone};
-use super::{Dirs, DiskError, Left, Watcher};
+use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
 use crate::plan::Touched;
 use crate::resource::netns::NsRef;
@@ -87,7 +87,11 @@ pub async fn recover<K: Kernel>(
     let generation = journal.generation;
     let observed = kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
     // Once committed, whatever differs is drift, and for the next plan to judge.
-    let settled = if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
+    let settled = if generation == journal::REPAIR && is_after(&journal.touched, &observed) {
+        dirs.remember_originals(&journal.touched, None).map_err(RecoverError::Journal)?;
+        let newest = dirs.numbers().map_err(RecoverError::Journal)?.last().copied();
+        Settled::Finished { generation: newest.unwrap_or_default() }
+    } else if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
         finish(dirs, generation, &journal.touched).map_err(RecoverError::Journal)?;
         Settled::Finished { generation }
     } else {

@@ -124,6 +124,38 @@ async fn an_interrupted_run_is_undone() {
 }
 
 #[tokio::test]
+async fn a_repair_saves_nothing_and_one_that_was_killed_counts_as_done() {
+    let mut bench = Bench::new();
+    bench.apply(1, &["a", "b"], &mut go_on).await;
+    let dirs = bench.dirs();
+    let past = dirs.past().unwrap();
+    let (generation, applied) = (past.generation.clone().unwrap(), past.state());
+    bench.kernel.own.remove(&applied.iter().next().unwrap().0.clone());
+
+    let observed = bench.kernel.observe(&scope()).await.unwrap();
+    let desired = Desired(applied.clone());
+    let plan = plan(&desired, &observed, &applied, Extra::default()).unwrap();
+    let job = Job {
+        scope: &scope(),
+        desired: &desired,
+        applied: &applied,
+        plan: &plan,
+        dirs: &dirs,
+        generation: &generation,
+        on_failure: OnFailure::Stop,
+    };
+    let outcome = repair(&mut bench.kernel, &job, &mut go_on).await;
+
+    assert!(matches!(outcome, Outcome::Applied { unsaved: None, .. }), "{outcome:?}");
+    assert_eq!((bench.kernel.own.len(), dirs.numbers().unwrap()), (2, vec![1]));
+
+    Journal::new(journal::REPAIR, 1, plan.touched()).write(&dirs).unwrap();
+    let recovery = recover(&mut bench.kernel, &dirs, &scope(), &mut go_on).await.unwrap().unwrap();
+    assert!(matches!(recovery.settled, Settled::Finished { generation: 1 }), "{recovery:?}");
+    assert_eq!(bench.kernel.own.len(), 2);
+}
+
+#[tokio::test]
 async fn nothing_is_begun_when_nothing_can_be_written_down() {
     let mut bench = Bench::new();
     fs::write(bench.dir.path().join("run"), "in the way").unwrap();

@@ -1,5 +1,6 @@
 //! The verbs and their flags.
 
+mod daemon;
 mod ownership;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
+pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -116,6 +118,8 @@ pub(super) enum Verb {
         #[command(flatten)]
         which: WhichProject,
     },
+    #[command(flatten)]
+    Daemon(DaemonVerb),
     /// Remove everything that the project owns.
     Destroy {
         #[command(flatten)]

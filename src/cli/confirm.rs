@@ -65,6 +65,15 @@ pub(super) async fn settle(session: &mut Session, aim: Aim) -> Result<(), Failur
     }
 }
 
+/// Returns the generation that waits for its confirmation; one that is overdue is undone. The caller holds the lock.
+pub(super) async fn undecided(session: &mut Session) -> Result<Option<u64>, Failure> {
+    let Some(pending) = waiting(session)? else { return Ok(None) };
+    match pending.due(run::now(), &boot()) {
+        Due::Waiting(_) => Ok(Some(pending.generation)),
+        Due::Overdue => revert(session, &pending).await.map(|()| None),
+    }
+}
+
 /// `netform confirm`.
 pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(), Failure> {
     let mut session = Session::of_project(common, which)?;

@@ -71,7 +71,9 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
     ids.iter().for_each(|id| drop(kept.remove(id)));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
     let kept = Some(kept);
-    Ok((Prepared { topology: None, desired, kept, scope, applied, leases, manifest, plan }, ids))
+    let prepared =
+        Prepared { topology: None, desired, kept, scope, observed, applied, leases, manifest, plan };
+    Ok((prepared, ids))
 }
 
 /// Tells whether what `owner` has goes with `whole`: attachments go with their network and their container.

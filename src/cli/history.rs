@@ -192,7 +192,8 @@ pub(super) async fn apply_saved(
         let narrowed = narrow(part, &desired, &observed, &applied);
         (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
     }
-    let prepared = Prepared { topology: None, desired, scope, applied, kept, leases, manifest, plan };
+    let prepared =
+        Prepared { topology: None, desired, scope, observed, applied, kept, leases, manifest, plan };
     run::shown(&prepared, request, began.elapsed())?;
     run::finish(&mut session, &prepared, request).await
 }

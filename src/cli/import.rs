@@ -249,7 +249,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     let adopting = plan(&marked, &survey.observed, &applied, Extra::default());
     let adopting = adopting.map_err(|conflicts| session::in_the_way(&conflicts))?;
 
-    let adopted = survey.adopted(&claim.owner).observed;
+    let adopted = survey.clone().adopted(&claim.owner).observed;
     let (next, in_the_way) = match plan(&wanted, &adopted, &kept, Extra::default()) {
         Ok(next) => (next, vec![]),
         Err(conflicts) => (plan_around(&wanted, &adopted, &kept), conflicts),
@@ -259,6 +259,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
         desired: marked,
         kept: Some(kept),
         scope,
+        observed: survey.observed,
         applied,
         leases: session.past.leases.clone(),
         manifest: session.past.manifest(),

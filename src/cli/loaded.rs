@@ -48,6 +48,11 @@ impl Loaded {
         joined(&self.sources)
     }
 
+    /// Returns the files that it was read from, as the user sees them.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.files().iter().map(|file| Path::new(&*file.name))
+    }
+
     fn resolved(&self, facts: &Facts) -> Result<Topology, Problems> {
         let origin = |place| self.sources.place_to_origin(place);
         resolve(&self.manifest, facts, &origin)

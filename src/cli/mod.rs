@@ -1,6 +1,7 @@
 //! The command line: one file for each verb; `failure` alone turns errors into exit codes.
 
 mod args;
+mod ask;
 mod confirm;
 mod declared;
 mod discover;
@@ -23,6 +24,7 @@ mod ssh;
 mod status;
 mod validate;
 mod voice;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,7 +32,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use crate::plan::target::Selection;
-use args::{Cli, Common, Rendering, SchemaOf, TextOrJson, Verb};
+use crate::watch::protocol;
+use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb};
 use failure::{Code, Failure};
 use run::{Ran, Request};
 use session::{Aim, Session};
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::RevertUnconfirmed { which } => {
             block_on(confirm::guard(&common, &which)).map(|()| Success::Done)
         }
+        Verb::Daemon(verb) => block_on(daemon(&common, &verb)).map(|()| Success::Done),
         Verb::Destroy { manifest, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
             told(&request, Success::Done, change(&common, &manifest.manifest, &request))
@@ -162,6 +166,18 @@ fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::of(Code::Failed, &error))?.block_on(work)
+}
+
+async fn daemon(common: &Common, verb: &DaemonVerb) -> Result<(), Failure> {
+    match verb {
+        DaemonVerb::Watch { manifest, how } => watch::run(common, &manifest.manifest, how).await,
+        DaemonVerb::Reconcile { which } => ask::ask(common, which, &protocol::Request::Reconcile).await,
+        DaemonVerb::Suspend { time, which } => {
+            ask::ask(common, which, &protocol::Request::Suspend { seconds: time.as_secs() }).await
+        }
+        DaemonVerb::Resume { which } => ask::ask(common, which, &protocol::Request::Resume).await,
+        DaemonVerb::Events { which } => ask::events(common, which).await,
+    }
 }
 
 /// Changes something, and tells how that began and ended.
@@ -224,7 +240,8 @@ async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson
     let prepared = session.prepare(Aim::Manifest).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);
-    let status = status::Status::new(topology, &prepared.plan, generation);
+    let daemon = ask::status(&session.dirs).await;
+    let status = status::Status::new(topology, &prepared.plan, generation).kept_by(daemon);
     let text = match (output, tree) {
         (TextOrJson::Json, _) => {
             let json =

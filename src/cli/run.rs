@@ -186,8 +186,7 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
     // Another run may have ended while this one waited for the lock.
-    let known = session.past.generation.take();
-    session.past = session.dirs.past_since(known).map_err(|error| session::disk_failure(&error))?;
+    session.refresh_past()?;
     voice.generation(session.newest());
     let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
     match settled {
@@ -218,7 +217,13 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn check_guards(prepared: &Prepared, run: &Run, aim: Aim, attended: bool) -> Result<(), Failure> {
+/// Refuses a plan that does what its user may not want.
+pub(super) async fn check_guards(
+    prepared: &Prepared,
+    run: &Run,
+    aim: Aim,
+    attended: bool,
+) -> Result<(), Failure> {
     let mut limits = if attended { Limits::default() } else { Limits::unattended(prepared.plan.existing) };
     match aim {
         // Who asks for everything to go, or for an earlier state, means it; protection is another matter.
@@ -269,7 +274,8 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
     let number = session.newest() + 1;
-    let Prepared { topology: _, desired, scope, applied, kept, leases, manifest, plan } = prepared;
+    let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
+        prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
     let job = Job { scope, desired, applied, plan, dirs: &session.dirs, generation: &generation, on_failure };
@@ -291,20 +297,22 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let outcome = apply::run(&mut kernel, &job, &mut watcher).await;
     voice.outcome(&outcome, began.elapsed());
     bar.clear();
+    let nothing = matches!(outcome, Outcome::NothingToDo);
+    judged(outcome, context, &voice)?;
+    // Only a manifest that says something else makes a generation.
+    let numbers = || session.dirs.numbers().unwrap_or_default();
+    voice.generation(if nothing { numbers().last().copied().unwrap_or_default() } else { number });
+    Ok(number)
+}
+
+/// Returns the failure that an outcome is.
+pub(super) fn judged(outcome: Outcome, context: report::Context<'_>, voice: &Voice) -> Result<(), Failure> {
     match outcome {
-        Outcome::NothingToDo => {
-            // Only a manifest that says something else makes a generation.
-            let numbers = session.dirs.numbers().unwrap_or_default();
-            voice.generation(numbers.last().copied().unwrap_or_default());
-            Ok(number)
-        }
-        Outcome::Applied { done: _, unsaved } => {
-            if let Some(error) = unsaved {
-                let why = chain(&error);
-                voice.note(&format!("warning: all was done, but {why}; the next run saves it"));
-            }
-            voice.generation(number);
-            Ok(number)
+        Outcome::NothingToDo | Outcome::Applied { done: _, unsaved: None } => Ok(()),
+        Outcome::Applied { done: _, unsaved: Some(error) } => {
+            let why = chain(&error);
+            voice.note(&format!("warning: all was done, but {why}; the next run saves it"));
+            Ok(())
         }
         Outcome::NotBegun(error) => Err(session::disk_failure(&error)),
         Outcome::Unchanged(report) => Err(report::unchanged(&report, context)),

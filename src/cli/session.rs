@@ -9,7 +9,7 @@ use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::show::Style;
 use super::voice::Voice;
-use crate::apply::generation::{Generation, Past};
+use crate::apply::generation::{Generation, Past, Stamp};
 use crate::apply::{self, Dirs, DiskError, lock};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub(super) kernel: Live,
     pub(super) dirs: Dirs,
     pub(super) past: Past,
+    /// Of the past that was read.
+    stamp: Stamp,
     /// Who is told how a run goes.
     pub(super) voice: Voice,
     /// Whether a run ends itself when it is interrupted.
@@ -57,6 +59,7 @@ pub(super) struct Prepared {
     pub(super) topology: Option<Topology>,
     pub(super) desired: Desired,
     pub(super) scope: Scope,
+    pub(super) observed: Observed,
     pub(super) applied: State,
     /// What the generation shall say it led to, when that is not all that is desired.
     pub(super) kept: Option<State>,
@@ -100,9 +103,21 @@ impl Session {
 
     fn new(common: &Common, project: ProjectName, loaded: Option<Loaded>) -> Result<Self, Failure> {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
+        let stamp = dirs.stamp();
         let past = dirs.past().map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
-        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, voice, shield })
+        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, stamp, voice, shield })
+    }
+
+    /// Reads the past anew when another run has changed it.
+    pub(super) fn refresh_past(&mut self) -> Result<(), Failure> {
+        // What changes while it is read is read again the next time.
+        let stamp = self.dirs.stamp();
+        if self.stamp != stamp {
+            self.past = self.dirs.past().map_err(|error| disk_failure(&error))?;
+            self.stamp = stamp;
+        }
+        Ok(())
     }
 
     /// Returns the number of the newest generation; 0 when there is none.
@@ -156,6 +171,16 @@ impl Session {
         aim: Aim,
         selection: &Selection,
     ) -> Result<Prepared, Failure> {
+        let (prepared, conflicts) = self.prepare_around(aim, selection).await?;
+        if conflicts.is_empty() { Ok(prepared) } else { Err(in_the_way(&conflicts)) }
+    }
+
+    /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
+    pub(super) async fn prepare_around(
+        &mut self,
+        aim: Aim,
+        selection: &Selection,
+    ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         let mut scope = self.scope();
         let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
@@ -179,9 +204,12 @@ impl Session {
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
             extra.part = Some(part);
         }
-        let plan =
-            plan::plan(&desired, &observed, &applied, extra).map_err(|conflicts| in_the_way(&conflicts))?;
-        Ok(Prepared { topology, desired, scope, applied, kept, leases, manifest, plan })
+        let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
+            Ok(plan) => (plan, vec![]),
+            Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
+        };
+        let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
+        Ok((prepared, conflicts))
     }
 
     /// Returns what a plan shall lead to.
@@ -277,7 +305,8 @@ fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observe
     })
 }
 
-fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
+/// Returns the namespaces of others that a manifest names.
+pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
     let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     given.map(|ns| ns.value.clone()).collect()
 }

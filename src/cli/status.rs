@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::plan::{Action, Plan};
 use crate::resource::owner::Owner;
 use crate::topology::{Attachment, Container, Network, Runtime, Topology};
+use crate::watch::protocol::{self, Names};
 
 /// What a status says.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -23,6 +24,10 @@ pub(super) struct Status<'a> {
     containers: Vec<ContainerStatus<'a>>,
     /// What is live and no longer declared.
     leftover: Vec<String>,
+    /// What makes names work in the containers.
+    names: Names,
+    /// How `netform watch` is doing, when it runs.
+    daemon: Option<protocol::Status>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -105,7 +110,16 @@ impl<'a> Status<'a> {
             networks: topology.networks.iter().map(|n| network_status(topology, n, &health)).collect(),
             containers: topology.containers.iter().map(|c| container_status(c, &health)).collect(),
             leftover: destroyed.map(|change| change.owner.to_string()).collect(),
+            names: Names::HostsFiles,
+            daemon: None,
         }
+    }
+
+    /// Adds how the daemon is doing.
+    pub(super) fn kept_by(mut self, daemon: Option<protocol::Status>) -> Self {
+        self.names = daemon.as_ref().map_or(Names::HostsFiles, |daemon| daemon.names);
+        self.daemon = daemon;
+        self
     }
 
     /// Tells whether the live state is what is declared.
@@ -177,6 +191,33 @@ impl<'a> Status<'a> {
         for owner in leftover {
             let _ = writeln!(text, "no longer declared: {owner}");
         }
+        text.push_str(&self.keeping());
+        text
+    }
+}
+
+impl Status<'_> {
+    /// Returns who keeps it so, and what makes names work.
+    fn keeping(&self) -> String {
+        let names = match self.names {
+            Names::HostsFiles => "names: hosts files, as they were applied last",
+            Names::Daemon => "names: answered by the daemon",
+        };
+        let Some(daemon) = &self.daemon else {
+            return format!("kept by nobody: `netform watch` does not run\n{names}\n");
+        };
+        let protocol::Status { pid, state, held, failed, contested, .. } = daemon;
+        let mut text = format!("kept by `netform watch` (process {pid}): {}\n", state.as_str());
+        let troubles = [("the manifest is not in force as it stands", held), ("failed", failed)];
+        for (what, why) in troubles {
+            if let Some(why) = why {
+                let _ = writeln!(text, "{what}: {why}");
+            }
+        }
+        for what in contested {
+            let _ = writeln!(text, "contested, left alone: {what}");
+        }
+        let _ = writeln!(text, "{names}");
         text
     }
 }

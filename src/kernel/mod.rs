@@ -4,6 +4,7 @@ mod answer;
 mod conntrack;
 pub mod count;
 pub mod discover;
+pub mod events;
 pub mod facts;
 pub mod fake;
 mod file;

@@ -11,7 +11,8 @@ use super::netns;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::{Sysctl, SysctlKey};
 
-fn path(key: &SysctlKey) -> PathBuf {
+/// Returns the file of a parameter.
+pub(crate) fn path(key: &SysctlKey) -> PathBuf {
     Path::new("/proc/sys").join(key.to_string())
 }
 

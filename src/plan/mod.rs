@@ -13,6 +13,7 @@ mod field;
 mod guard;
 mod index;
 mod interruption;
+mod leave;
 mod lifeline;
 mod order;
 pub mod render;
@@ -31,6 +32,7 @@ use crate::resource::{Resource, ResourceId};
 pub use conflict::Conflict;
 pub use equivalent::equivalent;
 pub use guard::{EmptyManifest, Guard, Limits, guard};
+pub use leave::{Spot, leaving};
 
 /// What a plan shows that no state holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -94,6 +94,7 @@ impl Host {
         let began = counts();
         let wanted = shop.map(|shop| shop.desired(&Facts::default())).unwrap_or_default();
         let mut scope = Scope::new(ProjectName::try_from("shop").unwrap());
+        scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         for (id, _) in self.applied.iter().chain(wanted.0.iter()) {
             if let ResourceId::Sysctl(ns, key) = id {
                 scope.sysctls.insert((ns.clone(), key.clone()));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up: each may use those above it in this list, never those below.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("names", &[]),
     ("resource", &["names"]),
     ("manifest", &["names", "resource"]),
@@ -15,7 +15,14 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("dns", &["names", "resource", "manifest", "topology", "kernel"]),
     ("plan", &["names", "resource", "kernel"]),
     ("apply", &["names", "resource", "kernel", "plan", "topology"]),
-    ("cli", &["names", "resource", "manifest", "topology", "desired", "kernel", "plan", "apply", "firewall"]),
+    ("watch", &["names", "resource", "kernel", "plan", "apply"]),
+    (
+        "cli",
+        &[
+            "names", "resource", "manifest", "topology", "desired", "kernel", "plan", "apply", "firewall",
+            "watch",
+        ],
+    ),
 ];
 
 /// What pure modules must not name.

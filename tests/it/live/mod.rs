@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod bad;
+mod daemon;
 mod disk;
 mod dns;
 mod drift;
@@ -25,4 +26,5 @@ mod signals;
 mod snapshot;
 mod steps;
 mod walk;
+mod watch;
 pub(crate) mod world;

@@ -1,0 +1,316 @@
+//! `netform watch`: the daemon's runs, made of what the other verbs are made of.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
+use super::failure::{Code, Failure};
+use super::loaded::{self, Loaded};
+use super::session::{self, Aim, Prepared, Session};
+use super::show::Style;
+use super::{confirm, report, run};
+use crate::apply::generation::Generation;
+use crate::apply::{self, Job, OnFailure, Progress};
+use crate::kernel::events::files_of;
+use crate::plan::target::Selection;
+use crate::plan::{self, Drift, Plan, Spot, Winner};
+use crate::resource::netns::NsRef;
+use crate::resource::state::Desired;
+use crate::watch::{self, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError};
+
+/// How long a run waits for another one's lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Keeps the kernel at what the manifest says, until the process is asked to end.
+pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Result<(), Failure> {
+    if manifest == Path::new("-") {
+        return Err(Failure::new(Code::Usage, "standard input cannot be watched")
+            .help("name the manifest: a file or a directory"));
+    }
+    let session = Session::open(common, manifest)?;
+    let Watching { drift, resync, contested_after, metrics } = how;
+    let options = Options {
+        project: session.project.clone(),
+        dirs: session.dirs.clone(),
+        drift: match drift {
+            DriftArg::Repair => OnDrift::Repair,
+            DriftArg::Warn => OnDrift::Warn,
+        },
+        resync: *resync,
+        contested_after: Some(*contested_after).filter(|limit| *limit > 0),
+        metrics: *metrics,
+    };
+    let keeper = Keeper {
+        session,
+        path: manifest.to_owned(),
+        style: Style::of_stderr(common),
+        fresh: None,
+        objects: vec![],
+        unreadable: None,
+        trial: None,
+        undone: None,
+    };
+    watch::run(keeper, options).await.map_err(|error| {
+        let code = match &error {
+            WatchError::Taken(_) => Code::Locked,
+            WatchError::Socket(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Code::Privilege
+            }
+            WatchError::Socket(_)
+            | WatchError::Kernel(_)
+            | WatchError::Files(_)
+            | WatchError::Metrics(_)
+            | WatchError::Signals(_) => Code::Failed,
+        };
+        Failure::of(code, &error)
+    })
+}
+
+/// Makes the daemon's runs.
+struct Keeper {
+    /// Its manifest is the one that is kept up: the last that could be applied.
+    session: Session,
+    path: PathBuf,
+    style: Style,
+    /// A manifest that is right in itself, and not in force yet.
+    fresh: Option<Loaded>,
+    /// The files that the kernel objects of the last run are, or show in.
+    objects: Vec<PathBuf>,
+    /// Why the manifest cannot be read.
+    unreadable: Option<String>,
+    /// An apply that waits for its confirmation: its manifest.
+    trial: Option<String>,
+    /// A manifest that was not confirmed, and so is not put in force again.
+    undone: Option<String>,
+}
+
+impl Reconciler for Keeper {
+    async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
+        let reading = order.reread && self.reread();
+        let failed = |failure: Failure| Trouble::Failed(failure.to_string());
+        let _lock = run::take_lock(&self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
+        run::recover(&mut self.session).await.map_err(failed)?;
+        if let Some(generation) = self.undecided().await.map_err(failed)? {
+            return Err(Trouble::Undecided { generation });
+        }
+        let mut held = self.unreadable.clone().map(|message| Held { message, may_pass: false });
+        if let Some(fresh) = self.fresh.take() {
+            if self.undone.as_ref() == Some(&fresh.text()) {
+                held = Some(not_confirmed());
+                self.fresh = Some(fresh);
+            } else if reading || order.retry {
+                match self.take_up(fresh, order).await {
+                    Ok(reconciled) => return Ok(Reconciled { edited: true, held, ..reconciled }),
+                    Err(failure) => held = Some(Held { message: failure.to_string(), may_pass: true }),
+                }
+            } else {
+                self.fresh = Some(fresh);
+            }
+        }
+        let aim = self.aim();
+        if aim != Aim::Manifest {
+            held = held.or_else(|| Some(not_confirmed()));
+        }
+        let reconciled = self.act(aim, order).await.map_err(failed)?;
+        Ok(Reconciled { held: held.or(reconciled.held.clone()), ..reconciled })
+    }
+
+    fn sources(&self) -> Vec<PathBuf> {
+        let mut sources = BTreeSet::from([self.path.clone()]);
+        for loaded in self.session.loaded.iter().chain(&self.fresh) {
+            for file in loaded.files() {
+                sources.insert(file.to_owned());
+                // An include may be a pattern, which a new file beside this one fits.
+                let beside = file.parent().filter(|_| file != self.path);
+                sources.extend(beside.filter(|beside| *beside != Path::new("")).map(Path::to_owned));
+            }
+        }
+        sources.into_iter().collect()
+    }
+
+    fn objects(&self) -> Vec<PathBuf> {
+        self.objects.clone()
+    }
+
+    fn namespace_directories(&self) -> Vec<PathBuf> {
+        let given = self.session.loaded.iter().flat_map(|loaded| session::given_namespaces(&loaded.manifest));
+        let directory = |ns: NsRef| match ns {
+            // The kernel tells of none of its own files.
+            NsRef::Path(path) if !path.starts_with("/proc") => path.parent().map(Path::to_owned),
+            NsRef::Path(_) | NsRef::Named(_) | NsRef::Host => None,
+        };
+        let directories: BTreeSet<PathBuf> = given.filter_map(directory).collect();
+        directories.into_iter().collect()
+    }
+}
+
+fn not_confirmed() -> Held {
+    let message = "it was tried and not confirmed in time; it is put in force once it is edited".to_owned();
+    Held { message, may_pass: false }
+}
+
+impl Keeper {
+    /// Reads the manifest; tells whether it is another one than the last time.
+    fn reread(&mut self) -> bool {
+        let new = match loaded::load(&self.path, self.style) {
+            Ok(new) if new.manifest.project.value != self.session.project => {
+                let (old, new) = (&self.session.project, &new.manifest.project.value);
+                self.unreadable = Some(format!(
+                    "its project is {new} now, and this daemon keeps {old}: start another one for {new}"
+                ));
+                self.fresh = None;
+                return false;
+            }
+            Ok(new) => new,
+            Err(failure) => {
+                self.unreadable = Some(failure.to_string());
+                self.fresh = None;
+                return false;
+            }
+        };
+        self.unreadable = None;
+        let text = new.text();
+        if self.session.loaded.as_ref().is_some_and(|loaded| loaded.text() == text) {
+            self.fresh = None;
+            return false;
+        }
+        let known = self.fresh.as_ref().is_some_and(|fresh| fresh.text() == text);
+        self.fresh = Some(new);
+        !known
+    }
+
+    /// Returns the generation that waits for its confirmation, and notes what becomes of its manifest.
+    async fn undecided(&mut self) -> Result<Option<u64>, Failure> {
+        let manifest = |session: &Session| session.past.generation.as_ref().map(|it| it.manifest.clone());
+        let tried = manifest(&self.session);
+        if let Some(generation) = confirm::undecided(&mut self.session).await? {
+            self.trial = tried;
+            return Ok(Some(generation));
+        }
+        if let Some(trial) = self.trial.take() {
+            let stands = manifest(&self.session).as_ref() == Some(&trial);
+            self.undone = Some(trial).filter(|_| !stands);
+        }
+        Ok(None)
+    }
+
+    /// Returns where a run shall lead: to the manifest that is kept up, unless that was tried and undone.
+    fn aim(&self) -> Aim {
+        let text = self.session.loaded.as_ref().map(Loaded::text);
+        match (self.session.newest(), self.undone.is_some() && self.undone == text) {
+            (newest, true) if newest > 0 => Aim::Generation(newest),
+            (_, true | false) => Aim::Manifest,
+        }
+    }
+
+    /// Puts a manifest in force; when that fails, the one before it stays the one that is kept up.
+    async fn take_up(&mut self, fresh: Loaded, order: &Order) -> Result<Reconciled, Failure> {
+        let before = self.session.loaded.replace(fresh);
+        match self.act(Aim::Manifest, order).await {
+            Ok(reconciled) => {
+                self.undone = None;
+                Ok(reconciled)
+            }
+            Err(failure) => {
+                self.fresh = std::mem::replace(&mut self.session.loaded, before);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Plans, and carries the plan out.
+    async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
+        let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
+        let drift = prepared.plan.drift.clone();
+        let in_the_way = (!conflicts.is_empty()).then(|| session::in_the_way(&conflicts));
+        let held = match in_the_way {
+            None => None,
+            // What is in force is kept up as far as it can be; something new is not begun.
+            Some(failure) if prepared.applied == prepared.desired.0 => {
+                Some(Held { message: failure.to_string(), may_pass: true })
+            }
+            Some(failure) => return Err(failure),
+        };
+        let all = prepared.plan.len();
+        let mut left = spots(&prepared, &order.leave);
+        left.extend(conflicts.into_iter().map(|conflict| Spot { object: conflict.object, field: None }));
+        let desired = leave(&mut prepared, &left)?;
+        let differing = all.saturating_sub(prepared.plan.len());
+        run::check_guards(&prepared, &UNATTENDED, aim, false).await?;
+        self.objects = files_of(&prepared.desired.0);
+        let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
+        let generation = self.carry_out(&prepared, &desired).await?;
+        Ok(Reconciled { drift, left, changed, generation, objects, differing, edited: false, held })
+    }
+
+    /// Carries out a plan that leads to `desired`; returns the generation that is in force afterwards.
+    ///
+    /// There is a new generation for a new manifest. What else changes, such as a container that starts, is saved in the
+    /// newest one, and drift that is repaired nowhere: the history is the user's.
+    async fn carry_out(&mut self, prepared: &Prepared, desired: &Desired) -> Result<u64, Failure> {
+        let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
+        let past = self.session.past.generation.as_ref();
+        let known = past.filter(|generation| generation.manifest == *manifest);
+        let (number, at) = match known {
+            Some(generation) => (generation.number, generation.applied_at),
+            None => (self.session.newest() + 1, run::now()),
+        };
+        let saved = past.filter(|_| *applied == prepared.desired.0);
+        if let (Some(generation), true) = (saved, plan.is_empty()) {
+            return Ok(generation.number);
+        }
+        let state = prepared.desired.0.clone();
+        let generation = saved
+            .cloned()
+            .unwrap_or_else(|| Generation::new(number, at, manifest.clone(), state, leases.clone()));
+        let on_failure = if saved.is_some() { OnFailure::Stop } else { OnFailure::RollBack };
+        let context = report::Context { desired: &desired.0, on_failure, newest: self.session.newest() };
+        let dirs = &self.session.dirs;
+        let job = Job { scope, desired, applied, plan, dirs, generation: &generation, on_failure };
+        // A run is never broken off: it is short, and what it leaves is whole.
+        let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
+        let kernel = &mut self.session.kernel;
+        let outcome = if saved.is_some() {
+            apply::repair(kernel, &job, &mut watcher).await
+        } else {
+            apply::run(kernel, &job, &mut watcher).await
+        };
+        run::judged(outcome, context, &self.session.voice).map(|()| generation.number)
+    }
+}
+
+/// What a run may do that nobody watches.
+const UNATTENDED: Run = Run {
+    yes: true,
+    lock_timeout: LOCK_PATIENCE,
+    max_destroy: None,
+    allow_empty: false,
+    allow_management_path: false,
+    on_failure: WhenItFails::Rollback,
+};
+
+/// Returns what must not be touched.
+fn spots(prepared: &Prepared, leave: &Leave) -> BTreeSet<Spot> {
+    match leave {
+        Leave::Spots(spots) => spots.clone(),
+        Leave::AllDrift => {
+            let ours = prepared.plan.drift.iter().filter(|drift| drift.winner == Winner::Manifest);
+            ours.map(Drift::spot).collect()
+        }
+    }
+}
+
+/// Has a plan leave alone what it must not touch; returns what is desired then.
+fn leave(prepared: &mut Prepared, spots: &BTreeSet<Spot>) -> Result<Desired, Failure> {
+    if spots.is_empty() {
+        return Ok(prepared.desired.clone());
+    }
+    let desired = plan::leaving(&prepared.desired, &prepared.observed, spots);
+    let extra = prepared.plan.extra.clone();
+    let plan: Plan = plan::plan(&desired, &prepared.observed, &prepared.applied, extra)
+        .map_err(|conflicts| session::in_the_way(&conflicts))?;
+    prepared.plan = plan;
+    Ok(desired)
+}

@@ -1,0 +1,273 @@
+//! When to look. Nothing here reads a clock.
+
+use std::time::{Duration, Instant};
+
+use super::Event;
+
+/// How long the kernel has to be silent before somebody looks, and how long that may be put off.
+const KERNEL_QUIET: Duration = Duration::from_millis(8);
+const KERNEL_LATEST: Duration = Duration::from_millis(40);
+
+/// The same for files: editors write in several steps, and `git checkout` many files.
+const FILES_QUIET: Duration = Duration::from_millis(100);
+const FILES_LATEST: Duration = Duration::from_millis(500);
+
+/// A name appears before the namespace does, which nothing tells: `ip netns add` makes a file and mounts on it.
+const NAMESPACE_ECHOES: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
+
+/// After a run, the kernel is left alone for so many times as long as the run took, so that a busy host stays usable.
+const REST: u32 = 2;
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// When to look, and what for.
+#[derive(Debug)]
+pub struct Agenda {
+    resync: Duration,
+    kernel: Option<Burst>,
+    files: Option<Burst>,
+    echoes: Vec<Instant>,
+    /// Somebody wants it now.
+    asked: bool,
+    resync_at: Instant,
+    retry_at: Option<Instant>,
+    rest_until: Instant,
+    suspended_until: Option<Instant>,
+}
+
+/// Events that follow each other closely.
+#[derive(Debug, Clone, Copy)]
+struct Burst {
+    first: Instant,
+    last: Instant,
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The manifest is to be read anew.
+    pub reread: bool,
+    /// What failed is to be tried again.
+    pub retry: bool,
+}
+
+impl Burst {
+    fn joined(burst: Option<Self>, now: Instant) -> Option<Self> {
+        Some(Self { first: burst.map_or(now, |burst| burst.first), last: now })
+    }
+
+    fn over(self, quiet: Duration, latest: Duration) -> Instant {
+        (self.last + quiet).min(self.first + latest)
+    }
+}
+
+impl Agenda {
+    /// Returns an agenda on which everything is due at once.
+    pub fn new(now: Instant, resync: Duration) -> Self {
+        Self {
+            resync,
+            kernel: None,
+            files: None,
+            echoes: vec![],
+            asked: true,
+            resync_at: now + resync,
+            retry_at: None,
+            rest_until: now,
+            suspended_until: None,
+        }
+    }
+
+    /// Takes an event in.
+    pub(crate) fn note(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Files => self.files = Burst::joined(self.files, now),
+            Event::Kernel(_) | Event::Object => self.kernel = Burst::joined(self.kernel, now),
+            Event::Namespaces => {
+                self.kernel = Burst::joined(self.kernel, now);
+                self.echoes = NAMESPACE_ECHOES.iter().map(|later| now + *later).collect();
+            }
+            Event::Reload => self.ask(),
+            Event::Asked(..) | Event::Stop => {}
+        }
+    }
+
+    /// Puts everything on for now.
+    pub fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// Puts everything off until then; `None` takes that back, and what was put off is due.
+    pub fn suspend(&mut self, until: Option<Instant>) {
+        if until.is_none() {
+            self.asked = true;
+        }
+        self.suspended_until = until;
+    }
+
+    /// Tells until when everything is put off.
+    pub fn suspended_until(&self) -> Option<Instant> {
+        self.suspended_until
+    }
+
+    /// Returns when the next run is due.
+    pub fn next(&self) -> Instant {
+        let rested = |at: Instant| at.max(self.rest_until);
+        let due = [
+            self.kernel.map(|burst| rested(burst.over(KERNEL_QUIET, KERNEL_LATEST))),
+            self.files.map(|burst| burst.over(FILES_QUIET, FILES_LATEST)),
+            self.echoes.first().map(|at| rested(*at)),
+            self.retry_at,
+        ];
+        let due = due.into_iter().flatten().fold(rested(self.resync_at), Instant::min);
+        match (self.suspended_until, self.asked) {
+            (Some(until), _) => until,
+            (None, true) => self.rest_until.min(due),
+            (None, false) => due,
+        }
+    }
+
+    /// Returns what is due at `now`, and takes it off.
+    pub fn begin(&mut self, now: Instant) -> Due {
+        let resumed = self.suspended_until.take().is_some();
+        let files = self.files.take().is_some();
+        let resync = self.resync_at <= now;
+        let asked = std::mem::take(&mut self.asked) || resumed;
+        let retry = self.retry_at.is_some_and(|at| at <= now);
+        if retry || asked || files {
+            self.retry_at = None;
+        }
+        self.kernel = None;
+        self.echoes.retain(|at| *at > now);
+        Due { reread: files || resync || asked, retry: retry || asked || files }
+    }
+
+    /// Notes that a run is over, how long it took, and when what failed is to be tried again.
+    pub fn end(&mut self, now: Instant, took: Duration, ended: Ended) {
+        let rest = (took * REST).min(LONGEST_REST);
+        self.resync_at = now + self.resync;
+        match ended {
+            Ended::Well => self.rest_until = now + rest,
+            // Only the manifest has to wait: what is in force is kept up meanwhile.
+            Ended::Held(pause) => {
+                self.rest_until = now + rest;
+                self.retry_at = Some(now + pause);
+            }
+            Ended::Failed(pause) => {
+                self.rest_until = now + pause;
+                self.retry_at = Some(now + pause);
+            }
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// There is nothing to try again.
+    Well,
+    /// The manifest is to be tried again after this time.
+    Held(Duration),
+    /// Everything is to be tried again after this time.
+    Failed(Duration),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::events::Notice;
+
+    const RESYNC: Duration = Duration::from_secs(300);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// An agenda after its first run, which took no time.
+    fn idle(now: Instant) -> Agenda {
+        let mut agenda = Agenda::new(now, RESYNC);
+        assert_eq!(agenda.next(), now);
+        assert_eq!(agenda.begin(now), Due { reread: true, retry: true });
+        agenda.end(now, Duration::ZERO, Ended::Well);
+        agenda
+    }
+
+    fn kernel() -> Event {
+        Event::Kernel(Notice::Network)
+    }
+
+    #[test]
+    fn events_that_follow_each_other_are_one_and_are_not_put_off_for_ever() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        assert_eq!(agenda.next(), now + RESYNC);
+
+        agenda.note(&kernel(), now);
+        assert_eq!(agenda.next(), now + ms(8));
+        for at in 1..=20 {
+            agenda.note(&kernel(), now + ms(5 * at));
+        }
+        assert_eq!(agenda.next(), now + ms(40));
+
+        assert_eq!(agenda.begin(now + ms(100)), Due { reread: false, retry: false });
+        assert_eq!(agenda.next(), now + RESYNC);
+    }
+
+    #[test]
+    fn a_busy_kernel_is_looked_at_a_third_of_the_time_and_an_edit_does_not_wait() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        agenda.end(now, ms(100), Ended::Well);
+
+        agenda.note(&kernel(), now);
+        assert_eq!(agenda.next(), now + ms(200));
+        agenda.note(&Event::Files, now);
+        assert_eq!(agenda.next(), now + ms(100));
+        assert_eq!(agenda.begin(now + ms(100)), Due { reread: true, retry: true });
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_and_drift_of_what_is_in_force_does_not_wait_for_it() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+
+        agenda.end(now, ms(1), Ended::Held(ms(5000)));
+        assert_eq!(agenda.next(), now + ms(5000));
+        agenda.note(&kernel(), now + ms(100));
+        assert_eq!(agenda.next(), now + ms(108));
+        assert_eq!(agenda.begin(now + ms(108)), Due { reread: false, retry: false });
+        assert_eq!(agenda.next(), now + ms(5000));
+        assert_eq!(agenda.begin(now + ms(5000)), Due { reread: false, retry: true });
+
+        agenda.end(now, ms(1), Ended::Failed(ms(5000)));
+        agenda.note(&kernel(), now + ms(100));
+        assert_eq!(agenda.next(), now + ms(5000));
+    }
+
+    #[test]
+    fn nothing_is_due_while_suspended_and_everything_afterwards() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        agenda.suspend(Some(now + ms(60_000)));
+        agenda.note(&kernel(), now);
+        agenda.note(&Event::Files, now);
+        agenda.note(&Event::Reload, now);
+        assert_eq!(agenda.next(), now + ms(60_000));
+        assert_eq!(agenda.begin(now + ms(60_000)), Due { reread: true, retry: true });
+        assert_eq!(agenda.suspended_until(), None);
+
+        agenda.suspend(Some(now + ms(60_000)));
+        agenda.suspend(None);
+        assert_eq!(agenda.next(), now);
+    }
+
+    #[test]
+    fn a_namespace_is_looked_at_again_since_its_name_comes_first() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        agenda.note(&Event::Namespaces, now);
+        for at in [8, 150, 1000] {
+            assert_eq!(agenda.next(), now + ms(at));
+            agenda.begin(now + ms(at));
+        }
+        assert_eq!(agenda.next(), now + RESYNC);
+    }
+}

@@ -1,0 +1,98 @@
+//! Fields that somebody else keeps changing: after a while they are left alone, since both sides would go on for ever.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::plan::Spot;
+
+/// Within which time corrections count.
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// Knows what was corrected, and what is contested.
+#[derive(Debug, Default)]
+pub struct Contest {
+    /// How many corrections make a field contested; `None` is any number.
+    limit: Option<usize>,
+    corrected: BTreeMap<Spot, VecDeque<Instant>>,
+    contested: BTreeSet<Spot>,
+}
+
+impl Contest {
+    /// Returns a contest in which nothing is contested yet.
+    pub fn new(limit: Option<usize>) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Notes that something was corrected; tells whether that makes it contested.
+    pub fn corrected(&mut self, spot: &Spot, now: Instant) -> bool {
+        let Some(limit) = self.limit else { return false };
+        let times = self.corrected.entry(spot.clone()).or_default();
+        times.push_back(now);
+        times.retain(|time| now.saturating_duration_since(*time) < WINDOW);
+        if times.len() < limit {
+            return false;
+        }
+        self.corrected.remove(spot);
+        self.contested.insert(spot.clone())
+    }
+
+    /// Returns what is contested, and so left alone.
+    pub fn contested(&self) -> &BTreeSet<Spot> {
+        &self.contested
+    }
+
+    /// Starts anew: the user has had a say.
+    pub fn settle(&mut self) {
+        self.corrected.clear();
+        self.contested.clear();
+    }
+
+    /// Forgets corrections that do not count any more.
+    pub fn forget(&mut self, now: Instant) {
+        self.corrected.retain(|_, times| {
+            times.back().is_some_and(|time| now.saturating_duration_since(*time) < WINDOW)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::ResourceId;
+
+    fn spot(path: &str) -> Spot {
+        Spot { object: ResourceId::File(path.into()), field: Some("content".to_owned()) }
+    }
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(60 * minutes)
+    }
+
+    #[test]
+    fn the_fifth_correction_within_ten_minutes_makes_a_field_contested_once() {
+        let (mut contest, start) = (Contest::new(Some(5)), Instant::now());
+        let told: Vec<_> = (0..5).map(|at| contest.corrected(&spot("a"), start + minutes(at))).collect();
+        assert_eq!(told, [false, false, false, false, true]);
+        assert_eq!(*contest.contested(), [spot("a")].into());
+        assert!(!contest.corrected(&spot("b"), start));
+    }
+
+    #[test]
+    fn what_is_corrected_now_and_then_is_never_contested() {
+        let (mut contest, start) = (Contest::new(Some(5)), Instant::now());
+        assert!((0..100).all(|at| !contest.corrected(&spot("a"), start + minutes(3 * at))));
+        contest.forget(start + minutes(1000));
+        assert!(contest.corrected.is_empty());
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_contested_and_the_user_settles_what_is() {
+        let (mut contest, now) = (Contest::new(None), Instant::now());
+        assert!((0..100).all(|_| !contest.corrected(&spot("a"), now)));
+
+        let mut contest = Contest::new(Some(1));
+        assert!(contest.corrected(&spot("a"), now));
+        contest.settle();
+        assert!(contest.contested().is_empty());
+    }
+}

@@ -1,0 +1,336 @@
+//! The loop: events come in, runs go out, one at a time.
+
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::agenda::{Agenda, Ended};
+use super::backoff::Backoff;
+use super::contest::Contest;
+use super::files::{Files, Targets};
+use super::ledger::Ledger;
+use super::protocol::{Answer, Happened, Request};
+use super::{Event, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble};
+use super::{http, socket, supervisor};
+use crate::kernel::events::{Ear, Notice};
+use crate::kernel::netns;
+use crate::names::ProjectName;
+
+/// How many events may wait; of those that only say that it is worth looking, more would say no more.
+const WAITING: usize = 64;
+
+/// How often an apply that waits for its confirmation is looked at.
+const UNDECIDED: Duration = Duration::from_millis(500);
+
+/// How long a kernel that cannot be listened to is left alone.
+const DEAF: Duration = Duration::from_secs(1);
+
+/// How long whoever reads the event stream has for the last line.
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// Why there is no daemon.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// Another one runs.
+    #[error("another `netform watch` keeps project {0}")]
+    Taken(ProjectName),
+    /// The run directory cannot be used.
+    #[error("cannot open the daemon's socket")]
+    Socket(#[source] io::Error),
+    /// The kernel cannot be listened to.
+    #[error("cannot listen to the kernel's events")]
+    Kernel(#[source] io::Error),
+    /// Files cannot be watched.
+    #[error("cannot watch files")]
+    Files(#[source] notify::Error),
+    /// Metrics cannot be served.
+    #[error("cannot serve metrics")]
+    Metrics(#[source] io::Error),
+    /// Signals cannot be caught.
+    #[error("cannot catch signals")]
+    Signals(#[source] io::Error),
+}
+
+/// A run under way: it gives the reconciler back.
+type Run<R> = Pin<Box<dyn Future<Output = (R, Result<Reconciled, Trouble>)>>>;
+
+/// Keeps the kernel at what the manifest says, until the process is asked to end.
+///
+/// # Errors
+///
+/// When the daemon cannot begin. Once it has begun, nothing ends it but the user.
+pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Result<(), WatchError> {
+    let claim = socket::claim(&options.dirs).map_err(WatchError::Socket)?;
+    let Some(_claim) = claim else { return Err(WatchError::Taken(options.project)) };
+    let (tell, mut events) = mpsc::channel(WAITING);
+    let mut daemon = Daemon::new(&options);
+    start_listening(&options, &tell, &daemon.ledger).await?;
+    let hints = tell.clone();
+    let files = Files::new(move |event| drop(hints.try_send(event))).map_err(WatchError::Files)?;
+    daemon.files = Some(files);
+    daemon.aim(&reconciler);
+
+    let mut idle = Some(reconciler);
+    let mut running: Option<(Instant, Run<R>)> = None;
+    loop {
+        let next = daemon.agenda.next();
+        tokio::select! {
+            Some(event) = events.recv() => {
+                if daemon.take(event).is_break() {
+                    break;
+                }
+            }
+            (reconciler, result) = result_of(&mut running), if running.is_some() => {
+                let began = running.take().map_or_else(Instant::now, |(began, _)| began);
+                daemon.ended(&reconciler, result, began.elapsed());
+                idle = Some(reconciler);
+            }
+            () = tokio::time::sleep_until(next.into()), if running.is_none() => {
+                let order = daemon.begin();
+                if let Some(mut reconciler) = idle.take() {
+                    let run: Run<R> = Box::pin(async move {
+                        let result = reconciler.reconcile(&order).await;
+                        (reconciler, result)
+                    });
+                    running = Some((Instant::now(), run));
+                }
+            }
+        }
+    }
+    supervisor::stopping();
+    // A run that is under way is not broken off: it leaves everything working.
+    if running.is_some() {
+        let (_, result) = result_of(&mut running).await;
+        daemon.ledger.last_words(result);
+    }
+    daemon.ledger.tell(Happened::Stopped);
+    let _ = std::fs::remove_file(options.dirs.watch_socket());
+    if daemon.ledger.lines.receiver_count() > 0 {
+        tokio::time::sleep(FAREWELL).await;
+    }
+    Ok(())
+}
+
+async fn result_of<R>(running: &mut Option<(Instant, Run<R>)>) -> (R, Result<Reconciled, Trouble>) {
+    match running {
+        Some((_, run)) => run.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens what events come from.
+async fn start_listening(
+    options: &Options,
+    tell: &mpsc::Sender<Event>,
+    ledger: &Ledger,
+) -> Result<(), WatchError> {
+    let ear = Ear::open(&options.project).map_err(WatchError::Kernel)?;
+    tokio::spawn(listen(ear, options.project.clone(), tell.clone()));
+    let signals = [
+        (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
+        (SignalKind::terminate(), || Event::Stop),
+        (SignalKind::interrupt(), || Event::Stop),
+    ];
+    for (kind, event) in signals {
+        let mut caught = signal(kind).map_err(WatchError::Signals)?;
+        let tell = tell.clone();
+        tokio::spawn(
+            async move { while caught.recv().await.is_some() && tell.send(event()).await.is_ok() {} },
+        );
+    }
+    let listener = socket::open(&options.dirs).map_err(WatchError::Socket)?;
+    let desk = socket::Desk { events: tell.clone(), status: ledger.status(), lines: ledger.lines.clone() };
+    tokio::spawn(socket::serve(listener, desk));
+    if let Some(address) = options.metrics {
+        let listener = http::open(address).await.map_err(WatchError::Metrics)?;
+        tokio::spawn(http::serve(listener, ledger.status()));
+    }
+    Ok(())
+}
+
+/// Passes on what the kernel tells; when the daemon is busy, it has reason enough to look already.
+async fn listen(mut ear: Ear, project: ProjectName, tell: mpsc::Sender<Event>) {
+    loop {
+        match ear.hear().await {
+            Ok(notice) => drop(tell.try_send(Event::Kernel(notice))),
+            Err(_) => {
+                tokio::time::sleep(DEAF).await;
+                if let Ok(new) = Ear::open(&project) {
+                    ear = new;
+                }
+                drop(tell.try_send(Event::Kernel(Notice::Overrun)));
+            }
+        }
+    }
+}
+
+/// What the loop knows.
+struct Daemon {
+    drift: OnDrift,
+    agenda: Agenda,
+    contest: Contest,
+    backoff: Backoff,
+    ledger: Ledger,
+    files: Option<Files>,
+    /// Who waits for a run that begins from now on, and for the one under way.
+    asked: Vec<oneshot::Sender<Answer>>,
+    waiting: Vec<oneshot::Sender<Answer>>,
+}
+
+impl Daemon {
+    fn new(options: &Options) -> Self {
+        Self {
+            drift: options.drift,
+            agenda: Agenda::new(Instant::now(), options.resync),
+            contest: Contest::new(options.contested_after),
+            backoff: Backoff::default(),
+            ledger: Ledger::new(options),
+            files: None,
+            asked: vec![],
+            waiting: vec![],
+        }
+    }
+
+    /// Takes an event in; breaks when the daemon shall end.
+    fn take(&mut self, event: Event) -> std::ops::ControlFlow<()> {
+        self.agenda.note(&event, Instant::now());
+        match event {
+            Event::Kernel(notice) => self.ledger.noticed(notice),
+            Event::Files | Event::Namespaces | Event::Object => {}
+            Event::Reload => self.contest.settle(),
+            Event::Asked(request, answer) => self.asked(request, answer),
+            Event::Stop => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn asked(&mut self, request: Request, answer: oneshot::Sender<Answer>) {
+        let done = match request {
+            Request::Reconcile if self.agenda.suspended_until().is_some() => {
+                let message = "the daemon is suspended; `netform resume` ends that".to_owned();
+                Answer::Refused { message }
+            }
+            Request::Reconcile => {
+                self.contest.settle();
+                self.agenda.ask();
+                self.asked.push(answer);
+                return;
+            }
+            Request::Suspend { seconds } => {
+                let happened = Happened::Suspended { seconds };
+                let message = happened.to_string();
+                self.agenda.suspend(Instant::now().checked_add(Duration::from_secs(seconds)));
+                self.ledger.suspended(Some(seconds));
+                self.ledger.tell(happened);
+                Answer::Done { message }
+            }
+            Request::Resume => {
+                self.resume();
+                Answer::Done { message: "resumed".to_owned() }
+            }
+            // The socket answers these itself.
+            Request::Status | Request::Events => Answer::Refused { message: "not here".to_owned() },
+        };
+        // Who has hung up does not want to know.
+        let _ = answer.send(done);
+    }
+
+    fn resume(&mut self) {
+        if self.agenda.suspended_until().is_some() {
+            self.ledger.tell(Happened::Resumed);
+        }
+        self.agenda.suspend(None);
+        self.ledger.suspended(None);
+    }
+
+    /// Begins a run and returns what it is about.
+    fn begin(&mut self) -> Order {
+        let now = Instant::now();
+        if self.agenda.suspended_until().is_some() {
+            self.resume();
+        }
+        self.contest.forget(now);
+        self.waiting.append(&mut self.asked);
+        let due = self.agenda.begin(now);
+        let leave = match self.drift {
+            OnDrift::Repair => Leave::Spots(self.contest.contested().clone()),
+            OnDrift::Warn => Leave::AllDrift,
+        };
+        Order { reread: due.reread, retry: due.retry, leave }
+    }
+
+    /// Takes in what a run came to.
+    fn ended(&mut self, reconciler: &impl Reconciler, result: Result<Reconciled, Trouble>, took: Duration) {
+        let now = Instant::now();
+        let first = self.ledger.starting();
+        let answer = match &result {
+            Ok(reconciled) => self.ledger.answer(reconciled),
+            Err(Trouble::Undecided { generation }) => {
+                Answer::Refused { message: format!("generation {generation} waits for its confirmation") }
+            }
+            Err(Trouble::Failed(message)) => Answer::Refused { message: message.clone() },
+        };
+        let ended = match &result {
+            Ok(reconciled) => {
+                if reconciled.edited {
+                    self.contest.settle();
+                }
+                let contested = self.contest_with(reconciled, now);
+                self.ledger.reconciled(reconciled, took, &contested);
+                self.ledger.contested(self.contest.contested());
+                if reconciled.held.as_ref().is_some_and(|held| held.may_pass) {
+                    Ended::Held(self.backoff.failed(fastrand::f64()))
+                } else {
+                    self.backoff.succeeded();
+                    Ended::Well
+                }
+            }
+            Err(Trouble::Undecided { generation }) => {
+                self.ledger.undecided(*generation);
+                Ended::Failed(UNDECIDED)
+            }
+            Err(Trouble::Failed(message)) => {
+                let pause = self.backoff.failed(fastrand::f64());
+                self.ledger.failed(message, took, pause);
+                Ended::Failed(pause)
+            }
+        };
+        self.agenda.end(now, took, ended);
+        for waiting in self.waiting.drain(..) {
+            let _ = waiting.send(answer.clone());
+        }
+        self.aim(reconciler);
+        supervisor::status(&self.ledger.status().borrow());
+        if first {
+            supervisor::ready();
+        }
+    }
+
+    /// Counts corrections; returns what has become contested by them.
+    fn contest_with(&mut self, reconciled: &Reconciled, now: Instant) -> Vec<String> {
+        let corrected = reconciled.corrected();
+        corrected
+            .into_iter()
+            .filter(|spot| self.contest.corrected(spot, now))
+            .map(|spot| spot.to_string())
+            .collect()
+    }
+
+    /// Watches what the manifest is read from now.
+    fn aim(&mut self, reconciler: &impl Reconciler) {
+        let mut namespaces = reconciler.namespace_directories();
+        namespaces.push(netns::DIR.into());
+        if let Some(files) = &mut self.files {
+            let targets =
+                Targets { sources: reconciler.sources(), objects: reconciler.objects(), namespaces };
+            // What changed before it was watched is seen by looking once more.
+            for event in files.aim(&targets) {
+                self.agenda.note(&event, Instant::now());
+            }
+        }
+    }
+}
