@@ -278,18 +278,17 @@ async fn carry_out<K: Kernel>(
         }
         let total = executed.done.len();
         let _ = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
-        if round == 0 && verify::is_done_at_a_glance(kernel, job.scope, &journal.touched).await {
-            return Ok(executed.done);
-        }
-        let rest = match settle(kernel, &target).await {
+        let seen = round == 0 && verify::is_done_at_a_glance(kernel, job.scope, &journal.touched).await;
+        let rest = if seen { Ok(Plan::default()) } else { settle(kernel, &target).await };
+        let rest = match rest {
             Ok(rest) if rest.is_empty() => {
                 // Whoever asked for an end in the meantime gets what was promised: all is undone.
                 let told = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
                 let undo = told.is_break() && job.on_failure == OnFailure::RollBack;
-                let asked = undo.then_some(Failure::Interrupted);
-                return asked.map_or(Ok(executed.done.clone()), |failure| {
-                    Err(broken(failure, executed.done, vec![]))
-                });
+                return match undo {
+                    true => Err(broken(Failure::Interrupted, executed.done, vec![])),
+                    false => Ok(executed.done),
+                };
             }
             Ok(rest) => rest,
             Err(failure) => return Err(broken(failure, executed.done, vec![])),
