@@ -115,6 +115,15 @@ fn neighbour(world: &World) {
         ip -n remote link set eth0 up");
 }
 
+/// Waits until containers answer over IPv6: what the host asks a link that has just come up may get lost, and it asks again
+/// after a second (RFC 4861 section 10, `RETRANS_TIMER`).
+#[track_caller]
+fn settled(world: &World, addresses: &[&str]) {
+    for address in addresses {
+        super::world::eventually("the container answers", || world.pings("host", address));
+    }
+}
+
 /// A manifest in which `publish` stands for what `web` publishes; `more` declares further containers.
 fn shop(address: &str, publish: &str, more: &str) -> String {
     format!(
@@ -130,6 +139,7 @@ live! {
         neighbour(world);
         let all = "'8080:80', '5353:53/udp', '5399:99/udp'";
         world.apply(&shop(WEB, all, ""));
+        settled(world, &["fd00:25::33"]);
         let _web = world.serve("web", &Listen::tcp(80), "web");
         let _dns = world.serve("web", &Listen::udp(53), "dns");
         let _pusher = Pusher::start("web");
@@ -165,6 +175,7 @@ live! {
     fn a_datagram_goes_to_the_new_target_at_once(world) {
         neighbour(world);
         world.apply(&shop(WEB, "'5353:53/udp'", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n"));
+        settled(world, &["fd00:25::33", "fd00:25::44"]);
         let old = world.serve("web", &Listen::udp(53), "old");
         let _app = world.serve("app", &Listen::udp(53), "app");
         let mut flows = [("remote", "192.0.2.1"), ("remote", "2001:db8::1"), ("host", "127.0.0.1")]
@@ -186,6 +197,7 @@ live! {
     fn a_datagram_that_was_refused_before_arrives_once_its_port_is_published(world) {
         neighbour(world);
         world.apply(&shop(WEB, "", ""));
+        settled(world, &["fd00:25::33"]);
         let _dns = world.serve("web", &Listen::udp(53), "dns");
         let _host = world.serve("host", &Listen { protocol: "udp", address: "::", port: 5353 }, "host");
         let mut flows = [("remote", "192.0.2.1"), ("remote", "2001:db8::1")].map(|(ns, to)| Flow::start(ns, "udp", to, 5353));
