@@ -12,6 +12,13 @@
 //! - `ipv4 rp_filter` = 2 (loose) where answers of a container come in by another bridge than the connection went out
 //!   by: the strict filter of some hosts drops them (`fib_validate_source()` in `net/ipv4/fib_frontend.c`).
 //!
+//! The port of a container that publishes has hairpin mode: with `br_netfilter`, which every host of Docker has, the
+//! bridge itself leads the container's connection to its own published port back to where it came from
+//! (`br_nf_pre_routing_finish()` in `net/bridge/br_netfilter_hooks.c`), and would drop it otherwise (`should_deliver()` in
+//! `net/bridge/br_forward.c`). The module may be loaded at any time, so it is not asked for. The container then hears its
+//! own multicasts: IPv4 drops them, duplicate address detection knows its own probes by their nonce (RFC 7527,
+//! `ndisc_recv_ns()` in `net/ipv6/ndisc.c`), and who listens to an IPv6 group that he sends to himself hears it twice.
+//!
 //! What deliberately is not there: `disable_ipv6` = 1 on networks without IPv6. A link-local way to the host opens
 //! nothing that the gateway's IPv4 address does not, it is never forwarded, and to turn it back on when the network gets
 //! an IPv6 subnet would be one more thing to go wrong. Nor is there any parameter inside containers: who can send router
@@ -49,6 +56,7 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         mtu: network.mtu,
         up: true,
         master: None,
+        hairpin: false,
         altname: names.give(&[network.name.as_str()]),
         protected: network.prevent_destroy,
         kind: LinkKind::Bridge,
@@ -161,6 +169,7 @@ pub(super) fn attachment(
         mtu: *mtu,
         up: true,
         master: Some(bridge.clone()),
+        hairpin: is_led_to(container, addresses),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
         kind: LinkKind::Veth(Peer { ns: ns.clone(), name: link.clone(), mac: *mac, mtu: *mtu, up: true }),
@@ -179,6 +188,12 @@ pub(super) fn attachment(
     };
     let others = addresses.iter().map(address).chain(default_via.iter().map(route));
     iter::once(veth).chain(others.map(|resource| entry(resource, &owner, origin))).collect()
+}
+
+/// Tells whether a published port leads to one of these addresses of the container.
+fn is_led_to(container: &Container, addresses: &[IpNet]) -> bool {
+    let mut targets = container.publish.iter().flat_map(|port| &port.targets);
+    targets.any(|target| addresses.iter().any(|net| net.addr() == *target))
 }
 
 /// Returns a network's ignored fields in the words of a veth pair, which has them at both ends.

@@ -131,6 +131,18 @@ fn the_reverse_path_is_loose_where_answers_leave_by_another_network() {
 }
 
 #[test]
+fn only_the_port_that_a_published_port_leads_to_has_hairpin_mode() {
+    let ports = |text: &str| -> Vec<String> {
+        let hairpin = |entry: &Entry| entry.resource.fields().contains(&("hairpin", "on".to_owned()));
+        lowered(text).iter().filter(|entry| hairpin(entry)).map(|entry| entry.owner.to_string()).collect()
+    };
+    let networks = "net a 10.0.0.0/24\nnet b 10.1.0.0/24";
+
+    assert_eq!(ports(&format!("{networks}\nctr x @a @b publish=80:80\nctr y @a @b")), ["attachment.x@a"]);
+    assert_eq!(ports(&format!("{networks}\nctr x @a @b")), [""; 0]);
+}
+
+#[test]
 fn no_two_links_have_one_altname() {
     let entries = lowered("net web.front 10.0.0.0/24\nnet front 10.1.0.0/24\nctr web @front");
 

@@ -26,6 +26,7 @@ pub(super) fn inet(body: &mut Body) {
     neighbours(body);
     published(body);
     postrouting(body);
+    after(body);
 }
 
 /// Judges packets by the port that they were sent to, before it is translated. The hook stands behind connection
@@ -209,6 +210,35 @@ fn postrouting(body: &mut Body) {
     for (key, version, set) in [("hairpin4", "ip", "@hairpin4"), ("hairpin6", "ip6", "@hairpin6")] {
         body.rule("come-back", key, [within(home(version), set), masquerade()]);
     }
+}
+
+/// Judges answers by the port that they come from and by whom they go to, as [`before`] does questions, so that a source
+/// that is no longer allowed hears nothing more either. The hook stands behind every translation of sources (100), which
+/// gives an answer the host's address and port again; answers to the host itself never come here.
+fn after(body: &mut Body) {
+    body.base("after", Kind::Filter, NfHook::Postrouting, 150);
+    body.chain("guard-answers");
+    body.chain("guard-answers-any");
+    body.rule("after", "answers", [direction("reply"), redirected(), go_to("guard-answers")]);
+    body.rule("guard-answers", "transports", [is_not(protocol(), one_of(&TRANSPORTS)), leave()]);
+    let port = || field("th", "sport");
+    for (key, version, guard, allow) in [
+        ("guard-host4", "ip", "@guard_host4", "@allow_host4"),
+        ("guard-host6", "ip6", "@guard_host6", "@allow_host6"),
+    ] {
+        let service = concat(vec![field(version, "saddr"), protocol(), port()]);
+        let asker = concat(vec![field(version, "daddr"), field(version, "saddr"), protocol(), port()]);
+        body.rule("guard-answers", key, [within(service, guard), without(asker, allow), drop()]);
+    }
+    let local = is(kind_of([FibFlag::Saddr]), text("local"));
+    let service = concat(vec![protocol(), port()]);
+    let parts = [within(service, "@guard_any"), local, go_to("guard-answers-any")];
+    body.rule("guard-answers", "guard-any", parts);
+    for (key, version, allow) in [("allow-any4", "ip", "@allow_any4"), ("allow-any6", "ip6", "@allow_any6")] {
+        let asker = concat(vec![field(version, "daddr"), protocol(), port()]);
+        body.rule("guard-answers-any", key, [within(asker, allow), leave()]);
+    }
+    body.rule("guard-answers-any", "refused", [drop()]);
 }
 
 const TARGETS: [(&str, &str, &str); 4] = [

@@ -36,6 +36,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) up: bool,
     /// The index of the link whose port it is.
     pub(crate) master: Option<u32>,
+    /// Whether it is a bridge's port in hairpin mode.
+    pub(crate) hairpin: bool,
     /// What its owner wrote on it.
     pub(crate) alias: String,
     /// Its further names.
@@ -115,6 +117,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         mtu: 0,
         up: u32_at(header, 8)? & 1 == 1,
         master: None,
+        hairpin: false,
         alias: String::new(),
         altnames: vec![],
         peer: None,
@@ -127,11 +130,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         4 => link.mtu = u32_at(value, 0).unwrap_or(0),
         5 => link.peer = u32_at(value, 0),
         10 => link.master = u32_at(value, 0),
-        18 => each(value, |kind, value| {
-            if kind == 1 {
-                link.kind = text(value);
-            }
-        }),
+        18 => (link.kind, link.hairpin) = link_info(value),
         20 => link.alias = text(value),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
@@ -148,6 +147,19 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
 /// Reads no more of a link than its index; `None` for anything else.
 pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
     u32_at(body, 4).filter(|_| kind == RTM_NEWLINK)
+}
+
+/// Reads a link's kind, and whether it is a bridge's port in hairpin mode: `IFLA_INFO_KIND`, `_SLAVE_KIND` and
+/// `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
+fn link_info(info: &[u8]) -> (String, bool) {
+    let (mut own, mut port, mut hairpin) = (String::new(), String::new(), false);
+    each(info, |kind, value| match kind {
+        1 => own = text(value),
+        4 => port = text(value),
+        5 => each(value, |kind, value| hairpin |= kind == 4 && value == [1]),
+        _ => {}
+    });
+    (own, hairpin && port == "bridge")
 }
 
 /// Reads an address; `None` for anything else.

@@ -285,7 +285,7 @@ impl Fake {
                 Bond::Stays => {
                     if let Some(mut entry) = self.own.remove(&id) {
                         if let Resource::Link(link) = &mut entry.resource {
-                            link.master = None;
+                            (link.master, link.hairpin) = (None, false);
                         }
                         self.own.insert(entry);
                     }
@@ -294,7 +294,8 @@ impl Fake {
         }
     }
 
-    /// Checks that what an object stands on is there, and that a route's link is up.
+    /// Checks that what an object stands on is there, that a route's link is up, and that only a bridge's port has
+    /// hairpin mode.
     fn stands(&self, resource: &Resource) -> Result<(), OpError> {
         for need in resource.requires() {
             if !self.is_filled(&need.slot) {
@@ -304,6 +305,9 @@ impl Fake {
         match resource {
             Resource::Route(route) if self.is_down(route) => {
                 Err(refused(format!("{}: Network is down", resource.id())))
+            }
+            Resource::Link(link) if link.hairpin && link.master.is_none() => {
+                Err(refused(format!("{}: Operation not supported", resource.id())))
             }
             Resource::Netns(_)
             | Resource::Link(_)

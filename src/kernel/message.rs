@@ -9,7 +9,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
 };
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, Prop,
+    InfoBridge, InfoBridgePort, InfoData, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
@@ -104,18 +105,34 @@ fn single_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
         .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
-/// Marks a new link, takes it out of the group of those without a mark, fixes its MTU and brings it up.
+/// Marks a new link, takes it out of the group of those without a mark, fixes its MTU, sets hairpin mode and brings it up.
 ///
 /// All of that is cheap as long as a link is down: each change of one that is up is told to everybody who listens, the
-/// bridge included (`netdev_state_change()`, `net/core/dev.c`).
+/// bridge included (`netdev_state_change()`, `net/core/dev.c`). The kernel takes hairpin mode only for a link that is a bridge's port already
+/// (`__rtnl_newlink()`, `net/core/rtnetlink.c`).
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
     set_state(&mut message, link.up);
     message.attributes.extend([alias(mark), LinkAttribute::Group(0), LinkAttribute::Mtu(link.mtu.bytes())]);
+    message.attributes.extend(link.hairpin.then(|| hairpin(true)));
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Changes a link; `None` when there is nothing to change but perhaps its further name or its peer.
+/// Switches hairpin mode of a link that is a bridge's port.
+pub(crate) fn set_hairpin(link: &Link) -> RouteNetlinkMessage {
+    let mut message = named(&link.name);
+    message.attributes.push(hairpin(link.hairpin));
+    RouteNetlinkMessage::NewLink(message)
+}
+
+fn hairpin(on: bool) -> LinkAttribute {
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(on)])),
+    ])
+}
+
+/// Changes a link; `None` when there is nothing to change but perhaps hairpin mode, its further name or its peer.
 pub(crate) fn change(
     (from, old): (&Link, &Mark),
     (to, new): (&Link, &Mark),

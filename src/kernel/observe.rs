@@ -199,6 +199,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         up: link.up,
         master: master.and_then(LinkAnswer::ifname),
+        hairpin: link.hairpin,
         altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
         protected: false,
         kind,

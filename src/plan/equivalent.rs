@@ -61,7 +61,7 @@ fn created(resource: &Resource) -> Vec<String> {
 }
 
 fn created_link(link: &Link) -> Vec<String> {
-    let Link { ns, name, mac, mtu, up, master, altname, protected: _, kind } = link;
+    let Link { ns, name, mac, mtu, up, master, hairpin, altname, protected: _, kind } = link;
     let ip = In("ip", ns);
     let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
     let mut lines = match kind {
@@ -85,6 +85,7 @@ fn created_link(link: &Link) -> Vec<String> {
         altname.as_ref().map(|altname| format!("{ip} link property add dev {name} altname {altname}")),
     );
     lines.extend(master.as_ref().map(|master| format!("{ip} link set {name} master {master}")));
+    lines.extend(hairpin.then(|| set_hairpin(link)));
     if *up {
         lines.push(format!("{ip} link set {name} up"));
     }
@@ -124,6 +125,7 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines
             .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
     }
+    lines.extend(to.must_set_hairpin(from).then(|| set_hairpin(to)));
     if from.altname != to.altname {
         let property = |verb, altname| format!("{ip} link property {verb} dev {name} altname {altname}");
         lines.extend(from.altname.as_ref().map(|altname| property("del", altname)));
@@ -134,6 +136,11 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines.push(set("alias ...  # the owner's mark".to_owned()));
     }
     lines
+}
+
+fn set_hairpin(link: &Link) -> String {
+    let mode = if link.hairpin { "on" } else { "off" };
+    format!("{} link set dev {} hairpin {mode}", In("bridge", &link.ns), link.name)
 }
 
 fn state(up: bool) -> String {

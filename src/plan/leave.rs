@@ -126,6 +126,7 @@ mod tests {
             mtu: crate::names::Mtu::try_from(mtu).unwrap(),
             up,
             master: None,
+            hairpin: false,
             altname: None,
             protected: false,
             kind: LinkKind::Bridge,

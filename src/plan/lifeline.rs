@@ -197,6 +197,7 @@ mod tests {
             mtu: Mtu::ETHERNET,
             up: true,
             master: master.map(ifname),
+            hairpin: false,
             altname: None,
             protected: false,
             kind: LinkKind::Veth(peer),

@@ -91,8 +91,8 @@ fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
 
 /// Returns a link as the kernel leaves it when its bridge goes: `br_del_if()` in Linux `net/bridge/br_if.c`.
 fn detached(mut entry: Entry) -> Entry {
-    if let Resource::Link(Link { master, .. }) = &mut entry.resource {
-        *master = None;
+    if let Resource::Link(Link { master, hairpin, .. }) = &mut entry.resource {
+        (*master, *hairpin) = (None, false);
     }
     entry
 }

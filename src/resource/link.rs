@@ -23,12 +23,24 @@ pub struct Link {
     pub up: bool,
     /// The bridge whose port it is.
     pub master: Option<IfName>,
+    /// Whether the bridge sends frames back to this port that came from it: hairpin mode. The kernel switches it off when
+    /// the link comes to a bridge (`new_nbp()` in Linux `net/bridge/br_if.c`).
+    #[serde(default)]
+    pub hairpin: bool,
     /// The further name that `ip link show` takes; `None` when it would not fit into `ALTIFNAMSIZ` (128 bytes).
     pub altname: Option<String>,
     /// Whether `prevent_destroy` is written into the mark.
     pub protected: bool,
     /// What kind of link it is.
     pub kind: LinkKind,
+}
+
+impl Link {
+    /// Tells whether hairpin mode has to be said to the kernel once the rest of the change from `before` is made: a link
+    /// that comes to another bridge has it off.
+    pub(crate) fn must_set_hairpin(&self, before: &Self) -> bool {
+        self.master.is_some() && self.hairpin != (before.hairpin && before.master == self.master)
+    }
 }
 
 /// What kind of link it is, with what only this kind has.

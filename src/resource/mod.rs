@@ -240,7 +240,7 @@ impl Resource {
                 fields
             }
             Self::Link(link) => {
-                let Link { ns: _, name, mac, mtu, up, master, altname, protected, kind } = link;
+                let Link { ns: _, name, mac, mtu, up, master, hairpin, altname, protected, kind } = link;
                 let state = |up: bool| if up { "up" } else { "down" }.to_owned();
                 let mut fields = vec![("interface", name.to_string())];
                 match kind {
@@ -257,6 +257,7 @@ impl Resource {
                 fields.extend(mac.map(|mac| ("mac", mac.to_string())));
                 fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
                 fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
+                fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
                 fields.push(("altname", text(altname.clone())));
                 if *protected {
                     fields.push(("prevent_destroy", "true".to_owned()));

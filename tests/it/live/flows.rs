@@ -34,17 +34,24 @@ for line in sys.stdin:
     except (OSError, IndexError) as error: print("nothing", flush=True)
 "#;
 
-/// Answers the first datagram, and goes on and on without being asked.
+/// Whoever says something by UDP or connects by TCP is told something again and again, without being asked.
 const PUSH: &str = r#"
-import socket, time
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind(("::", 99))
-print("ready", flush=True)
-_, peer = s.recvfrom(100)
+import socket, threading, time
+def push(send):
+    while True:
+        try: send(b"push ")
+        except OSError: pass
+        time.sleep(0.05)
+def begin(*args): threading.Thread(target=args[0], args=args[1:], daemon=True).start()
+def accept(s):
+    while True: begin(push, s.accept()[0].send)
+t = socket.create_server(("::", 98), family=socket.AF_INET6, dualstack_ipv6=True)
+begin(accept, t)
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+u.bind(("::", 99))
 while True:
-    try: s.sendto(b"push", peer)
-    except OSError: pass
-    time.sleep(0.05)
+    _, peer = u.recvfrom(100)
+    begin(push, lambda data, peer=peer: u.sendto(data, peer))
 "#;
 
 impl Flow {
@@ -94,9 +101,14 @@ impl Drop for Flow {
 struct Pusher(Child);
 
 impl Pusher {
-    fn start(ns: &str) -> Self {
+    #[track_caller]
+    fn start(world: &World, ns: &str) -> Self {
         let script = format!("exec ip netns exec {ns} python3 -u -c '{PUSH}'");
-        Self(Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).spawn().unwrap())
+        let pusher = Self(Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).spawn().unwrap());
+        super::world::eventually("the pusher listens", || {
+            world.try_sh(&format!("ip netns exec {ns} ss -lun | grep -q :99")).code == 0
+        });
+        pusher
     }
 }
 
@@ -115,6 +127,15 @@ fn neighbour(world: &World) {
         ip -n remote link set eth0 up");
 }
 
+/// Waits until containers answer over IPv6: what the host asks a link that has just come up may get lost, and it asks again
+/// after a second (RFC 4861 section 10, `RETRANS_TIMER`).
+#[track_caller]
+fn settled(world: &World, addresses: &[&str]) {
+    for address in addresses {
+        super::world::eventually("the container answers", || world.pings("host", address));
+    }
+}
+
 /// A manifest in which `publish` stands for what `web` publishes; `more` declares further containers.
 fn shop(address: &str, publish: &str, more: &str) -> String {
     format!(
@@ -130,15 +151,15 @@ live! {
         neighbour(world);
         let all = "'8080:80', '5353:53/udp', '5399:99/udp'";
         world.apply(&shop(WEB, all, ""));
+        settled(world, &["fd00:25::33"]);
         let _web = world.serve("web", &Listen::tcp(80), "web");
         let _dns = world.serve("web", &Listen::udp(53), "dns");
-        let _pusher = Pusher::start("web");
+        let _pusher = Pusher::start(world, "web");
         let mut flows: Vec<(&str, Flow)> = [
             ("remote tcp", "remote", "tcp", "192.0.2.1", 8080), ("remote tcp6", "remote", "tcp", "2001:db8::1", 8080),
             ("remote udp", "remote", "udp", "192.0.2.1", 5353), ("remote udp6", "remote", "udp", "2001:db8::1", 5353),
             ("host tcp", "host", "tcp", "127.0.0.1", 8080), ("host udp", "host", "udp", "127.0.0.1", 5353),
         ].map(|(name, ns, protocol, to, port)| (name, Flow::start(ns, protocol, to, port))).into();
-        super::world::eventually("the pusher listens", || world.try_sh("ip netns exec web ss -lun | grep -q :99").code == 0);
         let mut pushed = Flow::start("remote", "udp", "192.0.2.1", 5399);
         pushed.says();
         assert_eq!(pushed.hears(), "push");
@@ -165,6 +186,7 @@ live! {
     fn a_datagram_goes_to_the_new_target_at_once(world) {
         neighbour(world);
         world.apply(&shop(WEB, "'5353:53/udp'", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n"));
+        settled(world, &["fd00:25::33", "fd00:25::44"]);
         let old = world.serve("web", &Listen::udp(53), "old");
         let _app = world.serve("app", &Listen::udp(53), "app");
         let mut flows = [("remote", "192.0.2.1"), ("remote", "2001:db8::1"), ("host", "127.0.0.1")]
@@ -186,6 +208,7 @@ live! {
     fn a_datagram_that_was_refused_before_arrives_once_its_port_is_published(world) {
         neighbour(world);
         world.apply(&shop(WEB, "", ""));
+        settled(world, &["fd00:25::33"]);
         let _dns = world.serve("web", &Listen::udp(53), "dns");
         let _host = world.serve("host", &Listen { protocol: "udp", address: "::", port: 5353 }, "host");
         let mut flows = [("remote", "192.0.2.1"), ("remote", "2001:db8::1")].map(|(ns, to)| Flow::start(ns, "udp", to, 5353));
@@ -193,5 +216,37 @@ live! {
 
         world.apply(&shop(WEB, "'5353:53/udp'", ""));
         assert_eq!(flows.each_mut().map(Flow::says), ["dns"; 2]);
+    }
+}
+
+live! {
+    fn a_flow_ends_in_both_directions_when_its_source_is_no_longer_allowed(world) {
+        neighbour(world);
+        let allow = |sources: &str| {
+            let port = |host: u16, target: u16, protocol: &str| {
+                format!("{{host_port: {host}, target_port: {target}, protocol: {protocol}, allow_from: [{sources}]}}")
+            };
+            let bound = port(5397, 99, "udp").replacen('{', "{host_address: 192.0.2.1, ", 1);
+            [port(5398, 98, "tcp"), port(5399, 99, "udp"), bound].join(", ")
+        };
+        let app = "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n";
+        world.apply(&shop(WEB, &allow("192.0.2.0/24, 172.25.0.0/16, '2001:db8::/64'"), app));
+        settled(world, &["fd00:25::33"]);
+        let _pusher = Pusher::start(world, "web");
+        let mut flows: Vec<(&str, Flow)> = [
+            ("tcp", "remote", "tcp", "192.0.2.1", 5398), ("udp", "remote", "udp", "192.0.2.1", 5399),
+            ("tcp6", "remote", "tcp", "2001:db8::1", 5398), ("udp6", "remote", "udp", "2001:db8::1", 5399),
+            ("bound", "remote", "udp", "192.0.2.1", 5397), ("app", "app", "udp", "172.25.0.1", 5399),
+            ("host", "host", "tcp", "127.0.0.1", 5398),
+        ].map(|(name, ns, protocol, to, port)| (name, Flow::start(ns, protocol, to, port))).into();
+        flows.iter_mut().for_each(|(_, flow)| drop(flow.says()));
+        let mut heard = || flows.iter_mut().map(|(name, flow)| format!("{name}: {}", flow.hears())).collect::<Vec<_>>().join(", ");
+        assert_eq!(heard(), "tcp: push, udp: push, tcp6: push, udp6: push, bound: push, app: push, host: push");
+
+        world.apply(&shop(WEB, &allow("192.0.2.2/32"), &format!("{app}  db: {{networks: [front]}}\n")));
+        assert_eq!(heard(), "tcp: push, udp: push, tcp6: nothing, udp6: nothing, bound: push, app: nothing, host: push");
+
+        world.apply(&shop(WEB, &allow("192.0.2.3/32"), app));
+        assert_eq!(heard(), "tcp: nothing, udp: nothing, tcp6: nothing, udp6: nothing, bound: nothing, app: nothing, host: push");
     }
 }

@@ -94,7 +94,8 @@ fn a_link_changes_in_place_and_keeps_its_index() {
         assert_eq!(own.get(&to.resource.id()), Some(&to));
         assert_eq!(own.get(&bridge_to.resource.id()), Some(&bridge_to));
         assert_eq!(index_of("v1"), index);
-        link_of(&mut to).master = None;
+        let link = link_of(&mut to);
+        (link.master, link.hairpin) = (None, false);
         let was = own.get(&to.resource.id()).cloned().unwrap();
         world.succeed(&[update(&was, &to)]);
         assert_eq!(world.own().get(&to.resource.id()), Some(&to));
@@ -114,7 +115,7 @@ fn what_others_change_behind_our_back_is_seen_and_put_right() {
         let desired = veth(1, "web", "front");
         let mut drifted = desired.clone();
         let link = link_of(&mut drifted);
-        (link.mtu, link.up, link.master) = (Mtu::try_from(1280).unwrap(), false, None);
+        (link.mtu, link.up, link.master, link.hairpin) = (Mtu::try_from(1280).unwrap(), false, None, false);
         if let LinkKind::Veth(peer) = &mut link.kind {
             (peer.mac.0, peer.up) = ([2, 0, 0, 0, 0, 7], false);
         }

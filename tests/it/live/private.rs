@@ -162,6 +162,7 @@ pub(crate) fn bridge(network: &str) -> Entry {
         mtu: Mtu::try_from(1400).unwrap(),
         up: true,
         master: None,
+        hairpin: false,
         altname: Some(format!("netform.shop.{network}")),
         protected: false,
         kind: LinkKind::Bridge,
@@ -169,7 +170,7 @@ pub(crate) fn bridge(network: &str) -> Entry {
     entry(Resource::Link(link), &format!("network.{network}"))
 }
 
-/// A veth pair `vNUMBER` on `br-NETWORK` with the peer `eth0` in the container.
+/// A veth pair `vNUMBER` on `br-NETWORK`, in hairpin mode, with the peer `eth0` in the container.
 pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
     let mtu = Mtu::try_from(1400).unwrap();
     let peer = Peer {
@@ -186,6 +187,7 @@ pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
         mtu,
         up: true,
         master: Some(ifname(&format!("br-{network}"))),
+        hairpin: true,
         altname: Some(format!("netform.shop.{container}.{network}")),
         protected: false,
         kind: LinkKind::Veth(peer),

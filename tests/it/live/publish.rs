@@ -59,3 +59,77 @@ live! {
         assert_eq!(says("web", "fd00:25::1", 8082).as_deref(), Some("host"), "the port is not published over IPv6");
     }
 }
+
+live! {
+    fn a_container_reaches_its_own_published_port_through_the_host(world) {
+        let quiet = "quiet: {subnets: [10.8.0.0/24, 'fd00:8::/64'], icc: false}";
+        world.apply(&format!("netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [172.25.0.0/16, 'fd00:25::/64']}}, {quiet}}}\ncontainers:\n  \
+            web: {{networks: [front], publish: ['8080:80', '5353:53/udp', '9000-9001:9000-9001']}}\n  shy: {{networks: [quiet], publish: ['8081:80', '5354:53/udp']}}\n"));
+        let services = [("web", [Listen::tcp(80), Listen::udp(53), Listen::tcp(9000)]), ("shy", [Listen::tcp(80), Listen::udp(53), Listen::tcp(9000)])];
+        let _servers: Vec<_> =
+            services.iter().flat_map(|(ns, all)| all.iter().map(|listen| world.serve(ns, listen, ns))).collect();
+        let filtered = world.try_sh("test -e /proc/sys/net/bridge/bridge-nf-call-iptables").code == 0;
+        if !filtered {
+            eprintln!("SKIPPED (br_netfilter): this kernel does not show bridged frames to the IP layer");
+        }
+
+        for (who, gateway) in [("web", "fd00:25::1"), ("shy", "fd00:8::1")] {
+            super::world::eventually("the new link is ready for IPv6", || world.pings(who, gateway));
+        }
+        let mut failures = vec![];
+        for call in if filtered { &["1", "0"][..] } else { &["no"] } {
+            if filtered {
+                world.sh(&format!("sysctl -qw net.bridge.bridge-nf-call-iptables={call} net.bridge.bridge-nf-call-ip6tables={call}"));
+            }
+            for (who, to, protocol, port) in [
+                ("web", "172.25.0.1", "tcp", 8080), ("web", "172.25.0.1", "udp", 5353), ("web", "172.25.0.1", "tcp", 9000),
+                ("web", "fd00:25::1", "tcp", 8080), ("web", "fd00:25::1", "udp", 5353), ("web", "fd00:25::1", "tcp", 9000),
+                ("shy", "10.8.0.1", "tcp", 8081), ("shy", "10.8.0.1", "udp", 5354),
+                ("shy", "fd00:8::1", "tcp", 8081), ("shy", "fd00:8::1", "udp", 5354),
+            ] {
+                let answer = world.ask(who, protocol, to, port);
+                if answer != Some(format!("{who} {to}")) {
+                    failures.push(format!("{who} by {protocol} to {to} {port}, bridge-nf-call {call}: {answer:?}"));
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
+}
+
+live! {
+    fn hairpin_mode_is_there_for_those_who_publish_and_comes_back_when_it_is_lost(world) {
+        let manifest = |publish: &str| format!("netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [172.25.0.0/16, 'fd00:25::/64']}}, back: {{subnets: [10.7.0.0/24]}}}}\n\
+            containers:\n  web: {{networks: [front, back], publish: [{publish}]}}\n  app: {{networks: [front]}}\n");
+        let hairpin = |name: &str| world.sh(&format!("ip -d link show netform.shop.{name} | grep -o 'hairpin o[nf]*'")).trim().to_owned();
+        world.apply(&manifest("'8080:80'"));
+        assert_eq!(["web.front", "web.back", "app.front"].map(hairpin), ["hairpin on", "hairpin off", "hairpin off"]);
+        super::world::eventually("the link-local address is not taken for a duplicate", || {
+            let addresses = world.sh("ip -n web -6 addr show dev eth0 scope link");
+            assert!(!addresses.contains("dadfailed"), "{addresses}");
+            addresses.contains("fe80::") && !addresses.contains("tentative")
+        });
+        world.assert_in_sync();
+
+        let link = world.sh("ip -j link show netform.shop.web.front | sed 's/.*\"ifname\":\"\\([^\"]*\\)\".*/\\1/'").trim().to_owned();
+        let index = || world.sh(&format!("ip -o link show {link} | cut -d: -f1"));
+        let before = index();
+        world.sh(&format!("ip link set {link} type bridge_slave hairpin off"));
+        let done = world.run(&["plan", "-v"]).exits(0);
+        for wanted in ["hairpin: ".to_owned(), format!("bridge link set dev {link} hairpin on")] {
+            assert!(done.stdout.contains(&wanted), "{wanted}:\n{}", done.stdout);
+        }
+        world.apply(&manifest("'8080:80'"));
+        assert_eq!(hairpin("web.front"), "hairpin on");
+        for by_hand in [format!("ip link set {link} nomaster"), "ip link del br-front".to_owned()] {
+            world.sh(&by_hand);
+            world.apply(&manifest("'8080:80'"));
+            assert_eq!(hairpin("web.front"), "hairpin on", "after {by_hand}");
+            world.assert_in_sync();
+        }
+        world.apply(&manifest(""));
+        assert_eq!(hairpin("web.front"), "hairpin off");
+        assert_eq!(index(), before, "all in place");
+        world.assert_in_sync();
+    }
+}
