@@ -11,7 +11,7 @@ use super::args::{Common, WhichProject};
 use super::failure::{Code, Failure};
 use super::run::{self, How, Ran};
 use super::session::{Aim, Prepared, Session, disk_failure};
-use super::show::Style;
+use super::show::{self, Style};
 use crate::apply::pending::{Due, Pending};
 
 /// How often somebody who waits looks.
@@ -80,7 +80,7 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
     let _lock = run::take_lock(&session, "confirm", Duration::from_secs(10)).await?;
     run::recover(&mut session).await?;
     let Some(pending) = waiting(&session)? else {
-        println!("Nothing waits for a confirmation.");
+        show::out("Nothing waits for a confirmation.\n")?;
         return Ok(());
     };
     if pending.due(run::now(), &boot()) == Due::Overdue {
@@ -91,7 +91,7 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
         ));
     }
     session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
-    println!("Confirmed: generation {} stays.", pending.generation);
+    show::out(&format!("Confirmed: generation {} stays.\n", pending.generation))?;
     Ok(())
 }
 

@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(success) => ExitCode::from(success.code()),
         Err(failure) => {
-            eprintln!("{failure}");
+            show::err(&format!("{failure}\n"));
             ExitCode::from(failure.code as u8)
         }
     }
@@ -213,7 +213,7 @@ async fn plan(
     show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
         history::save(&session, &prepared, manifest, out)?;
-        eprintln!("Saved. Apply exactly this with: netform apply {}", out.display());
+        show::err(&format!("Saved. Apply exactly this with: netform apply {}\n", out.display()));
     }
     Ok(!prepared.plan.is_empty())
 }

@@ -7,7 +7,7 @@ use super::args::{Common, PlanFormat, WhichProject};
 use super::failure::{Code, Failure, chain};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
-use super::show::Style;
+use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
 use crate::apply::{self, Dirs, DiskError, lock};
@@ -148,16 +148,16 @@ impl Session {
         if !self.dirs.has_journal() {
             return;
         }
-        match lock::holder(&self.dirs) {
+        let told = match lock::holder(&self.dirs) {
             Some(holder) => {
-                eprintln!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
+                format!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
             }
             None => {
-                eprintln!(
-                    "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
-                );
+                "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
+                    .to_owned()
             }
-        }
+        };
+        show::err(&format!("{told}\n"));
     }
 
     /// Reads the kernel and plans.

@@ -76,7 +76,7 @@ impl Voice {
     /// Tells something that one should know.
     pub(super) fn note(&self, text: &str) {
         match self.0.to {
-            Listener::People => eprintln!("{text}"),
+            Listener::People => show::err(&format!("{text}\n")),
             Listener::Machines => self.event(Event::Note { message: text.to_owned() }),
         }
     }

@@ -1,6 +1,7 @@
 //! What the daemon knows of itself, and tells: its log, its event stream, its status.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{broadcast, watch};
@@ -59,7 +60,8 @@ impl Ledger {
 
     /// Tells something: in the log, and to whoever reads the event stream.
     pub(super) fn tell(&self, happened: Happened) {
-        eprintln!("{happened}");
+        // A log that nobody takes is no reason to end.
+        let _ = writeln!(std::io::stderr(), "{happened}");
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let line = Line { format_version: VERSION.to_owned(), time, happened };
         if let Ok(line) = serde_json::to_string(&line) {

@@ -83,14 +83,29 @@ live! {
 live! {
     fn a_run_whose_terminal_goes_away_goes_on(world) {
         world.apply(FRONT);
-        let mut child = half_way(world);
-        drop(child.stderr.take());
+        let child = half_way(world);
         signal(world, &child, "HUP");
         world.sh("touch go");
 
         let (code, said) = ended(child);
 
         assert_eq!(code, Some(0), "{said}");
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn a_run_that_nobody_listens_to_ends_in_order(world) {
+        world.apply(FRONT);
+        let mut child = half_way(world);
+        // Whatever it says, nobody hears it.
+        drop(child.stderr.take());
+        signal(world, &child, "INT");
+        std::thread::sleep(Duration::from_millis(100));
+        world.sh("touch go");
+
+        assert_eq!(ended(child).0, Some(130), "it ends in order");
+        world.run(&["apply", "--yes"]).exits(0);
         world.assert_in_sync();
     }
 }
