@@ -81,6 +81,11 @@ impl Redirect {
         }
     }
 
+    /// Tells whether it is there, in the namespace of the calling thread.
+    pub(crate) fn is_there(self) -> io::Result<bool> {
+        Nft::open()?.has_chain(&self.chain())
+    }
+
     /// Writes it anew, whatever somebody has made of it.
     pub(crate) fn rewrite(self) -> io::Result<()> {
         self.replace(&Nft::open()?)
