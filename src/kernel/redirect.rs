@@ -15,6 +15,8 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 
 /// The table's name.
+pub(super) const NAME: &str = "netform-dns";
+/// The same as messages have it.
 const TABLE: &[u8] = b"netform-dns\0";
 
 const REQUEST: u16 = 0x1;

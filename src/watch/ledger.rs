@@ -73,7 +73,7 @@ impl Ledger {
             status.counts.notices += 1;
             match notice {
                 Notice::Overrun => status.counts.overruns += 1,
-                Notice::Network | Notice::Firewall => {}
+                Notice::Network | Notice::Firewall | Notice::Redirect => {}
             }
         });
     }

@@ -89,6 +89,8 @@ pub struct Order {
     pub retry: bool,
     /// What must not be touched.
     pub leave: Leave,
+    /// Whether somebody may have taken away what leads the containers' questions to their resolver.
+    pub mend: bool,
 }
 
 /// What a run must not touch.
