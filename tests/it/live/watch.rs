@@ -272,7 +272,7 @@ live! {
         world.file("netform.yaml", &SHOP.replace("172.25.3.3", "172.25.3.4"));
         world.run(&["reconcile"]).exits(1);
         let status = world.run(&["status"]).stdout;
-        assert!(status.contains("): suspended") && status.contains("names: hosts files"), "{status}");
+        assert!(status.contains("): suspended") && status.contains("names: answered by the daemon"), "{status}");
         assert!(world.sh("ip -o link show br-front").contains("mtu 1400"));
         // What is suspended can be worked on from a shell.
         world.run(&["apply", "--yes"]).exits(0);
