@@ -94,7 +94,8 @@ live! {
 
 /// The same, when everything is there.
 fn kernel_if_whole(world: &World) -> Option<String> {
-    let there = "test -s /etc/netns/web/hosts && ip -n web link show eth1 && ip -n db link show eth0";
+    let there = "test -s /etc/netns/web/hosts && ip link show br-front && ip -n web link show eth1 && \
+                 ip -n db link show eth0";
     (world.try_sh(there).code == 0).then(|| kernel(world))
 }
 
