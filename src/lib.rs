@@ -23,7 +23,7 @@
 //! | [`topology`] | what the user means: defaults, references, addresses | yes |
 //! | [`driver`] | how a network is made of kernel objects | yes |
 //! | [`firewall`] | topology to nft tables: a skeleton that does not grow, and elements | yes |
-//! | [`dns`] | names that follow the containers: zones, and a resolver in every namespace | what it knows and says: `zone`, `answer`, `wire` |
+//! | [`dns`] | names that follow the containers: zones, and a resolver in every namespace, which the daemon serves | what it knows and says: `zone`, `answer`, `wire` |
 //! | [`desired`] | all of a topology's kernel objects | yes |
 //! | [`plan`] | two states to ordered operations, with causes; rendering | yes |
 //! | [`kernel`] | the only module that talks to the kernel; a stricter fake for tests | no |

@@ -233,7 +233,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     let later: BTreeSet<_> =
         facts.bridges.values().flat_map(|bridge| &bridge.addresses).map(IpNet::trunc).collect();
     facts.routes.retain(|route| !later.contains(route));
-    let Target { desired: wanted, .. } = session.target(Aim::Manifest, &facts)?;
+    let Target { desired: wanted, .. } = session.target(Aim::Manifest, &facts).await?;
     ids.retain(|id| *id == claim.id || wanted.0.get(id).is_some());
 
     let mut scope = scope(session, claim, ids.clone());

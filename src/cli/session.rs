@@ -1,12 +1,13 @@
 //! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::{Common, PlanFormat, WhichProject};
 use super::failure::{Code, Failure, chain};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
+use super::naming::{self, Naming};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -16,7 +17,7 @@ use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::{FailureKind, Kernel as _, Scope};
 use crate::manifest::Manifest;
-use crate::names::{NetnsName, ProjectName};
+use crate::names::ProjectName;
 use crate::plan::target::{self, SelectError, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
 use crate::resource::netns::NsRef;
@@ -47,6 +48,8 @@ pub(super) struct Session {
     pub(super) past: Past,
     /// Of the past that was read.
     stamp: Stamp,
+    /// Who knows what makes names work.
+    pub(super) naming: Naming,
     /// Who is told how a run goes.
     pub(super) voice: Voice,
     /// Whether a run ends itself when it is interrupted.
@@ -106,7 +109,8 @@ impl Session {
         let stamp = dirs.stamp();
         let past = dirs.past().map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
-        Ok(Self { kernel: Live::new(project.clone()), project, loaded, dirs, past, stamp, voice, shield })
+        let (kernel, naming) = (Live::new(project.clone()), Naming::default());
+        Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, voice, shield })
     }
 
     /// Reads the past anew when another run has changed it.
@@ -131,7 +135,7 @@ impl Session {
         scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
-            scope.files = manifest.containers.keys().map(|name| hosts_file(&NetnsName::from(name))).collect();
+            scope.files = naming::files(manifest);
         }
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
@@ -184,7 +188,7 @@ impl Session {
         let mut scope = self.scope();
         let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
-        let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts)?;
+        let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         self.restore_sysctls(&mut desired, &observed, &facts);
         let before = scope.sysctls.clone();
         widen(&mut scope, &desired.0);
@@ -213,7 +217,17 @@ impl Session {
     }
 
     /// Returns what a plan shall lead to.
-    pub(super) fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
+    pub(super) async fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
+        let mut target = self.target_without_daemon(aim, facts)?;
+        if aim != Aim::Nothing {
+            let resolv_conf = self.naming.resolv_conf(&self.dirs).await;
+            naming::settle(&mut target, resolv_conf.as_deref());
+        }
+        Ok(target)
+    }
+
+    /// Returns what a plan shall lead to, as far as no daemon matters.
+    fn target_without_daemon(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         match aim {
             Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
             Aim::Manifest => {
@@ -309,10 +323,6 @@ fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observe
 pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
     let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     given.map(|ns| ns.value.clone()).collect()
-}
-
-fn hosts_file(name: &NetnsName) -> PathBuf {
-    Path::new("/etc/netns").join(name.as_str()).join("hosts")
 }
 
 /// Returns the exit code of a failure that changed nothing.

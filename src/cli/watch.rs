@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
 use super::failure::{Code, Failure};
 use super::loaded::{self, Loaded};
+use super::naming::{self, Naming};
+use super::resolver::Resolver;
 use super::session::{self, Aim, Prepared, Session};
 use super::show::Style;
 use super::{confirm, report, run};
@@ -18,6 +20,7 @@ use crate::plan::target::Selection;
 use crate::plan::{self, Drift, Plan, Spot, Winner};
 use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
+use crate::watch::protocol::Names;
 use crate::watch::{self, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError};
 
 /// How long a run waits for another one's lock.
@@ -29,7 +32,8 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         return Err(Failure::new(Code::Usage, "standard input cannot be watched")
             .help("name the manifest: a file or a directory"));
     }
-    let session = Session::open(common, manifest)?;
+    let mut session = Session::open(common, manifest)?;
+    session.naming = Naming::Daemon;
     let Watching { drift, resync, contested_after, metrics } = how;
     let options = Options {
         project: session.project.clone(),
@@ -42,8 +46,11 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         contested_after: Some(*contested_after).filter(|limit| *limit > 0),
         metrics: *metrics,
     };
+    let resolver = Resolver::start()
+        .map_err(|error| Failure::new(Code::Failed, format!("cannot start the resolver: {error}")))?;
     let keeper = Keeper {
         session,
+        resolver,
         path: manifest.to_owned(),
         style: Style::of_stderr(common),
         fresh: None,
@@ -72,6 +79,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
 struct Keeper {
     /// Its manifest is the one that is kept up: the last that could be applied.
     session: Session,
+    resolver: Resolver,
     path: PathBuf,
     style: Style,
     /// A manifest that is right in itself, and not in force yet.
@@ -88,6 +96,8 @@ struct Keeper {
 
 impl Reconciler for Keeper {
     async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
+        self.resolver.let_go().await;
+        let unmended = if order.mend { self.resolver.mend().await } else { None };
         let reading = order.reread && self.reread();
         let failed = |failure: Failure| Trouble::Failed(failure.to_string());
         let _lock = run::take_lock(&self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
@@ -95,14 +105,17 @@ impl Reconciler for Keeper {
         if let Some(generation) = self.undecided().await.map_err(failed)? {
             return Err(Trouble::Undecided { generation });
         }
-        let mut held = self.unreadable.clone().map(|message| Held { message, may_pass: false });
+        let mut held = self.unreadable.clone().map(|message| Held { message, may_pass: false }).or(unmended);
         if let Some(fresh) = self.fresh.take() {
             if self.undone.as_ref() == Some(&fresh.text()) {
                 held = Some(not_confirmed());
                 self.fresh = Some(fresh);
             } else if reading || order.retry {
                 match self.take_up(fresh, order).await {
-                    Ok(reconciled) => return Ok(Reconciled { edited: true, held, ..reconciled }),
+                    Ok(reconciled) => {
+                        let held = held.or_else(|| reconciled.held.clone());
+                        return Ok(Reconciled { edited: true, held, ..reconciled });
+                    }
                     Err(failure) => held = Some(Held { message: failure.to_string(), may_pass: true }),
                 }
             } else {
@@ -131,7 +144,7 @@ impl Reconciler for Keeper {
     }
 
     fn objects(&self) -> Vec<PathBuf> {
-        self.objects.clone()
+        self.objects.iter().cloned().chain([naming::source()]).collect()
     }
 
     fn namespace_directories(&self) -> Vec<PathBuf> {
@@ -241,8 +254,12 @@ impl Keeper {
         run::check_guards(&prepared, &UNATTENDED, aim, false).await?;
         self.objects = files_of(&prepared.desired.0);
         let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
-        let generation = self.carry_out(&prepared, &desired).await?;
-        Ok(Reconciled { drift, left, changed, generation, objects, differing, edited: false, held })
+        self.resolver.make_way(&prepared.plan).await;
+        let carried_out = self.carry_out(&prepared, &desired).await;
+        let unserved = self.resolver.serve(prepared.topology.filter(|_| carried_out.is_ok())).await;
+        let (generation, held) = (carried_out?, held.or(unserved));
+        let (edited, names) = (false, Names::Daemon);
+        Ok(Reconciled { drift, left, changed, generation, objects, differing, edited, held, names })
     }
 
     /// Carries out a plan that leads to `desired`; returns the generation that is in force afterwards.

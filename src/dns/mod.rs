@@ -33,7 +33,8 @@
 //! ```
 //!
 //! Queries are answered on threads of the server's own, so that a reconcile that keeps the daemon's runtime busy delays no
-//! name. A socket keeps its namespace alive: whoever sees a namespace go calls [`server::Server::set`] without it.
+//! name. A socket keeps its namespace alive: whoever sees a namespace go ([`server::Server::gone`]) calls
+//! [`server::Server::set`] without it.
 
 mod answer;
 mod cache;

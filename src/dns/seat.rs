@@ -135,6 +135,12 @@ fn bind_at(port: u16) -> io::Result<(UdpSocket, TcpListener, u16)> {
     Ok((udp, tcp, port))
 }
 
+/// Tells whether a redirection is there. To be called on a thread that may move there.
+pub(super) fn is_redirected(ns: &NsRef, redirect: Redirect) -> io::Result<bool> {
+    netns::join(netns::open(ns)?.as_fd())?;
+    redirect.is_there()
+}
+
 /// Writes a redirection anew. To be called on a thread that may move there.
 pub(super) fn mend(ns: &NsRef, redirect: Redirect) -> io::Result<()> {
     netns::join(netns::open(ns)?.as_fd())?;

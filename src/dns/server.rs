@@ -211,6 +211,28 @@ impl Server {
         self.shared.seats.store(Arc::new(seats));
     }
 
+    /// Returns the namespaces in which it answers and that are gone from their names, or replaced by others: its sockets
+    /// keep them alive until [`Server::set`] is called without them.
+    pub fn gone(&self) -> BTreeSet<NsRef> {
+        let is_gone =
+            |ns: &NsRef, seat: &Seat| seat::identity(ns).map_or(true, |found| found != seat.identity);
+        let gone = self.seats.iter().filter(|(ns, (_, seat))| is_gone(ns, seat));
+        gone.map(|(ns, _)| ns.clone()).collect()
+    }
+
+    /// Returns the namespaces in which somebody has removed the redirection from port 53: [`Server::mend`] is for them.
+    pub async fn broken(&self) -> BTreeSet<NsRef> {
+        let served: Vec<_> = self.seats.iter().map(|(ns, (_, seat))| (ns.clone(), seat.redirect())).collect();
+        let look = move || {
+            let broken = served.into_iter().filter(|(ns, redirect)| {
+                // One that cannot be looked into is gone, or refuses what would mend it.
+                !seat::is_redirected(ns, *redirect).unwrap_or(true)
+            });
+            broken.map(|(ns, _)| ns).collect()
+        };
+        on_thread(look).await.unwrap_or_default()
+    }
+
     /// Writes the redirection from port 53 anew in namespaces in which somebody may have removed it.
     ///
     /// Returns those in which that failed. Namespaces that are not served are passed over.

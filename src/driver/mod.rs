@@ -11,11 +11,10 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-use std::path::Path;
 
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
-use crate::resource::file::{FILE_MARK, TextFile};
+use crate::resource::file::{FILE_MARK, NetnsFile, TextFile};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
 use crate::resource::state::Entry;
@@ -93,8 +92,7 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
         NsRef::Named(name) => name,
         NsRef::Host | NsRef::Path(_) => return vec![],
     };
-    let mark = Mark { project: project.clone(), owner: owner.clone(), protected: false };
-    let mut content = format!("{FILE_MARK}{mark}\n");
+    let mut content = first_line(project, &owner);
     for (addr, names) in &container.hosts {
         // Writing to a string cannot fail.
         let _ = write!(content, "{addr}\t");
@@ -104,14 +102,37 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
         }
         content.push('\n');
     }
-    // `ip netns exec` and `netform exec` mount it over /etc/hosts: ip-netns(8).
-    let path = Path::new("/etc/netns").join(name.as_str()).join("hosts");
+    let path = NetnsFile::Hosts.path(name);
     let made = match container.runtime {
         Runtime::Netform => Some(Resource::Netns(Netns::new(name.clone()))),
         Runtime::Given | Runtime::Waiting => None,
     };
     let objects = made.into_iter().chain([Resource::File(TextFile { path, content })]);
     objects.map(|resource| entry(resource, &owner, &container.origin)).collect()
+}
+
+/// Returns the files that point the containers at their resolver: `resolv_conf` is what they say behind their mark.
+///
+/// There is one for each named namespace that a resolver serves: it is there, and on a network.
+pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
+    let file = |container: &Container| {
+        let name = match (&container.ns, container.runtime) {
+            (NsRef::Named(name), Runtime::Netform | Runtime::Given) => name,
+            (NsRef::Named(_), Runtime::Waiting) | (NsRef::Host | NsRef::Path(_), _) => return None,
+        };
+        let owner = Owner::Container(container.name.clone());
+        let content = first_line(&topology.project, &owner) + resolv_conf;
+        let file = TextFile { path: NetnsFile::ResolvConf.path(name), content };
+        Some(entry(Resource::File(file), &owner, &container.origin))
+    };
+    let attached = topology.containers.iter().filter(|container| !container.attachments.is_empty());
+    attached.filter_map(file).collect()
+}
+
+/// Returns the line that says whose a file is.
+fn first_line(project: &ProjectName, owner: &Owner) -> String {
+    let mark = Mark { project: project.clone(), owner: owner.clone(), protected: false };
+    format!("{FILE_MARK}{mark}\n")
 }
 
 /// The further names of links, each given once: `web.front` may be a network's name as well as container and network.

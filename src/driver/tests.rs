@@ -1,7 +1,8 @@
 //! What a topology is made of.
 
-use crate::driver::lower;
+use crate::driver::{lower, resolver_files};
 use crate::resource::Resource;
+use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Facts;
 use crate::topology::sketch::resolved;
@@ -140,6 +141,23 @@ fn only_the_port_that_a_published_port_leads_to_has_hairpin_mode() {
 
     assert_eq!(ports(&format!("{networks}\nctr x @a @b publish=80:80\nctr y @a @b")), ["attachment.x@a"]);
     assert_eq!(ports(&format!("{networks}\nctr x @a @b")), [""; 0]);
+}
+
+#[test]
+fn a_resolver_has_a_file_in_each_named_namespace_that_is_there_and_on_a_network() {
+    let text = "net a 10.0.0.0/24\nctr x @a\nctr alone none\nctr waits @a netns=later\nctr path @a netns=/proc/1/ns/net\n\
+        ctr given @a netns=legacy";
+    let legacy = NsRef::Named("legacy".try_into().unwrap());
+    let facts = Facts { namespaces: [legacy].into(), ..Facts::default() };
+    let topology = resolved(text, &facts).unwrap_or_else(|problems| panic!("{problems}"));
+
+    let files = resolver_files(&topology, "nameserver 127.0.0.11\n");
+
+    let files = files.iter().map(|entry| format!("{}: {}", entry.owner, entry.resource.id()));
+    assert_eq!(
+        files.collect::<Vec<_>>(),
+        ["container.x: file /etc/netns/x/resolv.conf", "container.given: file /etc/netns/legacy/resolv.conf"]
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{AsyncSocket, AsyncSocketExt, TokioSocket};
 use rustix::net::sockopt;
 
-use super::sysctl;
+use super::{redirect, sysctl};
 use crate::names::ProjectName;
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
@@ -33,6 +33,9 @@ const NFTABLES_GROUP: u32 = 7;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 
+/// `NFT_MSG_DELTABLE`, `_DELCHAIN` and `_DELRULE` of `NFNL_SUBSYS_NFTABLES`, `include/uapi/linux/netfilter/nf_tables.h`.
+const REMOVALS: [u16; 3] = [0xa02, 0xa05, 0xa08];
+
 /// Another route has taken the place of this one: `NLM_F_REPLACE`, `include/uapi/linux/netlink.h`.
 const NLM_F_REPLACE: u16 = 0x100;
 
@@ -46,6 +49,8 @@ pub enum Notice {
     Network,
     /// The project's tables changed.
     Firewall,
+    /// Somebody took a resolver's redirection away, in some namespace.
+    Redirect,
     /// There was more to tell than the socket could hold: anything may have changed.
     Overrun,
 }
@@ -83,10 +88,10 @@ impl Ear {
     /// When the kernel refuses a socket or a group.
     pub fn open(project: &ProjectName) -> io::Result<Self> {
         let mut network = TokioSocket::new(NETLINK_ROUTE)?;
-        // Without `CAP_NET_BROADCAST` only the host is heard; the clock finds the rest.
-        network.socket_ref().set_listen_all_namespaces(true)?;
         let mut firewall = TokioSocket::new(NETLINK_NETFILTER)?;
         for socket in [&mut network, &mut firewall] {
+            // Without `CAP_NET_BROADCAST` only the host is heard; the clock finds the rest.
+            socket.socket_ref().set_listen_all_namespaces(true)?;
             // A socket without a number is the kernel itself to `do_one_broadcast()`, and is not told what it said.
             socket.socket_mut().bind_auto()?;
             let _ = sockopt::set_socket_recv_buffer_size(socket.socket_ref().as_fd(), 1 << 20);
@@ -114,7 +119,8 @@ impl Ear {
                     (Notice::Network, heard, any(first, concerns_network))
                 }
                 heard = firewall.recv(second) => {
-                    (Notice::Firewall, heard, any(second, |_, _, body| concerns_table(body, table)))
+                    let notice = firewall_notice(second, table);
+                    (notice.unwrap_or(Notice::Firewall), heard, notice.is_some())
                 }
             };
             match heard {
@@ -150,6 +156,17 @@ fn concerns_network(kind: u16, flags: u16, body: &[u8]) -> bool {
         RTM_NEWROUTE => ours || flags & NLM_F_REPLACE != 0,
         RTM_DELROUTE => ours,
         _ => true,
+    }
+}
+
+/// Returns what a datagram of nftables means to us.
+fn firewall_notice(datagram: &[u8], table: &str) -> Option<Notice> {
+    // A container's redirection that comes is one that we make ourselves.
+    let gone = |kind: u16, body: &[u8]| REMOVALS.contains(&kind) && concerns_table(body, redirect::NAME);
+    if any(datagram, |kind, _, body| gone(kind, body)) {
+        Some(Notice::Redirect)
+    } else {
+        any(datagram, |_, _, body| concerns_table(body, table)).then_some(Notice::Firewall)
     }
 }
 
@@ -189,5 +206,18 @@ mod tests {
         assert!(concerns_table(&about(b"netform-shop\0"), "netform-shop"));
         assert!(!concerns_table(&about(b"filter\0"), "netform-shop"));
         assert!(!concerns_table(&[], "netform-shop"));
+
+        let datagram = |kind: u16, table: &[u8]| {
+            let body = about(table);
+            let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+            message.extend(kind.to_ne_bytes());
+            message.resize(16, 0);
+            message.extend(body);
+            message
+        };
+        let notice = |kind, table| firewall_notice(&datagram(kind, table), "netform-shop");
+        assert_eq!(notice(0xa00, b"netform-shop\0"), Some(Notice::Firewall));
+        assert_eq!(notice(0xa00, b"netform-dns\0"), None, "we made it ourselves");
+        assert_eq!(notice(0xa02, b"netform-dns\0"), Some(Notice::Redirect));
     }
 }

@@ -53,12 +53,22 @@ pub fn open(ns: &NsRef) -> io::Result<OwnedFd> {
 pub(crate) fn open_if_namespace(ns: &NsRef) -> io::Result<Option<OwnedFd>> {
     let path = path(ns);
     // It is looked at before it is opened: to open somebody's pipe would wait for somebody to write to it.
-    let kind = rustix::fs::statfs(&path)?.f_type;
-    if u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC) {
+    if has_namespace(&path)? {
         Ok(Some(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
     } else {
         Ok(None)
     }
+}
+
+/// Tells whether a namespace is there.
+pub fn is_there(ns: &NsRef) -> bool {
+    has_namespace(&path(ns)).unwrap_or(false)
+}
+
+/// Tells whether a file stands for a namespace.
+fn has_namespace(path: &Path) -> io::Result<bool> {
+    let kind = rustix::fs::statfs(path)?.f_type;
+    Ok(u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC))
 }
 
 /// Moves the calling thread into a network namespace.

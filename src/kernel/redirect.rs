@@ -15,6 +15,8 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 
 /// The table's name.
+pub(super) const NAME: &str = "netform-dns";
+/// The same as messages have it.
 const TABLE: &[u8] = b"netform-dns\0";
 
 const REQUEST: u16 = 0x1;
@@ -79,6 +81,11 @@ impl Redirect {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => self.replace(&socket),
             done => done,
         }
+    }
+
+    /// Tells whether it is there, in the namespace of the calling thread.
+    pub(crate) fn is_there(self) -> io::Result<bool> {
+        Nft::open()?.has_chain(&self.chain())
     }
 
     /// Writes it anew, whatever somebody has made of it.

@@ -1,11 +1,42 @@
 //! The few files that names need.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::NetnsName;
+
 /// The first words of every file of ours; what follows is the [`super::owner::Mark`].
 pub const FILE_MARK: &str = "# Written by netform; edits are overwritten. ";
+
+/// A file of `/etc` that a named namespace has one of its own for; what runs there by `ip netns exec` or `netform exec` sees
+/// it in place of the host's: `ip-netns(8)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetnsFile {
+    /// Names with their addresses: hosts(5).
+    Hosts,
+    /// Who is asked for names: resolv.conf(5).
+    ResolvConf,
+}
+
+impl NetnsFile {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::ResolvConf => "resolv.conf",
+        }
+    }
+
+    /// Returns where a namespace has it.
+    pub fn path(self, name: &NetnsName) -> PathBuf {
+        Path::new("/etc/netns").join(name.as_str()).join(self.as_str())
+    }
+
+    /// Tells whether a path is that of this file in some namespace.
+    pub fn is_at(self, path: &Path) -> bool {
+        path.starts_with("/etc/netns") && path.ends_with(self.as_str())
+    }
+}
 
 /// A file, e.g. `/etc/netns/web/hosts`. Its first line is [`FILE_MARK`] and the owner's mark.
 ///

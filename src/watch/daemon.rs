@@ -176,6 +176,8 @@ struct Daemon {
     backoff: Backoff,
     ledger: Ledger,
     files: Option<Files>,
+    /// Whether a resolver's redirection may be gone.
+    redirect: bool,
     /// Who waits for a run that begins from now on, and for the one under way.
     asked: Vec<oneshot::Sender<Answer>>,
     waiting: Vec<oneshot::Sender<Answer>>,
@@ -190,6 +192,7 @@ impl Daemon {
             backoff: Backoff::default(),
             ledger: Ledger::new(options),
             files: None,
+            redirect: false,
             asked: vec![],
             waiting: vec![],
         }
@@ -199,7 +202,10 @@ impl Daemon {
     fn take(&mut self, event: Event) -> std::ops::ControlFlow<()> {
         self.agenda.note(&event, Instant::now());
         match event {
-            Event::Kernel(notice) => self.ledger.noticed(notice),
+            Event::Kernel(notice) => {
+                self.redirect |= matches!(notice, Notice::Redirect | Notice::Overrun);
+                self.ledger.noticed(notice);
+            }
             Event::Files | Event::Namespaces | Event::Object => {}
             Event::Reload => self.contest.settle(),
             Event::Asked(request, answer) => self.asked(request, answer),
@@ -260,7 +266,8 @@ impl Daemon {
             OnDrift::Repair => Leave::Spots(self.contest.contested().clone()),
             OnDrift::Warn => Leave::AllDrift,
         };
-        Order { reread: due.reread, retry: due.retry, leave }
+        let mend = std::mem::take(&mut self.redirect) || due.reread;
+        Order { reread: due.reread, retry: due.retry, leave, mend }
     }
 
     /// Takes in what a run came to.

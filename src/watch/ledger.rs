@@ -75,7 +75,7 @@ impl Ledger {
             status.counts.notices += 1;
             match notice {
                 Notice::Overrun => status.counts.overruns += 1,
-                Notice::Network | Notice::Firewall => {}
+                Notice::Network | Notice::Firewall | Notice::Redirect => {}
             }
         });
     }
@@ -99,7 +99,8 @@ impl Ledger {
 
     /// Takes in a run that succeeded; `contested` is what has become contested by it.
     pub(super) fn reconciled(&mut self, reconciled: &Reconciled, took: Duration, contested: &[String]) {
-        let Reconciled { drift, left, changed, generation, objects, differing, edited, held } = reconciled;
+        let Reconciled { drift, left, changed, generation, objects, differing, edited, held, names } =
+            reconciled;
         let before = self.status.borrow().clone();
         if *edited {
             self.tell(Happened::Edited);
@@ -139,6 +140,7 @@ impl Ledger {
             status.generation = *generation;
             status.objects = *objects;
             status.differing = *differing;
+            status.names = *names;
             status.held.clone_from(&message);
             status.failed = None;
             status.last_success_at = now();

@@ -33,7 +33,7 @@ pub use agenda::Agenda;
 pub use backoff::Backoff;
 pub use contest::Contest;
 pub use daemon::{WatchError, run};
-use protocol::{Answer, Request};
+use protocol::{Answer, Names, Request};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -89,6 +89,8 @@ pub struct Order {
     pub retry: bool,
     /// What must not be touched.
     pub leave: Leave,
+    /// Whether somebody may have taken away what leads the containers' questions to their resolver.
+    pub mend: bool,
 }
 
 /// What a run must not touch.
@@ -119,6 +121,8 @@ pub struct Reconciled {
     pub edited: bool,
     /// Why the manifest, as it stands, is not in force.
     pub held: Option<Held>,
+    /// What makes names work in the containers.
+    pub names: Names,
 }
 
 /// Why the manifest, as it stands, is not in force; what was applied last is kept up.

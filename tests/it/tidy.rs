@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
         "cli",
         &[
             "names", "resource", "manifest", "topology", "desired", "kernel", "plan", "apply", "firewall",
-            "watch",
+            "watch", "dns",
         ],
     ),
 ];

@@ -19,6 +19,7 @@ mod part;
 mod private;
 mod publish;
 mod readme;
+mod resolve;
 mod safety;
 mod sandbox;
 mod show;

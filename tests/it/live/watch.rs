@@ -94,7 +94,8 @@ live! {
 
 /// The same, when everything is there.
 fn kernel_if_whole(world: &World) -> Option<String> {
-    let there = "test -s /etc/netns/web/hosts && ip -n web link show eth1 && ip -n db link show eth0";
+    let there = "test -s /etc/netns/web/hosts && ip link show br-front && ip -n web link show eth1 && \
+                 ip -n db link show eth0";
     (world.try_sh(there).code == 0).then(|| kernel(world))
 }
 
@@ -274,7 +275,7 @@ live! {
         world.file("netform.yaml", &SHOP.replace("172.25.3.3", "172.25.3.4"));
         world.run(&["reconcile"]).exits(1);
         let status = world.run(&["status"]).stdout;
-        assert!(status.contains("): suspended") && status.contains("names: hosts files"), "{status}");
+        assert!(status.contains("): suspended") && status.contains("names: answered by the daemon"), "{status}");
         assert!(world.sh("ip -o link show br-front").contains("mtu 1400"));
         // What is suspended can be worked on from a shell.
         world.run(&["apply", "--yes"]).exits(0);

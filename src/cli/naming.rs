@@ -1,0 +1,104 @@
+//! What makes names work in the containers: hosts files always, and the daemon's resolver while it runs.
+//!
+//! The files that point containers at the resolver are wanted as long as somebody answers there. So the daemon wants them,
+//! and whoever plans beside it wants them, too, and neither undoes what the other does. Without a daemon they would lead
+//! to nobody: the next `apply` takes them away.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ask;
+use super::session::Target;
+use crate::apply::Dirs;
+use crate::desired::resolver_files;
+use crate::dns::resolv;
+use crate::manifest::Manifest;
+use crate::names::NetnsName;
+use crate::resource::ResourceId;
+use crate::resource::file::NetnsFile;
+use crate::resource::netns::NsRef;
+use crate::watch::protocol::Names;
+
+/// Where the host says whom it asks, and in which domains it searches.
+const HOST_FILE: &str = "/etc/resolv.conf";
+
+/// How long a daemon may take to say how it is doing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who knows what makes names work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Naming {
+    /// The daemon, if one runs: it is asked.
+    #[default]
+    Asked,
+    /// The daemon, and that is us.
+    Daemon,
+}
+
+impl Naming {
+    /// Returns what the files say that point containers at the resolver; `None` when nobody answers there.
+    pub(super) async fn resolv_conf(self, dirs: &Dirs) -> Option<String> {
+        let names = match self {
+            Self::Daemon => Names::Daemon,
+            Self::Asked => {
+                let status = tokio::time::timeout(PATIENCE, ask::status(dirs)).await;
+                status.ok().flatten().map_or(Names::HostsFiles, |status| status.names)
+            }
+        };
+        match names {
+            Names::HostsFiles => None,
+            Names::Daemon => {
+                // A host without the file is one that asks nobody.
+                let host = std::fs::read_to_string(HOST_FILE).unwrap_or_default();
+                Some(resolv::container(&resolv::parse(&host)))
+            }
+        }
+    }
+}
+
+/// Gives a target the files that point containers at a resolver, or takes them out of it.
+pub(super) fn settle(target: &mut Target, resolv_conf: Option<&str>) {
+    let state = &mut target.desired.0;
+    match (resolv_conf, &target.topology) {
+        (Some(text), Some(topology)) => state.extend(resolver_files(topology, text)),
+        // A generation has those of its time.
+        (Some(_), None) => {}
+        (None, Some(_) | None) => {
+            let pointing = state.iter().map(|(id, _)| id).filter(|id| points_at_resolver(id));
+            for id in pointing.cloned().collect::<Vec<_>>() {
+                state.remove(&id);
+            }
+        }
+    }
+}
+
+fn points_at_resolver(id: &ResourceId) -> bool {
+    match id {
+        ResourceId::File(path) => NetnsFile::ResolvConf.is_at(path),
+        ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..) => false,
+    }
+}
+
+/// Returns the files that the names of a manifest's containers may be in.
+pub(super) fn files(manifest: &Manifest) -> BTreeSet<PathBuf> {
+    let named = manifest.containers.iter().filter_map(|(name, container)| match &container.value.netns {
+        None => Some(NetnsName::from(name)),
+        Some(given) => match &given.value {
+            NsRef::Named(name) => Some(name.clone()),
+            NsRef::Host | NsRef::Path(_) => None,
+        },
+    });
+    named.flat_map(|name| [NetnsFile::Hosts, NetnsFile::ResolvConf].map(|file| file.path(&name))).collect()
+}
+
+/// Returns the file that the host's resolvers are in: what a container's says depends on it.
+pub(super) fn source() -> PathBuf {
+    PathBuf::from(HOST_FILE)
+}
