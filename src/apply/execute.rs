@@ -9,7 +9,7 @@ use crate::resource::state::{Desired, State};
 
 /// How long the kernel may take to remove what dies with a namespace: `cleanup_net()` in Linux `net/core/
 /// net_namespace.c` runs in a work queue.
-const POLLS: usize = 100;
+const POLLS: usize = 25;
 const POLL: Duration = Duration::from_millis(20);
 
 /// What to do about a failure.

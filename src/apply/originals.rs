@@ -21,7 +21,25 @@ struct OriginalsFile {
 impl Dirs {
     /// Returns the parameters as they were; a damaged file counts as none, since nothing is better than a wrong value.
     pub(super) fn originals(&self) -> Result<Vec<Entry>, DiskError> {
-        Ok(self.read_originals()?.originals.into())
+        let mut originals = self.read_originals()?.originals;
+        // The first project on a host changes a parameter, and the last one has to set it back.
+        for other in self.others() {
+            let file = other.read_originals().map(|file| file.originals).unwrap_or_default();
+            let unknown: Vec<Entry> = file
+                .iter()
+                .filter(|(id, _)| originals.get(id).is_none())
+                .map(|(_, entry)| entry.clone())
+                .collect();
+            originals.extend(unknown);
+        }
+        Ok(originals.into())
+    }
+
+    /// Returns the directories of the other projects that keep their state beside this one's.
+    fn others(&self) -> Vec<Self> {
+        let beside = self.state.parent().and_then(|parent| std::fs::read_dir(parent).ok());
+        let dirs = beside.into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+        dirs.filter(|state| *state != self.state).map(|state| Self { state, run: self.run.clone() }).collect()
     }
 
     fn read_originals(&self) -> Result<OriginalsFile, DiskError> {
@@ -107,6 +125,16 @@ mod tests {
     fn update(from: &str, to: &str) -> [Touched; 1] {
         let id = forward(from).resource.id();
         [Touched { id, before: Some(forward(from)), after: Some(forward(to)) }]
+    }
+
+    #[test]
+    fn the_last_project_knows_what_the_first_one_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |project: &str| Dirs { state: dir.path().join(project), run: dir.path().join("run") };
+
+        of("shop").remember_originals(&update("0", "1"), Some(1)).unwrap();
+
+        assert_eq!(of("blog").originals().unwrap(), [forward("0")]);
     }
 
     #[test]

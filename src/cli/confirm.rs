@@ -28,7 +28,7 @@ pub(super) async fn carry_out(
 ) -> Result<u64, Failure> {
     let previous = session.newest();
     let deadline = run::now() + patience.as_secs().max(1);
-    let pending = Pending::new(previous + 1, previous, deadline, boot());
+    let pending = Pending::new(session.next(), previous, deadline, boot());
     session.dirs.write_pending(&pending).map_err(|error| disk_failure(&error))?;
     let done = match start_guard(session) {
         Ok(()) => run::carry_out(session, prepared, how).await,
@@ -53,10 +53,8 @@ pub(super) async fn settle(session: &mut Session, aim: Aim) -> Result<(), Failur
                 .note(&format!("Generation {number} was not confirmed in time: it is undone first."));
             revert(session, &pending).await
         }
-        // A rollback ends the waiting at once.
-        (Due::Waiting(_), Aim::Generation(_)) => {
-            session.dirs.clear_pending().map_err(|error| disk_failure(&error))
-        }
+        // A rollback ends the waiting once it is done: until then, whoever waits has no answer.
+        (Due::Waiting(_), Aim::Generation(_)) => Ok(()),
         (Due::Waiting(left), Aim::Manifest | Aim::Nothing) => Err(Failure::new(
             Code::Guarded,
             format!("generation {} waits for its confirmation for {left} s more", pending.generation),

@@ -1,6 +1,9 @@
 //! The only place where errors become exit codes and last words.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use crate::plan::target::SelectError;
 
 /// How a command ends when it does not end well; the discriminant is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,4 +105,21 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Returns the failure of a choice of resources that cannot be planned for.
+pub(super) fn unselectable(errors: &[SelectError]) -> Failure {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let help = errors.iter().map(|error| match error {
+        SelectError::Unknown { address: _, meant: Some(meant) } => format!("did you mean `{meant}`?"),
+        SelectError::Unknown { address: _, meant: None } => {
+            "`netform plan --show summary` lists addresses".to_owned()
+        }
+        SelectError::Needs { target: _, needs } => format!("do not exclude {needs}"),
+        SelectError::Carries { target: _, on: other } | SelectError::Taken { from: other, .. } => {
+            format!("--target {other} takes it along")
+        }
+    });
+    let help: BTreeSet<_> = help.collect();
+    Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
 }

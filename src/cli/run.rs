@@ -121,6 +121,16 @@ pub(super) async fn finish(
         carry_out(session, prepared, how).await?;
         return Ok(Ran::Nothing);
     }
+    let comes_back = match aim {
+        Aim::Nothing | Aim::Generation(_) => super::ask::status(&session.dirs).await.is_some(),
+        Aim::Manifest => false,
+    };
+    if comes_back {
+        session.voice.note(
+            "warning: `netform watch` runs for this project and brings back what its manifest says; stop it, or \
+             `netform suspend` it",
+        );
+    }
     if attended && !agreed(verb).await? {
         session.voice.say("Nothing was changed.");
         return Ok(Ran::Declined);
@@ -130,6 +140,9 @@ pub(super) async fn finish(
         None => carry_out(session, prepared, how).await?,
         Some(patience) => confirm::carry_out(session, prepared, how, *patience).await?,
     };
+    if let Aim::Generation(_) = aim {
+        session.dirs.clear_pending().map_err(|error| session::disk_failure(&error))?;
+    }
     if show.output == PlanFormat::Text {
         let (done, took) = (prepared.plan.changes.len(), started.elapsed());
         let changes = if done == 1 { "1 change" } else { &format!("{done} changes") };
@@ -273,7 +286,7 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 /// Carries out a plan and returns the number of the generation that it led to.
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
-    let number = session.newest() + 1;
+    let number = session.next();
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::args::{Common, PlanFormat, WhichProject};
-use super::failure::{Code, Failure, chain};
+use super::failure::{Code, Failure, chain, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -18,7 +18,7 @@ use crate::kernel::live::Live;
 use crate::kernel::{FailureKind, Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::ProjectName;
-use crate::plan::target::{self, SelectError, Selection};
+use crate::plan::target::{self, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
@@ -129,6 +129,12 @@ impl Session {
         self.past.generation.as_ref().map_or(0, |generation| generation.number)
     }
 
+    /// Returns the number of the next generation: one that nobody has, not even one that cannot be read.
+    pub(super) fn next(&self) -> u64 {
+        let kept = self.dirs.numbers().unwrap_or_default();
+        kept.last().copied().unwrap_or_default().max(self.newest()) + 1
+    }
+
     /// Returns what has to be looked at before anything is decided.
     pub(super) fn scope(&self) -> Scope {
         let mut scope = Scope::new(self.project.clone());
@@ -149,6 +155,12 @@ impl Session {
 
     /// Says that another run has not come to its end: what is seen now will not stay.
     pub(super) fn tell_of_unfinished(&self) {
+        if let Ok(Some(pending)) = self.dirs.read_pending() {
+            show::err(&format!(
+                "Generation {} waits for its confirmation: `netform confirm` keeps it.\n",
+                pending.generation
+            ));
+        }
         if !self.dirs.has_journal() {
             return;
         }
@@ -367,22 +379,6 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
         }
         DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
     }
-}
-
-fn unselectable(errors: &[SelectError]) -> Failure {
-    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    let help = errors.iter().map(|error| match error {
-        SelectError::Unknown { address: _, meant: Some(meant) } => format!("did you mean `{meant}`?"),
-        SelectError::Unknown { address: _, meant: None } => {
-            "`netform plan --show summary` lists addresses".to_owned()
-        }
-        SelectError::Needs { target: _, needs } => format!("do not exclude {needs}"),
-        SelectError::Carries { target: _, on: other } | SelectError::Taken { from: other, .. } => {
-            format!("--target {other} takes it along")
-        }
-    });
-    let help: BTreeSet<_> = help.collect();
-    Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
 }
 
 /// Returns the failure of what others have where ours should be.

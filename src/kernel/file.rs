@@ -33,12 +33,17 @@ pub(crate) fn update(file: &TextFile) -> io::Result<()> {
 /// Removes a file, and the directory that it was in when it was the last there.
 pub(crate) fn delete(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if is_absent(&error) => {}
         removed => removed?,
     }
     // A directory with something in it is not removed, which is what we want.
     let _ = path.parent().map(fs::remove_dir);
     Ok(())
+}
+
+/// Tells whether there is no such file; where a directory should be may be something else.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Returns the texts of the files that exist.
@@ -47,7 +52,7 @@ pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, String
     for path in paths {
         match fs::read(path) {
             Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(reading::failed(path.display().to_string(), Refusal::Socket(error))),
         }
     }

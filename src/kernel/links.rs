@@ -22,7 +22,7 @@ use crate::resource::route::{PROTOCOL, Route};
 use crate::resource::state::Entry;
 
 /// How long the kernel may take to remove the veth pairs of a namespace that is gone (`cleanup_net()` runs later).
-const CLEANUP: Duration = Duration::from_secs(5);
+const CLEANUP: Duration = Duration::from_millis(500);
 
 const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 

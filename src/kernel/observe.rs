@@ -32,7 +32,7 @@ pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
 
 /// Returns our objects, and what others hold of the places that ours may want.
 pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Observed {
-    let mut observed = Observed { own: State::from(tables), foreign: BTreeMap::new() };
+    let mut observed = see_tables(tables);
     let peers = peers(reading, scope);
     for ns in std::iter::once(&reading.host).chain(&reading.namespaces) {
         let own = own_links(ns, &peers, scope);
@@ -69,6 +69,33 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
         observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
     }
     observed
+}
+
+/// Tells our tables from those of others: ours say of which rules they are made.
+fn see_tables(tables: Vec<Entry>) -> Observed {
+    let mut foreign = BTreeMap::new();
+    let mut strangers = vec![];
+    for entry in &tables {
+        if let Resource::NftTable(table) = &entry.resource
+            && table.digest.is_empty()
+        {
+            let what = format!("nft table {} {}", table.id.family.as_str(), table.id.name);
+            foreign.insert(Slot::Object(entry.resource.id()), Foreign { what, owner: None, on: None });
+            strangers.push(table.id.clone());
+        }
+    }
+    let is_ours = |entry: &Entry| match &entry.resource {
+        Resource::NftTable(table) => !strangers.contains(&table.id),
+        Resource::NftElement(element) => !strangers.contains(&element.table),
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::File(_) => true,
+    };
+    let own = State::from(tables.into_iter().filter(is_ours).collect::<Vec<_>>());
+    Observed { own, foreign }
 }
 
 /// Returns our links' peers: by their namespace and index, the owner of the pair.
@@ -183,7 +210,11 @@ fn see_link(
         None => {
             let kind = if link.kind.is_empty() { "interface" } else { &link.kind };
             let owner = owner_of_link(link, &ns.links);
-            let foreign = Foreign { what: format!("{kind} {name}"), owner, on: None };
+            // A port stands on its bridge, a macvlan on the link that it shares; a pair's ends stand on nothing.
+            let below = link.peer.filter(|_| link.kind != "veth" && link.peer_ns.is_none());
+            let mut stands = link.master.into_iter().chain(below);
+            let on = stands.find_map(|index| own.get(&index)).map(|(_, owner)| owner.clone());
+            let foreign = Foreign { what: format!("{kind} {name}"), owner, on };
             observed.foreign.insert(Slot::Ifname(ns.ns.clone(), name), foreign);
         }
     }

@@ -13,13 +13,15 @@ use crate::resource::{ResourceId, Slot};
 
 /// Somebody else's object where one of ours should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
-#[error("{owner} needs {object}, but {} is in the way", Blocker(what, by.as_deref()))]
+#[error("{owner} {}, but {} {}", wish.as_text(object), Blocker(what, by.as_deref()), wish.why_not())]
 pub struct Conflict {
-    /// The resource that cannot be made.
+    /// What cannot be done about it.
+    pub wish: Wish,
+    /// The resource that cannot be made or removed.
     pub owner: Owner,
     /// Where the manifest declares it.
     pub origin: Option<Origin>,
-    /// The kernel object that cannot be made.
+    /// The kernel object that cannot be made or removed.
     pub object: ResourceId,
     /// What is in the way.
     pub what: String,
@@ -27,6 +29,32 @@ pub struct Conflict {
     pub by: Option<String>,
     /// What the user can do.
     pub help: String,
+}
+
+/// What others are in the way of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// An object is to be made where theirs is.
+    Make,
+    /// A link is to be removed that theirs stands on.
+    Remove,
+}
+
+impl Wish {
+    fn as_text(self, object: &ResourceId) -> String {
+        match self {
+            Self::Make => format!("needs {object}"),
+            Self::Remove => format!("would lose {object}"),
+        }
+    }
+
+    fn why_not(self) -> &'static str {
+        match self {
+            Self::Make => "is in the way",
+            Self::Remove => "stands on it",
+        }
+    }
 }
 
 struct Blocker<'a>(&'a str, Option<&'a str>);
@@ -50,7 +78,35 @@ pub(super) fn conflicts(diff: &Diff<'_>, observed: &Observed) -> Vec<Conflict> {
         Act::Create | Act::Replace(_) | Act::Restore(_) => true,
         Act::Update | Act::Reattach(_) | Act::Delete | Act::GoesWith(_) | Act::Carry => false,
     });
-    made.filter_map(|step| conflict(step, observed)).collect()
+    let mut conflicts: Vec<Conflict> = made.filter_map(|step| conflict(step, observed)).collect();
+    conflicts.extend(diff.steps.iter().flat_map(|step| standing_on(step, observed)));
+    conflicts
+}
+
+/// Returns the links of others that would go, or lose their bridge, with a link of ours.
+fn standing_on(step: &Step<'_>, observed: &Observed) -> Vec<Conflict> {
+    let goes = match step.act {
+        Act::Delete | Act::GoesWith(_) | Act::Replace(_) | Act::Restore(_) => true,
+        Act::Create | Act::Update | Act::Reattach(_) | Act::Carry => false,
+    };
+    let (true, ResourceId::Link(..), Some(before)) = (goes, step.id, step.before.as_deref()) else {
+        return vec![];
+    };
+    let links = observed.foreign.iter().filter(|(slot, foreign)| {
+        // What stands on a link inside a container goes with the container.
+        matches!(slot, Slot::Ifname(NsRef::Host, _)) && foreign.on.as_ref() == Some(&before.owner)
+    });
+    links
+        .map(|(_, Foreign { what, owner, on: _ })| Conflict {
+            wish: Wish::Remove,
+            owner: before.owner.clone(),
+            origin: step.after.as_deref().and_then(|entry| entry.origin.clone()),
+            object: step.id.clone(),
+            what: what.clone(),
+            by: owner.clone(),
+            help: format!("take {what} off it first, or remove it"),
+        })
+        .collect()
 }
 
 fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
@@ -61,6 +117,7 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     let (slot, Foreign { what, owner, on: _ }) =
         slots.find_map(|slot| observed.foreign.get_key_value(&slot))?;
     Some(Conflict {
+        wish: Wish::Make,
         owner: wanted.owner.clone(),
         origin: wanted.origin.clone(),
         object: step.id.clone(),
@@ -85,10 +142,10 @@ fn help(owner: &Owner, object: &ResourceId, slot: &Slot) -> String {
         ResourceId::File(path) => {
             format!("move {} away; netform overwrites only its own files", path.display())
         }
+        ResourceId::NftTable(_) => "remove the table, or give the project another name".to_owned(),
         ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
         | ResourceId::NftElement(..) => format!("remove it, or change what {owner} asks for"),
     }
 }

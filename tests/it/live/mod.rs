@@ -11,6 +11,7 @@ mod events;
 mod failure;
 mod firewall;
 mod flows;
+mod foreign;
 mod kernel;
 mod management;
 mod names;

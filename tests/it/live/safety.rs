@@ -81,6 +81,29 @@ live! {
 }
 
 live! {
+    fn a_try_that_somebody_rolls_back_is_not_confirmed(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        world.file("netform.yaml", MORE);
+        let tried = world
+            .netform()
+            .args(["try", "--yes", "--confirm-timeout", "60s"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        eventually("it is applied", || world.dir().join("state/shop/generations/2.json").exists());
+
+        world.run(&["rollback", "--yes"]).exits(0);
+
+        let output = tried.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(8), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_same(&everything(world), &before, "rolled back");
+    }
+}
+
+live! {
     fn rollback_goes_back_and_history_tells(world) {
         world.apply(FRONT);
         let before = everything(world);

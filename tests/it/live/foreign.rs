@@ -1,0 +1,80 @@
+//! What others put beside, under or on ours: it stays, and nothing of theirs goes with ours unsaid.
+
+use super::snapshot::{assert_same, everything};
+use super::world::live;
+
+const FRONT: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front], publish: ['8080:80']}}\n";
+const BLOG: &str = "netform: 1\nproject: blog\nnetworks: {blog: {subnets: [10.99.0.0/24]}}\ncontainers: {www: {networks: [blog]}}\n";
+
+live! {
+    fn a_bridge_does_not_go_while_links_of_others_stand_on_it(world) {
+        world.apply(FRONT);
+        for (stands, what) in [
+            ("ip link add vm type veth peer name tap && ip link set vm master br-front", "veth vm"),
+            ("ip link add mv link br-front type macvlan", "macvlan mv"),
+        ] {
+            world.sh(stands);
+            let before = everything(world);
+
+            let refused = world.run(&["destroy", "--yes"]).exits(9);
+
+            assert!(refused.stderr.contains(&format!("{what} stands on it")), "{}", refused.stderr);
+            assert_same(&everything(world), &before, what);
+            world.assert_in_sync();
+            world.sh("ip link del vm 2>/dev/null || ip link del mv");
+        }
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn a_table_of_our_name_that_somebody_else_made_is_left_alone(world) {
+        world.sh("nft add table inet netform-shop; nft 'add chain inet netform-shop theirs'");
+        let before = everything(world);
+        world.file("netform.yaml", FRONT);
+
+        let refused = world.run(&["apply", "--yes"]).exits(9);
+
+        assert!(refused.stderr.contains("nft table inet netform-shop is in the way"), "{}", refused.stderr);
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_same(&everything(world), &before, "left alone");
+    }
+}
+
+live! {
+    fn the_last_project_to_go_sets_forwarding_back(world) {
+        world.sh("sysctl -q -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+        world.apply(FRONT);
+        let blog = world.file("blog.yaml", BLOG);
+        let blog = blog.to_str().unwrap();
+        world.run(&["apply", "--yes", blog]).exits(0);
+
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward").trim(), "1", "the other one needs it");
+        world.run(&["destroy", "--yes", blog]).exits(0);
+
+        assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding"), "0\n0\n");
+    }
+}
+
+live! {
+    fn a_namespace_that_somebody_works_in_goes_all_the_same(world) {
+        world.apply(FRONT);
+        world.sh("(ip netns exec web sleep 30 > /dev/null 2>&1 &); sleep 0.2");
+
+        world.run(&["destroy", "--yes"]).exits(0);
+
+        assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
+    }
+}
+
+live! {
+    fn a_directory_that_is_a_file_stops_no_destroy(world) {
+        world.apply(FRONT);
+        world.sh("rm -r /etc/netns/web; touch /etc/netns/web");
+
+        world.run(&["destroy", "--yes"]).exits(0);
+
+        assert_eq!(world.sh("ip -o link show type bridge; ip netns; ls /etc/netns"), "web\n");
+    }
+}
