@@ -9,7 +9,7 @@ use super::failure::{Code, Failure};
 use super::run::Ran;
 use super::{report, show};
 use crate::apply;
-use crate::kernel::{Kernel, ObserveError, Op, OpError, Scope};
+use crate::kernel::{Glance, Kernel, ObserveError, Op, OpError, Scope};
 use crate::plan::Plan;
 use crate::plan::render::{digest, json};
 use crate::resource::state::Observed;
@@ -207,6 +207,10 @@ pub(super) struct Told<'a, K> {
 impl<K: Kernel> Kernel for Told<'_, K> {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         self.kernel.observe(scope).await
+    }
+
+    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
+        self.kernel.glance(scope, at).await
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {

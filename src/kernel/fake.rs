@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{FailureKind, Kernel, ObserveError, Op, OpError, Scope};
+use super::{FailureKind, Glance, Kernel, ObserveError, Op, OpError, Scope};
 use crate::names::Mac;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
@@ -76,6 +76,10 @@ impl Kernel for Fake {
             }
         }
         Ok(Observed { own, foreign })
+    }
+
+    async fn glance(&mut self, scope: &Scope, _: &Glance) -> Result<Observed, ObserveError> {
+        self.observe(scope).await
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {

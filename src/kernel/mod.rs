@@ -180,11 +180,7 @@ pub trait Kernel {
     /// # Errors
     ///
     /// As [`Kernel::observe`].
-    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
-        let mut whole = scope.clone();
-        whole.namespaces.extend(at.namespaces.iter().cloned());
-        self.observe(&whole).await
-    }
+    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError>;
 
     /// Carries out operations that have no order between them.
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;

@@ -8,7 +8,7 @@ use netform::apply::generation::Generation;
 use netform::apply::saved::SavedPlan;
 use netform::apply::{Dirs, Job, OnFailure, Outcome, run};
 use netform::kernel::live::Live;
-use netform::kernel::{FailureKind, Kernel, ObserveError, Op, OpError, Scope};
+use netform::kernel::{FailureKind, Glance, Kernel, ObserveError, Op, OpError, Scope};
 use netform::resource::ResourceId;
 use netform::resource::state::Observed;
 
@@ -280,6 +280,10 @@ impl Meddled {
 impl Kernel for Meddled {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         self.live.observe(scope).await
+    }
+
+    async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
+        self.live.glance(scope, at).await
     }
 
     /// Carries out one operation after the other; those of nft are one, as they are one transaction.
