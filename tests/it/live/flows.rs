@@ -196,6 +196,7 @@ live! {
         // The address moves; the server is started anew, since it may have been bound.
         world.apply(&shop("172.25.5.5, 'fd00:25::55'", "'5353:53/udp'", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n"));
         drop(old);
+        settled(world, &["fd00:25::55"]);
         let _new = world.serve("web", &Listen::udp(53), "new");
         assert_eq!(flows.each_mut().map(Flow::says), ["new"; 3], "the container's address has changed");
 
