@@ -41,7 +41,7 @@ fetch() { python3 -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[
 for _ in $(seq 50); do fetch http://127.0.0.1:8080/ 2>/dev/null && break || sleep 0.1; done
 
 say "web reaches db by its private name \`database\`"
-"$NETFORM" exec --manifest "$MANIFEST" web -- ping -c 1 -W 2 database | head -n 2
+"$NETFORM" exec --manifest "$MANIFEST" web -- ping -c 1 -W 2 database | sed -n 1,2p
 
 say "Somebody breaks it; the plan says what and why, apply repairs exactly that"
 ip link set br-front mtu 1400
