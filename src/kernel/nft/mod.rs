@@ -17,6 +17,7 @@ mod wire;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use smol_str::format_smolstr;
 
 use super::{FailureKind, ObserveError, Op, OpError, count};
 use crate::names::ProjectName;
@@ -58,7 +59,7 @@ pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
 ///
 /// When `nft` is missing or refuses, or prints what is no JSON.
 pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
-    let id = |family| NftTableId { family, name: format!("netform-{project}") };
+    let id = |family| NftTableId { family, name: format_smolstr!("netform-{project}") };
     let (inet, bridge) = (id(NftFamily::Inet), id(NftFamily::Bridge));
     let (inet, bridge) = tokio::try_join!(list(&inet), list(&bridge))?;
     Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
