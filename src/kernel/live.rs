@@ -72,6 +72,11 @@ impl Live {
         tokio::try_join!(reading::read(scope, at), nft::read(&scope.project))
     }
 
+    /// Returns whose objects are ours.
+    pub(super) fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
     /// Returns the mark of an owner, as links and namespaces carry it.
     pub(super) fn mark(&self, owner: &Owner) -> Mark {
         Mark { project: self.project.clone(), owner: owner.clone(), protected: false }

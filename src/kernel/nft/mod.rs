@@ -3,6 +3,7 @@
 //! - [`program`]: runs it, and says in the user's terms why it refused;
 //! - [`transaction`]: operations become its commands;
 //! - [`listing`]: what it prints becomes tables and elements again;
+//! - [`tables`]: which tables there are, so that it is not run for what is not there;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
 //! Only the project's own two tables are ever listed or changed. A table is recognised by two empty chains, since nft
@@ -11,6 +12,7 @@
 
 mod listing;
 mod program;
+mod tables;
 mod transaction;
 mod wire;
 
@@ -19,7 +21,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use smol_str::format_smolstr;
 
-use super::{FailureKind, ObserveError, Op, OpError, count};
+use super::{FailureKind, ObserveError, Op, OpError, count, netns};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
@@ -59,10 +61,23 @@ pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
 ///
 /// When `nft` is missing or refuses, or prints what is no JSON.
 pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
+    if !program::is_installed() {
+        return Err(unreadable("the firewall's tables".to_owned(), Refusal::NotInstalled));
+    }
     let id = |family| NftTableId { family, name: format_smolstr!("netform-{project}") };
-    let (inet, bridge) = (id(NftFamily::Inet), id(NftFamily::Bridge));
-    let (inet, bridge) = tokio::try_join!(list(&inet), list(&bridge))?;
+    // Whatever is wrong with the kernel's answer, `nft` says it in words.
+    let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
+    let list = async |family| match &there {
+        Some(there) if !there.contains(&id(family)) => Ok(None),
+        Some(_) | None => list(&id(family)).await,
+    };
+    let (inet, bridge) = tokio::try_join!(list(NftFamily::Inet), list(NftFamily::Bridge))?;
     Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
+}
+
+fn unreadable(what: String, refusal: Refusal) -> ObserveError {
+    let OpError { kind, message } = refusal.into();
+    ObserveError { what, kind, source: message.into() }
 }
 
 /// Carries out commands as `{"nftables": [...]}`, in one transaction.
@@ -158,9 +173,6 @@ async fn list(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
             Err(error) => Err(ObserveError { what: what(), kind: FailureKind::Other, source: error.into() }),
         },
         Err(refusal) if refusal.is_gone() => Ok(None),
-        Err(refusal) => {
-            let OpError { kind, message } = refusal.into();
-            Err(ObserveError { what: what(), kind, source: message.into() })
-        }
+        Err(refusal) => Err(unreadable(what(), refusal)),
     }
 }
