@@ -29,6 +29,7 @@ use execute::{Mode, Target, execute, settle};
 use generation::Generation;
 use journal::Journal;
 pub use recover::{RecoverError, Recovery, Settled, recover, widened};
+pub use verify::glance;
 
 /// How often what is left to do may be done again before the kernel counts as unwilling.
 const ROUNDS: usize = 2;

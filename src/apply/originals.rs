@@ -20,7 +20,11 @@ struct OriginalsFile {
 
 impl Dirs {
     /// Returns the parameters as they were; a damaged file counts as none, since nothing is better than a wrong value.
-    pub(super) fn originals(&self) -> Result<Vec<Entry>, DiskError> {
+    ///
+    /// # Errors
+    ///
+    /// When a later netform wrote it, or it cannot be read at all.
+    pub fn originals(&self) -> Result<Vec<Entry>, DiskError> {
         let mut originals = self.read_originals()?.originals;
         // The first project on a host changes a parameter, and the last one has to set it back.
         for other in self.others() {

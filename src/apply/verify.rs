@@ -23,7 +23,7 @@ pub(super) async fn is_done_at_a_glance<K: Kernel>(
 }
 
 /// Returns where everything that was touched can be seen; `None` when that is nearly everywhere.
-fn glance(touched: &[Touched]) -> Option<Glance> {
+pub fn glance(touched: &[Touched]) -> Option<Glance> {
     let mut glance = Glance::default();
     for Touched { id, before, after } in touched {
         let peers = [before, after].into_iter().flatten().filter_map(recover::peer);
@@ -41,9 +41,8 @@ fn glance(touched: &[Touched]) -> Option<Glance> {
             | ResourceId::Address(..)
             | ResourceId::Route(..)
             | ResourceId::Sysctl(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..)
             | ResourceId::File(_) => {}
+            ResourceId::NftTable(_) | ResourceId::NftElement(..) => glance.tables = true,
         }
     }
     (glance.namespaces.len() <= FEW && glance.links.len() <= FEW).then_some(glance)

@@ -15,6 +15,7 @@ use crate::apply::{self, Dirs, DiskError, lock};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
+use crate::kernel::moved::Moved;
 use crate::kernel::{FailureKind, Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::ProjectName;
@@ -26,6 +27,9 @@ use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::{Facts, Leases};
 use crate::topology::{self, Runtime, Topology};
+
+/// How often what is remembered may turn out to be past before a plan is carried out all the same: it is verified.
+const MOST_LOOKS: usize = 3;
 
 /// What a plan leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +124,21 @@ impl Session {
         if self.stamp != stamp {
             self.past = self.dirs.past().map_err(|error| disk_failure(&error))?;
             self.stamp = stamp;
+            self.kernel.moved(Moved::Everywhere);
         }
         Ok(())
+    }
+
+    /// Takes a generation that was just saved for the past, instead of reading it. The caller has the lock.
+    pub(super) fn saved(&mut self, generation: Option<Generation>) {
+        let Ok(originals) = self.dirs.originals() else { return };
+        self.past.originals = originals;
+        if let Some(generation) = generation {
+            self.past.leases = generation.leases.clone();
+            self.past.generation = Some(generation);
+            self.past.warnings.clear();
+        }
+        self.stamp = self.dirs.stamp();
     }
 
     /// Returns the number of the newest generation; 0 when there is none.
@@ -192,7 +209,30 @@ impl Session {
     }
 
     /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
+    ///
+    /// What is only remembered of what the plan touches is read again, and planned for.
     pub(super) async fn prepare_around(
+        &mut self,
+        aim: Aim,
+        selection: &Selection,
+    ) -> Result<(Prepared, Vec<Conflict>), Failure> {
+        let mut looks = 0;
+        loop {
+            let (prepared, conflicts) = self.plan_around(aim, selection).await?;
+            looks += 1;
+            if prepared.plan.is_empty() || self.kernel.version().is_none() || looks == MOST_LOOKS {
+                return Ok((prepared, conflicts));
+            }
+            let touched = prepared.plan.touched();
+            let scope = apply::widened(&Scope::new(self.project.clone()), &touched);
+            let holds = self.kernel.still_holds(&scope, apply::glance(&touched)).await;
+            if holds.map_err(unreadable)? {
+                return Ok((prepared, conflicts));
+            }
+        }
+    }
+
+    async fn plan_around(
         &mut self,
         aim: Aim,
         selection: &Selection,

@@ -14,8 +14,11 @@ use super::session::{self, Aim, Prepared, Session};
 use super::show::Style;
 use super::{confirm, report, run};
 use crate::apply::generation::Generation;
-use crate::apply::{self, Job, OnFailure, Progress};
+use crate::apply::{self, Job, OnFailure, Outcome, Progress};
+use crate::kernel::Scope;
 use crate::kernel::events::files_of;
+use crate::kernel::memory::Version;
+use crate::kernel::moved::{Parts, Whole};
 use crate::plan::target::Selection;
 use crate::plan::{self, Drift, Plan, Spot, Winner};
 use crate::resource::netns::NsRef;
@@ -34,6 +37,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
     }
     let mut session = Session::open(common, manifest)?;
     session.naming = Naming::Daemon;
+    session.kernel.remember();
     let Watching { drift, resync, contested_after, metrics } = how;
     let options = Options {
         project: session.project.clone(),
@@ -58,6 +62,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         unreadable: None,
         trial: None,
         undone: None,
+        settled: None,
     };
     watch::run(keeper, options).await.map_err(|error| {
         let code = match &error {
@@ -92,13 +97,37 @@ struct Keeper {
     trial: Option<String>,
     /// A manifest that was not confirmed, and so is not put in force again.
     undone: Option<String>,
+    /// The last run, as long as nothing has moved since.
+    settled: Option<Settled>,
+}
+
+/// A run that left nothing to do.
+struct Settled {
+    /// What the kernel held.
+    version: Version,
+    scope: Scope,
+    /// Where the run led, and what it was not to touch.
+    aim: Aim,
+    leave: Leave,
+    /// What a run comes to that finds the same.
+    reconciled: Reconciled,
 }
 
 impl Reconciler for Keeper {
     async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
+        self.session.kernel.begin();
+        self.session.kernel.moved(order.moved.clone());
+        if order.retry || order.moved.has_file(&naming::source()) {
+            self.settled = None;
+        }
         self.resolver.let_go().await;
         let unmended = if order.mend { self.resolver.mend().await } else { None };
         let reading = order.reread && self.reread();
+        if reading {
+            // Where there is room for what is new depends on all that others have.
+            self.session.kernel.moved(Parts::whole(Whole::Host).into());
+            self.settled = None;
+        }
         let failed = |failure: Failure| Trouble::Failed(failure.to_string());
         let _lock = run::take_lock(&self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
         run::recover(&mut self.session).await.map_err(failed)?;
@@ -126,7 +155,10 @@ impl Reconciler for Keeper {
         if aim != Aim::Manifest {
             held = held.or_else(|| Some(not_confirmed()));
         }
-        let reconciled = self.act(aim, order).await.map_err(failed)?;
+        let reconciled = match self.unmoved(aim, order).await.map_err(failed)? {
+            Some(reconciled) => reconciled,
+            None => self.act(aim, order).await.map_err(failed)?,
+        };
         Ok(Reconciled { held: held.or(reconciled.held.clone()), ..reconciled })
     }
 
@@ -233,6 +265,20 @@ impl Keeper {
         }
     }
 
+    /// Returns what a run comes to when everything is as the last one left it.
+    async fn unmoved(&mut self, aim: Aim, order: &Order) -> Result<Option<Reconciled>, Failure> {
+        let Some(settled) = self.settled.take() else { return Ok(None) };
+        self.session.kernel.catch_up(&settled.scope).await.map_err(session::unreadable)?;
+        let same = self.session.kernel.version() == Some(settled.version);
+        if !same || settled.aim != aim || settled.leave != order.leave {
+            return Ok(None);
+        }
+        let held = settled.reconciled.held.clone().or(self.resolver.serve(None).await);
+        let reconciled = Reconciled { held, ..settled.reconciled.clone() };
+        self.settled = Some(settled);
+        Ok(Some(reconciled))
+    }
+
     /// Plans, and carries the plan out.
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
         let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
@@ -254,12 +300,31 @@ impl Keeper {
         run::check_guards(&prepared, &UNATTENDED, aim, false).await?;
         self.objects = files_of(&prepared.desired.0);
         let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
+        let version = self.session.kernel.version().filter(|_| prepared.plan.is_empty());
         self.resolver.make_way(&prepared.plan).await;
         let carried_out = self.carry_out(&prepared, &desired).await;
-        let unserved = self.resolver.serve(prepared.topology.filter(|_| carried_out.is_ok())).await;
-        let (generation, held) = (carried_out?, held.or(unserved));
+        let (topology, scope) = (prepared.topology.filter(|_| carried_out.is_ok()), prepared.scope);
+        let unserved = self.resolver.serve(topology).await;
+        let generation = carried_out?;
         let (edited, names) = (false, Names::Daemon);
-        Ok(Reconciled { drift, left, changed, generation, objects, differing, edited, held, names })
+        let reconciled =
+            Reconciled { drift, left, changed, generation, objects, differing, edited, held, names };
+        self.settled = version.map(|version| Settled {
+            version,
+            scope,
+            aim,
+            leave: order.leave.clone(),
+            reconciled: Reconciled {
+                drift: reconciled
+                    .drift
+                    .iter()
+                    .filter(|it| reconciled.left.contains(&it.spot()))
+                    .cloned()
+                    .collect(),
+                ..reconciled.clone()
+            },
+        });
+        Ok(Reconciled { held: reconciled.held.clone().or(unserved), ..reconciled })
     }
 
     /// Carries out a plan that leads to `desired`; returns the generation that is in force afterwards.
@@ -294,7 +359,13 @@ impl Keeper {
         } else {
             apply::run(kernel, &job, &mut watcher).await
         };
-        run::judged(outcome, context, &self.session.voice).map(|()| generation.number)
+        let is_saved = matches!(outcome, Outcome::NothingToDo | Outcome::Applied { done: _, unsaved: None });
+        run::judged(outcome, context, &self.session.voice)?;
+        let (number, is_new) = (generation.number, saved.is_none());
+        if is_saved {
+            self.session.saved(Some(generation).filter(|_| is_new));
+        }
+        Ok(number)
     }
 }
 

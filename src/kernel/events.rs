@@ -4,22 +4,25 @@
 //! our containers have one as soon as a veth pair leads there. So nothing is opened inside a namespace, which would keep
 //! it alive after its name is gone.
 //!
-//! What is told is only that it is worth looking: whoever hears it plans anew, and an empty plan does nothing.
+//! What is told is only where it is worth looking: whoever hears it reads that anew, and an empty plan does nothing.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
-use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use netlink_sys::Socket;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
-use netlink_sys::{AsyncSocket, AsyncSocketExt, TokioSocket};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use rustix::net::sockopt;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use super::{redirect, sysctl};
+use super::moved::{Moved, Parts, Whole};
+use super::netlink::Blocking;
+use super::{answer, heard, message, netns, sysctl};
 use crate::names::ProjectName;
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
-use crate::resource::route::PROTOCOL;
 use crate::resource::state::State;
 
 /// `enum rtnetlink_groups` in `include/uapi/linux/rtnetlink.h`: links, addresses and routes of both families, and the
@@ -29,30 +32,35 @@ const ROUTE_GROUPS: [u32; 7] = [1, 5, 7, 9, 11, 24, 25];
 /// `NFNLGRP_NFTABLES` in `include/uapi/linux/netfilter/nfnetlink.h`.
 const NFTABLES_GROUP: u32 = 7;
 
-/// Routes: `RTM_NEWROUTE` and `RTM_DELROUTE`.
-const RTM_NEWROUTE: u16 = 24;
-const RTM_DELROUTE: u16 = 25;
-
-/// `NFT_MSG_DELTABLE`, `_DELCHAIN` and `_DELRULE` of `NFNL_SUBSYS_NFTABLES`, `include/uapi/linux/netfilter/nf_tables.h`.
-const REMOVALS: [u16; 3] = [0xa02, 0xa05, 0xa08];
-
-/// Another route has taken the place of this one: `NLM_F_REPLACE`, `include/uapi/linux/netlink.h`.
-const NLM_F_REPLACE: u16 = 0x100;
-
 /// The largest message: a link with all its attributes.
 const MESSAGE: usize = 64 * 1024;
 
+/// The number of the namespace that a message comes from: `SOL_NETLINK`, `NETLINK_LISTEN_ALL_NSID`, netlink(7).
+const NUMBER: (i32, i32) = (270, 8);
+
 /// What the kernel tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Links, addresses, routes or their parameters changed somewhere.
-    Network,
+    /// Links, addresses, routes or their parameters changed here.
+    Network(Parts),
     /// The project's tables changed.
     Firewall,
     /// Somebody took a resolver's redirection away, in some namespace.
     Redirect,
     /// There was more to tell than the socket could hold: anything may have changed.
     Overrun,
+}
+
+impl Notice {
+    /// Returns where to look anew.
+    pub fn moved(&self) -> Moved {
+        match self {
+            Self::Network(parts) => parts.clone().into(),
+            Self::Firewall => Parts::whole(Whole::Firewall).into(),
+            Self::Redirect => Moved::default(),
+            Self::Overrun => Moved::Everywhere,
+        }
+    }
 }
 
 /// Returns the files whose changes no group tells of: those that names need, and the host's parameters. Who watches
@@ -74,10 +82,17 @@ pub fn files_of(state: &State) -> Vec<PathBuf> {
 
 /// Hears what the kernel tells.
 pub struct Ear {
-    network: TokioSocket,
-    firewall: TokioSocket,
+    network: Source,
+    firewall: Source,
     table: String,
-    buffers: [Vec<u8>; 2],
+    /// The number that this namespace has for itself, when it has one.
+    own: Option<i32>,
+}
+
+/// A socket that messages come from.
+struct Source {
+    socket: AsyncFd<Socket>,
+    buffer: Vec<u8>,
 }
 
 impl Ear {
@@ -87,21 +102,13 @@ impl Ear {
     ///
     /// When the kernel refuses a socket or a group.
     pub fn open(project: &ProjectName) -> io::Result<Self> {
-        let mut network = TokioSocket::new(NETLINK_ROUTE)?;
-        let mut firewall = TokioSocket::new(NETLINK_NETFILTER)?;
-        for socket in [&mut network, &mut firewall] {
-            // Without `CAP_NET_BROADCAST` only the host is heard; the clock finds the rest.
-            socket.socket_ref().set_listen_all_namespaces(true)?;
-            // A socket without a number is the kernel itself to `do_one_broadcast()`, and is not told what it said.
-            socket.socket_mut().bind_auto()?;
-            let _ = sockopt::set_socket_recv_buffer_size(socket.socket_ref().as_fd(), 1 << 20);
-        }
-        for group in ROUTE_GROUPS {
-            network.socket_ref().add_membership(group)?;
-        }
-        firewall.socket_ref().add_membership(NFTABLES_GROUP)?;
-        let buffers = [(); 2].map(|()| Vec::with_capacity(MESSAGE));
-        Ok(Self { network, firewall, table: format!("netform-{project}"), buffers })
+        let network = Source::open(NETLINK_ROUTE, &ROUTE_GROUPS)?;
+        let firewall = Source::open(NETLINK_NETFILTER, &[NFTABLES_GROUP])?;
+        let host = netns::open(&NsRef::Host)?;
+        let own = Blocking::open()?.request(message::find_nsid(host.as_fd()), answer::nsid);
+        // A kernel that does not say has no number for it.
+        let own = own.ok().and_then(|numbers| numbers.into_iter().next());
+        Ok(Self { network, firewall, table: format!("netform-{project}"), own })
     }
 
     /// Waits for something that may concern us.
@@ -110,22 +117,19 @@ impl Ear {
     ///
     /// When a socket cannot be read any more.
     pub async fn hear(&mut self) -> io::Result<Notice> {
-        let Self { network, firewall, table, buffers: [first, second] } = self;
+        let Self { network, firewall, table, own } = self;
         loop {
-            first.clear();
-            second.clear();
-            let (notice, heard, relevant) = tokio::select! {
-                heard = network.recv(first) => {
-                    (Notice::Network, heard, any(first, concerns_network))
-                }
-                heard = firewall.recv(second) => {
-                    let notice = firewall_notice(second, table);
-                    (notice.unwrap_or(Notice::Firewall), heard, notice.is_some())
-                }
+            let heard = tokio::select! {
+                heard = network.receive(*own) => heard.map(|(datagram, number)| {
+                    Some(heard::network(datagram, number)).filter(|parts| !parts.is_empty()).map(Notice::Network)
+                }),
+                heard = firewall.receive(*own) => heard.map(|(datagram, number)| {
+                    heard::firewall(datagram, number, table)
+                }),
             };
             match heard {
-                Ok(()) if relevant => return Ok(notice),
-                Ok(()) => {}
+                Ok(Some(notice)) => return Ok(notice),
+                Ok(None) => {}
                 Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
                     return Ok(Notice::Overrun);
                 }
@@ -136,88 +140,42 @@ impl Ear {
     }
 }
 
-/// Tells whether any message of a datagram is one that `concerns` us.
-fn any(mut datagram: &[u8], concerns: impl Fn(u16, u16, &[u8]) -> bool) -> bool {
-    while let Ok(message) = NetlinkBuffer::new_checked(datagram) {
-        if concerns(message.message_type(), message.flags(), message.payload()) {
-            return true;
+impl Source {
+    fn open(protocol: isize, groups: &[u32]) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        // Without `CAP_NET_BROADCAST` only the host is heard; the clock finds the rest.
+        socket.set_listen_all_namespaces(true)?;
+        // A socket without a number is the kernel itself to `do_one_broadcast()`, and is not told what it said.
+        socket.bind_auto()?;
+        let _ = sockopt::set_socket_recv_buffer_size(socket.as_fd(), 1 << 20);
+        for group in groups {
+            socket.add_membership(*group)?;
         }
-        let length = (message.length() as usize).next_multiple_of(4);
-        datagram = datagram.get(length..).unwrap_or_default();
+        socket.set_non_blocking(true)?;
+        #[expect(deprecated, reason = "what makes it unsafe is a socket that gives up its descriptor")]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Self { socket, buffer: vec![0; MESSAGE] })
     }
-    false
-}
 
-/// Tells whether a message may be about something of ours. A host that speaks BGP changes routes all day, so others'
-/// routes do not count, unless they replace one. The protocol is the sixth byte of `struct rtmsg`.
-fn concerns_network(kind: u16, flags: u16, body: &[u8]) -> bool {
-    let ours = body.get(5) == Some(&PROTOCOL);
-    match kind {
-        RTM_NEWROUTE => ours || flags & NLM_F_REPLACE != 0,
-        RTM_DELROUTE => ours,
-        _ => true,
+    /// Returns the next datagram, with the number of the namespace that it comes from; `None` is this one.
+    async fn receive(&mut self, own: Option<i32>) -> io::Result<(&[u8], Option<i32>)> {
+        let Self { socket, buffer } = self;
+        let (length, number) = socket.async_io(Interest::READABLE, |socket| receive(socket, buffer)).await?;
+        Ok((buffer.get(..length).unwrap_or_default(), number.filter(|number| Some(*number) != own)))
     }
 }
 
-/// Returns what a datagram of nftables means to us.
-fn firewall_notice(datagram: &[u8], table: &str) -> Option<Notice> {
-    // A container's redirection that comes is one that we make ourselves.
-    let gone = |kind: u16, body: &[u8]| REMOVALS.contains(&kind) && concerns_table(body, redirect::NAME);
-    if any(datagram, |kind, _, body| gone(kind, body)) {
-        Some(Notice::Redirect)
-    } else {
-        any(datagram, |_, _, body| concerns_table(body, table)).then_some(Notice::Firewall)
+fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
+    let mut pieces = [IoSliceMut::new(buffer)];
+    let mut control = nix::cmsg_space!(i32);
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut control), MsgFlags::empty())?;
+    let mut number = None;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::Unknown(control) = control
+            && (control.cmsg_header.cmsg_level, control.cmsg_header.cmsg_type) == NUMBER
+        {
+            number = control.data_bytes.first_chunk().map(|number| i32::from_ne_bytes(*number));
+        }
     }
-}
-
-/// Tells whether a message is about a table. Behind the four bytes of `struct nfgenmsg` come attributes, and the first
-/// kind is the table's name in every message that has one: `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE` and so on in
-/// `include/uapi/linux/netfilter/nf_tables.h`.
-fn concerns_table(body: &[u8], table: &str) -> bool {
-    NlasIterator::new(body.get(4..).unwrap_or_default())
-        .filter_map(Result::ok)
-        .any(|attribute| attribute.kind() == 1 && super::netlink::text(attribute.value()) == table)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routes_of_others_do_not_count() {
-        let route = |protocol| [2, 24, 0, 0, 254, protocol, 0, 1];
-        assert!(concerns_network(RTM_DELROUTE, 0, &route(PROTOCOL)));
-        assert!(!concerns_network(RTM_DELROUTE, 0, &route(186)));
-        assert!(!concerns_network(RTM_NEWROUTE, 0, &route(186)));
-        assert!(concerns_network(RTM_NEWROUTE, NLM_F_REPLACE, &route(186)));
-        assert!(concerns_network(17, 0, &[]));
-    }
-
-    #[test]
-    fn tables_of_others_do_not_count() {
-        let about = |table: &[u8]| {
-            let mut body = vec![1, 0, 0, 0];
-            body.extend((table.len() as u16 + 4).to_ne_bytes());
-            body.extend(1_u16.to_ne_bytes());
-            body.extend(table);
-            body.resize(body.len().next_multiple_of(4), 0);
-            body
-        };
-        assert!(concerns_table(&about(b"netform-shop\0"), "netform-shop"));
-        assert!(!concerns_table(&about(b"filter\0"), "netform-shop"));
-        assert!(!concerns_table(&[], "netform-shop"));
-
-        let datagram = |kind: u16, table: &[u8]| {
-            let body = about(table);
-            let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
-            message.extend(kind.to_ne_bytes());
-            message.resize(16, 0);
-            message.extend(body);
-            message
-        };
-        let notice = |kind, table| firewall_notice(&datagram(kind, table), "netform-shop");
-        assert_eq!(notice(0xa00, b"netform-shop\0"), Some(Notice::Firewall));
-        assert_eq!(notice(0xa00, b"netform-dns\0"), None, "we made it ourselves");
-        assert_eq!(notice(0xa02, b"netform-dns\0"), Some(Notice::Redirect));
-    }
+    Ok((message.bytes, number))
 }

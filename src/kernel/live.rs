@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
 use super::facts::{Survey, survey};
+use super::memory::{Memory, Version};
+use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
 use super::reading::{self, Reading};
 use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
@@ -25,6 +27,19 @@ pub struct Live {
     project: ProjectName,
     pub(super) channels: HashMap<NsRef, Channel>,
     most_channels: usize,
+    recall: Recall,
+    /// How often everything was read to be remembered.
+    times: u64,
+}
+
+/// Whether what is read is remembered.
+enum Recall {
+    /// Everything is read anew each time.
+    Never,
+    /// Everything is to be read anew the next time, and remembered.
+    Next,
+    /// It is remembered.
+    Kept(Box<Memory>),
 }
 
 /// Why there is no socket in a namespace.
@@ -49,7 +64,81 @@ impl Closed {
 impl Live {
     /// Prepares to talk to the kernel in the name of a project. Nothing is opened yet.
     pub fn new(project: ProjectName) -> Self {
-        Self { project, channels: HashMap::new(), most_channels: raise_descriptor_limit() }
+        let (channels, most_channels) = (HashMap::new(), raise_descriptor_limit());
+        Self { project, channels, most_channels, recall: Recall::Never, times: 0 }
+    }
+
+    /// Remembers from now on what is read, and reads again only what is [said](Self::moved) to have moved.
+    pub fn remember(&mut self) {
+        self.recall = Recall::Next;
+    }
+
+    /// Notes where something may have changed since it was read.
+    pub fn moved(&mut self, moved: Moved) {
+        match (&mut self.recall, moved) {
+            (Recall::Kept(memory), Moved::Here(parts)) => memory.note(parts),
+            (recall @ Recall::Kept(_), Moved::Everywhere) => *recall = Recall::Next,
+            (Recall::Never | Recall::Next, Moved::Here(_) | Moved::Everywhere) => {}
+        }
+    }
+
+    /// Begins a run: what was read before it has to be read again before something is done about it.
+    pub fn begin(&mut self) {
+        if let Recall::Kept(memory) = &mut self.recall {
+            memory.begin();
+        }
+    }
+
+    /// Returns what changes whenever something else is read than what is remembered; `None` when nothing is.
+    pub fn version(&self) -> Option<Version> {
+        match &self.recall {
+            Recall::Kept(memory) => Some(memory.version),
+            Recall::Never | Recall::Next => None,
+        }
+    }
+
+    /// Reads what may have changed, or everything when nothing is remembered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Live::survey`].
+    pub async fn catch_up(&mut self, scope: &Scope) -> Result<(), ObserveError> {
+        // A namespace may have been replaced by another of its name.
+        self.close_channels();
+        match std::mem::replace(&mut self.recall, Recall::Next) {
+            Recall::Never => self.recall = Recall::Never,
+            Recall::Next => {
+                self.times += 1;
+                self.recall = Recall::Kept(Box::new(Memory::of(scope, self.times).await?));
+            }
+            // When this fails, all is read anew the next time.
+            Recall::Kept(mut memory) => {
+                memory.catch_up(scope).await?;
+                self.recall = Recall::Kept(memory);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether what is remembered holds within a glance, too, where it was not read since the run began; `None` is
+    /// nearly everywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Live::survey`].
+    pub async fn still_holds(&mut self, scope: &Scope, at: Option<Glance>) -> Result<bool, ObserveError> {
+        let Recall::Kept(memory) = &self.recall else { return Ok(true) };
+        let Some(at) = at else {
+            let holds = memory.is_fresh();
+            if !holds {
+                self.recall = Recall::Next;
+            }
+            return Ok(holds);
+        };
+        let before = memory.version;
+        let Some(at) = memory.unread(at) else { return Ok(true) };
+        self.glance(scope, &at).await?;
+        Ok(self.version() == Some(before))
     }
 
     /// Returns what is there, and what planning needs to know of it, from one look.
@@ -58,18 +147,14 @@ impl Live {
     ///
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     pub async fn survey(&mut self, scope: &Scope) -> Result<Survey, ObserveError> {
-        let (reading, tables) = self.read(scope, None).await?;
-        Ok(survey(&reading, tables, scope))
-    }
-
-    async fn read(
-        &mut self,
-        scope: &Scope,
-        at: Option<&Glance>,
-    ) -> Result<(Reading, Vec<Entry>), ObserveError> {
-        // A namespace may have been replaced by another of its name.
-        self.close_channels();
-        tokio::try_join!(reading::read(scope, at), nft::read(&scope.project))
+        self.catch_up(scope).await?;
+        match &self.recall {
+            Recall::Kept(memory) => Ok(survey(&memory.reading, memory.tables.clone(), scope)),
+            Recall::Never | Recall::Next => {
+                let (reading, tables) = read(scope).await?;
+                Ok(survey(&reading, tables, scope))
+            }
+        }
     }
 
     /// Returns whose objects are ours.
@@ -142,18 +227,40 @@ impl Live {
 
 impl Kernel for Live {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
-        let (reading, tables) = self.read(scope, None).await?;
-        Ok(observe::observed(&reading, tables, scope))
+        self.catch_up(scope).await?;
+        match &self.recall {
+            Recall::Kept(memory) => Ok(observe::observed(&memory.reading, memory.tables.clone(), scope)),
+            Recall::Never | Recall::Next => {
+                let (reading, tables) = read(scope).await?;
+                Ok(observe::observed(&reading, tables, scope))
+            }
+        }
     }
 
     async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
-        let (reading, tables) = self.read(scope, Some(at)).await?;
+        self.close_channels();
+        if let Recall::Kept(memory) = &mut self.recall {
+            let reading = memory.glance(scope, at).await?;
+            let tables = if at.tables { memory.tables.clone() } else { vec![] };
+            return Ok(observe::observed(&reading, tables, scope));
+        }
+        let mut parts = Parts::default();
+        parts.extend_with(at);
+        let tables = async { if at.tables { nft::read(&scope.project).await } else { Ok(vec![]) } };
+        let (reading, tables) = tokio::try_join!(reading::read(scope, Some(&parts)), tables)?;
         Ok(observe::observed(&reading, tables, scope))
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {
+        if let Recall::Kept(memory) = &mut self.recall {
+            memory.touch(wave);
+        }
         wave::execute(self, wave).await
     }
+}
+
+async fn read(scope: &Scope) -> Result<(Reading, Vec<Entry>), ObserveError> {
+    tokio::try_join!(reading::read(scope, None), nft::read(&scope.project))
 }
 
 fn open_inside(ns: &NsRef) -> io::Result<Blocking> {

@@ -8,11 +8,14 @@ pub mod events;
 pub mod facts;
 pub mod fake;
 mod file;
+mod heard;
 mod limits;
 mod links;
 pub mod live;
 pub mod management;
+pub mod memory;
 mod message;
+pub mod moved;
 mod netlink;
 pub mod netns;
 pub mod nft;
@@ -122,6 +125,8 @@ pub struct Glance {
     pub namespaces: BTreeSet<NsRef>,
     /// Links of the host.
     pub links: BTreeSet<IfName>,
+    /// Whether the firewall's tables are looked at.
+    pub tables: bool,
 }
 
 /// Why the kernel could not be read.
@@ -174,7 +179,7 @@ pub trait Kernel {
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError>;
 
-    /// Returns what is there within a glance, and the firewall's tables; perhaps more. Of `scope`, which files and kernel
+    /// Returns what is there within a glance, perhaps more. Of `scope`, which files and kernel
     /// parameters to look at.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
+use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
-use super::{Glance, ObserveError, Scope, file, message, netns, sysctl};
+use super::{ObserveError, Scope, file, message, netns, sysctl};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
@@ -97,11 +98,16 @@ struct Task {
     wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
 }
 
-/// Links of the host, by name and by index.
-type SomeLinks = (BTreeSet<IfName>, BTreeSet<u32>);
+/// Links of the host, by name and by index, and whether its routes are asked for.
+struct SomeLinks {
+    names: BTreeSet<IfName>,
+    indexes: BTreeSet<u32>,
+    routes: bool,
+}
 
-/// Reads everything that `scope` and our marks ask for, or no more than what lies within a glance.
-pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, ObserveError> {
+/// Reads everything that `scope` and our marks ask for, or no more than some parts of it. Parts say by name what is
+/// meant: a number says nothing here.
+pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
     let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
     for id in &scope.unmarked {
         wanted.entry(home(id)).or_insert_with(Vec::new);
@@ -109,8 +115,7 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, 
     for (ns, key) in &scope.sysctls {
         wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
     }
-    let names = netns::names().map_err(|error| failed(netns::DIR.to_owned(), Refusal::Socket(error)))?;
-    let mut all: Vec<_> = names.into_iter().map(NsRef::Named).collect();
+    let mut all: Vec<_> = names()?.into_iter().map(NsRef::Named).collect();
     all.extend(scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_))).cloned());
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
     let second = all.split_off(all.len() / 2);
@@ -129,9 +134,19 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Glance>) -> Result<Reading, 
     };
     // Which links of the host are the other ends is known when the namespaces are.
     let rest = sorted(namespaces.await?, scope)?;
-    let links = (at.links.clone(), rest.ends.keys().copied().collect());
-    let host = thread(move || host(&task, Some(links))).await?;
+    let links = SomeLinks {
+        names: at.links.clone(),
+        indexes: rest.ends.keys().chain(&at.indexes).copied().collect(),
+        routes: at.whole.contains(&Whole::Routes),
+    };
+    let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));
+    let host = thread(move || host(&task, links)).await?;
     Ok(Reading { host, ..rest })
+}
+
+/// Returns the names of all namespaces that have one.
+pub(super) fn names() -> Result<Vec<NetnsName>, ObserveError> {
+    netns::names().map_err(|error| failed(netns::DIR.to_owned(), Refusal::Socket(error)))
 }
 
 /// Returns all but the host.
@@ -155,7 +170,7 @@ fn sorted(looks: impl Iterator<Item = Look>, scope: &Scope) -> Result<Reading, O
 }
 
 /// Returns the namespace that has to be looked into to see an object.
-fn home(id: &ResourceId) -> NsRef {
+pub(super) fn home(id: &ResourceId) -> NsRef {
     match id {
         ResourceId::Netns(name) => NsRef::Named(name.clone()),
         ResourceId::Link(..)
@@ -168,7 +183,7 @@ fn home(id: &ResourceId) -> NsRef {
     }
 }
 
-fn ends(namespaces: &[NsReading]) -> BTreeMap<u32, (usize, usize)> {
+pub(super) fn ends(namespaces: &[NsReading]) -> BTreeMap<u32, (usize, usize)> {
     let mut ends = BTreeMap::new();
     for (place, ns) in namespaces.iter().enumerate() {
         let into_host =
@@ -199,7 +214,12 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
             reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
             reading.read_rest(&mut socket, None).map_err(failed)?;
         }
-        Some(links) => reading.read_links(&mut socket, links).map_err(failed)?,
+        Some(SomeLinks { names, indexes, routes }) => {
+            reading.read_links(&mut socket, names, indexes).map_err(failed)?;
+            if routes {
+                reading.read_routes(&mut socket, None).map_err(failed)?;
+            }
+        }
     }
     reading.read_sysctls(task).map_err(failed)?;
     Ok(reading)
@@ -258,6 +278,10 @@ impl NsReading {
 
     fn read_rest(&mut self, socket: &mut Blocking, table: Option<u8>) -> Result<(), Refusal> {
         self.addresses = socket.dump(message::all_addresses(), answer::address)?;
+        self.read_routes(socket, table)
+    }
+
+    fn read_routes(&mut self, socket: &mut Blocking, table: Option<u8>) -> Result<(), Refusal> {
         self.routes = match socket.dump(message::all_routes(table), answer::route) {
             // A table that nobody has put a route into does not exist (`fib_get_table()`).
             Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
@@ -267,7 +291,12 @@ impl NsReading {
     }
 
     /// Reads these links, the bridges whose ports they are, and their addresses.
-    fn read_links(&mut self, socket: &mut Blocking, (names, mut indexes): SomeLinks) -> Result<(), Refusal> {
+    fn read_links(
+        &mut self,
+        socket: &mut Blocking,
+        names: BTreeSet<IfName>,
+        mut indexes: BTreeSet<u32>,
+    ) -> Result<(), Refusal> {
         for link in names {
             self.links.extend(existing(socket.request(message::find_link(&link), answer::link))?);
         }

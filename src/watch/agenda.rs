@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Event;
+use crate::kernel::moved::{Moved, Parts};
 
 /// How long the kernel has to be silent before somebody looks, and how long that may be put off.
 const KERNEL_QUIET: Duration = Duration::from_millis(8);
@@ -25,7 +26,11 @@ pub struct Agenda {
     resync: Duration,
     kernel: Option<Burst>,
     files: Option<Burst>,
+    /// Where something may have changed since the last run began.
+    moved: Moved,
+    /// When to look again at namespaces that came or went, and at which.
     echoes: Vec<Instant>,
+    echoing: Parts,
     /// Somebody wants it now.
     asked: bool,
     resync_at: Instant,
@@ -42,8 +47,10 @@ struct Burst {
 }
 
 /// What a run is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
+    /// Where something may have changed since the last run began.
+    pub moved: Moved,
     /// The manifest is to be read anew.
     pub reread: bool,
     /// What failed is to be tried again.
@@ -67,7 +74,9 @@ impl Agenda {
             resync,
             kernel: None,
             files: None,
+            moved: Moved::Everywhere,
             echoes: vec![],
+            echoing: Parts::default(),
             asked: true,
             resync_at: now + resync,
             retry_at: None,
@@ -80,14 +89,23 @@ impl Agenda {
     pub(crate) fn note(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Files => self.files = Burst::joined(self.files, now),
-            Event::Kernel(_) | Event::Object => self.kernel = Burst::joined(self.kernel, now),
-            Event::Namespaces => {
-                self.kernel = Burst::joined(self.kernel, now);
+            Event::Kernel(notice) => self.see(notice.moved(), now),
+            Event::Object(path) => self.see(Parts::file(path.clone()).into(), now),
+            Event::Namespaces(path) => {
+                let parts = Parts::namespace_at(path);
+                self.echoing.extend(parts.clone());
+                self.see(parts.into(), now);
                 self.echoes = NAMESPACE_ECHOES.iter().map(|later| now + *later).collect();
             }
             Event::Reload => self.ask(),
             Event::Asked(..) | Event::Stop => {}
         }
+    }
+
+    /// Notes where something may have changed.
+    fn see(&mut self, moved: Moved, now: Instant) {
+        self.moved.extend(moved);
+        self.kernel = Burst::joined(self.kernel, now);
     }
 
     /// Puts everything on for now.
@@ -136,8 +154,16 @@ impl Agenda {
             self.retry_at = None;
         }
         self.kernel = None;
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.extend(self.echoing.clone().into());
         self.echoes.retain(|at| *at > now);
-        Due { reread: files || resync || asked, retry: retry || asked || files }
+        if self.echoes.is_empty() {
+            self.echoing = Parts::default();
+        }
+        if resync || asked || retry {
+            moved = Moved::Everywhere;
+        }
+        Due { moved, reread: files || resync || asked, retry: retry || asked || files }
     }
 
     /// Notes that a run is over, how long it took, and when what failed is to be tried again.
@@ -152,6 +178,7 @@ impl Agenda {
                 self.retry_at = Some(now + pause);
             }
             Ended::Failed(pause) => {
+                self.moved = Moved::Everywhere;
                 self.rest_until = now + pause;
                 self.retry_at = Some(now + pause);
             }
@@ -174,8 +201,10 @@ pub enum Ended {
 mod tests {
     use super::*;
     use crate::kernel::events::Notice;
+    use crate::kernel::moved::Whole;
 
     const RESYNC: Duration = Duration::from_secs(300);
+    const ALL: Due = Due { moved: Moved::Everywhere, reread: true, retry: true };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -185,13 +214,22 @@ mod tests {
     fn idle(now: Instant) -> Agenda {
         let mut agenda = Agenda::new(now, RESYNC);
         assert_eq!(agenda.next(), now);
-        assert_eq!(agenda.begin(now), Due { reread: true, retry: true });
+        assert_eq!(agenda.begin(now), ALL);
         agenda.end(now, Duration::ZERO, Ended::Well);
         agenda
     }
 
+    fn links() -> Parts {
+        Parts { indexes: [7].into(), ..Parts::default() }
+    }
+
+    /// What is due when nothing but the kernel has told something.
+    fn look(moved: impl Into<Moved>) -> Due {
+        Due { moved: moved.into(), reread: false, retry: false }
+    }
+
     fn kernel() -> Event {
-        Event::Kernel(Notice::Network)
+        Event::Kernel(Notice::Network(links()))
     }
 
     #[test]
@@ -207,7 +245,7 @@ mod tests {
         }
         assert_eq!(agenda.next(), now + ms(40));
 
-        assert_eq!(agenda.begin(now + ms(100)), Due { reread: false, retry: false });
+        assert_eq!(agenda.begin(now + ms(100)), look(links()));
         assert_eq!(agenda.next(), now + RESYNC);
     }
 
@@ -221,7 +259,7 @@ mod tests {
         assert_eq!(agenda.next(), now + ms(200));
         agenda.note(&Event::Files, now);
         assert_eq!(agenda.next(), now + ms(100));
-        assert_eq!(agenda.begin(now + ms(100)), Due { reread: true, retry: true });
+        assert_eq!(agenda.begin(now + ms(100)), Due { moved: links().into(), ..ALL });
     }
 
     #[test]
@@ -233,9 +271,9 @@ mod tests {
         assert_eq!(agenda.next(), now + ms(5000));
         agenda.note(&kernel(), now + ms(100));
         assert_eq!(agenda.next(), now + ms(108));
-        assert_eq!(agenda.begin(now + ms(108)), Due { reread: false, retry: false });
+        assert_eq!(agenda.begin(now + ms(108)), look(links()));
         assert_eq!(agenda.next(), now + ms(5000));
-        assert_eq!(agenda.begin(now + ms(5000)), Due { reread: false, retry: true });
+        assert_eq!(agenda.begin(now + ms(5000)), Due { reread: false, ..ALL });
 
         agenda.end(now, ms(1), Ended::Failed(ms(5000)));
         agenda.note(&kernel(), now + ms(100));
@@ -251,7 +289,7 @@ mod tests {
         agenda.note(&Event::Files, now);
         agenda.note(&Event::Reload, now);
         assert_eq!(agenda.next(), now + ms(60_000));
-        assert_eq!(agenda.begin(now + ms(60_000)), Due { reread: true, retry: true });
+        assert_eq!(agenda.begin(now + ms(60_000)), ALL);
         assert_eq!(agenda.suspended_until(), None);
 
         agenda.suspend(Some(now + ms(60_000)));
@@ -263,11 +301,22 @@ mod tests {
     fn a_namespace_is_looked_at_again_since_its_name_comes_first() {
         let now = Instant::now();
         let mut agenda = idle(now);
-        agenda.note(&Event::Namespaces, now);
+        agenda.note(&Event::Namespaces("/run/netns/web".into()), now);
         for at in [8, 150, 1000] {
             assert_eq!(agenda.next(), now + ms(at));
-            agenda.begin(now + ms(at));
+            assert_eq!(agenda.begin(now + ms(at)), look(Parts::namespace_at("/run/netns/web".as_ref())));
         }
         assert_eq!(agenda.next(), now + RESYNC);
+        agenda.note(&Event::Kernel(Notice::Firewall), now);
+        assert_eq!(agenda.begin(now + ms(2000)), look(Parts::whole(Whole::Firewall)));
+    }
+
+    #[test]
+    fn after_a_failure_nothing_is_taken_for_known() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        agenda.end(now, ms(1), Ended::Failed(ms(500)));
+        agenda.note(&kernel(), now);
+        assert_eq!(agenda.begin(now + ms(500)).moved, Moved::Everywhere);
     }
 }

@@ -20,9 +20,6 @@ use crate::kernel::events::{Ear, Notice};
 use crate::kernel::netns;
 use crate::names::ProjectName;
 
-/// How many events may wait; of those that only say that it is worth looking, more would say no more.
-const WAITING: usize = 64;
-
 /// How often an apply that waits for its confirmation is looked at.
 const UNDECIDED: Duration = Duration::from_millis(500);
 
@@ -66,11 +63,11 @@ type Run<R> = Pin<Box<dyn Future<Output = (R, Result<Reconciled, Trouble>)>>>;
 pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Result<(), WatchError> {
     let claim = socket::claim(&options.dirs).map_err(WatchError::Socket)?;
     let Some(_claim) = claim else { return Err(WatchError::Taken(options.project)) };
-    let (tell, mut events) = mpsc::channel(WAITING);
+    let (tell, mut events) = mpsc::unbounded_channel();
     let mut daemon = Daemon::new(&options);
     start_listening(&options, &tell, &daemon.ledger).await?;
     let hints = tell.clone();
-    let files = Files::new(move |event| drop(hints.try_send(event))).map_err(WatchError::Files)?;
+    let files = Files::new(move |event| drop(hints.send(event))).map_err(WatchError::Files)?;
     daemon.files = Some(files);
     daemon.aim(&reconciler);
 
@@ -125,7 +122,7 @@ async fn result_of<R>(running: &mut Option<(Instant, Run<R>)>) -> (R, Result<Rec
 /// Opens what events come from.
 async fn start_listening(
     options: &Options,
-    tell: &mpsc::Sender<Event>,
+    tell: &mpsc::UnboundedSender<Event>,
     ledger: &Ledger,
 ) -> Result<(), WatchError> {
     let ear = Ear::open(&options.project).map_err(WatchError::Kernel)?;
@@ -138,9 +135,7 @@ async fn start_listening(
     for (kind, event) in signals {
         let mut caught = signal(kind).map_err(WatchError::Signals)?;
         let tell = tell.clone();
-        tokio::spawn(
-            async move { while caught.recv().await.is_some() && tell.send(event()).await.is_ok() {} },
-        );
+        tokio::spawn(async move { while caught.recv().await.is_some() && tell.send(event()).is_ok() {} });
     }
     let listener = socket::open(&options.dirs).map_err(WatchError::Socket)?;
     let desk = socket::Desk { events: tell.clone(), status: ledger.status(), lines: ledger.lines.clone() };
@@ -152,17 +147,18 @@ async fn start_listening(
     Ok(())
 }
 
-/// Passes on what the kernel tells; when the daemon is busy, it has reason enough to look already.
-async fn listen(mut ear: Ear, project: ProjectName, tell: mpsc::Sender<Event>) {
+/// Passes on what the kernel tells. It runs on the daemon's own thread: what comes while that is busy waits in the kernel,
+/// and when there is no more room there, the kernel says so.
+async fn listen(mut ear: Ear, project: ProjectName, tell: mpsc::UnboundedSender<Event>) {
     loop {
         match ear.hear().await {
-            Ok(notice) => drop(tell.try_send(Event::Kernel(notice))),
+            Ok(notice) => drop(tell.send(Event::Kernel(notice))),
             Err(_) => {
                 tokio::time::sleep(DEAF).await;
                 if let Ok(new) = Ear::open(&project) {
                     ear = new;
                 }
-                drop(tell.try_send(Event::Kernel(Notice::Overrun)));
+                drop(tell.send(Event::Kernel(Notice::Overrun)));
             }
         }
     }
@@ -204,9 +200,9 @@ impl Daemon {
         match event {
             Event::Kernel(notice) => {
                 self.redirect |= matches!(notice, Notice::Redirect | Notice::Overrun);
-                self.ledger.noticed(notice);
+                self.ledger.noticed(&notice);
             }
-            Event::Files | Event::Namespaces | Event::Object => {}
+            Event::Files | Event::Namespaces(_) | Event::Object(_) => {}
             Event::Reload => self.contest.settle(),
             Event::Asked(request, answer) => self.asked(request, answer),
             Event::Stop => return std::ops::ControlFlow::Break(()),
@@ -267,7 +263,7 @@ impl Daemon {
             OnDrift::Warn => Leave::AllDrift,
         };
         let mend = std::mem::take(&mut self.redirect) || due.reread;
-        Order { reread: due.reread, retry: due.retry, leave, mend }
+        Order { moved: due.moved, reread: due.reread, retry: due.retry, leave, mend }
     }
 
     /// Takes in what a run came to.

@@ -14,6 +14,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::os::unix::fs::MetadataExt;
 
 use super::Event;
+use crate::kernel::events::Notice;
 
 /// How many symbolic links may follow each other: as many as the kernel follows, path_resolution(7).
 const MOST_LINKS: usize = 40;
@@ -56,11 +57,11 @@ impl Interest {
     fn event(&self, path: &Path) -> Option<Event> {
         let inside = |set: &BTreeSet<PathBuf>| path.parent().is_some_and(|parent| set.contains(parent));
         if inside(&self.namespaces) || self.namespaces.contains(path) {
-            Some(Event::Namespaces)
+            Some(Event::Namespaces(path.to_owned()))
         } else if self.entries.contains(path) || inside(&self.directories) {
             Some(Event::Files)
         } else if self.objects.contains(path) {
-            Some(Event::Object)
+            Some(Event::Object(path.to_owned()))
         } else {
             None
         }
@@ -115,7 +116,7 @@ impl Files {
             match event {
                 Ok(event) if event.need_rescan() => {
                     tell(Event::Files);
-                    tell(Event::Namespaces);
+                    tell(Event::Kernel(Notice::Overrun));
                 }
                 Ok(event) if is_change(event.kind) => {
                     if matches!(event.kind, EventKind::Remove(_)) {
@@ -168,7 +169,7 @@ impl Files {
             .filter(|path| !wanted.contains(*path) || gone.contains(*path))
             .cloned()
             .collect();
-        let mut missed = vec![];
+        let (mut missed, mut manifest_missed) = (vec![], false);
         for path in unwatched {
             self.watched.remove(&path);
             let _ = self.watcher.unwatch(&path);
@@ -181,14 +182,15 @@ impl Files {
             // Another directory of this name: the old watch has died with the old one.
             let _ = self.watcher.unwatch(&path);
             if self.watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
-                let event = if of_manifest.contains(&path) { Event::Files } else { Event::Object };
-                if !missed.iter().any(|known| std::mem::discriminant(known) == std::mem::discriminant(&event))
-                {
-                    missed.push(event);
+                if of_manifest.contains(&path) {
+                    manifest_missed = true;
+                } else {
+                    missed.push(Event::Object(path.clone()));
                 }
                 self.watched.insert(path, inode);
             }
         }
+        missed.extend(manifest_missed.then_some(Event::Files));
         missed
     }
 }

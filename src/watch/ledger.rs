@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{broadcast, watch};
 
-use super::protocol::{Answer, Condition, Fate, Happened, Line, Status, VERSION};
+use super::protocol::{Answer, Condition, Counts, Fate, Happened, Line, Status, VERSION};
 use super::{Held, OnDrift, Options, Reconciled, Trouble};
+use crate::kernel;
 use crate::kernel::events::Notice;
 use crate::plan::{Drift, Moved, Spot, Winner};
 
@@ -70,12 +71,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn noticed(&self, notice: Notice) {
+    pub(super) fn noticed(&self, notice: &Notice) {
         self.status.send_modify(|status| {
             status.counts.notices += 1;
             match notice {
                 Notice::Overrun => status.counts.overruns += 1,
-                Notice::Network | Notice::Firewall | Notice::Redirect => {}
+                Notice::Network(_) | Notice::Firewall | Notice::Redirect => {}
             }
         });
     }
@@ -221,6 +222,8 @@ fn told(drift: &Drift, fate: Fate) -> Happened {
 fn took_long(status: &mut Status, took: Duration) {
     status.counts.last_run_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     status.counts.run_micros += status.counts.last_run_micros;
+    let kernel::count::Counts { requests, transactions, listings } = kernel::count::counts();
+    status.counts = Counts { requests, transactions, listings, ..status.counts };
 }
 
 /// Sets the state, unless somebody has suspended the daemon while the run was under way.

@@ -2,8 +2,9 @@
 //!
 //! Everything that happens is an [`Event`]; one `select!` in `daemon` takes them in, the [`agenda`](Agenda) says when
 //! to look at the kernel, and a [`Reconciler`] looks, plans and acts, one run at a time. An event never says what to
-//! do: it is only a reason to plan, and a plan that is empty does nothing. So events may be lost, doubled and late, and
-//! our own changes, which the kernel tells us of like all others, lead to one more look and no further.
+//! do: it only says where something may have [`Moved`], which is read anew and planned for, and a plan that is empty does
+//! nothing. So events may be doubled and late, and our own changes, which the kernel tells us of like all others, lead to
+//! one more look and no further. What was lost is found when everything is read anew, every few minutes.
 
 mod agenda;
 mod backoff;
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 
 use crate::apply::Dirs;
 use crate::kernel::events::Notice;
+use crate::kernel::moved::Moved;
 use crate::names::ProjectName;
 use crate::plan::{Drift, Spot};
 pub use agenda::Agenda;
@@ -42,10 +44,10 @@ pub(crate) enum Event {
     Files,
     /// The kernel tells that something changed.
     Kernel(Notice),
-    /// A namespace came or went.
-    Namespaces,
-    /// A file that shall hold something was touched.
-    Object,
+    /// A namespace came or went; where its name is, or was.
+    Namespaces(PathBuf),
+    /// A file that shall hold something was touched, or any in a directory.
+    Object(PathBuf),
     /// Somebody asks through the socket.
     Asked(Request, oneshot::Sender<Answer>),
     /// `SIGHUP`: everything is to be read anew, now.
@@ -83,6 +85,8 @@ pub enum OnDrift {
 /// What a run is about.
 #[derive(Debug, Clone)]
 pub struct Order {
+    /// Where something may have changed since the run before.
+    pub moved: Moved,
     /// Whether the manifest is to be read anew.
     pub reread: bool,
     /// Whether a manifest that could not be applied is to be tried again.
@@ -94,7 +98,7 @@ pub struct Order {
 }
 
 /// What a run must not touch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leave {
     /// These.
     Spots(BTreeSet<Spot>),

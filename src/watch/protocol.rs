@@ -114,6 +114,15 @@ pub struct Counts {
     pub notices: u64,
     /// How often the kernel had more to tell than could be heard.
     pub overruns: u64,
+    /// What was asked of the kernel: route netlink requests, a dump being one.
+    #[serde(default)]
+    pub requests: u64,
+    /// nft transactions.
+    #[serde(default)]
+    pub transactions: u64,
+    /// nft tables that were read.
+    #[serde(default)]
+    pub listings: u64,
 }
 
 /// How the daemon is doing, in a word.

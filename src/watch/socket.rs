@@ -24,7 +24,7 @@ pub(super) struct Claim {
 /// What a connection needs.
 #[derive(Clone)]
 pub(super) struct Desk {
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) lines: broadcast::Sender<String>,
 }
@@ -82,7 +82,7 @@ async fn attend(stream: UnixStream, desk: Desk) -> io::Result<()> {
         Ok(request @ (Request::Reconcile | Request::Suspend { .. } | Request::Resume)) => {
             let (tell, told) = oneshot::channel();
             let gone = || Answer::Refused { message: "the daemon is ending".to_owned() };
-            match desk.events.send(Event::Asked(request, tell)).await {
+            match desk.events.send(Event::Asked(request, tell)) {
                 Ok(()) => told.await.unwrap_or_else(|_| gone()),
                 Err(_) => gone(),
             }

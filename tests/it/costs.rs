@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use netform::apply::generation::Generation;
 use netform::apply::{self, Dirs, Job, OnFailure, Outcome};
@@ -21,7 +22,8 @@ use netform::resource::sysctl::SysctlKey;
 use netform::topology::facts::{Facts, Leases};
 use netform::topology::resolve;
 
-use crate::live::world::live;
+use crate::live::daemon::{Daemon, patiently};
+use crate::live::world::{World, live};
 
 /// A manifest with ten containers to a network, and a port for every fifth.
 struct Shop {
@@ -172,6 +174,57 @@ live! {
         }
 
         assert_eq!(applied[0], applied[1]);
+    }
+}
+
+/// What the daemon has asked of the kernel so far, once it has nothing more to do.
+fn asked(world: &World) -> (u64, u64) {
+    let counts = || {
+        let status = world.run(&["status", "--project", "shop", "--output", "json"]).stdout;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let counts = &status["daemon"]["counts"];
+        (counts["requests"].as_u64().unwrap(), counts["listings"].as_u64().unwrap())
+    };
+    let mut last = counts();
+    loop {
+        // Every look leads to one more at most, right after it.
+        std::thread::sleep(Duration::from_millis(1500));
+        let now = counts();
+        if std::mem::replace(&mut last, now) == now {
+            return now;
+        }
+    }
+}
+
+live! {
+    fn the_daemon_pays_for_what_moves_and_not_for_what_does_not(world) {
+        let edited = Shop { first: 100, ..Shop::of(60) };
+        world.file("netform.yaml", &Shop::of(60).text());
+        let daemon = Daemon::start(world, &[]);
+        let costs = |deed: &dyn Fn(), done: &dyn Fn() -> bool| {
+            let before = asked(world);
+            deed();
+            patiently(&|| daemon.log(), done);
+            let after = asked(world);
+            (after.0 - before.0, after.1 - before.1)
+        };
+        let all_of_them = 60 * 4;
+
+        let route = || world.sh("ip -n c7 route show default").contains("10.0.0.1");
+        let (requests, listings) = costs(&|| drop(world.sh("ip -n c7 route flush default")), &route);
+        assert!(requests < all_of_them / 3 && listings == 0, "a route: {requests}, {listings}");
+
+        let pair = || world.try_sh("ip -n c7 route show default").stdout.contains("10.0.0.1");
+        let (requests, listings) = costs(&|| drop(world.sh("ip link del netform.shop.c7.n0")), &pair);
+        assert!(requests < all_of_them / 3 && listings == 0, "a pair: {requests}, {listings}");
+
+        let table = || world.try_sh("nft list table inet netform-shop").stdout.contains("10055");
+        let (requests, listings) = costs(&|| drop(world.sh("nft flush ruleset")), &table);
+        assert!(requests < all_of_them / 3 && listings > 0, "a table: {requests}, {listings}");
+
+        let address = || world.sh("ip -n c0 addr show eth0").contains("10.0.0.100");
+        let (requests, listings) = costs(&|| drop(world.file("netform.yaml", &edited.text())), &address);
+        assert!(requests < all_of_them / 3, "an edit: {requests}, {listings}");
     }
 }
 

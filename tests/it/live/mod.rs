@@ -3,7 +3,7 @@
 mod adopt;
 mod apply;
 mod bad;
-mod daemon;
+pub(crate) mod daemon;
 mod disk;
 mod dns;
 mod drift;
@@ -14,6 +14,7 @@ mod flows;
 mod foreign;
 mod kernel;
 mod management;
+mod memory;
 mod names;
 mod pairs;
 mod part;

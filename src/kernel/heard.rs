@@ -1,0 +1,203 @@
+//! What the kernel's events are about. Nothing here asks the kernel.
+//!
+//! Source: `include/uapi/linux/{rtnetlink,if_link,if_addr,netconf}.h`, and for the firewall
+//! `include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h`.
+
+use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+
+use super::events::Notice;
+use super::moved::{Parts, Whole};
+use super::netlink::text;
+use super::redirect;
+use crate::names::IfName;
+use crate::resource::route::PROTOCOL;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_NEWNETCONF: u16 = 80;
+const RTM_DELNETCONF: u16 = 81;
+
+/// `NFT_MSG_DELTABLE`, `_DELCHAIN` and `_DELRULE` of `NFNL_SUBSYS_NFTABLES`.
+const REMOVALS: [u16; 3] = [0xa02, 0xa05, 0xa08];
+
+/// Another route has taken the place of this one: `NLM_F_REPLACE`, `include/uapi/linux/netlink.h`.
+const NLM_F_REPLACE: u16 = 0x100;
+
+/// What is told of a link as a port of a bridge: `AF_BRIDGE`, `include/linux/socket.h`.
+const AF_BRIDGE: u8 = 7;
+
+/// Returns where something of ours may have changed, as a datagram from the namespace of this number says; `None` is the
+/// host.
+pub(super) fn network(datagram: &[u8], number: Option<i32>) -> Parts {
+    let mut parts = Parts::default();
+    each(datagram, |kind, flags, body| match number {
+        Some(number) if concerns(kind, flags, body) => drop(parts.numbers.insert(number)),
+        None if concerns(kind, flags, body) => host(&mut parts, kind, body),
+        Some(_) | None => {}
+    });
+    parts
+}
+
+/// Calls `see` with the type, the flags and the body of every message of a datagram.
+fn each(mut datagram: &[u8], mut see: impl FnMut(u16, u16, &[u8])) {
+    while let Ok(message) = NetlinkBuffer::new_checked(datagram) {
+        see(message.message_type(), message.flags(), message.payload());
+        let length = (message.length() as usize).next_multiple_of(4);
+        datagram = datagram.get(length..).unwrap_or_default();
+    }
+}
+
+/// Tells whether a message may be about something of ours. A host that speaks BGP changes routes all day, so others'
+/// routes do not count, unless they replace one. The protocol is the sixth byte of `struct rtmsg`.
+fn concerns(kind: u16, flags: u16, body: &[u8]) -> bool {
+    let ours = body.get(5) == Some(&PROTOCOL);
+    match kind {
+        RTM_NEWROUTE => ours || flags & NLM_F_REPLACE != 0,
+        RTM_DELROUTE => ours,
+        _ => true,
+    }
+}
+
+/// Adds what a message of the host is about.
+fn host(parts: &mut Parts, kind: u16, body: &[u8]) {
+    // `ifi_index` in `struct ifinfomsg`, `ifa_index` in `struct ifaddrmsg`.
+    let index = body.get(4..).and_then(|rest| rest.first_chunk()).map(|index| u32::from_ne_bytes(*index));
+    match kind {
+        RTM_NEWLINK | RTM_DELLINK => {
+            parts.indexes.extend(index);
+            parts.ends.extend(index.filter(|_| kind == RTM_DELLINK && body.first() != Some(&AF_BRIDGE)));
+            // A link that is renamed may have taken a name that is known.
+            const IFLA_IFNAME: u16 = 3;
+            let name = |name: &[u8]| IfName::try_from(text(name).as_str()).ok();
+            parts.links.extend(attribute(body, 16, IFLA_IFNAME, name));
+        }
+        RTM_NEWADDR | RTM_DELADDR => parts.indexes.extend(index),
+        RTM_NEWROUTE | RTM_DELROUTE => drop(parts.whole.insert(Whole::Routes)),
+        RTM_NEWNETCONF | RTM_DELNETCONF => {
+            // `struct netconfmsg` is one byte, padded to four; the index of all links is -1, that of new ones -2.
+            const NETCONFA_IFINDEX: u16 = 1;
+            let index = |index: &[u8]| u32::try_from(i32::from_ne_bytes(*index.first_chunk()?)).ok();
+            match attribute(body, 4, NETCONFA_IFINDEX, index) {
+                Some(index) => drop(parts.indexes.insert(index)),
+                None => drop(parts.whole.insert(Whole::Parameters)),
+            }
+        }
+        _ => drop(parts.whole.insert(Whole::Host)),
+    }
+}
+
+/// Returns what `read` makes of the attribute of a kind behind a header.
+fn attribute<T>(body: &[u8], header: usize, kind: u16, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    let mut attributes = NlasIterator::new(body.get(header..)?).map_while(Result::ok);
+    attributes.find(|attribute| attribute.kind() == kind).and_then(|attribute| read(attribute.value()))
+}
+
+/// Returns what a datagram of nftables means to us, from the namespace of this number.
+pub(super) fn firewall(datagram: &[u8], number: Option<i32>, table: &str) -> Option<Notice> {
+    let mut notice = None;
+    each(datagram, |kind, _, body| {
+        // A container's redirection that comes is one that we make ourselves.
+        if REMOVALS.contains(&kind) && concerns_table(body, redirect::NAME) {
+            notice = Some(Notice::Redirect);
+        } else if notice.is_none() && number.is_none() && concerns_table(body, table) {
+            notice = Some(Notice::Firewall);
+        }
+    });
+    notice
+}
+
+/// Tells whether a message is about a table. Behind the four bytes of `struct nfgenmsg` come attributes, and the first
+/// kind is the table's name in every message that has one: `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE` and so on.
+fn concerns_table(body: &[u8], table: &str) -> bool {
+    NlasIterator::new(body.get(4..).unwrap_or_default())
+        .filter_map(Result::ok)
+        .any(|attribute| attribute.kind() == 1 && text(attribute.value()) == table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message as it is sent.
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+        message.extend(kind.to_ne_bytes());
+        message.resize(16, 0);
+        message.extend(body);
+        message.resize(message.len().next_multiple_of(4), 0);
+        message
+    }
+
+    fn route(protocol: u8) -> [u8; 12] {
+        [2, 24, 0, 0, 254, protocol, 0, 1, 0, 0, 0, 0]
+    }
+
+    /// A message about link 7, called `br-front`.
+    fn link(kind: u16, family: u8) -> Vec<u8> {
+        let mut body = vec![family, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, 0, 3, 0];
+        body.extend(b"br-front\0\0\0\0");
+        message(kind, &body)
+    }
+
+    #[test]
+    fn routes_of_others_do_not_count() {
+        assert!(concerns(RTM_DELROUTE, 0, &route(PROTOCOL)));
+        assert!(!concerns(RTM_DELROUTE, 0, &route(186)));
+        assert!(!concerns(RTM_NEWROUTE, 0, &route(186)));
+        assert!(concerns(RTM_NEWROUTE, NLM_F_REPLACE, &route(186)));
+        assert_eq!(network(&message(RTM_NEWROUTE, &route(186)), Some(3)), Parts::default());
+        assert_eq!(network(&message(RTM_NEWROUTE, &route(PROTOCOL)), None), Parts::whole(Whole::Routes));
+    }
+
+    #[test]
+    fn a_message_says_which_link_of_the_host_or_which_namespace_it_is_about() {
+        let name = IfName::try_from("br-front").unwrap();
+        let changed = Parts { links: [name].into(), indexes: [7].into(), ..Parts::default() };
+        assert_eq!(network(&link(RTM_NEWLINK, 0), None), changed);
+        assert_eq!(network(&link(RTM_DELLINK, AF_BRIDGE), None), changed, "a port that was let go of");
+        assert_eq!(network(&link(RTM_DELLINK, 0), None), Parts { ends: [7].into(), ..changed.clone() });
+        let inside = Parts { numbers: [3].into(), ..Parts::default() };
+        assert_eq!(network(&link(RTM_DELLINK, 0), Some(3)), inside);
+
+        let address = message(RTM_DELADDR, &[2, 24, 0, 0, 7, 0, 0, 0]);
+        assert_eq!(network(&address, None), Parts { indexes: [7].into(), ..Parts::default() });
+        let both = [message(RTM_DELROUTE, &route(PROTOCOL)), link(RTM_NEWLINK, 0)].concat();
+        assert_eq!(network(&both, None), Parts { whole: [Whole::Routes].into(), ..changed });
+    }
+
+    #[test]
+    fn parameters_are_those_of_a_link_or_of_all() {
+        let netconf = |index: i32| {
+            let mut body = vec![2, 0, 0, 0, 8, 0, 1, 0];
+            body.extend(index.to_ne_bytes());
+            network(&message(RTM_NEWNETCONF, &body), None)
+        };
+        assert_eq!(netconf(7), Parts { indexes: [7].into(), ..Parts::default() });
+        assert_eq!(netconf(-1), Parts::whole(Whole::Parameters));
+    }
+
+    #[test]
+    fn tables_of_others_do_not_count() {
+        let about = |table: &[u8]| {
+            let mut body = vec![1, 0, 0, 0];
+            body.extend((table.len() as u16 + 4).to_ne_bytes());
+            body.extend(1_u16.to_ne_bytes());
+            body.extend(table);
+            body.resize(body.len().next_multiple_of(4), 0);
+            body
+        };
+        assert!(concerns_table(&about(b"netform-shop\0"), "netform-shop"));
+        assert!(!concerns_table(&about(b"filter\0"), "netform-shop"));
+        assert!(!concerns_table(&[], "netform-shop"));
+
+        let notice = |kind, table, number| firewall(&message(kind, &about(table)), number, "netform-shop");
+        assert_eq!(notice(0xa00, b"netform-shop\0", None), Some(Notice::Firewall));
+        assert_eq!(notice(0xa00, b"netform-shop\0", Some(3)), None, "somebody's own, in a container");
+        assert_eq!(notice(0xa00, b"netform-dns\0", Some(3)), None, "we made it ourselves");
+        assert_eq!(notice(0xa02, b"netform-dns\0", Some(3)), Some(Notice::Redirect));
+    }
+}
