@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::plan::Conflict;
 use crate::plan::target::SelectError;
 
 /// How a command ends when it does not end well; the discriminant is the exit code.
@@ -122,4 +123,21 @@ pub(super) fn unselectable(errors: &[SelectError]) -> Failure {
     });
     let help: BTreeSet<_> = help.collect();
     Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
+}
+
+/// Returns the failure of what others have where ours should be.
+pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
+    let mut lines: Vec<String> = vec![];
+    for conflict in conflicts {
+        let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        let line = format!("  {at}{}\n      help: {}", chain(conflict), conflict.help);
+        // A published port is several elements, and one to the user.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    Failure::new(
+        Code::Foreign,
+        format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")),
+    )
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::args::{Common, Consent, Import};
 use super::declared::{declares, owner_of};
-use super::failure::{Code, Failure, chain};
+use super::failure::{Code, Failure, chain, in_the_way};
 use super::session::{self, Aim, Prepared, Session, Target, unreadable};
 use super::show::{self, Style};
 use super::{confirm, discover, run};
@@ -247,7 +247,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     }
     let marked = Desired(marked);
     let adopting = plan(&marked, &survey.observed, &applied, Extra::default());
-    let adopting = adopting.map_err(|conflicts| session::in_the_way(&conflicts))?;
+    let adopting = adopting.map_err(|conflicts| in_the_way(&conflicts))?;
 
     let adopted = survey.clone().adopted(&claim.owner).observed;
     let (next, in_the_way) = match plan(&wanted, &adopted, &kept, Extra::default()) {
@@ -260,6 +260,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
         kept: Some(kept),
         scope,
         observed: survey.observed,
+        projects: survey.projects,
         applied,
         leases: session.past.leases.clone(),
         manifest: session.past.manifest(),

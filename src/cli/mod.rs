@@ -15,6 +15,7 @@ mod import;
 mod interrupt;
 mod loaded;
 mod naming;
+mod ports;
 mod report;
 mod resolver;
 mod run;

@@ -10,7 +10,7 @@ use super::interrupt::Shield;
 use super::session::{self, Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
-use super::{confirm, report, show, ssh};
+use super::{confirm, ports, report, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
@@ -175,19 +175,29 @@ pub(super) async fn take_lock(
     verb: &str,
     patience: Duration,
 ) -> Result<lock::Lock, Failure> {
-    let holder = Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() };
-    lock::lock(&session.dirs, &holder, patience).await.map_err(|error| match &error {
+    let lock = lock::lock(&session.dirs, &holder(verb), patience).await;
+    lock.map_err(|error| not_locked(&error))
+}
+
+/// Returns who this run is to others.
+pub(super) fn holder(verb: &str) -> Holder {
+    Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() }
+}
+
+/// Returns the failure of a run that did not get its lock.
+pub(super) fn not_locked(error: &LockError) -> Failure {
+    match error {
         LockError::Held { holder } => {
             let since = Duration::from_secs(now().saturating_sub(holder.since));
-            Failure::of(Code::Locked, &error)
+            Failure::of(Code::Locked, error)
                 .help(format!("it has held it for {since:?}; --lock-timeout waits longer"))
         }
         LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             let help = session::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
-            Failure::of(Code::Privilege, &error).help(help)
+            Failure::of(Code::Privilege, error).help(help)
         }
-        LockError::Unusable { .. } => Failure::of(Code::Failed, &error),
-    })
+        LockError::Unusable { .. } => Failure::of(Code::Failed, error),
+    }
 }
 
 /// Finishes or undoes what a killed run began, and says so.
@@ -286,8 +296,9 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 /// Carries out a plan and returns the number of the generation that it led to.
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
+    let _claim = ports::claim(session, prepared, &prepared.desired).await?;
     let number = session.next();
-    let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
+    let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan, .. } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());

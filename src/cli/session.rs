@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::args::{Common, PlanFormat, WhichProject};
-use super::failure::{Code, Failure, chain, unselectable};
+use super::failure::{Code, Failure, in_the_way, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
+use super::ports;
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -63,6 +64,8 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) scope: Scope,
     pub(super) observed: Observed,
+    /// The other projects that have links here.
+    pub(super) projects: BTreeSet<ProjectName>,
     pub(super) applied: State,
     /// What the generation shall say it led to, when that is not all that is desired.
     pub(super) kept: Option<State>,
@@ -198,7 +201,8 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         let mut scope = self.scope();
-        let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
+        let Survey { mut observed, mut facts, projects } =
+            self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         self.restore_sysctls(&mut desired, &observed, &facts);
@@ -220,11 +224,13 @@ impl Session {
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
             extra.part = Some(part);
         }
+        extra.warnings.extend(ports::confront(&desired, &mut observed, &projects).await?);
         let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
-        let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
+        let prepared =
+            Prepared { topology, desired, scope, observed, projects, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }
 
@@ -379,17 +385,4 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
         }
         DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
     }
-}
-
-/// Returns the failure of what others have where ours should be.
-pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
-    let lines = conflicts.iter().map(|conflict| {
-        let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
-        format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)
-    });
-    let lines: Vec<_> = lines.collect();
-    Failure::new(
-        Code::Foreign,
-        format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")),
-    )
 }

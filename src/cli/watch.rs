@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
-use super::failure::{Code, Failure};
+use super::failure::{Code, Failure, in_the_way};
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::resolver::Resolver;
 use super::session::{self, Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, report, run};
+use super::{confirm, ports, report, run};
 use crate::apply::generation::Generation;
 use crate::apply::{self, Job, OnFailure, Progress};
 use crate::kernel::events::files_of;
@@ -237,7 +237,7 @@ impl Keeper {
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
         let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
         let drift = prepared.plan.drift.clone();
-        let in_the_way = (!conflicts.is_empty()).then(|| session::in_the_way(&conflicts));
+        let in_the_way = (!conflicts.is_empty()).then(|| in_the_way(&conflicts));
         let held = match in_the_way {
             None => None,
             // What is in force is kept up as far as it can be; something new is not begun.
@@ -267,6 +267,7 @@ impl Keeper {
     /// There is a new generation for a new manifest. What else changes, such as a container that starts, is saved in the
     /// newest one, and drift that is repaired nowhere: the history is the user's.
     async fn carry_out(&mut self, prepared: &Prepared, desired: &Desired) -> Result<u64, Failure> {
+        let _claim = ports::claim(&self.session, prepared, desired).await?;
         let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
         let past = self.session.past.generation.as_ref();
         let known = past.filter(|generation| generation.manifest == *manifest);
@@ -327,7 +328,7 @@ fn leave(prepared: &mut Prepared, spots: &BTreeSet<Spot>) -> Result<Desired, Fai
     let desired = plan::leaving(&prepared.desired, &prepared.observed, spots);
     let extra = prepared.plan.extra.clone();
     let plan: Plan = plan::plan(&desired, &prepared.observed, &prepared.applied, extra)
-        .map_err(|conflicts| session::in_the_way(&conflicts))?;
+        .map_err(|conflicts| in_the_way(&conflicts))?;
     prepared.plan = plan;
     Ok(desired)
 }

@@ -31,13 +31,15 @@ pub struct Survey {
     pub observed: Observed,
     /// What planning needs to know of it. The leases of the last apply are not the kernel's to tell: `leases` is empty.
     pub facts: Facts,
+    /// The other projects that have links here: whoever publishes a port has.
+    pub projects: BTreeSet<ProjectName>,
 }
 
 impl Survey {
     /// Returns what will be seen once all that counts as ours without a mark carries the mark of `owner`.
     #[must_use]
     pub fn adopted(self, owner: &Owner) -> Self {
-        let Self { observed: Observed { own, mut foreign }, facts } = self;
+        let Self { observed: Observed { own, mut foreign }, facts, projects } = self;
         let mut entries: Vec<Entry> = own.into();
         for entry in entries.iter_mut().filter(|entry| entry.owner.is_unmarked()) {
             entry.owner = owner.clone();
@@ -49,14 +51,16 @@ impl Survey {
         }
         let observed = Observed { own: entries.into(), foreign };
         let Facts { interfaces, host_ends, live, .. } = held(&observed);
-        Self { observed, facts: Facts { interfaces, host_ends, live, ..facts } }
+        Self { observed, facts: Facts { interfaces, host_ends, live, ..facts }, projects }
     }
 }
 
 pub(super) fn survey(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Survey {
     let observed = observe::observed(reading, tables, scope);
     let facts = facts(reading, &observed, scope);
-    Survey { observed, facts }
+    let marks = reading.host.links.iter().filter_map(LinkAnswer::mark);
+    let projects = marks.map(|mark| mark.project).filter(|project| *project != scope.project).collect();
+    Survey { observed, facts, projects }
 }
 
 fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {

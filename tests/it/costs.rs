@@ -175,6 +175,27 @@ live! {
     }
 }
 
+live! {
+    fn tables_of_others_are_read_only_where_there_are_others_and_something_is_published(world) {
+        world.sh(&format!(
+            "mkdir bin; printf '#!/bin/sh\\necho \"$*\" >> {dir}/runs\\nexec %s \"$@\"\\n' $(command -v nft) > bin/nft; chmod +x bin/nft",
+            dir = world.dir().display()
+        ));
+        let path = format!("{}/bin:{}", world.dir().display(), std::env::var("PATH").unwrap());
+        let reads = |publish: &str| {
+            world.file("netform.yaml", &format!("netform: 1\nproject: shop\ncontainers: {{web: {{publish: [{publish}]}}}}\n"));
+            world.run_with(&[("PATH", &path)], &["plan"]).exits(0);
+            world.sh("grep -o '[a-z-]*$' runs | sort | xargs; rm runs")
+        };
+
+        assert_eq!(reads("'8080:80'"), "netform-shop netform-shop\n");
+        world.apply("netform: 1\nproject: blog\ncontainers: {www: {}}\n");
+        world.apply("netform: 1\nproject: wiki\ncontainers: {wiki: {}}\n");
+        assert_eq!(reads(""), "netform-shop netform-shop\n");
+        assert_eq!(reads("'8080:80'"), "netform-blog netform-shop netform-shop netform-wiki\n");
+    }
+}
+
 #[test]
 fn one_port_of_thousands_is_one_transaction_of_few_elements() {
     let before = Shop::of(5000).desired(&Facts::default());

@@ -5,7 +5,7 @@
 //! - [`listing`]: what it prints becomes tables and elements again;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
-//! Only the project's own two tables are ever listed or changed. A table is recognised by two empty chains, since nft
+//! Only the project's own two tables are ever changed; those of other projects are listed for what they publish. A table is recognised by two empty chains, since nft
 //! 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST` says which rules were asked for, and
 //! `printed-DIGEST` how nft printed them right after, so that an edit by hand shows, whatever nft makes of the rules.
 
@@ -16,6 +16,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::{FailureKind, ObserveError, Op, OpError, count};
@@ -31,6 +32,9 @@ use transaction::Transaction;
 /// its own only has a send buffer of twice `net.core.wmem_max`, about 4,000 elements; others' is made as large as needed
 /// (`SO_SNDBUFFORCE`, socket(7)).
 const PIECE: usize = 1000;
+
+/// How many tables of others are read at a time.
+const AT_A_TIME: usize = 4;
 
 /// Carries out operations on tables and elements as one transaction: all of them, or none.
 ///
@@ -62,6 +66,22 @@ pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
     let (inet, bridge) = (id(NftFamily::Inet), id(NftFamily::Bridge));
     let (inet, bridge) = tokio::try_join!(list(&inet), list(&bridge))?;
     Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
+}
+
+/// Returns the IP layer's tables of these projects, which hold what they publish, and their elements.
+///
+/// # Errors
+///
+/// As [`read`].
+pub async fn published(
+    projects: &BTreeSet<ProjectName>,
+) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
+    let read = projects.iter().map(async |project| {
+        let id = NftTableId { family: NftFamily::Inet, name: format!("netform-{project}") };
+        let listing = list(&id).await?;
+        Ok((project.clone(), listing.map(Listing::entries).unwrap_or_default()))
+    });
+    stream::iter(read).buffered(AT_A_TIME).try_collect().await
 }
 
 /// Carries out commands as `{"nftables": [...]}`, in one transaction.

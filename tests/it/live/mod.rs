@@ -17,6 +17,7 @@ mod management;
 mod names;
 mod pairs;
 mod part;
+mod ports;
 mod private;
 mod publish;
 mod readme;

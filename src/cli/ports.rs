@@ -1,0 +1,66 @@
+//! Whose the ports of the host are that a plan publishes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::failure::{Failure, in_the_way};
+use super::run;
+use super::session::{Prepared, Session, unreadable};
+use crate::apply::lock::{self, Lock};
+use crate::kernel::nft;
+use crate::names::ProjectName;
+use crate::plan::ports::{self, Published, Register};
+use crate::plan::{self, Extra};
+use crate::resource::state::{Desired, Observed};
+
+/// Another project takes its ports in less than this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Puts what other projects publish in the way of new ports that could not be told from it; returns what else there is
+/// to say.
+pub(super) async fn confront(
+    desired: &Desired,
+    observed: &mut Observed,
+    projects: &BTreeSet<ProjectName>,
+) -> Result<Vec<String>, Failure> {
+    if projects.is_empty() || !ports::publishes(desired) {
+        return Ok(vec![]);
+    }
+    let others = published(projects).await?;
+    observed.foreign.extend(ports::taken(desired, observed, &others));
+    Ok(ports::shared(desired, observed, &others))
+}
+
+/// Keeps other projects from taking ports of the host while a plan that takes some is carried out, and looks once more:
+/// each project has a lock of its own, so another one may have published since the plan was made.
+pub(super) async fn claim(
+    session: &Session,
+    prepared: &Prepared,
+    desired: &Desired,
+) -> Result<Option<Lock>, Failure> {
+    let Prepared { observed, projects, applied, plan, .. } = prepared;
+    if !ports::opens(plan) {
+        return Ok(None);
+    }
+    let lock = lock::lock_ports(&session.dirs, &run::holder("apply"), PATIENCE).await;
+    let lock = lock.map_err(|error| run::not_locked(&error))?;
+    // Who was not there yet when the kernel was read has left a directory since.
+    let others = published(&(projects | &session.dirs.neighbours())).await?;
+    let taken = ports::taken(desired, observed, &others);
+    if taken.is_empty() {
+        return Ok(Some(lock));
+    }
+    let mut observed = observed.clone();
+    observed.foreign.extend(taken);
+    let planned = plan::plan(desired, &observed, applied, Extra::default());
+    planned.map(|_| Some(lock)).map_err(|conflicts| in_the_way(&conflicts))
+}
+
+/// Returns what these projects publish.
+async fn published(projects: &BTreeSet<ProjectName>) -> Result<Register<Published>, Failure> {
+    let mut published = vec![];
+    for (project, entries) in nft::published(projects).await.map_err(unreadable)? {
+        published.extend(Published::of(&project, &entries));
+    }
+    Ok(Register::new(published))
+}
