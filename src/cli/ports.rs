@@ -7,11 +7,12 @@ use super::failure::{Failure, in_the_way};
 use super::run;
 use super::session::{Prepared, Session, unreadable};
 use crate::apply::lock::{self, Lock};
+use crate::kernel::listeners::{self, Listener, Process};
 use crate::kernel::nft;
 use crate::names::ProjectName;
 use crate::plan::ports::{self, Published, Register};
 use crate::plan::{self, Extra};
-use crate::resource::state::{Desired, Observed};
+use crate::resource::state::{Desired, Entry, Observed};
 
 /// Another project takes its ports in less than this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +30,29 @@ pub(super) async fn confront(
     let others = published(projects).await?;
     observed.foreign.extend(ports::taken(desired, observed, &others));
     Ok(ports::shared(desired, observed, &others))
+}
+
+/// Says whom new ports take connections from.
+pub(super) fn taken_over(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let protocols = ports::opened_protocols(desired, observed);
+    let listeners = Register::new(listeners::listeners(&protocols));
+    let hit = ports::opened(desired, observed, &listeners);
+    if hit.is_empty() {
+        return vec![];
+    }
+    let processes = listeners::holders(hit.iter().map(|(_, listener)| listener.inode).collect());
+    let sentence = |(entry, Listener { at, protocol, inode }): (&Entry, &Listener)| {
+        let who = processes.get(inode).map_or_else(
+            || "a process of the host".to_owned(),
+            |Process { pid, name }| format!("{name} (process {pid})"),
+        );
+        format!(
+            "{} takes over {at}/{protocol}, which {who} listens on: connections go to the container; stop it, or \
+             publish another port",
+            ports::named(entry)
+        )
+    };
+    hit.into_iter().map(sentence).collect()
 }
 
 /// Keeps other projects from taking ports of the host while a plan that takes some is carried out, and looks once more:

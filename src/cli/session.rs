@@ -225,6 +225,7 @@ impl Session {
             extra.part = Some(part);
         }
         extra.warnings.extend(ports::confront(&desired, &mut observed, &projects).await?);
+        extra.warnings.extend(ports::taken_over(&desired, &observed));
         let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),

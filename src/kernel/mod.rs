@@ -10,6 +10,7 @@ pub mod fake;
 mod file;
 mod limits;
 mod links;
+pub mod listeners;
 pub mod live;
 pub mod management;
 mod message;

@@ -20,7 +20,7 @@ pub struct Register<T> {
 }
 
 /// What another project publishes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Published {
     /// The project.
     pub project: ProjectName,
@@ -81,12 +81,8 @@ pub fn taken(
     observed: &Observed,
     others: &Register<Published>,
 ) -> BTreeMap<Slot, Foreign> {
-    let mut blocked = BTreeMap::<&Owner, &Published>::new();
-    for (entry, wanted) in published(desired).filter(|(entry, _)| is_new(entry, observed)) {
-        if let Some((_, by)) = others.meeting(&wanted).first() {
-            blocked.entry(&entry.owner).or_insert(by);
-        }
-    }
+    let blocked: BTreeMap<&Owner, &Published> =
+        opened(desired, observed, others).into_iter().rev().map(|(entry, by)| (&entry.owner, by)).collect();
     if blocked.is_empty() {
         return BTreeMap::new();
     }
@@ -102,19 +98,42 @@ pub fn taken(
 
 /// Returns a sentence for each port that is published, and by another project as well.
 pub fn shared(desired: &Desired, observed: &Observed, others: &Register<Published>) -> Vec<String> {
-    let mut told = BTreeSet::new();
     let live = published(desired).filter(|(entry, _)| !is_new(entry, observed));
-    let shared =
-        live.flat_map(|(entry, wanted)| others.meeting(&wanted).into_iter().map(move |(_, by)| (entry, by)));
-    let told = shared.filter(|(entry, by)| told.insert((&entry.owner, &by.project, &by.what)));
-    told.map(|(entry, Published { project, what })| {
+    let sentence = |(entry, Published { project, what }): (&Entry, &Published)| {
         format!(
             "{} is published by project {project}, too, as {what}: connections go to one of them, and which one is \
              chance; publish one on another port or another address of the host",
             named(entry)
         )
-    })
-    .collect()
+    };
+    met(live, others).into_iter().map(sentence).collect()
+}
+
+/// Returns the new ports that somebody has, each once with each of them.
+pub fn opened<'a, T: Ord>(
+    desired: &'a Desired,
+    observed: &Observed,
+    held: &'a Register<T>,
+) -> Vec<(&'a Entry, &'a T)> {
+    met(published(desired).filter(|(entry, _)| is_new(entry, observed)), held)
+}
+
+/// Returns the protocols of new ports.
+pub fn opened_protocols(desired: &Desired, observed: &Observed) -> BTreeSet<Protocol> {
+    let new = published(desired).filter(|(entry, _)| is_new(entry, observed));
+    new.map(|(_, wanted)| wanted.protocol).collect()
+}
+
+/// Returns what is published with those who have it, too: a port that is several elements is one.
+fn met<'a, T: Ord>(
+    published: impl Iterator<Item = (&'a Entry, HostPorts)>,
+    held: &'a Register<T>,
+) -> Vec<(&'a Entry, &'a T)> {
+    let mut told = BTreeSet::new();
+    let met = published.flat_map(|(entry, wanted)| {
+        held.meeting(&wanted).into_iter().map(move |(_, holder)| (entry, holder))
+    });
+    met.filter(|(entry, holder)| told.insert((&entry.owner, *holder))).collect()
 }
 
 /// Tells whether a plan has the host's ports lead to where they have not led so far.
@@ -131,7 +150,7 @@ pub fn publishes(desired: &Desired) -> bool {
 }
 
 /// Returns a resource with its place in the manifest before it.
-fn named(entry: &Entry) -> String {
+pub fn named(entry: &Entry) -> String {
     let Entry { owner, origin, .. } = entry;
     origin.as_ref().map_or_else(|| owner.to_string(), |origin| format!("{origin}: {owner}"))
 }

@@ -140,3 +140,31 @@ live! {
         assert_eq!(world.sh("nft -s list ruleset"), tables, "nothing was changed");
     }
 }
+
+live! {
+    fn a_plan_says_which_process_a_new_port_takes_connections_from(world) {
+        let _any = world.serve("host", &Listen::tcp(8080), "host");
+        let _local = world.serve("host", &Listen { protocol: "udp", address: "127.0.0.1", port: 5353 }, "host");
+        let said = |publish: &str| {
+            world.file("netform.yaml", &project("shop", 7, publish));
+            let plan = world.run(&["plan"]).exits(0).stdout;
+            plan.lines().filter(|line| line.starts_with("Warning: netform.yaml")).map(str::to_owned).collect::<Vec<_>>()
+        };
+
+        let told = said("'8080:80'");
+        assert_eq!(told.len(), 1, "{told:?}");
+        let (before, after) = ("Warning: netform.yaml:8:9: port.0.0.0.0:8080/tcp takes over [::]:8080/tcp, which python3 (process ",
+            ") listens on: connections go to the container");
+        assert!(told[0].starts_with(before) && told[0].contains(after), "{told:?}");
+        for (publish, warned) in [
+            ("'127.0.0.1:8080:80'", true), ("'8000-8100:8000-8100'", true), ("'[::]:8080:80'", true), ("'8080:80/udp'", false),
+            ("'5353:53/udp'", true), ("'192.0.2.1:5353:53/udp'", false), ("'[::]:5353:53/udp'", false), ("'5353:53/tcp'", false),
+        ] {
+            assert_eq!(!said(publish).is_empty(), warned, "{publish}");
+        }
+
+        world.apply(&project("shop", 7, "'8080:80'"));
+        assert_eq!(said("'8080:80'"), [""; 0], "it is published already");
+        assert_eq!(said("'8080:80'\n      - '5353:53/udp'").len(), 1);
+    }
+}
