@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 /// Why a text cannot be the name it should be.
@@ -40,8 +41,8 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $limit:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[serde(try_from = "SmolStr", into = "SmolStr")]
+        pub struct $name(SmolStr);
 
         impl $name {
             /// What users call this kind of name, as a message begins.
@@ -57,20 +58,28 @@ macro_rules! name {
             }
         }
 
-        impl TryFrom<String> for $name {
+        impl TryFrom<SmolStr> for $name {
             type Error = NameError;
 
-            fn try_from(text: String) -> Result<Self, NameError> {
+            fn try_from(text: SmolStr) -> Result<Self, NameError> {
                 let valid: fn(&str) -> bool = $valid;
                 if text.is_empty() {
                     Err(NameError::Empty { what: $what })
                 } else if text.len() > $limit {
-                    Err(NameError::TooLong { what: $what, text, limit: $limit })
+                    Err(NameError::TooLong { what: $what, text: text.into(), limit: $limit })
                 } else if valid(&text) {
                     Ok(Self(text))
                 } else {
-                    Err(NameError::Forbidden { what: $what, text, rule: $rule })
+                    Err(NameError::Forbidden { what: $what, text: text.into(), rule: $rule })
                 }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::try_from(SmolStr::from(text))
             }
         }
 
@@ -78,13 +87,19 @@ macro_rules! name {
             type Error = NameError;
 
             fn try_from(text: &str) -> Result<Self, NameError> {
-                Self::try_from(text.to_owned())
+                Self::try_from(SmolStr::new(text))
+            }
+        }
+
+        impl From<$name> for SmolStr {
+            fn from(name: $name) -> Self {
+                name.0
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.into()
             }
         }
 

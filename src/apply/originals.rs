@@ -114,7 +114,7 @@ mod tests {
             resource: Resource::Sysctl(Sysctl {
                 ns: NsRef::Host,
                 key: SysctlKey::Ipv4Forward,
-                value: value.to_owned(),
+                value: value.into(),
             }),
             owner: Owner::Project,
             origin: None,

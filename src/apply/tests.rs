@@ -56,7 +56,7 @@ fn scope() -> Scope {
 fn desired(names: &[&str]) -> Desired {
     let entry = |name: &&str| Entry {
         resource: Resource::Netns(Netns::new(NetnsName::try_from(*name).unwrap())),
-        owner: Owner::try_from(format!("container.{name}")).unwrap(),
+        owner: Owner::try_from(format!("container.{name}").as_str()).unwrap(),
         origin: None,
         ignore: vec![],
     };

@@ -12,7 +12,7 @@ const DEFAULT: &str = "default";
 
 /// Reads the address of a resource that has objects of its own in the kernel.
 pub(super) fn owner_of(address: &str) -> Result<Owner, Failure> {
-    match Owner::try_from(address.to_owned()) {
+    match Owner::try_from(address) {
         Ok(owner @ (Owner::Network(_) | Owner::Container(_) | Owner::Attachment { .. })) => Ok(owner),
         Ok(Owner::Project | Owner::Port(_) | Owner::Unmarked(_)) | Err(_) => Err(not_an_object(address)),
     }

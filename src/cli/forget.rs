@@ -112,7 +112,7 @@ fn unmarked(entry: &Entry) -> Option<Entry> {
             return None;
         }
     };
-    entry.owner = Owner::Unmarked(instead.to_owned());
+    entry.owner = Owner::Unmarked(instead.into());
     Some(entry)
 }
 

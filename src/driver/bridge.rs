@@ -133,8 +133,8 @@ fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
         (wants.loose.contains(&network.name), Family::Ipv4, "rp_filter", "2"),
     ];
     let sysctl = |(_, family, name, value): (bool, Family, &str, &str)| {
-        let key = SysctlKey::PerLink { family, link: network.interface.clone(), name: name.to_owned() };
-        Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: value.to_owned() })
+        let key = SysctlKey::PerLink { family, link: network.interface.clone(), name: name.into() };
+        Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: value.into() })
     };
     wanted.into_iter().filter(|(wanted, ..)| *wanted).map(sysctl).collect()
 }

@@ -81,7 +81,7 @@ fn forwarding(topology: &Topology) -> Vec<Entry> {
     };
     let keys = [(Family::Ipv4, SysctlKey::Ipv4Forward), (Family::Ipv6, SysctlKey::Ipv6Forward)];
     let needed = keys.into_iter().filter(|(family, _)| leads_out(*family));
-    let sysctl = |(_, key)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".to_owned() });
+    let sysctl = |(_, key)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".into() });
     needed.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
 }
 
@@ -107,7 +107,7 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
         Runtime::Netform => Some(Resource::Netns(Netns::new(name.clone()))),
         Runtime::Given | Runtime::Waiting => None,
     };
-    let objects = made.into_iter().chain([Resource::File(TextFile { path, content })]);
+    let objects = made.into_iter().chain([Resource::File(TextFile { path, content: content.into() })]);
     objects.map(|resource| entry(resource, &owner, &container.origin)).collect()
 }
 
@@ -122,7 +122,7 @@ pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
         };
         let owner = Owner::Container(container.name.clone());
         let content = first_line(&topology.project, &owner) + resolv_conf;
-        let file = TextFile { path: NetnsFile::ResolvConf.path(name), content };
+        let file = TextFile { path: NetnsFile::ResolvConf.path(name), content: content.into() };
         Some(entry(Resource::File(file), &owner, &container.origin))
     };
     let attached = topology.containers.iter().filter(|container| !container.attachments.is_empty());

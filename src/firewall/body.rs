@@ -37,7 +37,7 @@ impl Body {
         };
         self.chains.push(NfListObject::Chain(Chain {
             family: family(self.id.family),
-            table: self.id.name.clone().into(),
+            table: self.id.name.to_string().into(),
             name: name.into(),
             _type: Some(kind),
             hook: Some(hook),
@@ -51,7 +51,7 @@ impl Body {
     pub(super) fn chain(&mut self, name: &str) {
         self.chains.push(NfListObject::Chain(Chain {
             family: family(self.id.family),
-            table: self.id.name.clone().into(),
+            table: self.id.name.to_string().into(),
             name: name.to_owned().into(),
             ..Chain::default()
         }));
@@ -61,7 +61,7 @@ impl Body {
     pub(super) fn rule<const N: usize>(&mut self, chain: &'static str, key: &str, parts: [Part; N]) {
         self.rules.push(NfListObject::Rule(Rule {
             family: family(self.id.family),
-            table: self.id.name.clone().into(),
+            table: self.id.name.to_string().into(),
             chain: chain.into(),
             expr: parts.to_vec().into(),
             comment: Some(format!("netform:{key}").into()),
@@ -74,7 +74,7 @@ impl Body {
     pub(super) fn finish(mut self) -> NftTable {
         let mut objects = vec![NfListObject::Table(Table {
             family: family(self.id.family),
-            name: self.id.name.clone().into(),
+            name: self.id.name.to_string().into(),
             ..Table::default()
         })];
         objects.extend(SETS.iter().filter(|set| set.family == self.id.family).map(|set| self.declare(set)));
@@ -89,7 +89,7 @@ impl Body {
 
     fn declare(&self, spec: &SetSpec) -> NfListObject<'static> {
         let &SetSpec { family: of, name, key, data, lookup, stance: _ } = spec;
-        let table = self.id.name.clone().into();
+        let table = self.id.name.to_string().into();
         let types: Vec<SetType> = key.iter().copied().map(set_type).collect();
         let set_type_value = match types.as_slice() {
             [only] => SetTypeValue::Single(*only),

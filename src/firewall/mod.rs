@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::ProjectName;
 use crate::resource::nft::{NftElement, NftFamily, NftTable, NftTableId};
@@ -51,7 +52,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
 
 /// Returns the id of a project's table.
 pub fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
-    NftTableId { family, name: format!("netform-{project}") }
+    NftTableId { family, name: format_smolstr!("netform-{project}") }
 }
 
 fn table_entry(table: NftTable, origin: &Origin) -> Entry {
@@ -85,7 +86,13 @@ impl Elements {
         )]
         let spec = spec.expect("the set is declared");
         let table = table_id(&self.project, spec.family);
-        let element = NftElement { table, set: set.to_owned(), key, data, stance: spec.stance };
+        let element = NftElement {
+            table,
+            set: spec.name.into(),
+            key: key.into_iter().map(SmolStr::from).collect(),
+            data: data.map(SmolStr::from),
+            stance: spec.stance,
+        };
         let resource = Resource::NftElement(element);
         if self.taken.insert(resource.id()) {
             let (owner, origin) = (asked.owner.clone(), Some(asked.origin.clone()));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smol_str::format_smolstr;
 
 use super::elements::is_there;
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
@@ -127,5 +128,8 @@ fn by_port(publish: &Publish) -> Asked<'_> {
         Some(IpAddr::V6(host)) => format!("[{host}]"),
     };
     let ports = ports_text(bounds(publish));
-    Asked { owner: Owner::Port(format!("{host}:{ports}/{}", publish.protocol)), origin: &publish.origin }
+    Asked {
+        owner: Owner::Port(format_smolstr!("{host}:{ports}/{}", publish.protocol)),
+        origin: &publish.origin,
+    }
 }

@@ -1,5 +1,4 @@
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use super::*;
 use crate::manifest::{Expose, Ingress};
@@ -8,7 +7,7 @@ use crate::resource::netns::NsRef;
 use crate::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet};
 
 fn origin() -> Origin {
-    Origin { file: Arc::from("shop.yaml"), line: 1, column: 1 }
+    Origin { file: "shop.yaml".into(), line: 1, column: 1 }
 }
 
 fn topology(networks: Vec<Network>, containers: Vec<Container>) -> Topology {

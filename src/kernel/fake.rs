@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use super::{FailureKind, Glance, Kernel, ObserveError, Op, OpError, Scope};
@@ -162,7 +163,7 @@ impl Fake {
     }
 
     /// Returns a kernel parameter; its place exists as long as its namespace and link do.
-    pub fn parameter(&self, ns: &NsRef, key: &SysctlKey) -> Option<String> {
+    pub fn parameter(&self, ns: &NsRef, key: &SysctlKey) -> Option<SmolStr> {
         let id = ResourceId::Sysctl(ns.clone(), key.clone());
         if let Some(Resource::Sysctl(Sysctl { value, .. })) = self.own.get(&id).map(|entry| &entry.resource) {
             return Some(value.clone());
@@ -172,7 +173,7 @@ impl Fake {
             SysctlKey::PerLink { link, .. } => Some(Slot::Ifname(ns.clone(), link.clone())),
         };
         let there = self.is_filled(&Slot::Ns(ns.clone())) && link.is_none_or(|slot| self.is_filled(&slot));
-        there.then(|| "0".to_owned())
+        there.then(|| SmolStr::new_static("0"))
     }
 
     async fn die(&self) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::netlink::Refusal;
 use super::{ObserveError, reading};
@@ -47,11 +48,11 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Returns the texts of the files that exist.
-pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, String>, ObserveError> {
+pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, Arc<str>>, ObserveError> {
     let mut files = BTreeMap::new();
     for path in paths {
         match fs::read(path) {
-            Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into())),
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(reading::failed(path.display().to_string(), Refusal::Socket(error))),
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use smol_str::ToSmolStr;
+
 use super::Scope;
 use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
 use super::message::NEWBORN;
@@ -47,7 +49,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
             see_route(&mut observed, route, (&ns.ns, &own), scope);
         }
         for (key, value) in &ns.sysctls {
-            let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.clone() };
+            let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
         }
     }
@@ -138,7 +140,7 @@ fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
 
 /// Returns what stands in for the mark of an object that has none.
 fn unmarked(alias: &str, scope: &Scope) -> Mark {
-    Mark { project: scope.project.clone(), owner: Owner::Unmarked(alias.to_owned()), protected: false }
+    Mark { project: scope.project.clone(), owner: Owner::Unmarked(alias.into()), protected: false }
 }
 
 /// Returns the owner of a link of ours; of one that a killed run made and had no time to mark, the project.
@@ -271,7 +273,7 @@ fn see_address(
     }
     let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
     if scope.unmarked.contains(&id) {
-        insert(observed, Resource::Address(resource), Owner::Unmarked(protocol.to_string()));
+        insert(observed, Resource::Address(resource), Owner::Unmarked(protocol.to_smolstr()));
     } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
         let what = format!("address {addr} on {link}");
         let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
@@ -293,7 +295,7 @@ fn see_route(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &
     if *protocol == PROTOCOL {
         insert(observed, resource(), owner.clone());
     } else if *plain && scope.unmarked.contains(&id) {
-        insert(observed, resource(), Owner::Unmarked(protocol.to_string()));
+        insert(observed, resource(), Owner::Unmarked(protocol.to_smolstr()));
     } else if !KERNEL_ROUTES.contains(protocol) {
         let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("route {dest}{next} on {link}");

@@ -60,7 +60,7 @@ pub(crate) struct Reading {
     /// Named namespaces of others, with the mark of another project when they carry one, and what stands in the way.
     pub(crate) others: BTreeMap<NetnsName, Other>,
     /// The files that were asked for and exist.
-    pub(crate) files: BTreeMap<PathBuf, String>,
+    pub(crate) files: BTreeMap<PathBuf, Arc<str>>,
     /// The ends of pairs in `namespaces` whose other end is in the host: by that one's index, the places of the namespace
     /// and of the link in it.
     pub(crate) ends: BTreeMap<u32, (usize, usize)>,

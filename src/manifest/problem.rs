@@ -127,7 +127,7 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RecordPlace {
     /// The file, as the user named it.
-    pub file: Arc<str>,
+    pub file: String,
     /// The line of the first character, from 1.
     pub line: u32,
     /// The column of the first character, in characters from 1.
@@ -165,7 +165,7 @@ impl RecordPlace {
         let start = sources.place_to_origin(place);
         let end = sources.place_to_origin(Place { start: place.end, ..place });
         Self {
-            file: start.file,
+            file: start.file.into(),
             line: start.line,
             column: start.column,
             end: RecordEnd { line: end.line, column: end.column },

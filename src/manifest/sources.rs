@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::Place;
 use crate::resource::owner::Origin;
 
@@ -18,7 +20,7 @@ pub struct Sources {
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Its name, as the user wrote it or as an `include` found it.
-    pub name: Arc<str>,
+    pub name: SmolStr,
     /// Its text, without a byte order mark.
     pub text: Arc<str>,
     /// The byte that each line begins with.
@@ -31,7 +33,7 @@ pub struct Source {
 
 impl Sources {
     /// Adds a file and returns its number, which is [`Place::file`].
-    pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> usize {
+    pub fn add(&mut self, name: impl Into<SmolStr>, text: impl Into<Arc<str>>) -> usize {
         self.files.push(Source::new(name.into(), text.into()));
         self.files.len() - 1
     }
@@ -54,15 +56,15 @@ impl Sources {
     /// Returns file, line and column of a place's first character.
     pub fn place_to_origin(&self, place: Place) -> Origin {
         let Some(source) = self.get(place.file) else {
-            return Origin { file: Arc::from("?"), line: 1, column: 1 };
+            return Origin { file: SmolStr::new_static("?"), line: 1, column: 1 };
         };
         let (line, column) = source.line_and_column(place.start);
-        Origin { file: Arc::clone(&source.name), line: number(line), column: number(column) }
+        Origin { file: source.name.clone(), line: number(line), column: number(column) }
     }
 }
 
 impl Source {
-    fn new(name: Arc<str>, text: Arc<str>) -> Self {
+    fn new(name: SmolStr, text: Arc<str>) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(breaks).collect();
         let ascii = text.is_ascii();

@@ -126,12 +126,12 @@ pub(super) fn brief(resource: &Resource) -> String {
         Resource::Route(route) => route
             .via
             .map_or_else(|| format!("dev {}", route.link), |via| format!("via {via} dev {}", route.link)),
-        Resource::Sysctl(sysctl) => sysctl.value.clone(),
+        Resource::Sysctl(sysctl) => sysctl.value.to_string(),
         Resource::NftTable(table) => table.digest.clone(),
         Resource::NftElement(element) => match &element.data {
             Some(data) => format!("{} : {data}", element.key.join(" . ")),
             None => element.key.join(" . "),
         },
-        Resource::File(file) => file.content.clone(),
+        Resource::File(file) => file.content.to_string(),
     }
 }

@@ -187,15 +187,15 @@ mod tests {
         let entry = |text: &&str| {
             let (set, key) = text.split_once(' ').unwrap();
             let element = NftElement {
-                table: NftTableId { family: NftFamily::Inet, name: format!("netform-{project}") },
-                set: set.to_owned(),
-                key: key.split(" . ").map(str::to_owned).collect(),
+                table: NftTableId { family: NftFamily::Inet, name: format!("netform-{project}").into() },
+                set: set.into(),
+                key: key.split(" . ").map(Into::into).collect(),
                 data: None,
                 stance: Stance::Allows,
             };
             Entry {
                 resource: Resource::NftElement(element),
-                owner: Owner::try_from(owner.to_owned()).unwrap(),
+                owner: Owner::try_from(owner).unwrap(),
                 origin: Some(Origin { file: "shop.yaml".into(), line: 4, column: 9 }),
                 ignore: vec![],
             }

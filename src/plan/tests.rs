@@ -32,7 +32,7 @@ fn origin(line: u32) -> Origin {
 
 impl Story {
     fn put(mut self, owner: &str, line: u32, resource: Resource) -> Self {
-        let owner = Owner::try_from(owner.to_owned()).unwrap();
+        let owner = Owner::try_from(owner).unwrap();
         self.0.push(Entry { resource, owner, origin: Some(origin(line)), ignore: vec![] });
         self
     }
@@ -59,7 +59,7 @@ impl Story {
     /// A container `name` with a namespace and a hosts file.
     pub(super) fn container(self, name: &str, hosts: &str) -> Self {
         let owner = format!("container.{name}");
-        let file = TextFile { path: format!("/etc/netns/{name}/hosts").into(), content: hosts.to_owned() };
+        let file = TextFile { path: format!("/etc/netns/{name}/hosts").into(), content: hosts.into() };
         let ns = Netns::new(NetnsName::try_from(name).unwrap());
         self.put(&owner, 20, Resource::Netns(ns)).put(&owner, 20, Resource::File(file))
     }
@@ -111,14 +111,14 @@ impl Story {
     }
 
     fn element(self, owner: &str, at: (&str, &str), data: Option<&str>, stance: Stance) -> Self {
-        let (set, key) = (at.0.to_owned(), vec![at.1.to_owned()]);
-        let element = NftElement { table: table_id(), set, key, data: data.map(str::to_owned), stance };
+        let (set, key) = (at.0.into(), vec![at.1.into()]);
+        let element = NftElement { table: table_id(), set, key, data: data.map(Into::into), stance };
         self.put(owner, 30, Resource::NftElement(element))
     }
 
     /// Forwarding.
     pub(super) fn forward(self, value: &str) -> Self {
-        let sysctl = Sysctl { ns: NsRef::Host, key: SysctlKey::Ipv4Forward, value: value.to_owned() };
+        let sysctl = Sysctl { ns: NsRef::Host, key: SysctlKey::Ipv4Forward, value: value.into() };
         self.put("project", 1, Resource::Sysctl(sysctl))
     }
 
@@ -143,7 +143,7 @@ impl Story {
 }
 
 fn table_id() -> NftTableId {
-    NftTableId { family: NftFamily::Inet, name: "netform-shop".to_owned() }
+    NftTableId { family: NftFamily::Inet, name: "netform-shop".into() }
 }
 
 /// Plans from what `old` led to, and what somebody made of it, toward `new`.

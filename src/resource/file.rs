@@ -1,6 +1,7 @@
 //! The few files that names need.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,5 +47,5 @@ pub struct TextFile {
     /// The absolute path.
     pub path: PathBuf,
     /// All of it, the marked first line included.
-    pub content: String,
+    pub content: Arc<str>,
 }

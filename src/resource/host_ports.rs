@@ -79,9 +79,9 @@ mod tests {
     fn ports(text: &str) -> HostPorts {
         let (set, key) = text.split_once(' ').unwrap();
         let element = NftElement {
-            table: NftTableId { family: NftFamily::Inet, name: "netform-shop".to_owned() },
-            set: set.to_owned(),
-            key: key.split(" . ").map(str::to_owned).collect(),
+            table: NftTableId { family: NftFamily::Inet, name: "netform-shop".into() },
+            set: set.into(),
+            key: key.split(" . ").map(Into::into).collect(),
             data: None,
             stance: Stance::Allows,
         };

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::names::{IfName, NetnsName};
 use address::Address;
@@ -70,7 +71,7 @@ pub enum ResourceId {
     /// A table of the firewall.
     NftTable(NftTableId),
     /// An element by table, set and key.
-    NftElement(NftTableId, String, Vec<String>),
+    NftElement(NftTableId, SmolStr, Vec<SmolStr>),
     /// A file.
     File(PathBuf),
 }
@@ -272,12 +273,14 @@ impl Resource {
                 ("interface", link.to_string()),
                 ("metric", metric.to_string()),
             ],
-            Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.clone())],
+            Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.to_string())],
             Self::NftTable(table) => {
                 vec![("rules", table.digest.clone()), ("edited by hand", (!table.intact).to_string())]
             }
-            Self::NftElement(element) => vec![("element", text(element.data.clone()))],
-            Self::File(file) => vec![("content", file.content.clone())],
+            Self::NftElement(element) => {
+                vec![("element", text(element.data.as_ref().map(SmolStr::to_string)))]
+            }
+            Self::File(file) => vec![("content", file.content.to_string())],
         }
     }
 }

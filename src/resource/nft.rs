@@ -1,6 +1,7 @@
 //! The firewall's table: a skeleton of rules that does not grow, and the elements of its sets and maps.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// The address family of an nft table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub struct NftTableId {
     /// Its address family.
     pub family: NftFamily,
     /// Its name: `netform-PROJECT`.
-    pub name: String,
+    pub name: SmolStr,
 }
 
 /// A table without the elements of its sets and maps: chains, rules, set declarations.
@@ -61,11 +62,11 @@ pub struct NftElement {
     /// The table that the set is in.
     pub table: NftTableId,
     /// The set or map.
-    pub set: String,
+    pub set: SmolStr,
     /// The key's parts in canonical text: `172.25.0.5`, `tcp`, `8080`, `10.7.0.0/24`, `9000-9010`, `br-front`.
-    pub key: Vec<String>,
+    pub key: Vec<SmolStr>,
     /// What a map holds under the key; `None` in a set.
-    pub data: Option<String>,
+    pub data: Option<SmolStr>,
     /// When it comes and goes in an apply.
     pub stance: Stance,
 }

@@ -1,15 +1,15 @@
 //! Who asked for a kernel object: the resource address, the place in the manifest, and the mark in the kernel.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
 use crate::names::{ContainerName, NetName, ProjectName};
 
 /// The address of a resource: a thing that the user declared, e.g. `attachment.web@front`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "SmolStr", into = "SmolStr")]
 pub enum Owner {
     /// What the project needs once: the firewall's skeleton and the global sysctls. Written `project`.
     Project,
@@ -25,10 +25,10 @@ pub enum Owner {
         network: NetName,
     },
     /// A published port or range, written `port.0.0.0.0:8080/tcp`; the text behind `port.`.
-    Port(String),
+    Port(SmolStr),
     /// Nobody yet, or no longer: what is being adopted or given up. The text is what stands in the mark's place: the
     /// alias of a link or of a namespace's `lo`, the protocol number of an address or a route.
-    Unmarked(String),
+    Unmarked(SmolStr),
 }
 
 impl Owner {
@@ -49,19 +49,29 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Project => f.pad("project"),
-            Self::Network(name) => f.pad(&format!("network.{name}")),
-            Self::Container(name) => f.pad(&format!("container.{name}")),
-            Self::Attachment { container, network } => f.pad(&format!("attachment.{container}@{network}")),
-            Self::Port(port) => f.pad(&format!("port.{port}")),
-            Self::Unmarked(instead) => f.pad(&format!("unmarked.{instead}")),
+            Self::Network(name) => f.pad(&format_smolstr!("network.{name}")),
+            Self::Container(name) => f.pad(&format_smolstr!("container.{name}")),
+            Self::Attachment { container, network } => {
+                f.pad(&format_smolstr!("attachment.{container}@{network}"))
+            }
+            Self::Port(port) => f.pad(&format_smolstr!("port.{port}")),
+            Self::Unmarked(instead) => f.pad(&format_smolstr!("unmarked.{instead}")),
         }
     }
 }
 
-impl TryFrom<String> for Owner {
+impl TryFrom<SmolStr> for Owner {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: SmolStr) -> Result<Self, String> {
+        Self::try_from(text.as_str())
+    }
+}
+
+impl TryFrom<&str> for Owner {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
         let refused = || format!("`{text}` is not a resource address such as `network.front`");
         if text == "project" {
             return Ok(Self::Project);
@@ -77,16 +87,16 @@ impl TryFrom<String> for Owner {
                     network: NetName::try_from(network).map_err(|_| refused())?,
                 })
             }
-            "port" => Ok(Self::Port(name.to_owned())),
-            "unmarked" => Ok(Self::Unmarked(name.to_owned())),
+            "port" => Ok(Self::Port(name.into())),
+            "unmarked" => Ok(Self::Unmarked(name.into())),
             _ => Err(refused()),
         }
     }
 }
 
-impl From<Owner> for String {
+impl From<Owner> for SmolStr {
     fn from(owner: Owner) -> Self {
-        owner.to_string()
+        owner.to_smolstr()
     }
 }
 
@@ -94,7 +104,7 @@ impl From<Owner> for String {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The file, as the user named it.
-    pub file: Arc<str>,
+    pub file: SmolStr,
     /// The line, from 1.
     pub line: u32,
     /// The column in characters, from 1.
@@ -137,7 +147,7 @@ impl Mark {
     pub fn parse(text: &str) -> Option<Self> {
         let (project, owner) = text.strip_prefix("netform:")?.split_once(':')?;
         let (owner, protected) = owner.strip_suffix('!').map_or((owner, false), |owner| (owner, true));
-        let owner = Owner::try_from(owner.to_owned()).ok().filter(|owner| !owner.is_unmarked())?;
+        let owner = Owner::try_from(owner).ok().filter(|owner| !owner.is_unmarked())?;
         Some(Self { project: ProjectName::try_from(project).ok()?, owner, protected })
     }
 }

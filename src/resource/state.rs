@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::owner::{Origin, Owner};
 use super::{Resource, ResourceId, Slot};
@@ -25,8 +25,8 @@ pub struct Entry {
 /// Kernel objects, each once.
 ///
 /// It is written as a list of entries, since JSON takes only texts as keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<Entry>", into = "Vec<Entry>")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<Entry>")]
 pub struct State {
     entries: BTreeMap<ResourceId, Entry>,
 }
@@ -60,6 +60,12 @@ impl State {
     /// Tells whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(self.entries.values())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::netns::NsRef;
 use crate::names::IfName;
@@ -22,7 +23,7 @@ pub enum SysctlKey {
         /// The interface.
         link: IfName,
         /// The parameter, e.g. `route_localnet`.
-        name: String,
+        name: SmolStr,
     },
 }
 
@@ -72,5 +73,5 @@ pub struct Sysctl {
     /// Which parameter.
     pub key: SysctlKey,
     /// Its value, without white space at the ends.
-    pub value: String,
+    pub value: SmolStr,
 }

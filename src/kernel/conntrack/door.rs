@@ -176,14 +176,9 @@ mod tests {
 
     fn entry(set: &str, key: &str, data: &str) -> Entry {
         let table = table_id(&ProjectName::try_from("shop").unwrap(), NftFamily::Inet);
-        let key = key.split(" . ").map(str::to_owned).collect();
-        let element = NftElement {
-            table,
-            set: set.to_owned(),
-            key,
-            data: Some(data.to_owned()),
-            stance: Stance::Allows,
-        };
+        let key = key.split(" . ").map(Into::into).collect();
+        let element =
+            NftElement { table, set: set.into(), key, data: Some(data.into()), stance: Stance::Allows };
         let resource = Resource::NftElement(element);
         Entry { resource, owner: Owner::Project, origin: None, ignore: vec![] }
     }

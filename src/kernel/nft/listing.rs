@@ -101,7 +101,7 @@ impl Listing {
                 self.strange = true;
                 continue;
             };
-            let (table, set) = (self.id.clone(), name.to_owned());
+            let (table, set) = (self.id.clone(), spec.name.into());
             let element = NftElement { table, set, key, data, stance: spec.stance };
             let owner = comment.and_then(|comment| Owner::try_from(comment).ok()).unwrap_or(Owner::Project);
             let resource = Resource::NftElement(element);

@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
+use smol_str::format_smolstr;
 
 use super::{FailureKind, ObserveError, Op, OpError, count};
 use crate::names::ProjectName;
@@ -62,7 +63,7 @@ pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
 ///
 /// When `nft` is missing or refuses, or prints what is no JSON.
 pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
-    let id = |family| NftTableId { family, name: format!("netform-{project}") };
+    let id = |family| NftTableId { family, name: format_smolstr!("netform-{project}") };
     let (inet, bridge) = (id(NftFamily::Inet), id(NftFamily::Bridge));
     let (inet, bridge) = tokio::try_join!(list(&inet), list(&bridge))?;
     Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
@@ -77,7 +78,7 @@ pub async fn published(
     projects: &BTreeSet<ProjectName>,
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
     let read = projects.iter().map(async |project| {
-        let id = NftTableId { family: NftFamily::Inet, name: format!("netform-{project}") };
+        let id = NftTableId { family: NftFamily::Inet, name: format!("netform-{project}").into() };
         let listing = list(&id).await?;
         Ok((project.clone(), listing.map(Listing::entries).unwrap_or_default()))
     });

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
 use super::wire;
 use crate::kernel::{FailureKind, Op, OpError};
@@ -26,7 +27,7 @@ pub(super) struct Transaction {
 struct Place {
     table: NftTableId,
     index: usize,
-    set: String,
+    set: SmolStr,
 }
 
 impl Transaction {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use smol_str::{SmolStr, ToSmolStr};
 
 use crate::resource::nft::NftElement;
 use crate::resource::nft_set::{Field, SetSpec};
@@ -26,7 +27,7 @@ pub(super) fn encode(spec: &SetSpec, element: &NftElement, owner: &Owner) -> Val
 }
 
 /// Returns what to delete an element by: of a map's elements, nft wants no more than the key.
-pub(super) fn encode_key(spec: &SetSpec, key: &[String]) -> Value {
+pub(super) fn encode_key(spec: &SetSpec, key: &[SmolStr]) -> Value {
     let mut parts: Vec<Value> =
         spec.key.iter().zip(key).map(|(field, part)| encode_part(*field, part)).collect();
     match (parts.pop(), parts.is_empty()) {
@@ -61,9 +62,9 @@ fn port(text: &str) -> Value {
 /// An element as nft prints it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decoded {
-    pub(super) key: Vec<String>,
-    pub(super) data: Option<String>,
-    pub(super) comment: Option<String>,
+    pub(super) key: Vec<SmolStr>,
+    pub(super) data: Option<SmolStr>,
+    pub(super) comment: Option<SmolStr>,
 }
 
 /// Returns an element's key, data and comment; `None` when it is not of the set's form.
@@ -77,7 +78,7 @@ pub(super) fn decode(spec: &SetSpec, printed: &Value) -> Option<Decoded> {
         (Some(_), _) => return None,
     };
     let (key, comment) = match key.get("elem") {
-        Some(elem) => (elem.get("val")?, elem.get("comment").and_then(Value::as_str).map(str::to_owned)),
+        Some(elem) => (elem.get("val")?, elem.get("comment").and_then(Value::as_str).map(SmolStr::from)),
         None => (key, None),
     };
     let parts = match key.get("concat").and_then(Value::as_array) {
@@ -91,30 +92,30 @@ pub(super) fn decode(spec: &SetSpec, printed: &Value) -> Option<Decoded> {
     Some(Decoded { key: key.collect::<Option<_>>()?, data, comment })
 }
 
-fn decode_part(field: Field, printed: &Value) -> Option<String> {
+fn decode_part(field: Field, printed: &Value) -> Option<SmolStr> {
     if let Some(range) = printed.get("range").and_then(Value::as_array) {
-        let ends: Option<Vec<String>> = range.iter().map(|end| decode_part(field, end)).collect();
-        return ends.map(|ends| ends.join("-"));
+        let ends: Option<Vec<SmolStr>> = range.iter().map(|end| decode_part(field, end)).collect();
+        return ends.map(|ends| ends.join("-").into());
     }
     let number = printed.as_u64();
     match field {
-        Field::Link => printed.as_str().map(str::to_owned),
-        Field::Port => u16::try_from(number?).ok().map(|port| port.to_string()),
+        Field::Link => printed.as_str().map(SmolStr::from),
+        Field::Port => u16::try_from(number?).ok().map(|port| port.to_smolstr()),
         // nft prints numbers where `/etc/protocols` is missing. Source: IANA's registry of protocol numbers.
         Field::Protocol => match number {
-            Some(6) => Some("tcp".to_owned()),
-            Some(17) => Some("udp".to_owned()),
-            Some(132) => Some("sctp".to_owned()),
-            Some(other) => Some(other.to_string()),
-            None => printed.as_str().map(str::to_owned),
+            Some(6) => Some(SmolStr::new_static("tcp")),
+            Some(17) => Some(SmolStr::new_static("udp")),
+            Some(132) => Some(SmolStr::new_static("sctp")),
+            Some(other) => Some(other.to_smolstr()),
+            None => printed.as_str().map(SmolStr::from),
         },
         Field::Ipv4 | Field::Ipv6 => match printed.get("prefix") {
             Some(prefix) => {
                 let addr: IpAddr = prefix.get("addr")?.as_str()?.parse().ok()?;
                 let len = u8::try_from(prefix.get("len")?.as_u64()?).ok()?;
-                IpNet::new(addr, len).ok().map(|net| net.to_string())
+                IpNet::new(addr, len).ok().map(|net| net.to_smolstr())
             }
-            None => printed.as_str()?.parse::<IpAddr>().ok().map(|addr| addr.to_string()),
+            None => printed.as_str()?.parse::<IpAddr>().ok().map(|addr| addr.to_smolstr()),
         },
     }
 }
@@ -129,17 +130,17 @@ mod tests {
     fn check(set: &str, key: &[&str], data: Option<&str>, want: &str) {
         let spec = nft_set::find(NftFamily::Inet, set).unwrap();
         let element = NftElement {
-            table: NftTableId { family: NftFamily::Inet, name: "netform-shop".to_owned() },
-            set: set.to_owned(),
-            key: key.iter().map(ToString::to_string).collect(),
-            data: data.map(str::to_owned),
+            table: NftTableId { family: NftFamily::Inet, name: "netform-shop".into() },
+            set: set.into(),
+            key: key.iter().map(ToSmolStr::to_smolstr).collect(),
+            data: data.map(SmolStr::from),
             stance: spec.stance,
         };
 
         let encoded = encode(spec, &element, &Owner::Project);
 
         assert_eq!(encoded.to_string(), want);
-        let comment = Some("project".to_owned());
+        let comment = Some("project".into());
         assert_eq!(decode(spec, &encoded), Some(Decoded { key: element.key, data: element.data, comment }));
     }
 

@@ -45,7 +45,7 @@ fn live() -> Story {
         if let Resource::File(file) = &mut entry.resource
             && file.path.ends_with("web/hosts")
         {
-            file.content.push_str("10.9.9.9 mine\n");
+            file.content = format!("{}10.9.9.9 mine\n", file.content).into();
         }
     }
     live
@@ -61,7 +61,7 @@ fn story() -> Plan {
         ],
         ..Extra::default()
     };
-    let owner = Owner::try_from("network.front".to_owned()).unwrap();
+    let owner = Owner::try_from("network.front").unwrap();
     plan.foreign.push(ForeignNote { owner, what: "address 10.0.0.77/24 on br-front".to_owned(), by: None });
     plan
 }

@@ -21,7 +21,7 @@ fn with_and_without_marks(world: &World) -> (State, State) {
         desired.0.iter().map(|(_, entry)| entry.clone()).filter(|it| bears(&it.resource)).collect();
     let plain = marked.iter().map(|(_, entry)| {
         let mut entry = entry.clone();
-        entry.owner = Owner::Unmarked("by hand".to_owned());
+        entry.owner = Owner::Unmarked("by hand".into());
         if let Resource::Link(link) = &mut entry.resource {
             link.altname = None;
         }

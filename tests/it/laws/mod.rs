@@ -139,9 +139,9 @@ fn meddle(kernel: &mut Fake, which: &Index) {
         }
         Resource::Link(link) => link.master = None,
         Resource::NftTable(table) => table.intact = false,
-        Resource::File(file) => file.content.push_str("10.9.9.9 mine\n"),
-        Resource::NftElement(element) if element.data.is_some() => element.data = Some("10.9.9.9".to_owned()),
-        Resource::Sysctl(sysctl) => sysctl.value = "7".to_owned(),
+        Resource::File(file) => file.content = format!("{}10.9.9.9 mine\n", file.content).into(),
+        Resource::NftElement(element) if element.data.is_some() => element.data = Some("10.9.9.9".into()),
+        Resource::Sysctl(sysctl) => sysctl.value = "7".into(),
         Resource::Route(_) | Resource::Address(_) | Resource::Netns(_) | Resource::NftElement(_) => {
             return kernel.vanish(id);
         }

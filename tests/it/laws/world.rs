@@ -67,7 +67,7 @@ pub(super) fn named(text: &str) -> NsRef {
 }
 
 fn table_id() -> NftTableId {
-    NftTableId { family: NftFamily::Inet, name: "netform-law".to_owned() }
+    NftTableId { family: NftFamily::Inet, name: "netform-law".into() }
 }
 
 /// Collects the objects of a state.
@@ -75,16 +75,16 @@ struct Builder(Vec<Entry>);
 
 impl Builder {
     fn put(&mut self, owner: &str, resource: Resource) {
-        let owner = Owner::try_from(owner.to_owned()).unwrap();
+        let owner = Owner::try_from(owner).unwrap();
         self.0.push(Entry { resource, owner, origin: None, ignore: vec![] });
     }
 
     fn element(&mut self, owner: &str, set: &str, key: &str, data: Option<String>) {
         let stance = if data.is_some() { Stance::Allows } else { Stance::Restricts };
-        let key = vec![key.to_owned()];
+        let (key, data) = (vec![key.into()], data.map(Into::into));
         self.put(
             owner,
-            Resource::NftElement(NftElement { table: table_id(), set: set.to_owned(), key, data, stance }),
+            Resource::NftElement(NftElement { table: table_id(), set: set.into(), key, data, stance }),
         );
     }
 }
@@ -100,7 +100,7 @@ impl World {
         }
         if self.forward {
             let key = SysctlKey::Ipv4Forward;
-            state.put("project", Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".to_owned() }));
+            state.put("project", Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".into() }));
         }
         for (number, network) in self.networks.iter().enumerate() {
             if let Some(network) = network {
@@ -148,7 +148,7 @@ impl World {
         state.put(&owner, Resource::Netns(Netns::new(NetnsName::try_from(format!("c{number}")).unwrap())));
         let content = format!("# hosts {hosts}\n");
         let path = format!("/etc/netns/c{number}/hosts").into();
-        state.put(&owner, Resource::File(TextFile { path, content }));
+        state.put(&owner, Resource::File(TextFile { path, content: content.into() }));
         let attached: Vec<(usize, &Network, u8)> = attachments
             .iter()
             .enumerate()
@@ -170,8 +170,8 @@ impl World {
             Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via, metric: 0 }),
         );
         if *localnet {
-            let key = SysctlKey::PerLink { family: Family::Ipv4, link, name: "route_localnet".to_owned() };
-            state.put(&attachment, Resource::Sysctl(Sysctl { ns, key, value: "1".to_owned() }));
+            let key = SysctlKey::PerLink { family: Family::Ipv4, link, name: "route_localnet".into() };
+            state.put(&attachment, Resource::Sysctl(Sysctl { ns, key, value: "1".into() }));
         }
         if let (Some(port), Some(_)) = (port, self.rules) {
             let target = format!("10.{net}.{}.{}", network.subnet, host + 10 * number as u8);

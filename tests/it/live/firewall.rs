@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::process::Command;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use netform::firewall;
@@ -304,5 +303,5 @@ fn addr(text: &str) -> IpAddr {
 }
 
 fn origin() -> Origin {
-    Origin { file: Arc::from("shop.yaml"), line: 1, column: 1 }
+    Origin { file: "shop.yaml".into(), line: 1, column: 1 }
 }

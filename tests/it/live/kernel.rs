@@ -244,15 +244,15 @@ fn parameters_and_files_are_written_where_they_belong() {
         let mut world = World::new();
         world.create(&web_on_front());
         let key =
-            SysctlKey::PerLink { family: Family::Ipv4, link: ifname("eth0"), name: "arp_notify".to_owned() };
+            SysctlKey::PerLink { family: Family::Ipv4, link: ifname("eth0"), name: "arp_notify".into() };
         let sysctl = |value: &str| {
-            other(Resource::Sysctl(Sysctl { ns: named("web"), key: key.clone(), value: value.to_owned() }))
+            other(Resource::Sysctl(Sysctl { ns: named("web"), key: key.clone(), value: value.into() }))
         };
         let path = std::path::PathBuf::from("/run/etc/web/hosts");
         let file = |text: &str| {
             other(Resource::File(TextFile {
                 path: path.clone(),
-                content: format!("{FILE_MARK}netform:shop:project\n{text}\n"),
+                content: format!("{FILE_MARK}netform:shop:project\n{text}\n").into(),
             }))
         };
         world.scope.sysctls.insert((named("web"), key.clone()));

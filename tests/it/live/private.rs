@@ -140,7 +140,7 @@ pub(crate) fn named(name: &str) -> NsRef {
 }
 
 fn entry(resource: Resource, owner: &str) -> Entry {
-    let owner = Owner::try_from(owner.to_owned()).unwrap();
+    let owner = Owner::try_from(owner).unwrap();
     Entry { resource, owner, origin: None, ignore: vec![] }
 }
 
