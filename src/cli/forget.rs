@@ -71,9 +71,8 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
     ids.iter().for_each(|id| drop(kept.remove(id)));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
     let kept = Some(kept);
-    let (topology, projects) = (None, BTreeSet::new());
     let prepared =
-        Prepared { topology, desired, kept, scope, observed, projects, applied, leases, manifest, plan };
+        Prepared { topology: None, desired, kept, scope, observed, applied, leases, manifest, plan };
     Ok((prepared, ids))
 }
 

@@ -11,7 +11,7 @@ use super::run::{self, Ran, Request};
 use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
 use super::show::{self, Style};
 use crate::apply::saved::{Basis, SavedPlan, is_saved_plan};
-use crate::kernel::facts::Survey;
+use crate::kernel::Kernel as _;
 use crate::plan::target::narrow;
 
 /// One generation, in a list.
@@ -174,7 +174,7 @@ pub(super) async fn apply_saved(
     let began = std::time::Instant::now();
     let mut scope = session.scope();
     super::session::widen(&mut scope, &saved.desired.0);
-    let Survey { observed, projects, facts: _ } = session.kernel.survey(&scope).await.map_err(unreadable)?;
+    let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
     // A manifest that cannot be read now is not the one that was planned.
     let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());
     let moved = saved.moved(manifest.as_deref(), session.newest(), &observed);
@@ -192,18 +192,8 @@ pub(super) async fn apply_saved(
         let narrowed = narrow(part, &desired, &observed, &applied);
         (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
     }
-    let prepared = Prepared {
-        topology: None,
-        desired,
-        scope,
-        observed,
-        projects,
-        applied,
-        kept,
-        leases,
-        manifest,
-        plan,
-    };
+    let prepared =
+        Prepared { topology: None, desired, scope, observed, applied, kept, leases, manifest, plan };
     run::shown(&prepared, request, began.elapsed())?;
     run::finish(&mut session, &prepared, request).await
 }

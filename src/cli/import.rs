@@ -260,7 +260,6 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
         kept: Some(kept),
         scope,
         observed: survey.observed,
-        projects: survey.projects,
         applied,
         leases: session.past.leases.clone(),
         manifest: session.past.manifest(),

@@ -62,14 +62,13 @@ pub(super) async fn claim(
     prepared: &Prepared,
     desired: &Desired,
 ) -> Result<Option<Lock>, Failure> {
-    let Prepared { observed, projects, applied, plan, .. } = prepared;
+    let Prepared { observed, applied, plan, .. } = prepared;
     if !ports::opens(plan) {
         return Ok(None);
     }
     let lock = lock::lock_ports(&session.dirs, &run::holder("apply"), PATIENCE).await;
     let lock = lock.map_err(|error| run::not_locked(&error))?;
-    // Who was not there yet when the kernel was read has left a directory since.
-    let others = published(&(projects | &session.dirs.neighbours())).await?;
+    let others = published(&nft::others(&session.project).await).await?;
     let taken = ports::taken(desired, observed, &others);
     if taken.is_empty() {
         return Ok(Some(lock));

@@ -298,7 +298,7 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let How { style, on_failure } = how;
     let _claim = ports::claim(session, prepared, &prepared.desired).await?;
     let number = session.next();
-    let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan, .. } =
+    let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());

@@ -64,8 +64,6 @@ pub(super) struct Prepared {
     pub(super) desired: Desired,
     pub(super) scope: Scope,
     pub(super) observed: Observed,
-    /// The other projects that have links here.
-    pub(super) projects: BTreeSet<ProjectName>,
     pub(super) applied: State,
     /// What the generation shall say it led to, when that is not all that is desired.
     pub(super) kept: Option<State>,
@@ -230,8 +228,7 @@ impl Session {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
-        let prepared =
-            Prepared { topology, desired, scope, observed, projects, applied, kept, leases, manifest, plan };
+        let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::answer::{LinkAnswer, RouteAnswer};
+use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::reading::{MAIN_TABLE, NsReading, Reading};
 use super::{Scope, limits};
@@ -31,7 +32,7 @@ pub struct Survey {
     pub observed: Observed,
     /// What planning needs to know of it. The leases of the last apply are not the kernel's to tell: `leases` is empty.
     pub facts: Facts,
-    /// The other projects that have links here: whoever publishes a port has.
+    /// The other projects that have a firewall here: whoever publishes a port has.
     pub projects: BTreeSet<ProjectName>,
 }
 
@@ -55,12 +56,11 @@ impl Survey {
     }
 }
 
-pub(super) fn survey(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Survey {
-    let observed = observe::observed(reading, tables, scope);
+pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
+    let Tables { own, others } = tables;
+    let observed = observe::observed(reading, own, scope);
     let facts = facts(reading, &observed, scope);
-    let marks = reading.host.links.iter().filter_map(LinkAnswer::mark);
-    let projects = marks.map(|mark| mark.project).filter(|project| *project != scope.project).collect();
-    Survey { observed, facts, projects }
+    Survey { observed, facts, projects: others }
 }
 
 fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {

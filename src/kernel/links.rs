@@ -9,6 +9,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
+use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
 use super::{FailureKind, Op, OpError, answer, message, netns};
@@ -172,47 +173,77 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
     outcomes.into_iter().collect()
 }
 
-/// Deletes links. Several of a namespace go into a group of their own that is deleted by one request: one by one, each
-/// would wait about 20 ms for the kernel's read-copy-update.
-pub(super) async fn delete(live: &mut Live, ops: Vec<(usize, &Op)>) -> Vec<(usize, Outcome)> {
+/// A link to be deleted, with the place of the operation that asks for it; a pair goes with a namespace without one.
+type Doomed = (Option<usize>, IfName);
+
+/// Deletes links, and the host's ends of `pairs`. Several of a namespace are deleted by one request, as a group: one by
+/// one, each would wait about 20 ms for the kernel's read-copy-update.
+pub(super) async fn delete(
+    live: &mut Live,
+    ops: Vec<(usize, &Op)>,
+    pairs: Vec<IfName>,
+) -> Vec<(usize, Outcome)> {
+    if ops.is_empty() && pairs.is_empty() {
+        return vec![];
+    }
     live.forget_indexes();
     let mut outcomes = vec![];
-    let mut by_ns = BTreeMap::<NsRef, Vec<(usize, IfName)>>::new();
-    let failed = live.open_channels(ops.iter().map(|(_, op)| op.id().ns()).collect()).await;
+    let mut by_ns = BTreeMap::<NsRef, Vec<Doomed>>::new();
+    let namespaces = ops.iter().map(|(_, op)| op.id().ns()).chain(pairs.first().map(|_| NsRef::Host));
+    let failed = live.open_channels(namespaces.collect()).await;
     for (place, op) in ops {
         let Op::Delete(Entry { resource: Resource::Link(link), .. }) = op else { continue };
         match failed.get(&link.ns) {
             Some(closed) => outcomes.push((place, closed.outcome(op))),
-            None => by_ns.entry(link.ns.clone()).or_default().push((place, link.name.clone())),
+            None => by_ns.entry(link.ns.clone()).or_default().push((Some(place), link.name.clone())),
         }
     }
+    if !failed.contains_key(&NsRef::Host) {
+        by_ns.entry(NsRef::Host).or_default().extend(pairs.into_iter().map(|link| (None, link)));
+    }
+    let group = message::group_of(live.project());
     for (ns, links) in by_ns {
         match channel(live, &ns) {
-            Ok(channel) => outcomes.extend(delete_on(channel, &ns, links).await),
-            Err(error) => outcomes.extend(links.into_iter().map(|(place, _)| (place, Err(error.clone())))),
+            Ok(channel) => outcomes.extend(delete_on(channel, (&ns, group), links).await),
+            Err(error) => {
+                let asked = links.into_iter().filter_map(|(place, _)| place);
+                outcomes.extend(asked.map(|place| (place, Err(error.clone()))));
+            }
         }
     }
     outcomes
 }
 
-async fn delete_on(channel: &Channel, ns: &NsRef, links: Vec<(usize, IfName)>) -> Vec<(usize, Outcome)> {
-    if links.len() > 1 && delete_together(channel, ns, &links).await.is_ok() {
-        return links.into_iter().map(|(place, _)| (place, Ok(()))).collect();
+async fn delete_on(channel: &Channel, at: (&NsRef, u32), links: Vec<Doomed>) -> Vec<(usize, Outcome)> {
+    if links.len() > 1 && delete_together(channel, at, &links).await.is_ok() {
+        return links.into_iter().filter_map(|(place, _)| Some((place?, Ok(())))).collect();
     }
     // What went wrong is found by single requests.
     let single = links.into_iter().map(|(place, link)| async move {
         (place, send_unless(channel, message::delete_link(&link), &[Errno::NODEV]).await)
     });
-    join_all(single).await
+    let done = join_all(single).await;
+    done.into_iter().filter_map(|(place, outcome)| Some((place?, outcome))).collect()
 }
 
-async fn delete_together(channel: &Channel, ns: &NsRef, links: &[(usize, IfName)]) -> Result<(), Refusal> {
+/// Deletes links as the group of their project when nothing else is in it, or else as a group of their own.
+async fn delete_together(
+    channel: &Channel,
+    (ns, project): (&NsRef, u32),
+    links: &[Doomed],
+) -> Result<(), Refusal> {
     let ns = ns.clone();
-    let taken = netns::on_thread(move || {
+    let there = netns::on_thread(move || {
         netns::join(netns::open(&ns)?.as_fd())?;
         Blocking::open()?.dump(message::all_links(), answer::link)
     });
-    let taken: BTreeSet<_> = taken.await??.into_iter().map(|link| link.group).collect();
+    let there = there.await??;
+    let doomed: BTreeSet<&str> = links.iter().map(|(_, link)| link.as_str()).collect();
+    let alike = there.iter().all(|link| (link.group == project) == doomed.contains(link.name.as_str()));
+    if alike {
+        return channel.request(message::delete_group(project), 0).await;
+    }
+    let taken: BTreeSet<_> = there.into_iter().map(|link| link.group).collect();
     let free = (0x6e66_0000..=u32::MAX).find(|group| !taken.contains(group));
     let group = free.ok_or(Refusal::Kernel { errno: Errno::NOSPC, said: None })?;
     let mut all = Ok(());
@@ -229,31 +260,28 @@ async fn delete_together(channel: &Channel, ns: &NsRef, links: &[(usize, IfName)
     channel.request(message::delete_group(group), 0).await
 }
 
-/// Returns the indexes of the host's links whose peers live in these namespaces.
-pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> BTreeSet<u32> {
-    let pairs = netns::on_thread(move || {
-        let mut pairs = BTreeSet::new();
-        // Most often the pairs went before, and then there is no namespace to look into.
-        let here = Blocking::open().map_err(Refusal::from);
-        let here = here.and_then(|mut host| host.dump(message::all_links(), answer::link));
-        if here.is_ok_and(|links| !links.iter().any(|link| link.kind == "veth" && link.peer_ns.is_some())) {
-            return pairs;
+/// Returns the host's ends of the pairs whose other ends are in these namespaces.
+///
+/// The host refers to each of them by a number, for which the kernel walks all numbers (`peernet2id()`, `net/core/
+/// net_namespace.c`): still a fraction of what it costs to enter them.
+pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> Vec<LinkAnswer> {
+    let pairs = netns::on_thread(move || -> Result<_, Refusal> {
+        let mut host = Blocking::open()?;
+        let mut pairs = host.dump(message::all_links(), answer::link)?;
+        pairs.retain(|link| link.kind == "veth" && link.peer_ns.is_some());
+        // Most often the pairs went before, and then nobody needs the numbers.
+        if pairs.is_empty() {
+            return Ok(pairs);
         }
-        for name in names {
-            let look = || -> Result<Vec<_>, Refusal> {
-                netns::join(netns::open(&NsRef::Named(name.clone()))?.as_fd())?;
-                Blocking::open()?.dump(message::all_links(), answer::link)
-            };
-            let links = look().unwrap_or_default().into_iter();
-            pairs.extend(
-                links
-                    .filter(|link| link.kind == "veth" && link.peer_ns.is_some())
-                    .filter_map(|link| link.peer),
-            );
-        }
-        pairs
+        let number = |name: NetnsName| {
+            let ns = netns::open_if_namespace(&NsRef::Named(name)).ok().flatten()?;
+            host.request(message::find_nsid(ns.as_fd()), answer::nsid).ok()?.into_iter().next()
+        };
+        let numbers: BTreeSet<i32> = names.into_iter().filter_map(number).collect();
+        pairs.retain(|link| link.peer_ns.is_some_and(|ns| numbers.contains(&ns)));
+        Ok(pairs)
     });
-    pairs.await.unwrap_or_default()
+    pairs.await.map(Result::unwrap_or_default).unwrap_or_default()
 }
 
 /// Waits until the host's links whose peers were in namespaces that are gone have gone, too: the kernel removes them a
@@ -261,12 +289,15 @@ pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> BTreeSet<u32> {
 pub(super) async fn wait_until_gone(mut pairs: BTreeSet<u32>) {
     let began = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(2);
-    while !pairs.is_empty() && began.elapsed() < CLEANUP {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
+    while !pairs.is_empty() {
         let links = netns::on_thread(|| Blocking::open()?.dump(message::all_links(), answer::link));
         let Ok(Ok(links)) = links.await else { return };
         pairs.retain(|index| links.iter().any(|link| link.index == *index && link.kind == "veth"));
+        if pairs.is_empty() || began.elapsed() > CLEANUP {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 

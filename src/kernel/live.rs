@@ -13,7 +13,7 @@ use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observ
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::state::{Entry, Observed};
+use crate::resource::state::Observed;
 
 /// How many file descriptors are left for everything but sockets: files of namespaces, pipes of programs, epoll.
 const SPARE_DESCRIPTORS: u64 = 256;
@@ -66,10 +66,15 @@ impl Live {
         &mut self,
         scope: &Scope,
         at: Option<&Glance>,
-    ) -> Result<(Reading, Vec<Entry>), ObserveError> {
+    ) -> Result<(Reading, nft::Tables), ObserveError> {
         // A namespace may have been replaced by another of its name.
         self.close_channels();
         tokio::try_join!(reading::read(scope, at), nft::read(&scope.project))
+    }
+
+    /// Returns whose objects are ours.
+    pub(super) fn project(&self) -> &ProjectName {
+        &self.project
     }
 
     /// Returns the mark of an owner, as links and namespaces carry it.
@@ -138,12 +143,12 @@ impl Live {
 impl Kernel for Live {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         let (reading, tables) = self.read(scope, None).await?;
-        Ok(observe::observed(&reading, tables, scope))
+        Ok(observe::observed(&reading, tables.own, scope))
     }
 
     async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Observed, ObserveError> {
         let (reading, tables) = self.read(scope, Some(at)).await?;
-        Ok(observe::observed(&reading, tables, scope))
+        Ok(observe::observed(&reading, tables.own, scope))
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {

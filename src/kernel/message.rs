@@ -19,8 +19,9 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use sha2::{Digest, Sha256};
 
-use crate::names::IfName;
+use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
 use crate::resource::route::Route;
@@ -29,6 +30,17 @@ use crate::resource::sysctl::Family;
 /// The group of links that have no mark yet: the kernel takes none at creation (`rtnl_create_link()` in `net/core/
 /// rtnetlink.c`), but it does take a group. Whoever dies before [`settle`] leaves links that can be told from others'.
 pub(crate) const NEWBORN: u32 = 0x6e66_6e65;
+
+/// Returns the group that the links of a project are in: what all goes at once, goes by one request. It is a hint and no
+/// mark, since anybody may put a link into any group.
+///
+/// Groups are numbers that tools print as signed ones (`dev->group`, `include/linux/netdevice.h`); these lie between
+/// 2^29 and 2^30, where people who number groups by hand do not go.
+pub(crate) fn group_of(project: &ProjectName) -> u32 {
+    let hash = Sha256::digest(project.as_str().as_bytes());
+    let number = hash.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    1 << 29 | number >> 3
+}
 
 /// Brings up `lo` and marks its namespace.
 pub(crate) fn loopback(mark: &Mark) -> RouteNetlinkMessage {
@@ -105,7 +117,7 @@ fn single_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
         .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
-/// Marks a new link, takes it out of the group of those without a mark, fixes its MTU, sets hairpin mode and brings it up.
+/// Marks a new link, moves it from the group of those without a mark to that of its project, fixes its MTU, sets hairpin mode and brings it up.
 ///
 /// All of that is cheap as long as a link is down: each change of one that is up is told to everybody who listens, the
 /// bridge included (`netdev_state_change()`, `net/core/dev.c`). The kernel takes hairpin mode only for a link that is a bridge's port already
@@ -113,7 +125,11 @@ fn single_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
     set_state(&mut message, link.up);
-    message.attributes.extend([alias(mark), LinkAttribute::Group(0), LinkAttribute::Mtu(link.mtu.bytes())]);
+    message.attributes.extend([
+        alias(mark),
+        LinkAttribute::Group(group_of(&mark.project)),
+        LinkAttribute::Mtu(link.mtu.bytes()),
+    ]);
     message.attributes.extend(link.hairpin.then(|| hairpin(true)));
     RouteNetlinkMessage::NewLink(message)
 }

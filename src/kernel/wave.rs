@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::Refusal;
 use super::{Op, OpError, conntrack, file, links, netns, nft, sysctl};
@@ -37,8 +38,7 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     outcomes.extend(write_sysctls(groups.sysctls).await);
     outcomes.extend(groups.files.into_iter().map(|(place, op)| (place, write_file(op))));
     outcomes.extend(requests(live, groups.requests).await);
-    outcomes.extend(links::delete(live, groups.deleted_links).await);
-    outcomes.extend(delete_namespaces(live, groups.old_namespaces).await);
+    outcomes.extend(delete(live, groups.deleted_links, groups.old_namespaces).await);
     if !groups.nft.is_empty() {
         let (places, ops): (Vec<_>, Vec<_>) = groups.nft.into_iter().unzip();
         let done = nft::execute(&ops).await;
@@ -116,18 +116,28 @@ async fn create_namespaces(
     kept.collect()
 }
 
-async fn delete_namespaces(live: &mut Live, namespaces: Vec<(usize, NetnsName)>) -> Vec<(usize, Outcome)> {
+/// Deletes links and namespaces. Pairs of ours that would die with a namespace go before it, together with the links: the
+/// kernel removes what it is asked to remove sooner than what is left behind, and then there is nothing to wait for.
+async fn delete(
+    live: &mut Live,
+    doomed: Vec<Placed<'_>>,
+    namespaces: Vec<(usize, NetnsName)>,
+) -> Vec<(usize, Outcome)> {
     if namespaces.is_empty() {
-        return vec![];
+        return links::delete(live, doomed, vec![]).await;
     }
     let names: Vec<_> = namespaces.iter().map(|(_, name)| name.clone()).collect();
     let pairs = links::pairs_into(names.iter().cloned().collect()).await;
+    let is_ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == *live.project());
+    let ours = pairs.iter().filter(is_ours).filter_map(LinkAnswer::ifname).collect();
+    let mut outcomes = links::delete(live, doomed, ours).await;
     live.leave(&names);
-    let outcomes = namespaces
-        .into_iter()
-        .map(|(place, name)| (place, netns::delete(&name).map_err(|error| Refusal::Socket(error).into())))
-        .collect();
-    links::wait_until_gone(pairs).await;
+    outcomes.extend(
+        namespaces.into_iter().map(|(place, name)| {
+            (place, netns::delete(&name).map_err(|error| Refusal::Socket(error).into()))
+        }),
+    );
+    links::wait_until_gone(pairs.into_iter().map(|link| link.index).collect()).await;
     outcomes
 }
 

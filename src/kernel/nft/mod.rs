@@ -3,6 +3,7 @@
 //! - [`program`]: runs it, and says in the user's terms why it refused;
 //! - [`transaction`]: operations become its commands;
 //! - [`listing`]: what it prints becomes tables and elements again;
+//! - [`tables`]: which tables there are, so that it is not run for what is not there;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
 //! Only the project's own two tables are ever changed; those of other projects are listed for what they publish. A table is recognised by two empty chains, since nft
@@ -11,6 +12,7 @@
 
 mod listing;
 mod program;
+mod tables;
 mod transaction;
 mod wire;
 
@@ -20,7 +22,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use smol_str::format_smolstr;
 
-use super::{FailureKind, ObserveError, Op, OpError, count};
+use super::{FailureKind, ObserveError, Op, OpError, count, netns};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
@@ -34,6 +36,8 @@ use transaction::Transaction;
 /// (`SO_SNDBUFFORCE`, socket(7)).
 const PIECE: usize = 1000;
 
+/// How the names of netform's tables begin; the project's name follows.
+const PREFIX: &str = "netform-";
 /// How many tables of others are read at a time.
 const AT_A_TIME: usize = 4;
 
@@ -57,16 +61,45 @@ pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
     Ok(Transaction::of(ops)?.commands())
 }
 
-/// Returns the project's tables and elements, as far as they are there.
+/// What there is of firewalls of netform's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The project's tables and elements.
+    pub own: Vec<Entry>,
+    /// The other projects that have a table.
+    pub others: BTreeSet<ProjectName>,
+}
+
+/// Returns the project's tables and elements, as far as they are there, and whose there are besides.
 ///
 /// # Errors
 ///
 /// When `nft` is missing or refuses, or prints what is no JSON.
-pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
-    let id = |family| NftTableId { family, name: format_smolstr!("netform-{project}") };
-    let (inet, bridge) = (id(NftFamily::Inet), id(NftFamily::Bridge));
-    let (inet, bridge) = tokio::try_join!(list(&inet), list(&bridge))?;
-    Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
+pub async fn read(project: &ProjectName) -> Result<Tables, ObserveError> {
+    if !program::is_installed() {
+        return Err(unreadable("the firewall's tables".to_owned(), Refusal::NotInstalled));
+    }
+    // Whatever is wrong with the kernel's answer, `nft` says it in words.
+    let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
+    let list = async |family| match &there {
+        Some(there) if !there.contains(&table_id(project, family)) => Ok(None),
+        Some(_) | None => list(&table_id(project, family)).await,
+    };
+    let (inet, bridge) = tokio::try_join!(list(NftFamily::Inet), list(NftFamily::Bridge))?;
+    let own = [inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect();
+    Ok(Tables { own, others: there.map(|there| others_of(project, &there)).unwrap_or_default() })
+}
+
+/// Returns the other projects that have a table; none when the kernel does not tell.
+pub async fn others(project: &ProjectName) -> BTreeSet<ProjectName> {
+    let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
+    there.map(|there| others_of(project, &there)).unwrap_or_default()
+}
+
+fn others_of(project: &ProjectName, there: &BTreeSet<NftTableId>) -> BTreeSet<ProjectName> {
+    let inet = there.iter().filter(|id| id.family == NftFamily::Inet);
+    let projects = inet.filter_map(|id| ProjectName::try_from(id.name.strip_prefix(PREFIX)?).ok());
+    projects.filter(|other| other != project).collect()
 }
 
 /// Returns the IP layer's tables of these projects, which hold what they publish, and their elements.
@@ -78,11 +111,19 @@ pub async fn published(
     projects: &BTreeSet<ProjectName>,
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
     let read = projects.iter().map(async |project| {
-        let id = NftTableId { family: NftFamily::Inet, name: format!("netform-{project}").into() };
-        let listing = list(&id).await?;
+        let listing = list(&table_id(project, NftFamily::Inet)).await?;
         Ok((project.clone(), listing.map(Listing::entries).unwrap_or_default()))
     });
     stream::iter(read).buffered(AT_A_TIME).try_collect().await
+}
+
+fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
+    NftTableId { family, name: format_smolstr!("{PREFIX}{project}") }
+}
+
+fn unreadable(what: String, refusal: Refusal) -> ObserveError {
+    let OpError { kind, message } = refusal.into();
+    ObserveError { what, kind, source: message.into() }
 }
 
 /// Carries out commands as `{"nftables": [...]}`, in one transaction.
@@ -178,9 +219,6 @@ async fn list(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
             Err(error) => Err(ObserveError { what: what(), kind: FailureKind::Other, source: error.into() }),
         },
         Err(refusal) if refusal.is_gone() => Ok(None),
-        Err(refusal) => {
-            let OpError { kind, message } = refusal.into();
-            Err(ObserveError { what: what(), kind, source: message.into() })
-        }
+        Err(refusal) => Err(unreadable(what(), refusal)),
     }
 }

@@ -1,6 +1,7 @@
 //! Runs `nft`, and says in the user's terms why it refused.
 
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -85,6 +86,13 @@ impl From<Refusal> for OpError {
 /// Runs `nft` in our own network namespace, and returns what it prints.
 pub(super) async fn nft(args: &[&str], input: &str) -> Result<String, Refusal> {
     tokio::time::timeout(PATIENCE, converse(start(args)?, input)).await.unwrap_or(Err(Refusal::Late))
+}
+
+/// Tells whether there is such a program at all; whether it runs is seen when it does.
+pub(super) fn is_installed() -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&paths).map(|dir| dir.join("nft"));
+    found.any(|path| path.is_file()) || PLACES.into_iter().skip(1).any(|place| Path::new(place).is_file())
 }
 
 fn start(args: &[&str]) -> Result<Child, Refusal> {

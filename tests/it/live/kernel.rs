@@ -292,6 +292,28 @@ fn who_enters_a_container_sees_its_network_and_its_names() {
 }
 
 #[test]
+fn what_others_put_into_the_group_of_our_links_stays() {
+    in_private_network(|| {
+        let mut world = World::new();
+        let containers = ["a", "b", "c"];
+        let namespaces: Vec<_> = containers.into_iter().map(netns).chain([bridge("front")]).collect();
+        world.create(&[
+            namespaces.clone(),
+            (1..).zip(containers).map(|(number, name)| veth(number, name, "front")).collect(),
+        ]);
+        let group = |link: &str| sh(&format!("ip link show {link} | grep -o 'group [0-9]*'"));
+        assert_eq!(group("br-front"), group("v1"), "all of a project are in one group");
+        sh(&format!("ip link add mine type bridge && ip link set mine {}", group("v1")));
+
+        let gone: Vec<_> = namespaces.into_iter().map(Op::Delete).collect();
+        world.succeed(&gone);
+
+        assert_eq!(world.own(), State::default());
+        assert_eq!(sh("ip -o link | grep -o ': [a-z0-9-]*:'"), ": lo:\n: mine:\n");
+    });
+}
+
+#[test]
 fn many_containers_fit_into_few_file_descriptors() {
     in_private_network(|| {
         use rustix::process::{Resource as Limit, Rlimit, setrlimit};

@@ -37,6 +37,9 @@ live! {
         let told = refused(world, &project("shop", 7, "'8081:80'\n      - '8080:80'")).stderr;
         assert!(told.contains("netform.yaml:9:9: port.0.0.0.0:8080/tcp"), "{told}");
         assert!(!told.contains("8081"), "{told}");
+
+        world.sh("ip netns del blog1; ip link del br-blog");
+        assert!(refused(world, &project("shop", 7, "'8080:80'")).stderr.contains("of project blog"), "its table leads it still");
     }
 }
 

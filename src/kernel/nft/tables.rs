@@ -1,0 +1,53 @@
+//! Which tables there are, asked of the kernel itself: to run `nft` only to hear that there is none costs as much as
+//! reading all namespaces of a small host.
+//!
+//! Source: `struct nfgenmsg` in `include/uapi/linux/netfilter/nfnetlink.h`; `enum nf_tables_msg_types` and
+//! `enum nft_table_attributes` in `include/uapi/linux/netfilter/nf_tables.h`.
+
+use std::collections::BTreeSet;
+
+use netlink_packet_core::{NLM_F_DUMP, NlasIterator};
+
+use crate::kernel::netlink::{Blocking, Refusal, text};
+use crate::resource::nft::{NftFamily, NftTableId};
+
+/// `NFNL_SUBSYS_NFTABLES` with `NFT_MSG_NEWTABLE` and `NFT_MSG_GETTABLE`.
+const NEW_TABLE: u16 = 0x0a00;
+const GET_TABLE: u16 = 0x0a01;
+
+/// Returns the tables of the families that netform uses.
+pub(super) fn there() -> Result<BTreeSet<NftTableId>, Refusal> {
+    // Any family, version 0, no resource id.
+    let tables = Blocking::open_netfilter()?.netfilter((GET_TABLE, NLM_F_DUMP), &[0; 4], table)?;
+    Ok(tables.into_iter().collect())
+}
+
+fn table(kind: u16, body: &[u8]) -> Option<NftTableId> {
+    const NFTA_TABLE_NAME: u16 = 1;
+    let (header, attributes) = body.split_at_checked(4).filter(|_| kind == NEW_TABLE)?;
+    // `NFPROTO_INET` and `NFPROTO_BRIDGE` in `include/uapi/linux/netfilter.h`.
+    let family = match header.first()? {
+        1 => NftFamily::Inet,
+        7 => NftFamily::Bridge,
+        _ => return None,
+    };
+    let mut attributes = NlasIterator::new(attributes).map_while(Result::ok);
+    let name = attributes.find(|attribute| attribute.kind() == NFTA_TABLE_NAME)?;
+    Some(NftTableId { family, name: text(name.value()).into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_known_by_its_family_and_name() {
+        let body = |family: u8| [&[family, 0, 0, 0, 9, 0, 1, 0][..], b"shop\0\0\0\0"].concat();
+
+        let read = |family| table(NEW_TABLE, &body(family)).map(|id| (id.family, id.name.to_string()));
+
+        assert_eq!(read(1), Some((NftFamily::Inet, "shop".to_owned())));
+        assert_eq!(read(7), Some((NftFamily::Bridge, "shop".to_owned())));
+        assert_eq!(read(2), None, "of IPv4 alone we have none");
+    }
+}
