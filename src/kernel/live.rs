@@ -69,7 +69,10 @@ impl Live {
     ) -> Result<(Reading, Vec<Entry>), ObserveError> {
         // A namespace may have been replaced by another of its name.
         self.close_channels();
-        tokio::try_join!(reading::read(scope, at), nft::read(&scope.project))
+        let tables = async {
+            if at.is_none_or(|at| at.firewall) { nft::read(&scope.project).await } else { Ok(vec![]) }
+        };
+        tokio::try_join!(reading::read(scope, at), tables)
     }
 
     /// Returns whose objects are ours.
