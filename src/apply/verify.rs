@@ -37,12 +37,11 @@ fn glance(touched: &[Touched]) -> Option<Glance> {
             }
             // Routes of the host are read whole or not at all.
             ResourceId::Route(NsRef::Host, ..) => return None,
+            ResourceId::NftTable(_) | ResourceId::NftElement(..) => glance.firewall = true,
             ResourceId::Link(..)
             | ResourceId::Address(..)
             | ResourceId::Route(..)
             | ResourceId::Sysctl(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..)
             | ResourceId::File(_) => {}
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::failure::{Failure, in_the_way};
+use super::failure::{Failure, in_the_way, unreadable};
 use super::run;
-use super::session::{Prepared, Session, unreadable};
+use super::session::{Prepared, Session};
 use crate::apply::lock::{self, Lock};
 use crate::kernel::listeners::{self, Listener, Process};
 use crate::kernel::nft;

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::args::{PlanFormat, Rendering, Run};
-use super::failure::{Code, Failure, chain};
+use super::failure::{self, Code, Failure, chain};
 use super::interrupt::Shield;
-use super::session::{self, Aim, Prepared, Session};
+use super::session::{Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
 use super::{confirm, ports, report, show, ssh};
@@ -93,7 +93,10 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let began = Instant::now();
     let prepared = session.prepare_part(*aim, selection).await?;
     shown(&prepared, request, began.elapsed())?;
-    finish(session, &prepared, request).await
+    let ran = finish(session, &prepared, request).await;
+    // To free a large state piece by piece takes long, and the process ends: the kernel frees it at once.
+    std::mem::forget(prepared);
+    ran
 }
 
 /// Shows a plan, which took so long to make.
@@ -141,7 +144,7 @@ pub(super) async fn finish(
         Some(patience) => confirm::carry_out(session, prepared, how, *patience).await?,
     };
     if let Aim::Generation(_) = aim {
-        session.dirs.clear_pending().map_err(|error| session::disk_failure(&error))?;
+        session.dirs.clear_pending().map_err(|error| failure::disk_failure(&error))?;
     }
     if show.output == PlanFormat::Text {
         let (done, took) = (prepared.plan.changes.len(), started.elapsed());
@@ -193,7 +196,7 @@ pub(super) fn not_locked(error: &LockError) -> Failure {
                 .help(format!("it has held it for {since:?}; --lock-timeout waits longer"))
         }
         LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            let help = session::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
+            let help = failure::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
             Failure::of(Code::Privilege, error).help(help)
         }
         LockError::Unusable { .. } => Failure::of(Code::Failed, error),
@@ -338,7 +341,7 @@ pub(super) fn judged(outcome: Outcome, context: report::Context<'_>, voice: &Voi
             voice.note(&format!("warning: all was done, but {why}; the next run saves it"));
             Ok(())
         }
-        Outcome::NotBegun(error) => Err(session::disk_failure(&error)),
+        Outcome::NotBegun(error) => Err(failure::disk_failure(&error)),
         Outcome::Unchanged(report) => Err(report::unchanged(&report, context)),
         Outcome::RolledBack(report) => Err(report::rolled_back(&report, context)),
         Outcome::Stranded(report) => Err(report::stranded(&report, context)),

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
-use super::failure::{Code, Failure, in_the_way, unselectable};
+use super::failure::{Code, Failure, disk_failure, in_the_way, unreadable, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -12,11 +13,11 @@ use super::ports;
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
-use crate::apply::{self, Dirs, DiskError, lock};
+use crate::apply::{self, Dirs, lock};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
-use crate::kernel::{FailureKind, Kernel as _, Scope};
+use crate::kernel::{Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
@@ -85,9 +86,11 @@ pub(super) struct Target {
 impl Session {
     /// Reads the manifest and what is known of the past. Nothing of the kernel is read yet.
     pub(super) fn open(common: &Common, manifest: &Path) -> Result<Self, Failure> {
+        let ahead = Ahead::begin(common, manifest);
         let loaded = loaded::load(manifest, Style::of_stderr(common))?;
-        let project = loaded.manifest.project.value.clone();
-        Self::new(common, project, Some(loaded))
+        let dirs = dirs(common, &loaded.manifest.project.value);
+        let past = Ahead::take(ahead, &dirs);
+        Self::new(dirs, past, (loaded.manifest.project.value.clone(), Some(loaded)))
     }
 
     /// Reads what is known of the past of a project; its manifest may be wrong or lost.
@@ -96,7 +99,10 @@ impl Session {
         match project {
             Some(name) => {
                 let project = ProjectName::try_from(name.as_str());
-                Self::new(common, project.map_err(|error| Failure::of(Code::Usage, &error))?, None)
+                let project = project.map_err(|error| Failure::of(Code::Usage, &error))?;
+                let dirs = dirs(common, &project);
+                let past = Ahead::take(None, &dirs);
+                Self::new(dirs, past, (project, None))
             }
             None => Self::open(common, manifest).map_err(|failure| {
                 let unusable = matches!(failure.code, Code::Manifest | Code::NoInput);
@@ -105,10 +111,12 @@ impl Session {
         }
     }
 
-    fn new(common: &Common, project: ProjectName, loaded: Option<Loaded>) -> Result<Self, Failure> {
-        let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
-        let stamp = dirs.stamp();
-        let past = dirs.past().map_err(|error| disk_failure(&error))?;
+    fn new(
+        dirs: Dirs,
+        (stamp, past): ahead::Read,
+        (project, loaded): (ProjectName, Option<Loaded>),
+    ) -> Result<Self, Failure> {
+        let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
         let (kernel, naming) = (Live::new(project.clone()), Naming::default());
         Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, voice, shield })
@@ -320,6 +328,10 @@ impl Session {
     }
 }
 
+fn dirs(common: &Common, project: &ProjectName) -> Dirs {
+    Dirs::new(&common.state_dir, &common.run_dir, project)
+}
+
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(id, _)| scope.add(id));
@@ -339,48 +351,4 @@ fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observe
 pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
     let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     given.map(|ns| ns.value.clone()).collect()
-}
-
-/// Returns the exit code of a failure that changed nothing.
-pub(super) fn code_of(kind: FailureKind) -> Code {
-    match kind {
-        FailureKind::Privilege => Code::Privilege,
-        FailureKind::Missing => Code::Missing,
-        FailureKind::Other => Code::Failed,
-    }
-}
-
-/// Returns what helps with a failure of this kind.
-pub(super) fn help_for(kind: FailureKind) -> Option<&'static str> {
-    match kind {
-        FailureKind::Privilege => {
-            Some("run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`")
-        }
-        FailureKind::Missing => {
-            Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables")
-        }
-        FailureKind::Other => None,
-    }
-}
-
-/// Returns the failure of a kernel that cannot be read.
-pub(super) fn unreadable(error: crate::kernel::ObserveError) -> Failure {
-    Failure { help: help_for(error.kind).map(str::to_owned), ..Failure::of(code_of(error.kind), &error) }
-}
-
-/// Returns the failure of a state directory that cannot be used.
-pub(super) fn disk_failure(error: &DiskError) -> Failure {
-    let failure = Failure::of(Code::Failed, error);
-    match error {
-        DiskError::Newer { .. } => failure.help("use the netform that wrote it, or a later one"),
-        DiskError::Read { source, .. } | DiskError::Write { source, .. }
-            if source.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
-            Failure { code: Code::Privilege, ..failure }.help(
-                "run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`; \
-                 --state-dir and --run-dir name other directories",
-            )
-        }
-        DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
-    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
-use super::failure::{Code, Failure, in_the_way};
+use super::failure::{self, Code, Failure};
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::resolver::Resolver;
@@ -237,7 +237,7 @@ impl Keeper {
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
         let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
         let drift = prepared.plan.drift.clone();
-        let in_the_way = (!conflicts.is_empty()).then(|| in_the_way(&conflicts));
+        let in_the_way = (!conflicts.is_empty()).then(|| failure::in_the_way(&conflicts));
         let held = match in_the_way {
             None => None,
             // What is in force is kept up as far as it can be; something new is not begun.
@@ -328,7 +328,7 @@ fn leave(prepared: &mut Prepared, spots: &BTreeSet<Spot>) -> Result<Desired, Fai
     let desired = plan::leaving(&prepared.desired, &prepared.observed, spots);
     let extra = prepared.plan.extra.clone();
     let plan: Plan = plan::plan(&desired, &prepared.observed, &prepared.applied, extra)
-        .map_err(|conflicts| in_the_way(&conflicts))?;
+        .map_err(|conflicts| failure::in_the_way(&conflicts))?;
     prepared.plan = plan;
     Ok(desired)
 }

@@ -69,7 +69,14 @@ impl Live {
     ) -> Result<(Reading, nft::Tables), ObserveError> {
         // A namespace may have been replaced by another of its name.
         self.close_channels();
-        tokio::try_join!(reading::read(scope, at), nft::read(&scope.project))
+        let tables = async {
+            if at.is_none_or(|at| at.firewall) {
+                nft::read(&scope.project).await
+            } else {
+                Ok(nft::Tables::default())
+            }
+        };
+        tokio::try_join!(reading::read(scope, at), tables)
     }
 
     /// Returns whose objects are ours.

@@ -123,6 +123,8 @@ pub struct Glance {
     pub namespaces: BTreeSet<NsRef>,
     /// Links of the host.
     pub links: BTreeSet<IfName>,
+    /// Whether the firewall's tables are looked at.
+    pub firewall: bool,
 }
 
 /// Why the kernel could not be read.
@@ -175,7 +177,7 @@ pub trait Kernel {
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError>;
 
-    /// Returns what is there within a glance, and the firewall's tables; perhaps more. Of `scope`, which files and kernel
+    /// Returns what is there within a glance; perhaps more. Of `scope`, which files and kernel
     /// parameters to look at.
     ///
     /// # Errors
