@@ -295,6 +295,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Returns the protocol of this name; `None` when it has no ports that can be published.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.as_str() == name)
+    }
+
     /// Returns the name as nft and the manifest write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -53,6 +53,11 @@ impl Dirs {
     pub(super) fn lock(&self) -> PathBuf {
         self.run.join("lock")
     }
+
+    /// What all projects share: no project's name has a dot.
+    pub(super) fn ports_lock(&self) -> PathBuf {
+        self.run.with_file_name("ports.lock")
+    }
 }
 
 /// Why a file of ours could not be used.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -65,9 +66,23 @@ impl std::fmt::Display for Told<'_> {
 /// [`LockError::Held`] names the holder.
 pub async fn lock(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
     let path = dirs.lock();
+    fs::create_dir_all(&dirs.run)
+        .map_err(|source| LockError::Unusable { path: path.display().to_string(), source })?;
+    take(&path, holder, patience).await
+}
+
+/// Takes what all projects share while one of them takes ports of the host. Whoever holds it holds the project's lock.
+///
+/// # Errors
+///
+/// As [`lock`].
+pub async fn lock_ports(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
+    take(&dirs.ports_lock(), holder, patience).await
+}
+
+async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
-    fs::create_dir_all(&dirs.run).map_err(failed)?;
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let mut file = open.map_err(failed)?;
     let mut left = patience;
     loop {

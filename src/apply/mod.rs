@@ -221,14 +221,14 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
         return Outcome::NotBegun(error);
     }
     if job.plan.is_empty() {
-        return match recover::finish(job.dirs, job.generation.number, &[]) {
+        return match recover::finish(job.dirs, job.generation, &[]) {
             Ok(()) => Outcome::NothingToDo,
             Err(error) => Outcome::NotBegun(error),
         };
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
-            let saved = recover::finish(job.dirs, job.generation.number, &journal.touched)
+            let saved = recover::finish(job.dirs, job.generation, &journal.touched)
                 .and_then(|()| job.dirs.close_journal());
             Outcome::Applied { done, unsaved: saved.err() }
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
@@ -92,7 +93,10 @@ pub async fn recover<K: Kernel>(
         let newest = dirs.numbers().map_err(RecoverError::Journal)?.last().copied();
         Settled::Finished { generation: newest.unwrap_or_default() }
     } else if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
-        finish(dirs, generation, &journal.touched).map_err(RecoverError::Journal)?;
+        commit(dirs, generation, &journal.touched).map_err(RecoverError::Journal)?;
+        let committed = dirs.generation(generation).map_err(RecoverError::Journal)?;
+        let leases = committed.map(|committed| committed.leases);
+        leases.map_or(Ok(()), |leases| dirs.save_leases(&leases)).map_err(RecoverError::Journal)?;
         Settled::Finished { generation }
     } else {
         let Undone { done, failed: _, left } = undo::undo(kernel, scope, &journal.touched, watcher).await;
@@ -103,13 +107,15 @@ pub async fn recover<K: Kernel>(
 }
 
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
-pub(super) fn finish(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<(), DiskError> {
+fn commit(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<(), DiskError> {
     dirs.commit(number)?;
-    dirs.remember_originals(touched, Some(number))?;
-    match dirs.generation(number)? {
-        Some(generation) => dirs.save_leases(&generation.leases),
-        None => Ok(()),
-    }
+    dirs.remember_originals(touched, Some(number))
+}
+
+/// Makes a generation the newest, as [`commit`], with its leases.
+pub(super) fn finish(dirs: &Dirs, generation: &Generation, touched: &[Touched]) -> Result<(), DiskError> {
+    commit(dirs, generation.number, touched)?;
+    dirs.save_leases(&generation.leases)
 }
 
 /// Tells whether everything is as it shall be after.

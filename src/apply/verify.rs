@@ -37,12 +37,12 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             }
             // Routes of the host are read whole or not at all.
             ResourceId::Route(NsRef::Host, ..) => return None,
+            ResourceId::NftTable(_) | ResourceId::NftElement(..) => glance.firewall = true,
             ResourceId::Link(..)
             | ResourceId::Address(..)
             | ResourceId::Route(..)
             | ResourceId::Sysctl(..)
             | ResourceId::File(_) => {}
-            ResourceId::NftTable(_) | ResourceId::NftElement(..) => glance.tables = true,
         }
     }
     (glance.namespaces.len() <= FEW && glance.links.len() <= FEW).then_some(glance)

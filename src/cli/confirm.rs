@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::args::{Common, WhichProject};
-use super::failure::{Code, Failure};
+use super::failure::{Code, Failure, disk_failure};
 use super::run::{self, How, Ran};
-use super::session::{Aim, Prepared, Session, disk_failure};
+use super::session::{Aim, Prepared, Session};
 use super::show::{self, Style};
 use crate::apply::pending::{Due, Pending};
 

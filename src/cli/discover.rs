@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::failure::unreadable;
 use super::failure::{Code, Failure};
-use super::session::unreadable;
 use super::show;
 use crate::kernel::discover::{Bridge, Discovery, End, discover};
 use crate::names::{ContainerName, NetName, NetnsName, ProjectName};

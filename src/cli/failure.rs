@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::apply::DiskError;
+use crate::kernel::{FailureKind, ObserveError};
+use crate::plan::Conflict;
 use crate::plan::target::SelectError;
 
 /// How a command ends when it does not end well; the discriminant is the exit code.
@@ -122,4 +125,65 @@ pub(super) fn unselectable(errors: &[SelectError]) -> Failure {
     });
     let help: BTreeSet<_> = help.collect();
     Failure::new(Code::Usage, lines.join("; ")).help(help.into_iter().collect::<Vec<_>>().join("; "))
+}
+
+/// Returns the exit code of a failure that changed nothing.
+pub(super) fn code_of(kind: FailureKind) -> Code {
+    match kind {
+        FailureKind::Privilege => Code::Privilege,
+        FailureKind::Missing => Code::Missing,
+        FailureKind::Other => Code::Failed,
+    }
+}
+
+/// Returns what helps with a failure of this kind.
+pub(super) fn help_for(kind: FailureKind) -> Option<&'static str> {
+    match kind {
+        FailureKind::Privilege => {
+            Some("run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`")
+        }
+        FailureKind::Missing => {
+            Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables")
+        }
+        FailureKind::Other => None,
+    }
+}
+
+/// Returns the failure of a kernel that cannot be read.
+pub(super) fn unreadable(error: ObserveError) -> Failure {
+    Failure { help: help_for(error.kind).map(str::to_owned), ..Failure::of(code_of(error.kind), &error) }
+}
+
+/// Returns the failure of a state directory that cannot be used.
+pub(super) fn disk_failure(error: &DiskError) -> Failure {
+    let failure = Failure::of(Code::Failed, error);
+    match error {
+        DiskError::Newer { .. } => failure.help("use the netform that wrote it, or a later one"),
+        DiskError::Read { source, .. } | DiskError::Write { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Failure { code: Code::Privilege, ..failure }.help(
+                "run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`; \
+                 --state-dir and --run-dir name other directories",
+            )
+        }
+        DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
+    }
+}
+
+/// Returns the failure of what others have where ours should be.
+pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
+    let mut lines: Vec<String> = vec![];
+    for conflict in conflicts {
+        let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        let line = format!("  {at}{}\n      help: {}", chain(conflict), conflict.help);
+        // A published port is several elements, and one to the user.
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    Failure::new(
+        Code::Foreign,
+        format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")),
+    )
 }

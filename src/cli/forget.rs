@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::args::{Common, Forget};
 use super::declared::{declares, owner_of};
-use super::failure::{Code, Failure};
+use super::failure::{self, Code, Failure, unreadable};
 use super::import::may_ask;
-use super::session::{self, Aim, Prepared, Session, unreadable};
+use super::session::{Aim, Prepared, Session};
 use super::show::{self, Style};
 use super::{confirm, run};
 use crate::apply::OnFailure;
@@ -66,7 +66,7 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
     }
     let (applied, desired) = (session.past.state(), Desired(desired));
     let plan = plan(&desired, &observed, &applied, Extra::default());
-    let plan = plan.map_err(|conflicts| session::in_the_way(&conflicts))?;
+    let plan = plan.map_err(|conflicts| failure::in_the_way(&conflicts))?;
     let mut kept = applied.clone();
     ids.iter().for_each(|id| drop(kept.remove(id)));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());

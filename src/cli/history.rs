@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::{Common, Rendering, TextOrJson, WhichProject};
-use super::failure::{Code, Failure};
+use super::failure::{Code, Failure, disk_failure, unreadable};
 use super::run::{self, Ran, Request};
-use super::session::{Aim, Prepared, Session, disk_failure, unreadable};
+use super::session::{Aim, Prepared, Session};
 use super::show::{self, Style};
 use crate::apply::saved::{Basis, SavedPlan, is_saved_plan};
 use crate::kernel::Kernel as _;

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use super::args::{Common, Consent, Import};
 use super::declared::{declares, owner_of};
-use super::failure::{Code, Failure, chain};
-use super::session::{self, Aim, Prepared, Session, Target, unreadable};
+use super::failure::{self, Code, Failure, chain, unreadable};
+use super::session::{self, Aim, Prepared, Session, Target};
 use super::show::{self, Style};
 use super::{confirm, discover, run};
 use crate::apply::OnFailure;
@@ -247,7 +247,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     }
     let marked = Desired(marked);
     let adopting = plan(&marked, &survey.observed, &applied, Extra::default());
-    let adopting = adopting.map_err(|conflicts| session::in_the_way(&conflicts))?;
+    let adopting = adopting.map_err(|conflicts| failure::in_the_way(&conflicts))?;
 
     let adopted = survey.clone().adopted(&claim.owner).observed;
     let (next, in_the_way) = match plan(&wanted, &adopted, &kept, Extra::default()) {

@@ -1,5 +1,6 @@
 //! The command line: one file for each verb; `failure` alone turns errors into exit codes.
 
+mod ahead;
 mod args;
 mod ask;
 mod confirm;
@@ -13,8 +14,10 @@ mod forget;
 mod history;
 mod import;
 mod interrupt;
+mod leave;
 mod loaded;
 mod naming;
+mod ports;
 mod report;
 mod resolver;
 mod run;
@@ -217,7 +220,10 @@ async fn plan(
         history::save(&session, &prepared, manifest, out)?;
         show::err(&format!("Saved. Apply exactly this with: netform apply {}\n", out.display()));
     }
-    Ok(!prepared.plan.is_empty())
+    let changes = !prepared.plan.is_empty();
+    // To free a large state piece by piece takes long, and the process ends: the kernel frees it at once.
+    std::mem::forget((session, prepared));
+    Ok(changes)
 }
 
 async fn change(common: &Common, manifest: &Path, request: &Request<'_>) -> Result<Ran, Failure> {
@@ -225,7 +231,10 @@ async fn change(common: &Common, manifest: &Path, request: &Request<'_>) -> Resu
         return history::apply_saved(common, saved, request).await;
     }
     let mut session = Session::open(common, manifest)?;
-    run::run(&mut session, request).await
+    let ran = run::run(&mut session, request).await;
+    // As in `plan`.
+    std::mem::forget(session);
+    ran
 }
 
 async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Result<Ran, Failure> {

@@ -1,8 +1,7 @@
 //! What is said of a run that did not go on: what was done, what failed and which line asks for it, what was not started,
 //! and what was undone.
 
-use super::failure::{Code, Failure, chain};
-use super::session;
+use super::failure::{self, Code, Failure, chain};
 use crate::apply::{self, OnFailure, Report};
 use crate::kernel::Op;
 use crate::resource::ResourceId;
@@ -31,11 +30,11 @@ pub(super) fn unchanged(report: &Report, context: Context<'_>) -> Failure {
         apply::Failure::Operations(_)
         | apply::Failure::Differs(_)
         | apply::Failure::Unreadable(_)
-        | apply::Failure::Journal(_) => session::code_of(report.failure.kind()),
+        | apply::Failure::Journal(_) => failure::code_of(report.failure.kind()),
     };
     let not_started = listed("Not started", &report.not_started);
     let text = format!("{}{not_started}\nNothing was changed.", failed(report, context.desired));
-    let help = session::help_for(report.failure.kind()).map(str::to_owned);
+    let help = failure::help_for(report.failure.kind()).map(str::to_owned);
     Failure { help, ..Failure::new(code, text) }
 }
 

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::args::{PlanFormat, Rendering, Run};
-use super::failure::{Code, Failure, chain};
+use super::failure::{self, Code, Failure, chain};
 use super::interrupt::Shield;
-use super::session::{self, Aim, Prepared, Session};
+use super::session::{Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
-use super::{confirm, report, show, ssh};
+use super::{confirm, ports, report, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
@@ -93,7 +93,10 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let began = Instant::now();
     let prepared = session.prepare_part(*aim, selection).await?;
     shown(&prepared, request, began.elapsed())?;
-    finish(session, &prepared, request).await
+    let ran = finish(session, &prepared, request).await;
+    // To free a large state piece by piece takes long, and the process ends: the kernel frees it at once.
+    std::mem::forget(prepared);
+    ran
 }
 
 /// Shows a plan, which took so long to make.
@@ -141,7 +144,7 @@ pub(super) async fn finish(
         Some(patience) => confirm::carry_out(session, prepared, how, *patience).await?,
     };
     if let Aim::Generation(_) = aim {
-        session.dirs.clear_pending().map_err(|error| session::disk_failure(&error))?;
+        session.dirs.clear_pending().map_err(|error| failure::disk_failure(&error))?;
     }
     if show.output == PlanFormat::Text {
         let (done, took) = (prepared.plan.changes.len(), started.elapsed());
@@ -175,19 +178,29 @@ pub(super) async fn take_lock(
     verb: &str,
     patience: Duration,
 ) -> Result<lock::Lock, Failure> {
-    let holder = Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() };
-    lock::lock(&session.dirs, &holder, patience).await.map_err(|error| match &error {
+    let lock = lock::lock(&session.dirs, &holder(verb), patience).await;
+    lock.map_err(|error| not_locked(&error))
+}
+
+/// Returns who this run is to others.
+pub(super) fn holder(verb: &str) -> Holder {
+    Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() }
+}
+
+/// Returns the failure of a run that did not get its lock.
+pub(super) fn not_locked(error: &LockError) -> Failure {
+    match error {
         LockError::Held { holder } => {
             let since = Duration::from_secs(now().saturating_sub(holder.since));
-            Failure::of(Code::Locked, &error)
+            Failure::of(Code::Locked, error)
                 .help(format!("it has held it for {since:?}; --lock-timeout waits longer"))
         }
         LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            let help = session::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
-            Failure::of(Code::Privilege, &error).help(help)
+            let help = failure::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
+            Failure::of(Code::Privilege, error).help(help)
         }
-        LockError::Unusable { .. } => Failure::of(Code::Failed, &error),
-    })
+        LockError::Unusable { .. } => Failure::of(Code::Failed, error),
+    }
 }
 
 /// Finishes or undoes what a killed run began, and says so.
@@ -286,6 +299,7 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 /// Carries out a plan and returns the number of the generation that it led to.
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
+    let _claim = ports::claim(session, prepared, &prepared.desired).await?;
     let number = session.next();
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
@@ -327,7 +341,7 @@ pub(super) fn judged(outcome: Outcome, context: report::Context<'_>, voice: &Voi
             voice.note(&format!("warning: all was done, but {why}; the next run saves it"));
             Ok(())
         }
-        Outcome::NotBegun(error) => Err(session::disk_failure(&error)),
+        Outcome::NotBegun(error) => Err(failure::disk_failure(&error)),
         Outcome::Unchanged(report) => Err(report::unchanged(&report, context)),
         Outcome::RolledBack(report) => Err(report::rolled_back(&report, context)),
         Outcome::Stranded(report) => Err(report::stranded(&report, context)),

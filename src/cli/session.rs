@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
-use super::failure::{Code, Failure, chain, unselectable};
+use super::failure::{Code, Failure, disk_failure, in_the_way, unreadable, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
+use super::ports;
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
-use crate::apply::{self, Dirs, DiskError, lock};
+use crate::apply::{self, Dirs, lock};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
-use crate::kernel::{FailureKind, Kernel as _, Scope};
+use crate::kernel::{Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
@@ -88,9 +90,11 @@ pub(super) struct Target {
 impl Session {
     /// Reads the manifest and what is known of the past. Nothing of the kernel is read yet.
     pub(super) fn open(common: &Common, manifest: &Path) -> Result<Self, Failure> {
+        let ahead = Ahead::begin(common, manifest);
         let loaded = loaded::load(manifest, Style::of_stderr(common))?;
-        let project = loaded.manifest.project.value.clone();
-        Self::new(common, project, Some(loaded))
+        let dirs = dirs(common, &loaded.manifest.project.value);
+        let past = Ahead::take(ahead, &dirs);
+        Self::new(dirs, past, (loaded.manifest.project.value.clone(), Some(loaded)))
     }
 
     /// Reads what is known of the past of a project; its manifest may be wrong or lost.
@@ -99,7 +103,10 @@ impl Session {
         match project {
             Some(name) => {
                 let project = ProjectName::try_from(name.as_str());
-                Self::new(common, project.map_err(|error| Failure::of(Code::Usage, &error))?, None)
+                let project = project.map_err(|error| Failure::of(Code::Usage, &error))?;
+                let dirs = dirs(common, &project);
+                let past = Ahead::take(None, &dirs);
+                Self::new(dirs, past, (project, None))
             }
             None => Self::open(common, manifest).map_err(|failure| {
                 let unusable = matches!(failure.code, Code::Manifest | Code::NoInput);
@@ -108,10 +115,12 @@ impl Session {
         }
     }
 
-    fn new(common: &Common, project: ProjectName, loaded: Option<Loaded>) -> Result<Self, Failure> {
-        let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
-        let stamp = dirs.stamp();
-        let past = dirs.past().map_err(|error| disk_failure(&error))?;
+    fn new(
+        dirs: Dirs,
+        (stamp, past): ahead::Read,
+        (project, loaded): (ProjectName, Option<Loaded>),
+    ) -> Result<Self, Failure> {
+        let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
         let (kernel, naming) = (Live::new(project.clone()), Naming::default());
         Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, voice, shield })
@@ -238,7 +247,8 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         let mut scope = self.scope();
-        let Survey { mut observed, mut facts } = self.kernel.survey(&scope).await.map_err(unreadable)?;
+        let Survey { mut observed, mut facts, projects } =
+            self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         self.restore_sysctls(&mut desired, &observed, &facts);
@@ -260,6 +270,8 @@ impl Session {
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
             extra.part = Some(part);
         }
+        extra.warnings.extend(ports::confront(&desired, &mut observed, &projects).await?);
+        extra.warnings.extend(ports::taken_over(&desired, &observed));
         let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
@@ -356,6 +368,10 @@ impl Session {
     }
 }
 
+fn dirs(common: &Common, project: &ProjectName) -> Dirs {
+    Dirs::new(&common.state_dir, &common.run_dir, project)
+}
+
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(id, _)| scope.add(id));
@@ -375,61 +391,4 @@ fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observe
 pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
     let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     given.map(|ns| ns.value.clone()).collect()
-}
-
-/// Returns the exit code of a failure that changed nothing.
-pub(super) fn code_of(kind: FailureKind) -> Code {
-    match kind {
-        FailureKind::Privilege => Code::Privilege,
-        FailureKind::Missing => Code::Missing,
-        FailureKind::Other => Code::Failed,
-    }
-}
-
-/// Returns what helps with a failure of this kind.
-pub(super) fn help_for(kind: FailureKind) -> Option<&'static str> {
-    match kind {
-        FailureKind::Privilege => {
-            Some("run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`")
-        }
-        FailureKind::Missing => {
-            Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables")
-        }
-        FailureKind::Other => None,
-    }
-}
-
-/// Returns the failure of a kernel that cannot be read.
-pub(super) fn unreadable(error: crate::kernel::ObserveError) -> Failure {
-    Failure { help: help_for(error.kind).map(str::to_owned), ..Failure::of(code_of(error.kind), &error) }
-}
-
-/// Returns the failure of a state directory that cannot be used.
-pub(super) fn disk_failure(error: &DiskError) -> Failure {
-    let failure = Failure::of(Code::Failed, error);
-    match error {
-        DiskError::Newer { .. } => failure.help("use the netform that wrote it, or a later one"),
-        DiskError::Read { source, .. } | DiskError::Write { source, .. }
-            if source.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
-            Failure { code: Code::Privilege, ..failure }.help(
-                "run it as root (CAP_NET_ADMIN and CAP_SYS_ADMIN), or try it without with `netform sandbox`; \
-                 --state-dir and --run-dir name other directories",
-            )
-        }
-        DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
-    }
-}
-
-/// Returns the failure of what others have where ours should be.
-pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
-    let lines = conflicts.iter().map(|conflict| {
-        let at = conflict.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
-        format!("  {at}{}\n      help: {}", chain(conflict), conflict.help)
-    });
-    let lines: Vec<_> = lines.collect();
-    Failure::new(
-        Code::Foreign,
-        format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")),
-    )
 }

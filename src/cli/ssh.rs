@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use super::failure::Failure;
-use super::session::unreadable;
+use super::failure::unreadable;
 use crate::kernel::management::{self, Management, Session};
 
 /// What sshd tells its children: `sshd(8)`, ENVIRONMENT; the older one lacks the host's address.

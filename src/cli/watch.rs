@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
-use super::failure::{Code, Failure};
+use super::failure::{self, Code, Failure};
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::resolver::Resolver;
 use super::session::{self, Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, report, run};
+use super::{confirm, leave, ports, report, run};
 use crate::apply::generation::Generation;
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::Scope;
 use crate::kernel::events::files_of;
 use crate::kernel::memory::Version;
 use crate::kernel::moved::{Parts, Whole};
+use crate::plan::Spot;
 use crate::plan::target::Selection;
-use crate::plan::{self, Drift, Plan, Spot, Winner};
 use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
 use crate::watch::protocol::Names;
@@ -125,7 +125,8 @@ impl Reconciler for Keeper {
         let reading = order.reread && self.reread();
         if reading {
             // Where there is room for what is new depends on all that others have.
-            self.session.kernel.moved(Parts::whole(Whole::Host).into());
+            let others = [Whole::Host, Whole::Firewall].into();
+            self.session.kernel.moved(Parts { whole: others, ..Parts::default() }.into());
             self.settled = None;
         }
         let failed = |failure: Failure| Trouble::Failed(failure.to_string());
@@ -268,7 +269,7 @@ impl Keeper {
     /// Returns what a run comes to when everything is as the last one left it.
     async fn unmoved(&mut self, aim: Aim, order: &Order) -> Result<Option<Reconciled>, Failure> {
         let Some(settled) = self.settled.take() else { return Ok(None) };
-        self.session.kernel.catch_up(&settled.scope).await.map_err(session::unreadable)?;
+        self.session.kernel.catch_up(&settled.scope).await.map_err(failure::unreadable)?;
         let same = self.session.kernel.version() == Some(settled.version);
         if !same || settled.aim != aim || settled.leave != order.leave {
             return Ok(None);
@@ -283,7 +284,7 @@ impl Keeper {
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
         let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
         let drift = prepared.plan.drift.clone();
-        let in_the_way = (!conflicts.is_empty()).then(|| session::in_the_way(&conflicts));
+        let in_the_way = (!conflicts.is_empty()).then(|| failure::in_the_way(&conflicts));
         let held = match in_the_way {
             None => None,
             // What is in force is kept up as far as it can be; something new is not begun.
@@ -293,9 +294,9 @@ impl Keeper {
             Some(failure) => return Err(failure),
         };
         let all = prepared.plan.len();
-        let mut left = spots(&prepared, &order.leave);
+        let mut left = leave::spots(&prepared, &order.leave);
         left.extend(conflicts.into_iter().map(|conflict| Spot { object: conflict.object, field: None }));
-        let desired = leave(&mut prepared, &left)?;
+        let desired = leave::leave(&mut prepared, &left)?;
         let differing = all.saturating_sub(prepared.plan.len());
         run::check_guards(&prepared, &UNATTENDED, aim, false).await?;
         self.objects = files_of(&prepared.desired.0);
@@ -332,6 +333,7 @@ impl Keeper {
     /// There is a new generation for a new manifest. What else changes, such as a container that starts, is saved in the
     /// newest one, and drift that is repaired nowhere: the history is the user's.
     async fn carry_out(&mut self, prepared: &Prepared, desired: &Desired) -> Result<u64, Failure> {
+        let _claim = ports::claim(&self.session, prepared, desired).await?;
         let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
         let past = self.session.past.generation.as_ref();
         let known = past.filter(|generation| generation.manifest == *manifest);
@@ -378,27 +380,3 @@ const UNATTENDED: Run = Run {
     allow_management_path: false,
     on_failure: WhenItFails::Rollback,
 };
-
-/// Returns what must not be touched.
-fn spots(prepared: &Prepared, leave: &Leave) -> BTreeSet<Spot> {
-    match leave {
-        Leave::Spots(spots) => spots.clone(),
-        Leave::AllDrift => {
-            let ours = prepared.plan.drift.iter().filter(|drift| drift.winner == Winner::Manifest);
-            ours.map(Drift::spot).collect()
-        }
-    }
-}
-
-/// Has a plan leave alone what it must not touch; returns what is desired then.
-fn leave(prepared: &mut Prepared, spots: &BTreeSet<Spot>) -> Result<Desired, Failure> {
-    if spots.is_empty() {
-        return Ok(prepared.desired.clone());
-    }
-    let desired = plan::leaving(&prepared.desired, &prepared.observed, spots);
-    let extra = prepared.plan.extra.clone();
-    let plan: Plan = plan::plan(&desired, &prepared.observed, &prepared.applied, extra)
-        .map_err(|conflicts| session::in_the_way(&conflicts))?;
-    prepared.plan = plan;
-    Ok(desired)
-}

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::answer::{LinkAnswer, RouteAnswer};
+use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::reading::{MAIN_TABLE, NsReading, Reading};
 use super::{Scope, limits};
@@ -31,13 +32,15 @@ pub struct Survey {
     pub observed: Observed,
     /// What planning needs to know of it. The leases of the last apply are not the kernel's to tell: `leases` is empty.
     pub facts: Facts,
+    /// The other projects that have a firewall here: whoever publishes a port has.
+    pub projects: BTreeSet<ProjectName>,
 }
 
 impl Survey {
     /// Returns what will be seen once all that counts as ours without a mark carries the mark of `owner`.
     #[must_use]
     pub fn adopted(self, owner: &Owner) -> Self {
-        let Self { observed: Observed { own, mut foreign }, facts } = self;
+        let Self { observed: Observed { own, mut foreign }, facts, projects } = self;
         let mut entries: Vec<Entry> = own.into();
         for entry in entries.iter_mut().filter(|entry| entry.owner.is_unmarked()) {
             entry.owner = owner.clone();
@@ -49,14 +52,15 @@ impl Survey {
         }
         let observed = Observed { own: entries.into(), foreign };
         let Facts { interfaces, host_ends, live, .. } = held(&observed);
-        Self { observed, facts: Facts { interfaces, host_ends, live, ..facts } }
+        Self { observed, facts: Facts { interfaces, host_ends, live, ..facts }, projects }
     }
 }
 
-pub(super) fn survey(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Survey {
-    let observed = observe::observed(reading, tables, scope);
+pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
+    let Tables { own, others } = tables;
+    let observed = observe::observed(reading, own, scope);
     let facts = facts(reading, &observed, scope);
-    Survey { observed, facts }
+    Survey { observed, facts, projects: others }
 }
 
 fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {

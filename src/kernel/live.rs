@@ -15,7 +15,7 @@ use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observ
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::state::{Entry, Observed};
+use crate::resource::state::Observed;
 
 /// How many file descriptors are left for everything but sockets: files of namespaces, pipes of programs, epoll.
 const SPARE_DESCRIPTORS: u64 = 256;
@@ -229,10 +229,10 @@ impl Kernel for Live {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         self.catch_up(scope).await?;
         match &self.recall {
-            Recall::Kept(memory) => Ok(observe::observed(&memory.reading, memory.tables.clone(), scope)),
+            Recall::Kept(memory) => Ok(observe::observed(&memory.reading, memory.tables.own.clone(), scope)),
             Recall::Never | Recall::Next => {
                 let (reading, tables) = read(scope).await?;
-                Ok(observe::observed(&reading, tables, scope))
+                Ok(observe::observed(&reading, tables.own, scope))
             }
         }
     }
@@ -241,12 +241,17 @@ impl Kernel for Live {
         self.close_channels();
         if let Recall::Kept(memory) = &mut self.recall {
             let reading = memory.glance(scope, at).await?;
-            let tables = if at.tables { memory.tables.clone() } else { vec![] };
+            let tables = if at.firewall { memory.tables.own.clone() } else { vec![] };
             return Ok(observe::observed(&reading, tables, scope));
         }
         let mut parts = Parts::default();
         parts.extend_with(at);
-        let tables = async { if at.tables { nft::read(&scope.project).await } else { Ok(vec![]) } };
+        let tables = async {
+            match at.firewall {
+                true => nft::read(&scope.project).await.map(|tables| tables.own),
+                false => Ok(vec![]),
+            }
+        };
         let (reading, tables) = tokio::try_join!(reading::read(scope, Some(&parts)), tables)?;
         Ok(observe::observed(&reading, tables, scope))
     }
@@ -259,7 +264,7 @@ impl Kernel for Live {
     }
 }
 
-async fn read(scope: &Scope) -> Result<(Reading, Vec<Entry>), ObserveError> {
+async fn read(scope: &Scope) -> Result<(Reading, nft::Tables), ObserveError> {
     tokio::try_join!(reading::read(scope, None), nft::read(&scope.project))
 }
 

@@ -8,13 +8,12 @@ use super::reading::{self, NsReading, Reading};
 use super::{Glance, ObserveError, Op, Scope, nft, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
-use crate::resource::state::Entry;
 use crate::resource::sysctl::SysctlKey;
 
 /// What was read, and what may have changed since.
 pub(super) struct Memory {
     pub(super) reading: Reading,
-    pub(super) tables: Vec<Entry>,
+    pub(super) tables: nft::Tables,
     /// What was asked for.
     scope: Scope,
     /// The namespaces in `reading`, by the numbers that the host has for them. One without a pair has none.
@@ -104,7 +103,7 @@ impl Memory {
             Moved::Here(fresh) => {
                 at.namespaces.retain(|ns| !fresh.namespaces.contains(ns));
                 at.links.retain(|link| !fresh.links.contains(link));
-                at.tables &= !fresh.whole.contains(&Whole::Firewall);
+                at.firewall &= !fresh.whole.contains(&Whole::Firewall);
                 Some(at).filter(|at| *at != Glance::default())
             }
         }

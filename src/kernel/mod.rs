@@ -11,6 +11,7 @@ mod file;
 mod heard;
 mod limits;
 mod links;
+pub mod listeners;
 pub mod live;
 pub mod management;
 pub mod memory;
@@ -126,7 +127,7 @@ pub struct Glance {
     /// Links of the host.
     pub links: BTreeSet<IfName>,
     /// Whether the firewall's tables are looked at.
-    pub tables: bool,
+    pub firewall: bool,
 }
 
 /// Why the kernel could not be read.

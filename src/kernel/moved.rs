@@ -155,10 +155,10 @@ impl Parts {
 
     /// Adds what a glance is at.
     pub(super) fn extend_with(&mut self, at: &Glance) {
-        let Glance { namespaces, links, tables } = at;
+        let Glance { namespaces, links, firewall } = at;
         self.namespaces.extend(namespaces.iter().cloned());
         self.links.extend(links.iter().cloned());
-        if *tables {
+        if *firewall {
             self.whole.insert(Whole::Firewall);
         }
     }

@@ -1,4 +1,4 @@
-//! Reading everything: the host's namespace and every namespace that is ours or asked for, on two threads.
+//! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -121,6 +121,8 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     let second = all.split_off(all.len() / 2);
 
     let task = Arc::new(Task { project: scope.project.clone(), wanted });
+    let paths = scope.files.clone();
+    let files = thread(move || file::read(&paths));
     let (first_task, second_task) = (Arc::clone(&task), Arc::clone(&task));
     let namespaces = async {
         let first = thread(move || look_into(all, &first_task));
@@ -129,11 +131,12 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         Ok(first.into_iter().chain(second))
     };
     let Some(at) = at else {
-        let (host, looks) = tokio::try_join!(thread(move || host(&task, None)), namespaces)?;
-        return Ok(Reading { host, ..sorted(looks, scope)? });
+        let (host, looks, files) = tokio::try_join!(thread(move || host(&task, None)), namespaces, files)?;
+        return Ok(Reading { host, files, ..sorted(looks) });
     };
     // Which links of the host are the other ends is known when the namespaces are.
-    let rest = sorted(namespaces.await?, scope)?;
+    let (looks, files) = tokio::try_join!(namespaces, files)?;
+    let rest = sorted(looks);
     let links = SomeLinks {
         names: at.links.clone(),
         indexes: rest.ends.keys().chain(&at.indexes).copied().collect(),
@@ -141,7 +144,7 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     };
     let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));
     let host = thread(move || host(&task, links)).await?;
-    Ok(Reading { host, ..rest })
+    Ok(Reading { host, files, ..rest })
 }
 
 /// Returns the names of all namespaces that have one.
@@ -149,13 +152,13 @@ pub(super) fn names() -> Result<Vec<NetnsName>, ObserveError> {
     netns::names().map_err(|error| failed(netns::DIR.to_owned(), Refusal::Socket(error)))
 }
 
-/// Returns all but the host.
-fn sorted(looks: impl Iterator<Item = Look>, scope: &Scope) -> Result<Reading, ObserveError> {
+/// Returns all but the host and the files.
+fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
     let mut reading = Reading {
         host: NsReading::empty(NsRef::Host),
         namespaces: vec![],
         others: BTreeMap::new(),
-        files: file::read(&scope.files)?,
+        files: BTreeMap::new(),
         ends: BTreeMap::new(),
     };
     for look in looks {
@@ -166,7 +169,7 @@ fn sorted(looks: impl Iterator<Item = Look>, scope: &Scope) -> Result<Reading, O
         }
     }
     reading.ends = ends(&reading.namespaces);
-    Ok(reading)
+    reading
 }
 
 /// Returns the namespace that has to be looked into to see an object.

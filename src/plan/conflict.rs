@@ -44,7 +44,16 @@ pub enum Wish {
 impl Wish {
     fn as_text(self, object: &ResourceId) -> String {
         match self {
-            Self::Make => format!("needs {object}"),
+            Self::Make => match object {
+                ResourceId::NftElement(..) => "needs its port of the host".to_owned(),
+                ResourceId::Netns(_)
+                | ResourceId::Link(..)
+                | ResourceId::Address(..)
+                | ResourceId::Route(..)
+                | ResourceId::Sysctl(..)
+                | ResourceId::NftTable(_)
+                | ResourceId::File(_) => format!("needs {object}"),
+            },
             Self::Remove => format!("would lose {object}"),
         }
     }
@@ -123,11 +132,11 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
         object: step.id.clone(),
         what: what.clone(),
         by: owner.clone(),
-        help: help(&wanted.owner, step.id, slot),
+        help: help(&wanted.owner, step.id, (slot, owner.as_deref())),
     })
 }
 
-fn help(owner: &Owner, object: &ResourceId, slot: &Slot) -> String {
+fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -> String {
     match object {
         ResourceId::Link(..) if matches!(slot, Slot::Ifname(NsRef::Named(_) | NsRef::Path(_), _)) => format!(
             "adopt it by its other end on the host with `netform import {owner} LINK`, give {owner} another \
@@ -143,9 +152,12 @@ fn help(owner: &Owner, object: &ResourceId, slot: &Slot) -> String {
             format!("move {} away; netform overwrites only its own files", path.display())
         }
         ResourceId::NftTable(_) => "remove the table, or give the project another name".to_owned(),
-        ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftElement(..) => format!("remove it, or change what {owner} asks for"),
+        ResourceId::Address(..) | ResourceId::Route(..) | ResourceId::Sysctl(..) => {
+            format!("remove it, or change what {owner} asks for")
+        }
+        ResourceId::NftElement(..) => format!(
+            "publish it on another port or another address of the host, or take it out of {}",
+            by.unwrap_or("the other project")
+        ),
     }
 }

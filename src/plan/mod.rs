@@ -16,6 +16,7 @@ mod interruption;
 mod leave;
 mod lifeline;
 mod order;
+pub mod ports;
 pub mod render;
 pub mod target;
 

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod file;
+pub mod host_ports;
 pub mod link;
 pub mod netns;
 pub mod nft;

@@ -180,7 +180,7 @@ live! {
 /// What the daemon has asked of the kernel so far, once it has nothing more to do.
 fn asked(world: &World) -> (u64, u64) {
     let counts = || {
-        let status = world.run(&["status", "--project", "shop", "--output", "json"]).stdout;
+        let status = world.run(&["status", "--output", "json"]).stdout;
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let counts = &status["daemon"]["counts"];
         (counts["requests"].as_u64().unwrap(), counts["listings"].as_u64().unwrap())
@@ -225,6 +225,28 @@ live! {
         let address = || world.sh("ip -n c0 addr show eth0").contains("10.0.0.100");
         let (requests, listings) = costs(&|| drop(world.file("netform.yaml", &edited.text())), &address);
         assert!(requests < all_of_them / 3, "an edit: {requests}, {listings}");
+    }
+}
+
+live! {
+    fn tables_of_others_are_read_only_where_there_are_others_and_something_is_published(world) {
+        world.sh(&format!(
+            "mkdir bin; printf '#!/bin/sh\\necho \"$*\" >> {dir}/runs\\nexec %s \"$@\"\\n' $(command -v nft) > bin/nft; chmod +x bin/nft",
+            dir = world.dir().display()
+        ));
+        let path = format!("{}/bin:{}", world.dir().display(), std::env::var("PATH").unwrap());
+        let reads = |publish: &str| {
+            world.file("netform.yaml", &format!("netform: 1\nproject: shop\ncontainers: {{web: {{publish: [{publish}]}}}}\n"));
+            world.run_with(&[("PATH", &path)], &["plan"]).exits(0);
+            world.sh("grep -o '[a-z-]*$' runs | sort -u | xargs; rm runs")
+        };
+
+        world.apply("netform: 1\nproject: shop\ncontainers: {web: {}}\n");
+        assert_eq!(reads("'8080:80'"), "netform-shop\n");
+        world.apply("netform: 1\nproject: blog\ncontainers: {www: {}}\n");
+        world.apply("netform: 1\nproject: wiki\ncontainers: {wiki: {}}\n");
+        assert_eq!(reads(""), "netform-shop\n");
+        assert_eq!(reads("'8080:80'"), "netform-blog netform-shop netform-wiki\n");
     }
 }
 

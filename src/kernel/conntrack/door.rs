@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 use super::flow::Flow;
 use crate::kernel::Op;
+use crate::names::Protocol;
 use crate::resource::Resource;
+use crate::resource::host_ports::HostPorts;
 use crate::resource::nft::NftElement;
 use crate::resource::state::Entry;
+use crate::resource::sysctl::Family;
 
 /// `IPPROTO_UDP`, whose flows begin without a handshake.
 const UDP: u8 = 17;
@@ -16,11 +18,7 @@ const UDP: u8 = 17;
 /// An element of a map that leads ports to containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Door {
-    ipv4: bool,
-    /// The host's address; `None` is any.
-    host: Option<IpAddr>,
-    protocol: u8,
-    ports: RangeInclusive<u16>,
+    at: HostPorts,
     leads: Leads,
 }
 
@@ -37,40 +35,24 @@ enum Leads {
 
 impl Door {
     fn of(element: &NftElement) -> Option<Self> {
-        let (what, ipv4) = element.set.strip_suffix('4').map(|what| (what, true)).or_else(|| {
-            let what = element.set.strip_suffix('6')?;
-            Some((what, false))
-        })?;
-        let (scope, what) = what.split_once('_')?;
+        let at = HostPorts::of(element)?;
         let data = element.data.as_deref()?;
-        let leads = match what {
+        let leads = match element.set.trim_end_matches(['4', '6']).rsplit('_').next()? {
             "addr" => Leads::To(data.parse().ok()?),
             "port" => Leads::ToPort(data.parse().ok()?),
             "range" => Leads::ToSamePort(data.parse().ok()?),
             _ => return None,
         };
-        let (host, service) = match (scope, element.key.as_slice()) {
-            ("any", service) => (None, service),
-            ("host", [host, service @ ..]) => (Some(host.parse().ok()?), service),
-            _ => return None,
-        };
-        let [protocol, ports] = service else { return None };
-        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-        Some(Self {
-            ipv4,
-            host,
-            protocol: number(protocol)?,
-            ports: first.parse().ok()?..=last.parse().ok()?,
-            leads,
-        })
+        Some(Self { at, leads })
     }
 
     fn is_for(&self, flow: &Flow) -> bool {
+        let HostPorts { family, address, protocol, ports } = &self.at;
         let (addr, port) = flow.to;
-        self.protocol == flow.protocol
-            && self.ports.contains(&port)
-            && self.ipv4 == addr.is_ipv4()
-            && self.host.is_none_or(|host| host == addr)
+        number(*protocol) == flow.protocol
+            && ports.contains(&port)
+            && *family == Family::of(addr)
+            && address.is_none_or(|host| host == addr)
     }
 
     fn leads(&self, flow: &Flow) -> bool {
@@ -84,12 +66,11 @@ impl Door {
 }
 
 /// Returns the number of a protocol: <https://www.iana.org/assignments/protocol-numbers>.
-fn number(protocol: &str) -> Option<u8> {
+fn number(protocol: Protocol) -> u8 {
     match protocol {
-        "tcp" => Some(6),
-        "udp" => Some(UDP),
-        "sctp" => Some(132),
-        _ => None,
+        Protocol::Tcp => 6,
+        Protocol::Udp => UDP,
+        Protocol::Sctp => 132,
     }
 }
 
@@ -103,8 +84,9 @@ struct Directory {
 impl Directory {
     fn add(&mut self, entry: &Entry) {
         let Some(door) = door(entry) else { return };
-        if door.ports.len() == 1 {
-            self.single.entry((door.protocol, *door.ports.start())).or_default().push(door);
+        let protocol = number(door.at.protocol);
+        if door.at.ports.len() == 1 {
+            self.single.entry((protocol, *door.at.ports.start())).or_default().push(door);
         } else {
             self.ranges.push(door);
         }
@@ -152,8 +134,9 @@ impl Doors {
 
     /// Tells whether there are new ports whose datagrams may have gone to the host itself so far.
     pub(super) fn open_any(&self) -> bool {
-        let mut ranges = self.now.ranges.iter().map(|door| door.protocol);
-        self.now.single.keys().any(|(protocol, _)| *protocol == UDP) || ranges.any(|protocol| protocol == UDP)
+        let mut ranges = self.now.ranges.iter();
+        self.now.single.keys().any(|(protocol, _)| *protocol == UDP)
+            || ranges.any(|door| door.at.protocol == Protocol::Udp)
     }
 
     /// Tells whether a flow goes where none of these ports leads; `local` are the host's addresses.

@@ -6,7 +6,7 @@
 //! - [`tables`]: which tables there are, so that it is not run for what is not there;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
-//! Only the project's own two tables are ever listed or changed. A table is recognised by two empty chains, since nft
+//! Only the project's own two tables are ever changed; those of other projects are listed for what they publish. A table is recognised by two empty chains, since nft
 //! 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST` says which rules were asked for, and
 //! `printed-DIGEST` how nft printed them right after, so that an edit by hand shows, whatever nft makes of the rules.
 
@@ -18,6 +18,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use smol_str::format_smolstr;
 
@@ -34,6 +35,11 @@ use transaction::Transaction;
 /// its own only has a send buffer of twice `net.core.wmem_max`, about 4,000 elements; others' is made as large as needed
 /// (`SO_SNDBUFFORCE`, socket(7)).
 const PIECE: usize = 1000;
+
+/// How the names of netform's tables begin; the project's name follows.
+const PREFIX: &str = "netform-";
+/// How many tables of others are read at a time.
+const AT_A_TIME: usize = 4;
 
 /// Carries out operations on tables and elements as one transaction: all of them, or none.
 ///
@@ -55,24 +61,64 @@ pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
     Ok(Transaction::of(ops)?.commands())
 }
 
-/// Returns the project's tables and elements, as far as they are there.
+/// What there is of firewalls of netform's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The project's tables and elements.
+    pub own: Vec<Entry>,
+    /// The other projects that have a table.
+    pub others: BTreeSet<ProjectName>,
+}
+
+/// Returns the project's tables and elements, as far as they are there, and whose there are besides.
 ///
 /// # Errors
 ///
 /// When `nft` is missing or refuses, or prints what is no JSON.
-pub async fn read(project: &ProjectName) -> Result<Vec<Entry>, ObserveError> {
+pub async fn read(project: &ProjectName) -> Result<Tables, ObserveError> {
     if !program::is_installed() {
         return Err(unreadable("the firewall's tables".to_owned(), Refusal::NotInstalled));
     }
-    let id = |family| NftTableId { family, name: format_smolstr!("netform-{project}") };
     // Whatever is wrong with the kernel's answer, `nft` says it in words.
     let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
     let list = async |family| match &there {
-        Some(there) if !there.contains(&id(family)) => Ok(None),
-        Some(_) | None => list(&id(family)).await,
+        Some(there) if !there.contains(&table_id(project, family)) => Ok(None),
+        Some(_) | None => list(&table_id(project, family)).await,
     };
     let (inet, bridge) = tokio::try_join!(list(NftFamily::Inet), list(NftFamily::Bridge))?;
-    Ok([inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect())
+    let own = [inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect();
+    Ok(Tables { own, others: there.map(|there| others_of(project, &there)).unwrap_or_default() })
+}
+
+/// Returns the other projects that have a table; none when the kernel does not tell.
+pub async fn others(project: &ProjectName) -> BTreeSet<ProjectName> {
+    let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
+    there.map(|there| others_of(project, &there)).unwrap_or_default()
+}
+
+fn others_of(project: &ProjectName, there: &BTreeSet<NftTableId>) -> BTreeSet<ProjectName> {
+    let inet = there.iter().filter(|id| id.family == NftFamily::Inet);
+    let projects = inet.filter_map(|id| ProjectName::try_from(id.name.strip_prefix(PREFIX)?).ok());
+    projects.filter(|other| other != project).collect()
+}
+
+/// Returns the IP layer's tables of these projects, which hold what they publish, and their elements.
+///
+/// # Errors
+///
+/// As [`read`].
+pub async fn published(
+    projects: &BTreeSet<ProjectName>,
+) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
+    let read = projects.iter().map(async |project| {
+        let listing = list(&table_id(project, NftFamily::Inet)).await?;
+        Ok((project.clone(), listing.map(Listing::entries).unwrap_or_default()))
+    });
+    stream::iter(read).buffered(AT_A_TIME).try_collect().await
+}
+
+fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
+    NftTableId { family, name: format_smolstr!("{PREFIX}{project}") }
 }
 
 fn unreadable(what: String, refusal: Refusal) -> ObserveError {

@@ -128,7 +128,7 @@ async fn execute(ops: &[Op]) {
 }
 
 async fn read() -> Vec<Entry> {
-    sorted(nft::read(&ProjectName::try_from("shop").unwrap()).await.unwrap())
+    sorted(nft::read(&ProjectName::try_from("shop").unwrap()).await.unwrap().own)
 }
 
 /// In the order of ids, without what only the manifest knows.

@@ -18,6 +18,7 @@ mod memory;
 mod names;
 mod pairs;
 mod part;
+mod ports;
 mod private;
 mod publish;
 mod readme;

@@ -1,0 +1,73 @@
+//! The past is read while the manifest is: of a large project either takes as long as the other.
+//!
+//! Whose past it is says the manifest, so the project's name is guessed from the text; a wrong guess costs nothing.
+
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use super::args::Common;
+use crate::apply::generation::{Past, Stamp};
+use crate::apply::{Dirs, DiskError};
+use crate::names::ProjectName;
+
+/// A past, with the stamp that it had before it was read.
+pub(super) type Read = (Stamp, Result<Past, DiskError>);
+
+/// The past of a project, being read.
+pub(super) struct Ahead {
+    dirs: Dirs,
+    reading: JoinHandle<Read>,
+}
+
+impl Ahead {
+    /// Begins to read the past of the project that a manifest seems to be of.
+    pub(super) fn begin(common: &Common, manifest: &Path) -> Option<Self> {
+        let dirs = Dirs::new(&common.state_dir, &common.run_dir, &guess(manifest)?);
+        let reading = {
+            let dirs = dirs.clone();
+            std::thread::Builder::new().name("past".to_owned()).spawn(move || read(&dirs)).ok()?
+        };
+        Some(Self { dirs, reading })
+    }
+
+    /// Returns the past of a project: the one that is being read, or else another one.
+    pub(super) fn take(ahead: Option<Self>, dirs: &Dirs) -> Read {
+        let right = ahead.filter(|ahead| ahead.dirs == *dirs);
+        right.and_then(|ahead| ahead.reading.join().ok()).unwrap_or_else(|| read(dirs))
+    }
+}
+
+fn read(dirs: &Dirs) -> Read {
+    (dirs.stamp(), dirs.past())
+}
+
+fn guess(manifest: &Path) -> Option<ProjectName> {
+    // What is read from a pipe is gone.
+    if !std::fs::metadata(manifest).ok()?.is_file() {
+        return None;
+    }
+    let text = std::fs::read_to_string(manifest).ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("project:"))?;
+    ProjectName::try_from(name.split('#').next()?.trim()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: Option<&str>) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("shop.yaml");
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(guess(&file).as_ref().map(ProjectName::as_str), want, "{text}");
+    }
+
+    #[test]
+    fn the_project_is_guessed_where_it_stands_in_plain_words() {
+        check("netform: 1\nproject: shop  # ours\n", Some("shop"));
+        check("netform: 1\n  project: shop\n", None);
+        check("project: 'shop'\n", None);
+        check("", None);
+    }
+}

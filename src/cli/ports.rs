@@ -1,0 +1,89 @@
+//! Whose the ports of the host are that a plan publishes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::failure::{Failure, in_the_way, unreadable};
+use super::run;
+use super::session::{Prepared, Session};
+use crate::apply::lock::{self, Lock};
+use crate::kernel::listeners::{self, Listener, Process};
+use crate::kernel::nft;
+use crate::names::ProjectName;
+use crate::plan::ports::{self, Published, Register};
+use crate::plan::{self, Extra};
+use crate::resource::state::{Desired, Entry, Observed};
+
+/// Another project takes its ports in less than this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Puts what other projects publish in the way of new ports that could not be told from it; returns what else there is
+/// to say.
+pub(super) async fn confront(
+    desired: &Desired,
+    observed: &mut Observed,
+    projects: &BTreeSet<ProjectName>,
+) -> Result<Vec<String>, Failure> {
+    if projects.is_empty() || !ports::publishes(desired) {
+        return Ok(vec![]);
+    }
+    let others = published(projects).await?;
+    observed.foreign.extend(ports::taken(desired, observed, &others));
+    Ok(ports::shared(desired, observed, &others))
+}
+
+/// Says whom new ports take connections from.
+pub(super) fn taken_over(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let protocols = ports::opened_protocols(desired, observed);
+    let listeners = Register::new(listeners::listeners(&protocols));
+    let hit = ports::opened(desired, observed, &listeners);
+    if hit.is_empty() {
+        return vec![];
+    }
+    let processes = listeners::holders(hit.iter().map(|(_, listener)| listener.inode).collect());
+    let sentence = |(entry, Listener { at, protocol, inode }): (&Entry, &Listener)| {
+        let who = processes.get(inode).map_or_else(
+            || "a process of the host".to_owned(),
+            |Process { pid, name }| format!("{name} (process {pid})"),
+        );
+        format!(
+            "{} takes over {at}/{protocol}, which {who} listens on: connections go to the container; stop it, or \
+             publish another port",
+            ports::named(entry)
+        )
+    };
+    hit.into_iter().map(sentence).collect()
+}
+
+/// Keeps other projects from taking ports of the host while a plan that takes some is carried out, and looks once more:
+/// each project has a lock of its own, so another one may have published since the plan was made.
+pub(super) async fn claim(
+    session: &Session,
+    prepared: &Prepared,
+    desired: &Desired,
+) -> Result<Option<Lock>, Failure> {
+    let Prepared { observed, applied, plan, .. } = prepared;
+    if !ports::opens(plan) {
+        return Ok(None);
+    }
+    let lock = lock::lock_ports(&session.dirs, &run::holder("apply"), PATIENCE).await;
+    let lock = lock.map_err(|error| run::not_locked(&error))?;
+    let others = published(&nft::others(&session.project).await).await?;
+    let taken = ports::taken(desired, observed, &others);
+    if taken.is_empty() {
+        return Ok(Some(lock));
+    }
+    let mut observed = observed.clone();
+    observed.foreign.extend(taken);
+    let planned = plan::plan(desired, &observed, applied, Extra::default());
+    planned.map(|_| Some(lock)).map_err(|conflicts| in_the_way(&conflicts))
+}
+
+/// Returns what these projects publish.
+async fn published(projects: &BTreeSet<ProjectName>) -> Result<Register<Published>, Failure> {
+    let mut published = vec![];
+    for (project, entries) in nft::published(projects).await.map_err(unreadable)? {
+        published.extend(Published::of(&project, &entries));
+    }
+    Ok(Register::new(published))
+}

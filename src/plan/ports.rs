@@ -1,0 +1,244 @@
+//! Ports of the host that a state publishes, and others have.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Plan;
+use crate::kernel::Op;
+use crate::names::{ProjectName, Protocol};
+use crate::resource::host_ports::HostPorts;
+use crate::resource::owner::Owner;
+use crate::resource::state::{Desired, Entry, Foreign, Observed};
+use crate::resource::sysctl::Family;
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// Ports of the host with those who have them, found by a port: there may be thousands.
+#[derive(Debug, Clone)]
+pub struct Register<T> {
+    held: Vec<(HostPorts, T)>,
+    single: HashMap<(Family, Protocol, u16), Vec<usize>>,
+    ranges: Vec<usize>,
+}
+
+/// What another project publishes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Published {
+    /// The project.
+    pub project: ProjectName,
+    /// Its name there, e.g. `port.0.0.0.0:8080/tcp`.
+    pub what: String,
+}
+
+impl<T> Register<T> {
+    /// Returns a register of `held`.
+    pub fn new(held: Vec<(HostPorts, T)>) -> Self {
+        let mut register = Self { held: vec![], single: HashMap::new(), ranges: vec![] };
+        for (place, (ports, _)) in held.iter().enumerate() {
+            let HostPorts { family, address: _, protocol, ports } = ports;
+            if ports.start() == ports.end() {
+                register.single.entry((*family, *protocol, *ports.start())).or_default().push(place);
+            } else {
+                register.ranges.push(place);
+            }
+        }
+        Self { held, ..register }
+    }
+
+    /// Returns what of it a packet for `wanted` could be for, too.
+    fn meeting(&self, wanted: &HostPorts) -> Vec<&(HostPorts, T)> {
+        let HostPorts { family, address: _, protocol, ports } = wanted;
+        let keys = ports.clone().map(|port| (*family, *protocol, port));
+        let single = keys.filter_map(|key| self.single.get(&key)).flatten();
+        let near = single.chain(&self.ranges).filter_map(|place| self.held.get(*place));
+        near.filter(|(ports, _)| ports.meets(wanted)).collect()
+    }
+}
+
+impl Published {
+    /// Returns what a project publishes by these objects of its firewall, once for each place.
+    pub fn of(project: &ProjectName, entries: &[Entry]) -> Vec<(HostPorts, Self)> {
+        let mut seen = BTreeSet::new();
+        let published = entries.iter().filter_map(|entry| {
+            let ports = ports(entry)?;
+            let what = match &entry.owner {
+                owner @ Owner::Port(_) => owner.to_string(),
+                Owner::Project
+                | Owner::Network(_)
+                | Owner::Container(_)
+                | Owner::Attachment { .. }
+                | Owner::Unmarked(_) => format!("port {ports}"),
+            };
+            seen.insert(ports.to_string()).then(|| (ports, Self { project: project.clone(), what }))
+        });
+        published.collect()
+    }
+}
+
+/// Returns the places that new ports cannot have, since another project publishes there.
+///
+/// Of such a port nothing is made that judges packets: what guards it would guard the other one.
+pub fn taken(
+    desired: &Desired,
+    observed: &Observed,
+    others: &Register<Published>,
+) -> BTreeMap<Slot, Foreign> {
+    let blocked: BTreeMap<&Owner, &Published> =
+        opened(desired, observed, others).into_iter().rev().map(|(entry, by)| (&entry.owner, by)).collect();
+    if blocked.is_empty() {
+        return BTreeMap::new();
+    }
+    let taken = desired.0.iter().filter_map(|(id, entry)| {
+        let Published { project, what } = blocked.get(&entry.owner)?;
+        let judges = matches!(id, ResourceId::NftElement(_, set, _) if !set.starts_with("target"));
+        let (what, owner) = (what.clone(), Some(format!("project {project}")));
+        (judges && is_new(entry, observed))
+            .then(|| (Slot::Object(id.clone()), Foreign { what, owner, on: None }))
+    });
+    taken.collect()
+}
+
+/// Returns a sentence for each port that is published, and by another project as well.
+pub fn shared(desired: &Desired, observed: &Observed, others: &Register<Published>) -> Vec<String> {
+    let live = published(desired).filter(|(entry, _)| !is_new(entry, observed));
+    let sentence = |(entry, Published { project, what }): (&Entry, &Published)| {
+        format!(
+            "{} is published by project {project}, too, as {what}: connections go to one of them, and which one is \
+             chance; publish one on another port or another address of the host",
+            named(entry)
+        )
+    };
+    met(live, others).into_iter().map(sentence).collect()
+}
+
+/// Returns the new ports that somebody has, each once with each of them.
+pub fn opened<'a, T: Ord>(
+    desired: &'a Desired,
+    observed: &Observed,
+    held: &'a Register<T>,
+) -> Vec<(&'a Entry, &'a T)> {
+    met(published(desired).filter(|(entry, _)| is_new(entry, observed)), held)
+}
+
+/// Returns the protocols of new ports.
+pub fn opened_protocols(desired: &Desired, observed: &Observed) -> BTreeSet<Protocol> {
+    let new = published(desired).filter(|(entry, _)| is_new(entry, observed));
+    new.map(|(_, wanted)| wanted.protocol).collect()
+}
+
+/// Returns what is published with those who have it, too: a port that is several elements is one.
+fn met<'a, T: Ord>(
+    published: impl Iterator<Item = (&'a Entry, HostPorts)>,
+    held: &'a Register<T>,
+) -> Vec<(&'a Entry, &'a T)> {
+    let mut told = BTreeSet::new();
+    let met = published.flat_map(|(entry, wanted)| {
+        held.meeting(&wanted).into_iter().map(move |(_, holder)| (entry, holder))
+    });
+    met.filter(|(entry, holder)| told.insert((&entry.owner, *holder))).collect()
+}
+
+/// Tells whether a plan has the host's ports lead to where they have not led so far.
+pub fn opens(plan: &Plan) -> bool {
+    plan.waves.iter().flatten().any(|op| match op {
+        Op::Create(entry) => ports(entry).is_some(),
+        Op::Update { .. } | Op::Delete(_) => false,
+    })
+}
+
+/// Tells whether a state publishes anything.
+pub fn publishes(desired: &Desired) -> bool {
+    published(desired).next().is_some()
+}
+
+/// Returns a resource with its place in the manifest before it.
+pub fn named(entry: &Entry) -> String {
+    let Entry { owner, origin, .. } = entry;
+    origin.as_ref().map_or_else(|| owner.to_string(), |origin| format!("{origin}: {owner}"))
+}
+
+fn is_new(entry: &Entry, observed: &Observed) -> bool {
+    observed.own.get(&entry.resource.id()).is_none()
+}
+
+/// Returns the elements that lead ports of the host to containers, with the ports.
+fn published(desired: &Desired) -> impl Iterator<Item = (&Entry, HostPorts)> {
+    desired.0.iter().filter_map(|(_, entry)| Some((entry, ports(entry)?)))
+}
+
+fn ports(entry: &Entry) -> Option<HostPorts> {
+    match &entry.resource {
+        Resource::NftElement(element) => HostPorts::of(element),
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::File(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::nft::{NftElement, NftFamily, NftTableId, Stance};
+    use crate::resource::owner::Origin;
+
+    fn state(project: &str, owner: &str, elements: &[&str]) -> Vec<Entry> {
+        let entry = |text: &&str| {
+            let (set, key) = text.split_once(' ').unwrap();
+            let element = NftElement {
+                table: NftTableId { family: NftFamily::Inet, name: format!("netform-{project}").into() },
+                set: set.into(),
+                key: key.split(" . ").map(Into::into).collect(),
+                data: None,
+                stance: Stance::Allows,
+            };
+            Entry {
+                resource: Resource::NftElement(element),
+                owner: Owner::try_from(owner).unwrap(),
+                origin: Some(Origin { file: "shop.yaml".into(), line: 4, column: 9 }),
+                ignore: vec![],
+            }
+        };
+        elements.iter().map(entry).collect()
+    }
+
+    fn blog(elements: &[&str]) -> Register<Published> {
+        let project = ProjectName::try_from("blog").unwrap();
+        Register::new(Published::of(&project, &state("blog", "port.0.0.0.0:80/tcp", elements)))
+    }
+
+    #[test]
+    fn nothing_that_judges_packets_is_made_for_a_port_that_is_taken() {
+        let published =
+            ["any_addr4 tcp . 80", "any_port4 tcp . 80", "guard_any tcp . 80", "target4 10.0.0.2 . tcp . 80"];
+        let mut wanted = state("shop", "port.0.0.0.0:80/tcp", &published);
+        wanted.extend(state("shop", "port.0.0.0.0:81/tcp", &["any_addr4 tcp . 81", "guard_any tcp . 81"]));
+        let desired = Desired(wanted.into());
+
+        let taken = taken(&desired, &Observed::default(), &blog(&["any_range4 tcp . 70-80"]));
+
+        let sets = taken.iter().map(|(slot, foreign)| {
+            let Slot::Object(ResourceId::NftElement(_, set, key)) = slot else { panic!("{slot:?}") };
+            format!("{set} {}: {} of {}", key.join(" . "), foreign.what, foreign.owner.clone().unwrap())
+        });
+        let by = "port.0.0.0.0:80/tcp of project blog";
+        assert_eq!(
+            sets.collect::<Vec<_>>(),
+            ["any_addr4", "any_port4", "guard_any"].map(|set| format!("{set} tcp . 80: {by}"))
+        );
+    }
+
+    #[test]
+    fn what_two_projects_publish_already_is_said_once_and_in_nobodys_way() {
+        let entries = || state("shop", "port.0.0.0.0:80/tcp", &["any_addr4 tcp . 80", "any_port4 tcp . 80"]);
+        let observed = Observed { own: entries().into(), ..Observed::default() };
+        let (desired, others) =
+            (Desired(entries().into()), blog(&["any_addr4 tcp . 80", "any_port4 tcp . 80"]));
+
+        assert_eq!(taken(&desired, &observed, &others), BTreeMap::new());
+        let told = shared(&desired, &observed, &others);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("shop.yaml:4:9: port.0.0.0.0:80/tcp is published by project blog, too"));
+    }
+}
