@@ -45,6 +45,11 @@ impl Dirs {
         self.run.join("watch.sock")
     }
 
+    /// Returns the file that says until when the daemon touches nothing.
+    pub fn watch_suspended(&self) -> PathBuf {
+        self.run.join("suspended")
+    }
+
     /// Returns what the daemon holds as long as it runs.
     pub fn watch_lock(&self) -> PathBuf {
         self.run.join("watch.lock")

@@ -12,6 +12,8 @@ use crate::watch::Leave;
 pub(super) fn spots(prepared: &Prepared, leave: &Leave) -> BTreeSet<Spot> {
     match leave {
         Leave::Spots(spots) => spots.clone(),
+        // Nothing is planned then.
+        Leave::Everything => BTreeSet::new(),
         Leave::AllDrift => {
             let ours = prepared.plan.drift.iter().filter(|drift| drift.winner == Winner::Manifest);
             ours.map(Drift::spot).collect()

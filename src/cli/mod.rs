@@ -248,11 +248,11 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
     session.tell_of_unfinished();
-    let prepared = session.prepare(Aim::Manifest).await?;
+    let (prepared, conflicts) = session.prepare_around(Aim::Manifest, &Selection::default()).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);
     let daemon = ask::status(&session.dirs).await;
-    let status = status::Status::new(topology, &prepared.plan, generation).kept_by(daemon);
+    let status = status::Status::new(topology, &prepared.plan, &conflicts, generation).kept_by(daemon);
     let text = match (output, tree) {
         (TextOrJson::Json, _) => {
             let json =

@@ -15,9 +15,10 @@ use crate::desired::resolver_files;
 use crate::dns::resolv;
 use crate::manifest::Manifest;
 use crate::names::NetnsName;
-use crate::resource::ResourceId;
 use crate::resource::file::NetnsFile;
 use crate::resource::netns::NsRef;
+use crate::resource::state::{Desired, Observed};
+use crate::resource::{ResourceId, Slot};
 use crate::watch::protocol::Names;
 
 /// Where the host says whom it asks, and in which domains it searches.
@@ -71,6 +72,24 @@ pub(super) fn settle(target: &mut Target, resolv_conf: Option<&str>) {
             }
         }
     }
+}
+
+/// Leaves alone what others have where a container would be pointed at the resolver; returns what the user should know.
+pub(super) fn yield_to_others(desired: &mut Desired, observed: &Observed) -> Vec<String> {
+    let theirs = |id: &&ResourceId| {
+        points_at_resolver(id) && observed.foreign.contains_key(&Slot::Object((*id).clone()))
+    };
+    let taken: Vec<_> = desired.0.iter().map(|(id, _)| id).filter(theirs).cloned().collect();
+    for id in &taken {
+        desired.0.remove(id);
+    }
+    let sentence = |id: &ResourceId| {
+        format!(
+            "{id} is somebody else's and is left alone: who reads it asks the resolvers that it names, and not the \
+             daemon's; remove it, and the daemon puts its own there"
+        )
+    };
+    taken.iter().map(sentence).collect()
 }
 
 fn points_at_resolver(id: &ResourceId) -> bool {

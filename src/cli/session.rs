@@ -258,7 +258,9 @@ impl Session {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
         let mut applied = self.past.state();
+        let yielded = naming::yield_to_others(&mut desired, &observed);
         let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        extra.warnings.extend(yielded);
         if let Some(topology) = &topology {
             extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
         }

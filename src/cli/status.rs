@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plan::{Action, Plan};
+use super::failure::chain;
+use crate::plan::{Action, Conflict, Plan};
 use crate::resource::owner::Owner;
 use crate::topology::{Attachment, Container, Network, Runtime, Topology};
 use crate::watch::protocol::{self, Names};
@@ -24,6 +25,8 @@ pub(super) struct Status<'a> {
     containers: Vec<ContainerStatus<'a>>,
     /// What is live and no longer declared.
     leftover: Vec<String>,
+    /// What others have where something of the manifest should be.
+    in_the_way: Vec<String>,
     /// What makes names work in the containers.
     names: Names,
     /// How `netform watch` is doing, when it runs.
@@ -73,6 +76,8 @@ enum Health {
     Differs,
     /// Its namespace is not there yet.
     Waiting,
+    /// Something of somebody else's is in its place.
+    Blocked,
 }
 
 /// Returns the schema of the document, as `schemas/status.v1.json` holds it.
@@ -87,14 +92,23 @@ impl Health {
             Self::Missing => "missing",
             Self::Differs => "differs",
             Self::Waiting => "waiting",
+            Self::Blocked => "blocked",
         }
     }
 }
 
 impl<'a> Status<'a> {
-    /// Returns the status that a plan implies.
-    pub(super) fn new(topology: &'a Topology, plan: &Plan, generation: Option<u64>) -> Self {
+    /// Returns the status that a plan implies, and what was in its way.
+    pub(super) fn new(
+        topology: &'a Topology,
+        plan: &Plan,
+        conflicts: &[Conflict],
+        generation: Option<u64>,
+    ) -> Self {
         let health = |owner: &Owner| {
+            if conflicts.iter().any(|conflict| conflict.owner == *owner) {
+                return Health::Blocked;
+            }
             let change = plan.changes.iter().find(|change| change.owner == *owner);
             change.map_or(Health::InSync, |change| match change.action {
                 Action::Create => Health::Missing,
@@ -105,11 +119,12 @@ impl<'a> Status<'a> {
         Self {
             format_version: "1.0",
             project: topology.project.to_string(),
-            in_sync: plan.is_empty(),
+            in_sync: plan.is_empty() && conflicts.is_empty(),
             generation,
             networks: topology.networks.iter().map(|n| network_status(topology, n, &health)).collect(),
             containers: topology.containers.iter().map(|c| container_status(c, &health)).collect(),
             leftover: destroyed.map(|change| change.owner.to_string()).collect(),
+            in_the_way: conflicts.iter().map(|conflict| chain(conflict)).collect(),
             names: Names::HostsFiles,
             daemon: None,
         }
@@ -184,12 +199,15 @@ impl<'a> Status<'a> {
     }
 
     fn headline(&self) -> String {
-        let Self { project, in_sync, generation, leftover, .. } = self;
+        let Self { project, in_sync, generation, leftover, in_the_way, .. } = self;
         let agree = if *in_sync { "in sync" } else { "differs from the manifest; `netform plan` says how" };
         let generation = generation.map_or_else(String::new, |number| format!(" (generation {number})"));
         let mut text = format!("project {project}: {agree}{generation}\n");
         for owner in leftover {
             let _ = writeln!(text, "no longer declared: {owner}");
+        }
+        for what in in_the_way {
+            let _ = writeln!(text, "in the way: {what}");
         }
         text.push_str(&self.keeping());
         text

@@ -120,6 +120,9 @@ impl Reconciler for Keeper {
         if order.retry || order.moved.has_file(&naming::source()) {
             self.settled = None;
         }
+        if order.leave == Leave::Everything {
+            return self.only_serve().await.map_err(|failure| Trouble::Failed(failure.to_string()));
+        }
         self.resolver.let_go().await;
         let unmended = if order.mend { self.resolver.mend().await } else { None };
         let reading = order.reread && self.reread();
@@ -251,6 +254,15 @@ impl Keeper {
         }
     }
 
+    /// Has names answered, and leaves everything as it is.
+    async fn only_serve(&mut self) -> Result<Reconciled, Failure> {
+        let (prepared, _) = self.session.prepare_around(self.aim(), &Selection::default()).await?;
+        let (generation, objects) = (self.session.newest(), prepared.desired.0.len());
+        let (differing, names) = (prepared.plan.len(), Names::Daemon);
+        let held = self.resolver.serve(prepared.topology).await;
+        Ok(Reconciled { generation, objects, differing, held, names, ..Reconciled::default() })
+    }
+
     /// Puts a manifest in force; when that fails, the one before it stays the one that is kept up.
     async fn take_up(&mut self, fresh: Loaded, order: &Order) -> Result<Reconciled, Failure> {
         let before = self.session.loaded.replace(fresh);
@@ -299,17 +311,18 @@ impl Keeper {
         let desired = leave::leave(&mut prepared, &left)?;
         let differing = all.saturating_sub(prepared.plan.len());
         run::check_guards(&prepared, &UNATTENDED, aim, false).await?;
-        self.objects = files_of(&prepared.desired.0);
+        self.objects = files_of(&prepared.desired.0, &prepared.observed);
         let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
+        let warnings = prepared.plan.extra.warnings.clone();
         let version = self.session.kernel.version().filter(|_| prepared.plan.is_empty());
         self.resolver.make_way(&prepared.plan).await;
         let carried_out = self.carry_out(&prepared, &desired).await;
         let (topology, scope) = (prepared.topology.filter(|_| carried_out.is_ok()), prepared.scope);
         let unserved = self.resolver.serve(topology).await;
         let generation = carried_out?;
-        let (edited, names) = (false, Names::Daemon);
-        let reconciled =
-            Reconciled { drift, left, changed, generation, objects, differing, edited, held, names };
+        let names = Names::Daemon;
+        let before = Reconciled { generation, objects, differing, held, names, ..Reconciled::default() };
+        let reconciled = Reconciled { drift, left, changed, warnings, ..before };
         self.settled = version.map(|version| Settled {
             version,
             scope,

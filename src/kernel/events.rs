@@ -21,9 +21,9 @@ use super::moved::{Moved, Parts, Whole};
 use super::netlink::Blocking;
 use super::{answer, heard, message, netns, sysctl};
 use crate::names::ProjectName;
-use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
-use crate::resource::state::State;
+use crate::resource::state::{Observed, State};
+use crate::resource::{ResourceId, Slot};
 
 /// `enum rtnetlink_groups` in `include/uapi/linux/rtnetlink.h`: links, addresses and routes of both families, and the
 /// parameters that `RTM_NEWNETCONF` tells of, forwarding among them.
@@ -65,7 +65,9 @@ impl Notice {
 
 /// Returns the files whose changes no group tells of: those that names need, and the host's parameters. Who watches
 /// them with inotify(7) is told of writes to either.
-pub fn files_of(state: &State) -> Vec<PathBuf> {
+///
+/// What others have in a place that ours may want may go.
+pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
     let file = |id: &ResourceId| match id {
         ResourceId::File(path) => Some(path.clone()),
         ResourceId::Sysctl(NsRef::Host, key) => Some(sysctl::path(key)),
@@ -77,7 +79,11 @@ pub fn files_of(state: &State) -> Vec<PathBuf> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..) => None,
     };
-    state.iter().filter_map(|(id, _)| file(id)).collect()
+    let theirs = observed.foreign.keys().filter_map(|slot| match slot {
+        Slot::Object(id) => Some(id),
+        Slot::Ns(_) | Slot::Ifname(..) | Slot::Addressed(..) => None,
+    });
+    state.iter().map(|(id, _)| id).chain(theirs).filter_map(file).collect()
 }
 
 /// Hears what the kernel tells.

@@ -12,11 +12,13 @@ use super::agenda::{Agenda, Ended};
 use super::backoff::Backoff;
 use super::contest::Contest;
 use super::files::{Files, Targets};
-use super::ledger::Ledger;
-use super::protocol::{Answer, Happened, Request};
+use super::ledger::{self, Ledger};
+use super::protocol::{Answer, Happened, LONGEST_SUSPENSION, Request};
 use super::{Event, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble};
-use super::{http, socket, supervisor};
+use super::{http, pause, socket, supervisor};
+use crate::apply::Dirs;
 use crate::kernel::events::{Ear, Notice};
+use crate::kernel::moved::Moved;
 use crate::kernel::netns;
 use crate::names::ProjectName;
 
@@ -73,6 +75,9 @@ pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Re
 
     let mut idle = Some(reconciler);
     let mut running: Option<(Instant, Run<R>)> = None;
+    if let Some(order) = daemon.still_suspended() {
+        running = started(&mut idle, order);
+    }
     loop {
         let next = daemon.agenda.next();
         tokio::select! {
@@ -88,13 +93,7 @@ pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Re
             }
             () = tokio::time::sleep_until(next.into()), if running.is_none() => {
                 let order = daemon.begin();
-                if let Some(mut reconciler) = idle.take() {
-                    let run: Run<R> = Box::pin(async move {
-                        let result = reconciler.reconcile(&order).await;
-                        (reconciler, result)
-                    });
-                    running = Some((Instant::now(), run));
-                }
+                running = started(&mut idle, order);
             }
         }
     }
@@ -110,6 +109,16 @@ pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Re
         tokio::time::sleep(FAREWELL).await;
     }
     Ok(())
+}
+
+/// Starts a run.
+fn started<R: Reconciler + 'static>(idle: &mut Option<R>, order: Order) -> Option<(Instant, Run<R>)> {
+    let mut reconciler = idle.take()?;
+    let run: Run<R> = Box::pin(async move {
+        let result = reconciler.reconcile(&order).await;
+        (reconciler, result)
+    });
+    Some((Instant::now(), run))
 }
 
 async fn result_of<R>(running: &mut Option<(Instant, Run<R>)>) -> (R, Result<Reconciled, Trouble>) {
@@ -167,6 +176,7 @@ async fn listen(mut ear: Ear, project: ProjectName, tell: mpsc::UnboundedSender<
 /// What the loop knows.
 struct Daemon {
     drift: OnDrift,
+    dirs: Dirs,
     agenda: Agenda,
     contest: Contest,
     backoff: Backoff,
@@ -183,6 +193,7 @@ impl Daemon {
     fn new(options: &Options) -> Self {
         Self {
             drift: options.drift,
+            dirs: options.dirs.clone(),
             agenda: Agenda::new(Instant::now(), options.resync),
             contest: Contest::new(options.contested_after),
             backoff: Backoff::default(),
@@ -222,13 +233,19 @@ impl Daemon {
                 self.asked.push(answer);
                 return;
             }
+            Request::Suspend { seconds } if !(1..=LONGEST_SUSPENSION).contains(&seconds) => {
+                let message =
+                    format!("it can be suspended for {LONGEST_SUSPENSION} s at most, and for 1 at least");
+                Answer::Refused { message }
+            }
             Request::Suspend { seconds } => {
-                let happened = Happened::Suspended { seconds };
-                let message = happened.to_string();
-                self.agenda.suspend(Instant::now().checked_add(Duration::from_secs(seconds)));
-                self.ledger.suspended(Some(seconds));
-                self.ledger.tell(happened);
-                Answer::Done { message }
+                let message = self.suspend(seconds);
+                match pause::note(&self.dirs, Some(ledger::now().saturating_add(seconds))) {
+                    Ok(()) => Answer::Done { message },
+                    Err(error) => {
+                        Answer::Done { message: format!("{message}, until it is restarted: {error}") }
+                    }
+                }
             }
             Request::Resume => {
                 self.resume();
@@ -241,7 +258,27 @@ impl Daemon {
         let _ = answer.send(done);
     }
 
+    /// Has nothing touched for so long; returns what to say about it.
+    fn suspend(&mut self, seconds: u64) -> String {
+        let happened = Happened::Suspended { seconds };
+        let message = happened.to_string();
+        self.agenda.suspend(Instant::now().checked_add(Duration::from_secs(seconds)));
+        self.ledger.suspended(Some(seconds));
+        self.ledger.tell(happened);
+        message
+    }
+
+    /// Takes up a suspension that was asked for before the daemon was restarted; returns what the first run is about then.
+    fn still_suspended(&mut self) -> Option<Order> {
+        let seconds = pause::left(&self.dirs, ledger::now())?;
+        self.suspend(seconds);
+        let leave = Leave::Everything;
+        Some(Order { moved: Moved::Everywhere, reread: false, retry: false, leave, mend: false })
+    }
+
     fn resume(&mut self) {
+        // What cannot be removed is over by itself before long.
+        let _ = pause::note(&self.dirs, None);
         if self.agenda.suspended_until().is_some() {
             self.ledger.tell(Happened::Resumed);
         }

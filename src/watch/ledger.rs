@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     pub(super) lines: broadcast::Sender<String>,
     /// What was told and still holds: it is told once.
     told: BTreeSet<String>,
+    /// Whether a run has succeeded.
+    started: bool,
 }
 
 impl Reconciled {
@@ -46,6 +48,7 @@ impl Ledger {
             status: watch::Sender::new(status),
             lines: broadcast::Sender::new(BACKLOG),
             told: BTreeSet::new(),
+            started: false,
         }
     }
 
@@ -54,9 +57,9 @@ impl Ledger {
         self.status.subscribe()
     }
 
-    /// Tells whether no run is over yet.
+    /// Tells whether no run has succeeded yet.
     pub(super) fn starting(&self) -> bool {
-        self.status.borrow().state == Condition::Starting
+        !self.started
     }
 
     /// Tells something: in the log, and to whoever reads the event stream.
@@ -100,8 +103,8 @@ impl Ledger {
 
     /// Takes in a run that succeeded; `contested` is what has become contested by it.
     pub(super) fn reconciled(&mut self, reconciled: &Reconciled, took: Duration, contested: &[String]) {
-        let Reconciled { drift, left, changed, generation, objects, differing, edited, held, names } =
-            reconciled;
+        let Reconciled { drift, left, changed, generation, objects, differing, edited, .. } = reconciled;
+        let Reconciled { held, names, warnings, .. } = reconciled;
         let before = self.status.borrow().clone();
         if *edited {
             self.tell(Happened::Edited);
@@ -121,6 +124,12 @@ impl Ledger {
                 self.tell(happened);
             }
         }
+        for message in warnings {
+            if !self.told.contains(message) {
+                self.tell(Happened::Warning { message: message.clone() });
+            }
+            still.insert(message.clone());
+        }
         self.told = still;
         if *changed > 0 {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -134,7 +143,7 @@ impl Ledger {
         if before.failed.is_some() || (before.held.is_some() && held.is_none()) {
             self.tell(Happened::Recovered);
         }
-        if before.state == Condition::Starting {
+        if !std::mem::replace(&mut self.started, true) {
             self.tell(Happened::Started { generation: *generation });
         }
         self.status.send_modify(|status| {
@@ -231,6 +240,6 @@ fn set_state(status: &mut Status, state: Condition) {
     status.state = if status.suspended_until.is_some() { Condition::Suspended } else { state };
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

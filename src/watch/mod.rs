@@ -15,6 +15,7 @@ mod files;
 mod http;
 mod ledger;
 mod metrics;
+mod pause;
 pub mod protocol;
 mod socket;
 mod supervisor;
@@ -104,6 +105,8 @@ pub enum Leave {
     Spots(BTreeSet<Spot>),
     /// Everything that drifted.
     AllDrift,
+    /// Everything: only names are answered.
+    Everything,
 }
 
 /// What a run came to.
@@ -127,6 +130,8 @@ pub struct Reconciled {
     pub held: Option<Held>,
     /// What makes names work in the containers.
     pub names: Names,
+    /// What the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// Why the manifest, as it stands, is not in force; what was applied last is kept up.

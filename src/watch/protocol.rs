@@ -91,6 +91,9 @@ pub struct Status {
     pub counts: Counts,
 }
 
+/// The longest time for which the daemon may be asked to touch nothing, in seconds: a day. Who needs longer stops it.
+pub const LONGEST_SUSPENSION: u64 = 24 * 60 * 60;
+
 /// What was counted since the daemon started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
@@ -224,6 +227,11 @@ pub enum Happened {
         /// The kernel object, with its field.
         what: String,
     },
+    /// The user should know something.
+    Warning {
+        /// What.
+        message: String,
+    },
     /// The manifest, as it stands, is not put in force.
     Held {
         /// Why.
@@ -301,6 +309,7 @@ impl fmt::Display for Happened {
                      edited or `netform reconcile` is run"
                 )
             }
+            Self::Warning { message } => write!(f, "warning: {message}"),
             Self::Held { message } => write!(f, "the manifest is not in force as it stands: {message}"),
             Self::Failed { message, retry_ms } => {
                 write!(f, "failed, trying again in {:?}: {message}", Duration::from_millis(*retry_ms))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ManifestArg, WhichProject, duration};
+use crate::watch::protocol::LONGEST_SUSPENSION;
 
 /// The daemon, and what it can be asked for.
 #[derive(Debug, Subcommand)]
@@ -24,8 +25,8 @@ pub(in crate::cli) enum DaemonVerb {
     },
     /// Have `netform watch` touch nothing for a while.
     Suspend {
-        /// For how long, e.g. 10m.
-        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        /// For how long, e.g. 10m; 24h at most.
+        #[arg(long = "for", value_name = "TIME", value_parser = suspension)]
         time: Duration,
         #[command(flatten)]
         which: WhichProject,
@@ -40,6 +41,18 @@ pub(in crate::cli) enum DaemonVerb {
         #[command(flatten)]
         which: WhichProject,
     },
+}
+
+/// Reads how long nothing shall be touched.
+fn suspension(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time < Duration::from_secs(1) {
+        Err("write a second at least; `netform resume` ends a suspension".to_owned())
+    } else if time > Duration::from_secs(LONGEST_SUSPENSION) {
+        Err("write 24h at most; stop the daemon to have it touch nothing for longer".to_owned())
+    } else {
+        Ok(time)
+    }
 }
 
 /// How the daemon goes about it.

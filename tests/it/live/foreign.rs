@@ -78,3 +78,21 @@ live! {
         assert_eq!(world.sh("ip -o link show type bridge; ip netns; ls /etc/netns"), "web\n");
     }
 }
+
+live! {
+    fn a_status_shows_what_is_in_the_way_and_what_is_well(world) {
+        let manifest = "netform: 1\nproject: shop\nnetworks: {front: {interface: br-front, subnets: [172.25.0.0/16]}, back: {subnets: [10.7.0.0/24]}}\ncontainers: {web: {networks: [back]}}\n";
+        world.sh("ip link add br-front type bridge");
+        world.file("netform.yaml", manifest);
+        world.run(&["apply", "--yes"]).exits(9);
+
+        let status = world.run(&["status"]).exits(0).stdout;
+
+        let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        assert!(line("in the way: ").contains("br-front"), "{status}");
+        assert!(line("front ").contains("blocked") && line("back ").contains("missing"), "{status}");
+        world.run(&["status", "--exit-code"]).exits(2);
+        let json = world.run(&["status", "--output", "json"]).exits(0).stdout;
+        crate::schema::assert_follows("status", &serde_json::from_str(&json).unwrap());
+    }
+}

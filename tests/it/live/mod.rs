@@ -13,6 +13,7 @@ mod firewall;
 mod flows;
 mod foreign;
 mod kernel;
+mod lasting;
 mod management;
 mod memory;
 mod names;

@@ -194,7 +194,7 @@ live! {
         let daemon = watch(world, SHOP);
         world.sh(&format!("echo 'nameserver 192.0.2.1' > {RESOLV_CONF}"));
 
-        daemon.says("objects of others are in the way");
+        daemon.says("is somebody else");
         assert_eq!(world.sh(&format!("cat {RESOLV_CONF}")), "nameserver 192.0.2.1\n");
         world.sh(&format!("rm {RESOLV_CONF}"));
         world.run(&["reconcile"]).exits(0);
