@@ -14,7 +14,6 @@ mod forget;
 mod history;
 mod import;
 mod interrupt;
-mod leave;
 mod loaded;
 mod naming;
 mod ports;

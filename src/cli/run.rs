@@ -14,6 +14,7 @@ use super::{confirm, ports, report, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
+use crate::kernel::Scope;
 use crate::plan::target::Selection;
 use crate::plan::{Guard, Limits, guard};
 
@@ -207,7 +208,8 @@ pub(super) fn not_locked(error: &LockError) -> Failure {
 pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let _shield = session.shield.raise();
     let voice = session.voice.clone();
-    let scope = session.scope();
+    let is_killed = session.dirs.has_journal();
+    let scope = if is_killed { session.scope() } else { Scope::new(session.project.clone()) };
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;

@@ -11,6 +11,7 @@ use super::memory::{Memory, Version};
 use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
 use super::reading::{self, Reading};
+use super::slice::Slice;
 use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
@@ -79,6 +80,22 @@ impl Live {
             (Recall::Kept(memory), Moved::Here(parts)) => memory.note(parts),
             (recall @ Recall::Kept(_), Moved::Everywhere) => *recall = Recall::Next,
             (Recall::Never | Recall::Next, Moved::Here(_) | Moved::Everywhere) => {}
+        }
+    }
+
+    /// Returns what was read that was something else before, and that was not [looked through](Self::looked_through) yet;
+    /// `None` when that is everything.
+    pub fn slice(&self, scope: &Scope) -> Option<Slice> {
+        match &self.recall {
+            Recall::Kept(memory) => memory.slice(scope),
+            Recall::Never | Recall::Next => None,
+        }
+    }
+
+    /// Notes that a plan was made for all that was read.
+    pub fn looked_through(&mut self) {
+        if let Recall::Kept(memory) = &mut self.recall {
+            memory.unchecked = Moved::default();
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Memory {
     touched: Parts,
     /// What was read since the last run began.
     fresh: Moved,
+    /// What was read that was something else before, and that nobody has [looked through](Self::slice) since.
+    pub(super) unchecked: Moved,
     /// Another one whenever something else was read than before.
     pub(super) version: Version,
 }
@@ -42,8 +44,8 @@ impl Memory {
         }
         let (stale, touched) = (Parts::default(), Parts::default());
         let (scope, fresh) = (scope.clone(), Moved::Everywhere);
-        let version = Version(time, 0);
-        Ok(Self { reading, tables, scope, numbers, stale, touched, fresh, version })
+        let (version, unchecked) = (Version(time, 0), Moved::Everywhere);
+        Ok(Self { reading, tables, scope, numbers, stale, touched, fresh, unchecked, version })
     }
 
     /// Notes where something may have changed.
@@ -147,6 +149,9 @@ impl Memory {
         self.tables = tables.unwrap_or_else(|| std::mem::take(&mut self.tables));
         changed |= self.merge(&parts, &narrow, &slice);
         self.version.1 += u64::from(changed);
+        if changed {
+            self.unchecked.extend(parts.clone().into());
+        }
         self.fresh.extend(parts.into());
         Ok(slice)
     }
@@ -307,7 +312,7 @@ impl Memory {
 }
 
 /// Tells whether a parameter of the host lies within parts.
-fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
+pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
     let of_link = match key {
         SysctlKey::PerLink { family: _, link, name: _ } => parts.links.contains(link),
         SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => false,

@@ -24,6 +24,7 @@ mod observe;
 mod reading;
 pub(crate) mod redirect;
 pub mod sandbox;
+pub mod slice;
 mod sysctl;
 mod wave;
 

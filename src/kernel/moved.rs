@@ -81,6 +81,14 @@ impl Moved {
         }
     }
 
+    /// Tells whether files or names of namespaces may have changed.
+    pub fn has_files(&self) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Here(parts) => !parts.files.is_empty() || !parts.namespaces.is_empty(),
+        }
+    }
+
     /// Tells whether a file may have changed.
     pub fn has_file(&self, path: &Path) -> bool {
         match self {

@@ -15,6 +15,7 @@ mod index;
 mod interruption;
 mod leave;
 mod lifeline;
+mod local;
 mod order;
 pub mod ports;
 pub mod render;

@@ -182,6 +182,8 @@ struct Daemon {
     backoff: Backoff,
     ledger: Ledger,
     files: Option<Files>,
+    /// Whether the run under way may find other files than those that are watched.
+    looks_at_files: bool,
     /// Whether a resolver's redirection may be gone.
     redirect: bool,
     /// Who waits for a run that begins from now on, and for the one under way.
@@ -199,6 +201,7 @@ impl Daemon {
             backoff: Backoff::default(),
             ledger: Ledger::new(options),
             files: None,
+            looks_at_files: true,
             redirect: false,
             asked: vec![],
             waiting: vec![],
@@ -295,6 +298,7 @@ impl Daemon {
         self.contest.forget(now);
         self.waiting.append(&mut self.asked);
         let due = self.agenda.begin(now);
+        self.looks_at_files = due.reread || due.moved.has_files();
         let leave = match self.drift {
             OnDrift::Repair => Leave::Spots(self.contest.contested().clone()),
             OnDrift::Warn => Leave::AllDrift,
@@ -343,7 +347,9 @@ impl Daemon {
         for waiting in self.waiting.drain(..) {
             let _ = waiting.send(answer.clone());
         }
-        self.aim(reconciler);
+        if self.looks_at_files {
+            self.aim(reconciler);
+        }
         supervisor::status(&self.ledger.status().borrow());
         if first {
             supervisor::ready();

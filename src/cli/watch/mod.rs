@@ -1,5 +1,8 @@
 //! `netform watch`: the daemon's runs, made of what the other verbs are made of.
 
+mod leave;
+mod settled;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,12 +15,10 @@ use super::naming::{self, Naming};
 use super::resolver::Resolver;
 use super::session::{self, Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, leave, ports, report, run};
+use super::{confirm, ports, report, run};
 use crate::apply::generation::Generation;
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
-use crate::kernel::Scope;
 use crate::kernel::events::files_of;
-use crate::kernel::memory::Version;
 use crate::kernel::moved::{Parts, Whole};
 use crate::plan::Spot;
 use crate::plan::target::Selection;
@@ -25,6 +26,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
 use crate::watch::protocol::Names;
 use crate::watch::{self, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError};
+use settled::Settled;
 
 /// How long a run waits for another one's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -97,20 +99,8 @@ struct Keeper {
     trial: Option<String>,
     /// A manifest that was not confirmed, and so is not put in force again.
     undone: Option<String>,
-    /// The last run, as long as nothing has moved since.
+    /// The last run that planned for everything, as long as what moved since is known.
     settled: Option<Settled>,
-}
-
-/// A run that left nothing to do.
-struct Settled {
-    /// What the kernel held.
-    version: Version,
-    scope: Scope,
-    /// Where the run led, and what it was not to touch.
-    aim: Aim,
-    leave: Leave,
-    /// What a run comes to that finds the same.
-    reconciled: Reconciled,
 }
 
 impl Reconciler for Keeper {
@@ -159,7 +149,7 @@ impl Reconciler for Keeper {
         if aim != Aim::Manifest {
             held = held.or_else(|| Some(not_confirmed()));
         }
-        let reconciled = match self.unmoved(aim, order).await.map_err(failed)? {
+        let reconciled = match self.briefly(aim, order).await.map_err(failed)? {
             Some(reconciled) => reconciled,
             None => self.act(aim, order).await.map_err(failed)?,
         };
@@ -278,20 +268,6 @@ impl Keeper {
         }
     }
 
-    /// Returns what a run comes to when everything is as the last one left it.
-    async fn unmoved(&mut self, aim: Aim, order: &Order) -> Result<Option<Reconciled>, Failure> {
-        let Some(settled) = self.settled.take() else { return Ok(None) };
-        self.session.kernel.catch_up(&settled.scope).await.map_err(failure::unreadable)?;
-        let same = self.session.kernel.version() == Some(settled.version);
-        if !same || settled.aim != aim || settled.leave != order.leave {
-            return Ok(None);
-        }
-        let held = settled.reconciled.held.clone().or(self.resolver.serve(None).await);
-        let reconciled = Reconciled { held, ..settled.reconciled.clone() };
-        self.settled = Some(settled);
-        Ok(Some(reconciled))
-    }
-
     /// Plans, and carries the plan out.
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
         let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
@@ -314,7 +290,10 @@ impl Keeper {
         self.objects = files_of(&prepared.desired.0, &prepared.observed);
         let (changed, objects) = (prepared.plan.changes.len(), prepared.desired.0.len());
         let warnings = prepared.plan.extra.warnings.clone();
-        let version = self.session.kernel.version().filter(|_| prepared.plan.is_empty());
+        let is_settled = prepared.plan.is_empty();
+        if is_settled {
+            self.session.kernel.looked_through();
+        }
         self.resolver.make_way(&prepared.plan).await;
         let carried_out = self.carry_out(&prepared, &desired).await;
         let (topology, scope) = (prepared.topology.filter(|_| carried_out.is_ok()), prepared.scope);
@@ -323,21 +302,7 @@ impl Keeper {
         let names = Names::Daemon;
         let before = Reconciled { generation, objects, differing, held, names, ..Reconciled::default() };
         let reconciled = Reconciled { drift, left, changed, warnings, ..before };
-        self.settled = version.map(|version| Settled {
-            version,
-            scope,
-            aim,
-            leave: order.leave.clone(),
-            reconciled: Reconciled {
-                drift: reconciled
-                    .drift
-                    .iter()
-                    .filter(|it| reconciled.left.contains(&it.spot()))
-                    .cloned()
-                    .collect(),
-                ..reconciled.clone()
-            },
-        });
+        self.settled = is_settled.then(|| Settled::new(scope, aim, &order.leave, &reconciled));
         Ok(Reconciled { held: reconciled.held.clone().or(unserved), ..reconciled })
     }
 

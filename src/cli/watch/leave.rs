@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::failure::{Failure, in_the_way};
-use super::session::Prepared;
+use crate::cli::failure::{Failure, in_the_way};
+use crate::cli::session::Prepared;
 use crate::plan::{self, Drift, Plan, Spot, Winner};
 use crate::resource::state::Desired;
 use crate::watch::Leave;

@@ -1,0 +1,126 @@
+//! A slice of what is remembered: what moved, with what it stands on and what stands on it.
+
+use std::collections::BTreeSet;
+
+use super::memory::{Memory, is_parameter_in};
+use super::moved::{Moved, Parts, Whole};
+use super::reading::{self, NsReading, Reading};
+use super::{Scope, observe};
+use crate::names::IfName;
+use crate::resource::link::LinkKind;
+use crate::resource::netns::NsRef;
+use crate::resource::state::{Entry, Observed, State};
+use crate::resource::{Resource, ResourceId};
+
+/// What moved, and what is there now.
+pub struct Slice {
+    parts: Parts,
+    /// The links of the host that are in it.
+    links: BTreeSet<IfName>,
+    /// What is there of it.
+    pub observed: Observed,
+}
+
+impl Memory {
+    /// Returns what nobody has looked through yet; `None` when that is not a slice but everything, or the firewall.
+    pub(super) fn slice(&self, scope: &Scope) -> Option<Slice> {
+        let parts = match &self.unchecked {
+            Moved::Everywhere => return None,
+            Moved::Here(parts) => parts.clone(),
+        };
+        if parts.whole.contains(&Whole::Firewall) || parts.whole.contains(&Whole::Host) {
+            return None;
+        }
+        let reading = self.cut(&parts);
+        let links =
+            reading.host.links.iter().filter_map(|link| link.ifname()).chain(parts.links.iter().cloned());
+        let links = links.collect();
+        let observed = observe::observed(&reading, vec![], scope);
+        Some(Slice { parts, links, observed })
+    }
+
+    /// Returns a reading of nothing but parts.
+    fn cut(&self, parts: &Parts) -> Reading {
+        let Reading { host, namespaces, others, files, ends: _ } = &self.reading;
+        let namespaces: Vec<_> =
+            namespaces.iter().filter(|ns| parts.namespaces.contains(&ns.ns)).cloned().collect();
+        let ends = reading::ends(&namespaces);
+        let is_meant = |index: u32, name: &str| {
+            let named = || IfName::try_from(name).is_ok_and(|name| parts.links.contains(&name));
+            parts.indexes.contains(&index) || ends.contains_key(&index) || named()
+        };
+        let links = host.links.iter().filter(|link| is_meant(link.index, &link.name));
+        let mut indexes: BTreeSet<u32> =
+            links.flat_map(|link| [Some(link.index), link.master]).flatten().collect();
+        indexes.extend(parts.indexes.iter().copied());
+        let routes = parts.whole.contains(&Whole::Routes);
+        let host = NsReading {
+            ns: NsRef::Host,
+            host_id: host.host_id,
+            links: host.links.iter().filter(|link| indexes.contains(&link.index)).cloned().collect(),
+            addresses: host.addresses.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
+            routes: host.routes.iter().filter(|_| routes).cloned().collect(),
+            sysctls: host.sysctls.iter().filter(|(key, _)| is_parameter_in(parts, key)).cloned().collect(),
+        };
+        let others =
+            others.iter().filter(|(name, _)| parts.namespaces.contains(&NsRef::Named((*name).clone())));
+        let files = files.iter().filter(|(path, _)| parts.has_file(path));
+        Reading {
+            host,
+            namespaces,
+            others: others.map(|(name, other)| (name.clone(), other.clone())).collect(),
+            files: files.map(|(path, text)| (path.clone(), text.clone())).collect(),
+            ends,
+        }
+    }
+}
+
+impl Slice {
+    /// Tells whether nothing moved.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Returns what of a state lies within.
+    pub fn of(&self, state: &State) -> State {
+        state.iter().filter(|(id, entry)| self.has(id, entry)).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    fn has(&self, id: &ResourceId, entry: &Entry) -> bool {
+        let Self { parts, links, observed: _ } = self;
+        let inside = |ns: &NsRef| parts.namespaces.contains(ns);
+        match id {
+            ResourceId::Netns(name) => inside(&NsRef::Named(name.clone())),
+            ResourceId::Link(NsRef::Host, name) => links.contains(name) || leads_into(entry, &inside),
+            ResourceId::Address(NsRef::Host, link, _) => links.contains(link),
+            // Routes of links that are not in here are not ours to tell.
+            ResourceId::Route(NsRef::Host, ..) => {
+                parts.whole.contains(&Whole::Routes)
+                    && matches!(&entry.resource, Resource::Route(route) if links.contains(&route.link))
+            }
+            ResourceId::Sysctl(NsRef::Host, key) => is_parameter_in(parts, key),
+            ResourceId::Link(ns, _)
+            | ResourceId::Address(ns, ..)
+            | ResourceId::Route(ns, ..)
+            | ResourceId::Sysctl(ns, _) => inside(ns),
+            ResourceId::NftTable(_) | ResourceId::NftElement(..) => false,
+            ResourceId::File(path) => parts.has_file(path),
+        }
+    }
+}
+
+fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {
+    match &entry.resource {
+        Resource::Link(link) => match &link.kind {
+            LinkKind::Veth(peer) => inside(&peer.ns),
+            LinkKind::Bridge | LinkKind::Other(_) => false,
+        },
+        Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::File(_) => false,
+    }
+}
