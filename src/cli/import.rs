@@ -116,6 +116,11 @@ fn claim(session: &Session, address: &str, object: &str) -> Result<Claim, Failur
             return Err(super::declared::not_an_object(address));
         }
     };
+    if matches!(&id, ResourceId::Link(_, name) if name.as_str() == "lo") {
+        let message = "lo is the host's own loopback interface, which nothing is attached to";
+        return Err(Failure::new(Code::Usage, message)
+            .help("`netform import --discover` shows what could be adopted"));
+    }
     Ok(Claim { owner, id, inside })
 }
 

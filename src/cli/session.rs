@@ -111,6 +111,21 @@ impl Session {
         }
     }
 
+    /// Reads what is known of the past of a project; one that was named and never applied is a mistake.
+    pub(super) fn of_known_project(common: &Common, which: &WhichProject) -> Result<Self, Failure> {
+        let session = Self::of_project(common, which)?;
+        if which.project.is_none() || session.dirs.is_known() {
+            return Ok(session);
+        }
+        let known = session.dirs.neighbours();
+        let known: Vec<&str> = known.iter().map(ProjectName::as_str).collect();
+        let message = format!("there is nothing of a project {}", session.project);
+        Err(Failure::new(Code::NoInput, message).help(match known.as_slice() {
+            [] => format!("nothing was applied yet with --state-dir {}", common.state_dir.display()),
+            known => format!("these are known: {}", known.join(", ")),
+        }))
+    }
+
     fn new(
         dirs: Dirs,
         (stamp, past): ahead::Read,
