@@ -1,5 +1,6 @@
 //! Where a project keeps what outlives a run, and how it is written so that a crash leaves the old or the new.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,19 @@ impl Dirs {
     /// What all projects share: no project's name has a dot.
     pub(super) fn ports_lock(&self) -> PathBuf {
         self.run.with_file_name("ports.lock")
+    }
+
+    /// Tells whether the project has ever kept something here.
+    pub fn is_known(&self) -> bool {
+        self.state.exists() || self.has_journal()
+    }
+
+    /// Returns the other projects that keep something beside this one.
+    pub fn neighbours(&self) -> BTreeSet<ProjectName> {
+        let all = self.state.parent().and_then(|root| fs::read_dir(root).ok()).into_iter().flatten();
+        let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let others = names.filter(|name| self.state.file_name().is_some_and(|own| own != name.as_str()));
+        others.filter_map(|name| ProjectName::try_from(name.as_str()).ok()).collect()
     }
 }
 

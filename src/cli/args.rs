@@ -87,7 +87,7 @@ pub(super) enum Verb {
     /// Make the kernel what the manifest, or a saved plan, says.
     Apply {
         #[command(flatten)]
-        manifest: ManifestArg,
+        manifest: ManifestOrPlan,
         #[command(flatten)]
         show: Rendering,
         #[command(flatten)]
@@ -227,6 +227,14 @@ pub(super) enum Verb {
 pub(super) struct ManifestArg {
     /// The manifest: a file, a directory, or - for standard input.
     #[arg(value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
+    pub(super) manifest: PathBuf,
+}
+
+/// Which manifest, or which saved plan.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ManifestOrPlan {
+    /// The manifest: a file, a directory, or - for standard input; or a plan that `netform plan --out` has saved.
+    #[arg(value_name = "MANIFEST|PLAN", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
     pub(super) manifest: PathBuf,
 }
 

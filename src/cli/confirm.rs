@@ -74,7 +74,7 @@ pub(super) async fn undecided(session: &mut Session) -> Result<Option<u64>, Fail
 
 /// `netform confirm`.
 pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(), Failure> {
-    let mut session = Session::of_project(common, which)?;
+    let mut session = Session::of_known_project(common, which)?;
     let _lock = run::take_lock(&session, "confirm", Duration::from_secs(10)).await?;
     run::recover(&mut session).await?;
     let Some(pending) = waiting(&session)? else {

@@ -26,7 +26,7 @@ struct Line {
 
 /// Lists the generations that are kept, newest last.
 pub(super) fn list(common: &Common, which: &WhichProject, output: TextOrJson) -> Result<(), Failure> {
-    let session = Session::of_project(common, which)?;
+    let session = Session::of_known_project(common, which)?;
     let mut lines = vec![];
     for number in session.dirs.numbers().map_err(|error| disk_failure(&error))? {
         // A damaged one is not listed; `past` has said so.
@@ -122,6 +122,16 @@ fn earlier(session: &Session, generation: Option<u64>) -> Result<Aim, Failure> {
     Ok(Aim::Generation(number))
 }
 
+/// Refuses to save a plan where there is no directory: a misspelt path should not become one.
+pub(super) fn check_place(out: &Path) -> Result<(), Failure> {
+    let Some(dir) = out.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) else {
+        return Ok(());
+    };
+    let message =
+        format!("cannot save the plan as {}: there is no directory {}", out.display(), dir.display());
+    Err(Failure::new(Code::NoInput, message).help(format!("make it with `mkdir -p {}`", dir.display())))
+}
+
 /// Saves a plan.
 pub(super) fn save(
     session: &Session,
@@ -173,7 +183,7 @@ pub(super) async fn apply_saved(
     super::confirm::settle(&mut session, request.aim).await?;
     let began = std::time::Instant::now();
     let mut scope = session.scope();
-    super::session::widen(&mut scope, &saved.desired.0);
+    super::scope::widen(&mut scope, &saved.desired.0);
     let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
     // A manifest that cannot be read now is not the one that was planned.
     let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());

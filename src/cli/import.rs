@@ -11,9 +11,9 @@ use ipnet::IpNet;
 use super::args::{Common, Consent, Import};
 use super::declared::{declares, owner_of};
 use super::failure::{self, Code, Failure, chain, unreadable};
-use super::session::{self, Aim, Prepared, Session, Target};
+use super::session::{Aim, Prepared, Session, Target};
 use super::show::{self, Style};
-use super::{confirm, discover, run};
+use super::{confirm, discover, run, scope};
 use crate::apply::OnFailure;
 use crate::kernel::Scope;
 use crate::kernel::facts::Survey;
@@ -116,6 +116,11 @@ fn claim(session: &Session, address: &str, object: &str) -> Result<Claim, Failur
             return Err(super::declared::not_an_object(address));
         }
     };
+    if matches!(&id, ResourceId::Link(_, name) if name.as_str() == "lo") {
+        let message = "lo is the host's own loopback interface, which nothing is attached to";
+        return Err(Failure::new(Code::Usage, message)
+            .help("`netform import --discover` shows what could be adopted"));
+    }
     Ok(Claim { owner, id, inside })
 }
 
@@ -237,7 +242,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     ids.retain(|id| *id == claim.id || wanted.0.get(id).is_some());
 
     let mut scope = scope(session, claim, ids.clone());
-    session::widen(&mut scope, &wanted.0);
+    scope::widen(&mut scope, &wanted.0);
     let survey = session.kernel.survey(&scope).await.map_err(unreadable)?;
     let marked = marked(&survey.observed.own, &claim.owner, &wanted);
     let applied = session.past.state();

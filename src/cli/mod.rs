@@ -21,6 +21,7 @@ mod report;
 mod resolver;
 mod run;
 mod sandbox;
+mod scope;
 mod session;
 mod show;
 mod signals;
@@ -211,6 +212,7 @@ async fn plan(
     (aim, selection): &(Aim, Selection),
     (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
+    out.map_or(Ok(()), history::check_place)?;
     let mut session = Session::open(common, manifest)?;
     session.tell_of_unfinished();
     let prepared = session.prepare_part(*aim, selection).await?;

@@ -1,6 +1,5 @@
 //! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::ahead::{self, Ahead};
@@ -10,6 +9,7 @@ use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::ports;
+use super::scope::{given_namespaces, must_look_again, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -19,7 +19,6 @@ use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope};
-use crate::manifest::Manifest;
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
@@ -113,6 +112,21 @@ impl Session {
                 if unusable { failure.help("--project NAME works without a manifest") } else { failure }
             }),
         }
+    }
+
+    /// Reads what is known of the past of a project; one that was named and never applied is a mistake.
+    pub(super) fn of_known_project(common: &Common, which: &WhichProject) -> Result<Self, Failure> {
+        let session = Self::of_project(common, which)?;
+        if which.project.is_none() || session.dirs.is_known() {
+            return Ok(session);
+        }
+        let known = session.dirs.neighbours();
+        let known: Vec<&str> = known.iter().map(ProjectName::as_str).collect();
+        let message = format!("there is nothing of a project {}", session.project);
+        Err(Failure::new(Code::NoInput, message).help(match known.as_slice() {
+            [] => format!("nothing was applied yet with --state-dir {}", common.state_dir.display()),
+            known => format!("these are known: {}", known.join(", ")),
+        }))
     }
 
     fn new(
@@ -372,25 +386,4 @@ impl Session {
 
 fn dirs(common: &Common, project: &ProjectName) -> Dirs {
     Dirs::new(&common.state_dir, &common.run_dir, project)
-}
-
-/// Adds what has to be looked at because a state names it.
-pub(super) fn widen(scope: &mut Scope, state: &State) {
-    state.iter().for_each(|(id, _)| scope.add(id));
-}
-
-/// Tells whether a kernel parameter matters that was not looked at, of a link that is there.
-fn must_look_again(before: &BTreeSet<(NsRef, SysctlKey)>, scope: &Scope, observed: &Observed) -> bool {
-    scope.sysctls.difference(before).any(|(ns, key)| match key {
-        SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => true,
-        SysctlKey::PerLink { family: _, link, name: _ } => {
-            observed.own.get(&ResourceId::Link(ns.clone(), link.clone())).is_some()
-        }
-    })
-}
-
-/// Returns the namespaces of others that a manifest names.
-pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
-    let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
-    given.map(|ns| ns.value.clone()).collect()
 }

@@ -77,6 +77,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .filter_map(|link| bridge(link, host))
             .collect(),
         namespaces: namespaces(reading, scope),
+        wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
         ..held(observed)
     }

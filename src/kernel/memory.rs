@@ -259,6 +259,9 @@ impl Memory {
         reading.namespaces.retain(|ns| !is_meant(&ns.ns));
         reading.namespaces.extend(slice.namespaces.iter().cloned());
         for ns in &parts.namespaces {
+            changed |= reading.wrong.contains(ns) != slice.wrong.contains(ns);
+            reading.wrong.remove(ns);
+            reading.wrong.extend(slice.wrong.get(ns).cloned());
             if let NsRef::Named(name) = ns {
                 let other = slice.others.get(name);
                 changed |= reading.others.get(name) != other;

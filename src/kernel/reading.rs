@@ -60,6 +60,8 @@ pub(crate) struct Reading {
     pub(crate) namespaces: Vec<NsReading>,
     /// Named namespaces of others, with the mark of another project when they carry one, and what stands in the way.
     pub(crate) others: BTreeMap<NetnsName, Other>,
+    /// What was asked for and is a namespace of mounts, processes or the like.
+    pub(crate) wrong: BTreeSet<NsRef>,
     /// The files that were asked for and exist.
     pub(crate) files: BTreeMap<PathBuf, Arc<str>>,
     /// The ends of pairs in `namespaces` whose other end is in the host: by that one's index, the places of the namespace
@@ -89,6 +91,7 @@ pub(crate) enum Other {
 enum Look {
     Read(Box<NsReading>),
     Other(NetnsName, Other),
+    Wrong(NsRef),
     Gone,
 }
 
@@ -158,6 +161,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         host: NsReading::empty(NsRef::Host),
         namespaces: vec![],
         others: BTreeMap::new(),
+        wrong: BTreeSet::new(),
         files: BTreeMap::new(),
         ends: BTreeMap::new(),
     };
@@ -165,6 +169,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         match look {
             Look::Read(ns) => reading.namespaces.push(*ns),
             Look::Other(name, other) => drop(reading.others.insert(name, other)),
+            Look::Wrong(ns) => drop(reading.wrong.insert(ns)),
             Look::Gone => {}
         }
     }
@@ -262,7 +267,13 @@ impl NsReading {
                 NsRef::Host | NsRef::Path(_) => Look::Gone,
             });
         };
-        netns::join(ns.as_fd())?;
+        match netns::join(ns.as_fd()) {
+            // A namespace of another kind: setns(2).
+            Err(error) if asked && error.kind() == io::ErrorKind::InvalidInput => {
+                return Ok(Look::Wrong(self.ns));
+            }
+            joined => joined?,
+        }
         let mut socket = Blocking::open()?;
         self.links = socket.dump(message::all_links(), answer::link)?;
         let mark = self.mark();

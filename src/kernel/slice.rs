@@ -41,7 +41,7 @@ impl Memory {
 
     /// Returns a reading of nothing but parts.
     fn cut(&self, parts: &Parts) -> Reading {
-        let Reading { host, namespaces, others, files, ends: _ } = &self.reading;
+        let Reading { host, namespaces, others, files, ends: _, wrong } = &self.reading;
         let namespaces: Vec<_> =
             namespaces.iter().filter(|ns| parts.namespaces.contains(&ns.ns)).cloned().collect();
         let ends = reading::ends(&namespaces);
@@ -71,6 +71,7 @@ impl Memory {
             others: others.map(|(name, other)| (name.clone(), other.clone())).collect(),
             files: files.map(|(path, text)| (path.clone(), text.clone())).collect(),
             ends,
+            wrong: wrong.intersection(&parts.namespaces).cloned().collect(),
         }
     }
 }

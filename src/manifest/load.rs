@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -232,20 +232,63 @@ fn matching(directory: &Path, include: &At<String>) -> Result<Vec<PathBuf>, Prob
             Err(problem.help(format!("it was looked for at {}", path.display())))
         };
     }
-    let inside = glob::Pattern::escape(&directory.to_string_lossy());
-    let whole = Path::new(&inside).join(pattern);
-    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| {
+    let whole = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
+    let found = find(&whole).map_err(|error| {
         let message = format!("the include `{named}` is not a pattern: {error}");
         Problem::new("manifest::include_pattern", message, *place, "not a pattern")
     })?;
-    let found: Vec<_> =
-        paths.filter_map(Result::ok).filter(|path| !path.is_dir()).take(FILES_LIMIT + 1).collect();
     if found.is_empty() {
         let message = format!("the include `{named}` matches no file");
         let problem = Problem::new("manifest::include_missing", message, *place, "no such file");
         return Err(problem.help(format!("it was looked for at {}", whole.display())));
     }
     Ok(found)
+}
+
+/// Returns the files that a pattern matches, in the order of their names.
+///
+/// `**` follows no symbolic links to directories, as in shells: two that lead back to where they are would never end.
+fn find(pattern: &Path) -> Result<Vec<PathBuf>, glob::PatternError> {
+    let is_deep = |component: &Component<'_>| component.as_os_str() == "**";
+    let head: PathBuf = pattern.components().take_while(|component| !is_deep(component)).collect();
+    let tail: PathBuf = pattern.components().skip_while(|component| !is_deep(component)).collect();
+    if tail.as_os_str().is_empty() {
+        let found = glob::glob(&head.to_string_lossy())?.filter_map(Result::ok);
+        return Ok(found.filter(|path| !path.is_dir()).take(FILES_LIMIT + 1).collect());
+    }
+    let tail = glob::Pattern::new(&tail.to_string_lossy())?;
+    let literal = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+    let bases = if head.as_os_str().is_empty() {
+        vec![head]
+    } else {
+        glob::glob(&head.to_string_lossy())?.filter_map(Result::ok).collect()
+    };
+    let mut found = vec![];
+    for base in bases {
+        let files = files_below(&base).into_iter();
+        found.extend(files.filter(|file| {
+            file.strip_prefix(&base).is_ok_and(|inside| tail.matches_path_with(inside, literal))
+        }));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Returns all files in a directory and in those below it; what cannot be read is passed over.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let (mut files, mut todo) = (vec![], vec![directory.to_owned()]);
+    while let Some(directory) = todo.pop() {
+        let here = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
+        for entry in std::fs::read_dir(here).into_iter().flatten().filter_map(Result::ok) {
+            let path = directory.join(entry.file_name());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => todo.push(path),
+                Ok(_) if !path.is_dir() => files.push(path),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    files
 }
 
 fn is_pattern(text: &str) -> bool {

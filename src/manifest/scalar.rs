@@ -136,12 +136,27 @@ pub(super) fn integer(
             return None;
         }
     };
-    if let Some(number) = number.filter(|number| range.contains(number)) {
-        return Some(number);
+    if number.is_some_and(|number| range.contains(&number)) {
+        return number;
     }
     let (low, high) = range.into_inner();
     let message = format!("{what} is a whole number from {low} to {high}");
-    report.add(Problem::new("manifest::out_of_range", message, node.place, "out of range"));
+    let problem = Problem::new("manifest::out_of_range", message, node.place, "out of range");
+    let below = match &node.kind {
+        Kind::Number(text) => text.starts_with('-'),
+        Kind::Null
+        | Kind::Bool(_)
+        | Kind::Integer(_)
+        | Kind::Text(_)
+        | Kind::List(_)
+        | Kind::Map(_)
+        | Kind::Refused => number.is_some_and(|number| number < low),
+    };
+    report.add(problem.help(if below {
+        format!("write {low} or more")
+    } else {
+        format!("write {high} or less")
+    }));
     None
 }
 

@@ -20,14 +20,20 @@ pub(super) fn text(file: usize, bytes: Vec<u8>) -> Result<String, (String, Probl
         let place = Place { file, start: 0, end: 0 };
         let message = format!("the file is larger than {} MiB, the limit for a manifest", SIZE_LIMIT >> 20);
         let problem = Problem::new("manifest::too_large", message, place, "")
-            .help("split it, and name the parts in `include`");
+            .help("split it, and name the parts in `include`: all of them together may be larger");
         return Err((String::new(), problem));
     }
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        let place = Place { file, start: 0, end: 0 };
-        let problem = Problem::new("manifest::not_utf8", "the file is UTF-16, not UTF-8", place, "")
-            .help("save the file as UTF-8");
-        return Err((String::new(), problem));
+        let shown = printable(&from_utf16(&bytes));
+        let place = Place { file, start: 0, end: shown.lines().next().map_or(0, str::len) };
+        let problem = Problem::new(
+            "manifest::not_utf8",
+            "the file is UTF-16, not UTF-8",
+            place,
+            "two bytes a character",
+        )
+        .help("save the file as UTF-8, or convert it: `iconv -f UTF-16 -t UTF-8 OLD > NEW`");
+        return Err((shown, problem));
     }
     let (bytes, skipped) = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
         Some(rest) => (rest.to_vec(), 3),
@@ -52,6 +58,14 @@ pub(super) fn text(file: usize, bytes: Vec<u8>) -> Result<String, (String, Probl
             Err((printable(&text), problem))
         }
     }
+}
+
+/// Reads what begins with a byte order mark of UTF-16, as far as it can be shown.
+fn from_utf16(bytes: &[u8]) -> String {
+    let little = bytes.starts_with(b"\xFF\xFE");
+    let units = bytes.chunks_exact(2).skip(1).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+    let units = units.map(if little { u16::from_le_bytes } else { u16::from_be_bytes });
+    char::decode_utf16(units).map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 /// Whether YAML forbids a character: YAML 1.2.2 section 5.1.

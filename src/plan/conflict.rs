@@ -137,16 +137,20 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
 }
 
 fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -> String {
+    // What is known to be somebody's is not adopted.
+    let adopt = |advice: String| if by.is_none() { advice } else { String::new() };
     match object {
         ResourceId::Link(..) if matches!(slot, Slot::Ifname(NsRef::Named(_) | NsRef::Path(_), _)) => format!(
-            "adopt it by its other end on the host with `netform import {owner} LINK`, give {owner} another \
-             `interface`, or remove what is there"
+            "{}give {owner} another `interface`, or remove what is there",
+            adopt(format!("adopt it by its other end on the host with `netform import {owner} LINK`, "))
         ),
         ResourceId::Link(_, name) => format!(
-            "adopt it with `netform import {owner} {name}`, give {owner} another `interface`, or remove what is there"
+            "{}give {owner} another `interface`, or remove what is there",
+            adopt(format!("adopt it with `netform import {owner} {name}`, "))
         ),
         ResourceId::Netns(name) => format!(
-            "adopt it with `netform import {owner} {name}`, use it as it is with `netns: {name}`, give the container another name, or remove what is there"
+            "{}use it as it is with `netns: {name}`, give the container another name, or remove what is there",
+            adopt(format!("adopt it with `netform import {owner} {name}`, "))
         ),
         ResourceId::File(path) => {
             format!("move {} away; netform overwrites only its own files", path.display())

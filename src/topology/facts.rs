@@ -29,6 +29,8 @@ pub struct Facts {
     pub host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
     /// Which of the namespaces that the manifest names are there.
     pub namespaces: BTreeSet<NsRef>,
+    /// Which of them are namespaces of mounts, processes or the like, where there are no networks.
+    pub wrong_namespaces: BTreeSet<NsRef>,
     /// Addresses and subnets that are held now, in the kernel.
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.

@@ -228,6 +228,14 @@ fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     let mut held: HashMap<&NsRef, &Party<'_>> = HashMap::new();
     let place = |party: &Party<'_>| party.spec.netns.as_ref().map_or(party.place, |at| at.place);
     for party in &scene.containers {
+        if scene.facts.wrong_namespaces.contains(&party.ns) {
+            problems.push(Problem {
+                message: format!("`{}` lives in `{}`, which is no network namespace", party.name, party.ns),
+                code: "topology::wrong_namespace",
+                labels: vec![(place(party), "a namespace of another kind".to_owned())],
+                help: Some("name that of networks, e.g. `/proc/PID/ns/net`".to_owned()),
+            });
+        }
         match held.get(&party.ns) {
             None => drop(held.insert(&party.ns, party)),
             Some(other) => problems.push(Problem {

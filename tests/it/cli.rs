@@ -137,3 +137,45 @@ fn every_shell_gets_its_completions() {
         assert!(stdout.contains("netform"));
     }
 }
+
+#[test]
+fn a_plan_is_not_saved_where_there_is_no_directory() {
+    let (dir, path) = written("netform: 1\nproject: shop\n");
+    let out = dir.path().join("plans/deep/shop.plan");
+
+    let (code, stdout, stderr) = netform(&["plan", &path, "--out", out.to_str().unwrap()]);
+
+    assert_eq!((code, stdout.as_str()), (66, ""));
+    assert!(
+        stderr.contains("there is no directory") && stderr.contains("help: make it with `mkdir -p "),
+        "{stderr}"
+    );
+    assert!(!dir.path().join("plans").exists());
+}
+
+#[test]
+fn an_apply_takes_a_saved_plan_and_says_so() {
+    let (_, help, _) = netform(&["apply", "--help"]);
+
+    assert!(help.contains("[MANIFEST|PLAN]") && help.contains("`netform plan --out`"), "{help}");
+}
+
+#[test]
+fn a_project_that_nobody_knows_is_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    for verb in ["confirm", "history"] {
+        let at = ["--state-dir", state, "--run-dir", state, verb, "--project", "shpo"];
+        let (code, stdout, stderr) = netform(&at);
+        assert_eq!((code, stdout.as_str()), (66, ""), "{verb}: {stderr}");
+        assert!(
+            stderr.contains("there is nothing of a project shpo") && stderr.contains("help: "),
+            "{stderr}"
+        );
+
+        std::fs::create_dir_all(dir.path().join("shop")).unwrap();
+        let (_, _, stderr) = netform(&at);
+        assert!(stderr.contains("help: these are known: shop"), "{stderr}");
+        std::fs::remove_dir(dir.path().join("shop")).unwrap();
+    }
+}

@@ -115,3 +115,33 @@ fn problems_of_all_files_are_told_at_once() {
 
     insta::assert_snapshot!(loaded(&files, "main.yaml"));
 }
+
+#[test]
+fn a_pattern_of_any_depth_ends_where_links_lead_in_a_circle() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("main.yaml", "netform: 1\nproject: shop\ninclude: ['conf/**/n*.yaml']\n"),
+        ("here.yaml", "netform: 1\nproject: shop\ninclude: ['**/n*.yaml']\n"),
+        ("conf/net.yaml", "networks: {one: }\n"),
+        ("conf/deep/net.yaml", "networks: {two: }\n"),
+        ("conf/deep/er/other.yaml", "nonsense"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    for name in ["conf/a", "conf/b", "conf/deep/c"] {
+        std::os::unix::fs::symlink("..", folder.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("../../conf/net.yaml", folder.path().join("conf/deep/nlink.yaml")).unwrap();
+
+    for entry in ["main.yaml", "here.yaml"] {
+        let validate = format!("exec {} validate --output json {entry}", env!("CARGO_BIN_EXE_netform"));
+        let mut command = std::process::Command::new("sh");
+        let done = command.args(["-c", &validate]).current_dir(&folder).output().unwrap();
+        assert!(done.status.success(), "{entry}: {}", String::from_utf8_lossy(&done.stdout));
+        let Ok(loaded) = load(&Input::Path(folder.path().join(entry))) else { panic!("{entry} is wrong") };
+        let networks: Vec<_> = loaded.manifest.networks.keys().map(ToString::to_string).collect();
+        assert_eq!(networks.join(" "), "two one", "{entry}");
+    }
+}

@@ -13,9 +13,9 @@ use super::failure::{self, Code, Failure};
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::resolver::Resolver;
-use super::session::{self, Aim, Prepared, Session};
+use super::session::{Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, ports, report, run};
+use super::{confirm, ports, report, run, scope};
 use crate::apply::generation::Generation;
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
@@ -174,7 +174,7 @@ impl Reconciler for Keeper {
     }
 
     fn namespace_directories(&self) -> Vec<PathBuf> {
-        let given = self.session.loaded.iter().flat_map(|loaded| session::given_namespaces(&loaded.manifest));
+        let given = self.session.loaded.iter().flat_map(|loaded| scope::given_namespaces(&loaded.manifest));
         let directory = |ns: NsRef| match ns {
             // The kernel tells of none of its own files.
             NsRef::Path(path) if !path.starts_with("/proc") => path.parent().map(Path::to_owned),

@@ -129,6 +129,7 @@ live! {
         check("port.0.0.0.0:80/tcp", "br-lan", 64, "no network, container or attachment");
         check("network.lan", "br-none", 66, "there is no link br-none");
         check("network.lan", "veth123", 64, "a network is a bridge");
+        check("network.lan", "lo", 64, "lo is the host's own loopback interface");
         check("network.lan", "br-blog", 9, "of project blog");
         check("network.lan", "docker0", 9, "of Docker");
         check("network.ext", "br-lan", 64, "external");

@@ -49,3 +49,19 @@ live! {
         assert!(told.contains("sysctl -w user.max_net_namespaces="), "{told}");
     }
 }
+
+live! {
+    fn a_namespace_of_another_kind_is_refused_at_its_place(world) {
+        world.sh("touch here && mount --bind /proc/self/ns/uts here");
+        let here = world.dir().join("here");
+        for path in ["/proc/self/ns/mnt", here.to_str().unwrap()] {
+            world.file("netform.yaml", &format!("netform: 1\nproject: shop\ncontainers:\n  web:\n    netns: {path}\n"));
+            for verb in [&["plan"] as &[_], &["apply", "--yes"]] {
+                let told = world.run(verb).exits(65).stderr;
+                assert!(told.contains("netform.yaml:5:12: error[topology::wrong_namespace]"), "{told}");
+                assert!(told.contains("which is no network namespace") && told.contains("/proc/PID/ns/net"), "{told}");
+            }
+        }
+        assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
+    }
+}

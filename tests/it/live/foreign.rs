@@ -96,3 +96,22 @@ live! {
         crate::schema::assert_follows("status", &serde_json::from_str(&json).unwrap());
     }
 }
+
+live! {
+    fn what_another_project_owns_is_not_said_to_be_adoptable(world) {
+        world.apply("netform: 1\nproject: blog\nnetworks: {front: {subnets: [10.99.0.0/24], interface: br-front}}\ncontainers: {web: {networks: [front]}}\n");
+        world.sh("ip netns add db");
+        let mine = FRONT.replace("front: {sub", "front: {interface: br-front, sub").replace("web: {", "db: {networks: [front]}, web: {");
+        world.file("netform.yaml", &mine);
+
+        let told = world.run(&["plan"]).exits(9).stderr;
+
+        let help = |what: &str| {
+            let at = told.lines().position(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {told}"));
+            told.lines().nth(at + 1).unwrap().trim().to_owned()
+        };
+        assert_eq!(help("bridge br-front of project blog is in the way"), "help: give network.front another `interface`, or remove what is there");
+        assert!(help("namespace web of project blog is in the way").starts_with("help: use it as it is with `netns: web`"), "{told}");
+        assert!(help("namespace db is in the way").starts_with("help: adopt it with `netform import container.db db`"), "{told}");
+    }
+}
