@@ -17,6 +17,8 @@ pub struct Slice {
     parts: Parts,
     /// The links of the host that are in it.
     links: BTreeSet<IfName>,
+    /// The namespaces in it that are there.
+    there: BTreeSet<NsRef>,
     /// What is there of it.
     pub observed: Observed,
 }
@@ -35,8 +37,9 @@ impl Memory {
         let links =
             reading.host.links.iter().filter_map(|link| link.ifname()).chain(parts.links.iter().cloned());
         let links = links.collect();
+        let there = reading.namespaces.iter().map(|ns| ns.ns.clone()).collect();
         let observed = observe::observed(&reading, vec![], scope);
-        Some(Slice { parts, links, observed })
+        Some(Slice { parts, links, there, observed })
     }
 
     /// Returns a reading of nothing but parts.
@@ -82,13 +85,24 @@ impl Slice {
         self.parts.is_empty()
     }
 
+    /// Tells whether nothing moved but what a state holds, or stands in. What others have decides what is asked for: the
+    /// namespaces of theirs that are there, and their links.
+    pub fn is_of(&self, state: &State, given: &BTreeSet<NsRef>) -> bool {
+        let Self { parts, links, there, observed: _ } = self;
+        let is_ours = |link: &IfName| state.get(&ResourceId::Link(NsRef::Host, link.clone())).is_some();
+        let is_used = |ns: &NsRef| {
+            there.contains(ns) && state.iter().any(|(_, entry)| leads_into(entry, &|to| to == ns))
+        };
+        links.iter().all(is_ours) && parts.namespaces.intersection(given).all(is_used)
+    }
+
     /// Returns what of a state lies within.
     pub fn of(&self, state: &State) -> State {
         state.iter().filter(|(id, entry)| self.has(id, entry)).map(|(_, entry)| entry.clone()).collect()
     }
 
     fn has(&self, id: &ResourceId, entry: &Entry) -> bool {
-        let Self { parts, links, observed: _ } = self;
+        let Self { parts, links, there: _, observed: _ } = self;
         let inside = |ns: &NsRef| parts.namespaces.contains(ns);
         match id {
             ResourceId::Netns(name) => inside(&NsRef::Named(name.clone())),

@@ -51,6 +51,9 @@ impl Keeper {
             else {
                 return Ok(None);
             };
+            if !slice.is_of(&generation.state, &settled.scope.namespaces) {
+                return Ok(None);
+            }
             let part = Desired(slice.of(&generation.state));
             let Ok(plan) = plan(&part, &slice.observed, &part.0, Extra::default()) else { return Ok(None) };
             if !plan.is_local() {
