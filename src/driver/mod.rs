@@ -10,7 +10,8 @@ mod bridge;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
+
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
@@ -93,15 +94,8 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
         NsRef::Host | NsRef::Path(_) => return vec![],
     };
     let mut content = first_line(project, &owner);
-    for (addr, names) in &container.hosts {
-        // Writing to a string cannot fail.
-        let _ = write!(content, "{addr}\t");
-        for (index, name) in names.iter().enumerate() {
-            content.push_str(if index == 0 { "" } else { " " });
-            content.push_str(name);
-        }
-        content.push('\n');
-    }
+    content.reserve_exact(container.hosts.iter().map(|line| line.len()).sum());
+    content.extend(container.hosts.iter().map(|line| &**line));
     let path = NetnsFile::Hosts.path(name);
     let made = match container.runtime {
         Runtime::Netform => Some(Resource::Netns(Netns::new(name.clone()))),
@@ -138,15 +132,15 @@ fn first_line(project: &ProjectName, owner: &Owner) -> String {
 /// The further names of links, each given once: `web.front` may be a network's name as well as container and network.
 struct AltNames<'a> {
     project: &'a ProjectName,
-    taken: HashSet<String>,
+    taken: HashSet<SmolStr>,
 }
 
 impl AltNames<'_> {
     /// Returns `netform.PROJECT.PART...`, unless it is too long or taken.
     ///
     /// `ALTIFNAMSIZ` is 128 with the zero byte at the end: `include/uapi/linux/if.h`.
-    fn give(&mut self, parts: &[&str]) -> Option<String> {
-        let name = format!("netform.{}.{}", self.project, parts.join("."));
+    fn give(&mut self, parts: &[&str]) -> Option<SmolStr> {
+        let name = format_smolstr!("netform.{}.{}", self.project, parts.join("."));
         (name.len() <= 127 && self.taken.insert(name.clone())).then_some(name)
     }
 }
