@@ -1,11 +1,12 @@
 //! A slice of what is remembered: what moved, with what it stands on and what stands on it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::memory::{Memory, is_parameter_in};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
-use super::{Scope, observe};
+use super::{Scope, observe, sysctl};
 use crate::names::IfName;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
@@ -86,14 +87,19 @@ impl Slice {
     }
 
     /// Tells whether nothing moved but what a state holds, or stands in. What others have decides what is asked for: the
-    /// namespaces of theirs that are there, and their links.
+    /// namespaces of theirs that are there, their links, and their files.
     pub fn is_of(&self, state: &State, given: &BTreeSet<NsRef>) -> bool {
         let Self { parts, links, there, observed: _ } = self;
         let is_ours = |link: &IfName| state.get(&ResourceId::Link(NsRef::Host, link.clone())).is_some();
         let is_used = |ns: &NsRef| {
             there.contains(ns) && state.iter().any(|(_, entry)| leads_into(entry, &|to| to == ns))
         };
-        links.iter().all(is_ours) && parts.namespaces.intersection(given).all(is_used)
+        let is_held = |path: &PathBuf| {
+            path.starts_with(sysctl::ROOT) || state.get(&ResourceId::File(path.clone())).is_some()
+        };
+        links.iter().all(is_ours)
+            && parts.namespaces.intersection(given).all(is_used)
+            && parts.files.iter().all(is_held)
     }
 
     /// Returns what of a state lies within.

@@ -11,9 +11,12 @@ use super::netns;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::{Sysctl, SysctlKey};
 
+/// Where the files of parameters are.
+pub(super) const ROOT: &str = "/proc/sys";
+
 /// Returns the file of a parameter.
 pub(crate) fn path(key: &SysctlKey) -> PathBuf {
-    Path::new("/proc/sys").join(key.to_string())
+    Path::new(ROOT).join(key.to_string())
 }
 
 /// Returns the value that a parameter has in the calling thread's namespace, without white space at the ends.
