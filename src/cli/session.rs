@@ -20,6 +20,7 @@ use crate::kernel::live::Live;
 use crate::kernel::{Kernel as _, Scope};
 use crate::manifest::Manifest;
 use crate::names::ProjectName;
+use crate::plan::release;
 use crate::plan::target::{self, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
 use crate::resource::netns::NsRef;
@@ -227,6 +228,8 @@ impl Session {
         facts.leases = self.past.leases.clone();
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         self.restore_sysctls(&mut desired, &observed, &facts);
+        let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
+        scope.unmarked.extend(given_up.iter().cloned());
         let before = scope.sysctls.clone();
         widen(&mut scope, &desired.0);
         if must_look_again(&before, &scope, &observed) {
@@ -237,7 +240,9 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
         }
-        let mut kept = None;
+        extra.warnings.extend(given_up.iter().map(|id| {
+            format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")
+        }));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
                 .map_err(|errors| unselectable(&errors))?;
@@ -322,6 +327,25 @@ impl Session {
             warnings,
             manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
             part: None,
+        }
+    }
+
+    /// Has an earlier generation give up what was adopted after it, and not remove it; returns that, and what the new
+    /// generation shall say it led to then.
+    fn give_up(
+        &self,
+        aim: Aim,
+        desired: &mut Desired,
+        observed: &Observed,
+    ) -> (BTreeSet<ResourceId>, Option<State>) {
+        match aim {
+            Aim::Manifest | Aim::Nothing => (BTreeSet::new(), None),
+            Aim::Generation(_) => {
+                let kept = desired.0.clone();
+                let given_up = release::give_up(desired, observed, &self.past.adopted);
+                let kept = (!given_up.is_empty()).then_some(kept);
+                (given_up, kept)
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod leave;
 mod lifeline;
 mod order;
 pub mod ports;
+pub mod release;
 pub mod render;
 pub mod target;
 
