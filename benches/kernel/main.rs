@@ -13,6 +13,7 @@
 mod floor;
 mod manifest;
 mod measure;
+mod packets;
 mod peers;
 mod round;
 mod table;
@@ -41,6 +42,9 @@ struct Args {
     /// Whether to measure others' programs, too.
     #[arg(long)]
     peers: bool,
+    /// Whether to measure what packets pay for the rules, and nothing else.
+    #[arg(long)]
+    packets: bool,
     /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -66,6 +70,9 @@ fn main() -> ExitCode {
             let name = args.next().unwrap();
             peers::inside(&name, size_of(args));
         }
+        Some("inside-packets") => packets::inside(args),
+        Some("serve") => packets::serve(),
+        Some("connect") => packets::connect(args),
         _ => outside(&Args::parse()),
     }
     ExitCode::SUCCESS
@@ -84,6 +91,10 @@ fn netform_inside(mut args: impl Iterator<Item = String>) {
 fn outside(args: &Args) {
     if !Command::new("unshare").args(["-Urnm", "true"]).status().is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: private namespaces cannot be made here");
+        return;
+    }
+    if args.packets {
+        packets::run(args.rounds);
         return;
     }
     let all: Vec<Case> = CASES.into_iter().map(|(case, _)| case).collect();

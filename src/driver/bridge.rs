@@ -129,6 +129,9 @@ fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
     let wanted = [
         (true, Family::Ipv6, "accept_ra", "0"),
         (ipv6, Family::Ipv6, "disable_ipv6", "0"),
+        // Its link-local address comes from a link-layer address of our own making. Until that were known to be nobody
+        // else's, the host could not ask for a container's (`ndisc_send_ns()`, `net/ipv6/ndisc.c`).
+        (ipv6, Family::Ipv6, "accept_dad", "0"),
         (wants.localnet.contains(&network.name), Family::Ipv4, "route_localnet", "1"),
         (wants.loose.contains(&network.name), Family::Ipv4, "rp_filter", "2"),
     ];

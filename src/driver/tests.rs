@@ -55,6 +55,7 @@ fn a_container_on_a_network_is_a_veth_pair_between_its_namespace_and_a_bridge() 
     network.front at line 1: address fd00::1/64 on br-front: address=fd00::1/64
     network.front at line 1: sysctl net/ipv6/conf/br-front/accept_ra: value=0
     network.front at line 1: sysctl net/ipv6/conf/br-front/disable_ipv6: value=0
+    network.front at line 1: sysctl net/ipv6/conf/br-front/accept_dad: value=0
     container.web at line 2: netns web: netns=web
     container.web at line 2: file /etc/netns/web/hosts: content=# Written by netform; edits are overwritten. netform:shop:container.web
     127.0.0.1	localhost
@@ -104,7 +105,8 @@ fn only_the_parameters_that_are_needed_are_set() {
         [
             "net/ipv6/conf/all/forwarding=1",
             "net/ipv6/conf/br-a/accept_ra=0",
-            "net/ipv6/conf/br-a/disable_ipv6=0"
+            "net/ipv6/conf/br-a/disable_ipv6=0",
+            "net/ipv6/conf/br-a/accept_dad=0"
         ]
     );
     for publish in ["80:80", "127.0.0.1|80:80"] {

@@ -98,6 +98,23 @@ live! {
 }
 
 live! {
+    fn the_first_packet_to_a_new_container_is_sent_on_over_ipv6(world) {
+        world.sh("ip netns add outside && ip link add up0 type veth peer name eth0 netns outside && ip link set up0 up
+            ip addr add 2001:db8::1/64 dev up0 nodad && ip -n outside link set eth0 up
+            ip -n outside addr add 2001:db8::2/64 dev eth0 nodad && ip -n outside route add default via 2001:db8::1");
+        super::world::eventually("the outside reaches the host", || world.pings("outside", "2001:db8::1"));
+
+        world.apply("netform: 1\nproject: shop\nnetworks: {front: {subnets: ['fd00:25::/64'], ingress: open}}\n\
+            containers: {web: {networks: {front: {address: 'fd00:25::2'}}}}\n");
+        // The host asks for the container's link-layer address with its own link-local one, once that is nobody else's.
+        let tentative = world.sh("ip -6 addr show dev br-front tentative");
+
+        assert_eq!(tentative, "");
+        assert!(world.pings("outside", "fd00:25::2"));
+    }
+}
+
+live! {
     fn hairpin_mode_is_there_for_those_who_publish_and_comes_back_when_it_is_lost(world) {
         let manifest = |publish: &str| format!("netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [172.25.0.0/16, 'fd00:25::/64']}}, back: {{subnets: [10.7.0.0/24]}}}}\n\
             containers:\n  web: {{networks: [front, back], publish: [{publish}]}}\n  app: {{networks: [front]}}\n");
