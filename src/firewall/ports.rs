@@ -10,17 +10,21 @@ use super::elements::is_there;
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
 use crate::names::Protocol;
 use crate::resource::owner::Owner;
-use crate::topology::{Publish, Topology};
+use crate::topology::{Attachment, Container, Network, Publish, Topology};
 
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
-    let published = || topology.containers.iter().filter(|c| is_there(c)).flat_map(|c| &c.publish);
-    for publish in published() {
-        let asked = by_port(publish);
-        for &target in &publish.targets {
-            lead(publish, target, &asked, out);
-        }
-        if !publish.allow_from.is_empty() {
-            guard(publish, &asked, out);
+    let containers = || topology.containers.iter().filter(|container| is_there(container));
+    let published = || containers().flat_map(|container| &container.publish);
+    for container in containers() {
+        for publish in &container.publish {
+            let asked = by_port(publish);
+            for &target in &publish.targets {
+                lead(publish, target, &asked, out);
+                hide_neighbours(container, topology, target, &asked, out);
+            }
+            if !publish.allow_from.is_empty() {
+                guard(publish, &asked, out);
+            }
         }
     }
     target_ranges(published(), out);
@@ -48,6 +52,30 @@ fn lead(publish: &Publish, target: IpAddr, asked: &Asked<'_>, out: &mut Elements
         out.put(&map("port"), key, Some(target_port.to_string()), asked);
         let service = vec![target.to_string(), protocol.clone(), target_port.to_string()];
         out.put(&of_family("target", target), service, None, asked);
+    }
+}
+
+/// Hides those whom the container would answer directly, past the translation: its neighbours on its other networks, and
+/// itself by its addresses there.
+fn hide_neighbours(
+    container: &Container,
+    topology: &Topology,
+    target: IpAddr,
+    asked: &Asked<'_>,
+    out: &mut Elements,
+) {
+    if container.attachments.len() < 2 {
+        return;
+    }
+    // Who is on an internal network comes to no port that is published by another one.
+    let is_on = |network: &&Network| {
+        let on = |attachment: &Attachment| attachment.network == network.name;
+        !network.internal && container.attachments.iter().any(on)
+    };
+    let subnets = topology.networks.iter().filter(is_on).flat_map(|network| &network.subnets);
+    let family = |cidr: &IpNet| cidr.addr().is_ipv4() == target.is_ipv4();
+    for cidr in subnets.map(|subnet| subnet.cidr).filter(|cidr| family(cidr) && !cidr.contains(&target)) {
+        out.put(&of_family("direct", target), vec![prefix_text(cidr), target.to_string()], None, asked);
     }
 }
 
