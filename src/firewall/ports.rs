@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::format_smolstr;
 
-use super::elements::is_there;
+use super::elements::{by_attachment, is_there};
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
 use crate::names::Protocol;
 use crate::resource::owner::Owner;
-use crate::topology::{Attachment, Container, Network, Publish, Topology};
+use crate::topology::{Container, Network, Publish, Topology};
 
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
     let containers = || topology.containers.iter().filter(|container| is_there(container));
@@ -20,7 +20,7 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
             let asked = by_port(publish);
             for &target in &publish.targets {
                 lead(publish, target, &asked, out);
-                hide_neighbours(container, topology, target, &asked, out);
+                hide_neighbours(container, topology, target, out);
             }
             if !publish.allow_from.is_empty() {
                 guard(publish, &asked, out);
@@ -56,26 +56,20 @@ fn lead(publish: &Publish, target: IpAddr, asked: &Asked<'_>, out: &mut Elements
 }
 
 /// Hides those whom the container would answer directly, past the translation: its neighbours on its other networks, and
-/// itself by its addresses there.
-fn hide_neighbours(
-    container: &Container,
-    topology: &Topology,
-    target: IpAddr,
-    asked: &Asked<'_>,
-    out: &mut Elements,
-) {
+/// itself by its addresses there. Whichever of its ports they come by, so it is the attachment's, and not a port's.
+fn hide_neighbours(container: &Container, topology: &Topology, target: IpAddr, out: &mut Elements) {
     if container.attachments.len() < 2 {
         return;
     }
-    // Who is on an internal network comes to no port that is published by another one.
-    let is_on = |network: &&Network| {
-        let on = |attachment: &Attachment| attachment.network == network.name;
-        !network.internal && container.attachments.iter().any(on)
-    };
-    let subnets = topology.networks.iter().filter(is_on).flat_map(|network| &network.subnets);
-    let family = |cidr: &IpNet| cidr.addr().is_ipv4() == target.is_ipv4();
-    for cidr in subnets.map(|subnet| subnet.cidr).filter(|cidr| family(cidr) && !cidr.contains(&target)) {
-        out.put(&of_family("direct", target), vec![prefix_text(cidr), target.to_string()], None, asked);
+    for attachment in &container.attachments {
+        // Who is on an internal network comes to no port that is published by another one.
+        let on = |network: &&Network| !network.internal && network.name == attachment.network;
+        let subnets = topology.networks.iter().filter(on).flat_map(|network| &network.subnets);
+        let family = |cidr: &IpNet| cidr.addr().is_ipv4() == target.is_ipv4();
+        for cidr in subnets.map(|subnet| subnet.cidr).filter(|cidr| family(cidr) && !cidr.contains(&target)) {
+            let key = vec![prefix_text(cidr), target.to_string()];
+            out.put(&of_family("direct", target), key, None, &by_attachment(container, attachment));
+        }
     }
 }
 
