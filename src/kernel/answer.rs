@@ -229,7 +229,8 @@ pub(crate) fn nsid(kind: u16, body: &[u8]) -> Option<i32> {
     id.filter(|id| *id >= 0)
 }
 
-fn each(attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
+/// Shows all attributes, each by its kind.
+pub(crate) fn each(attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
     for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
         see(attribute.kind(), attribute.value());
     }

@@ -1,12 +1,11 @@
-//! What nft prints for a table becomes the table and its elements again; what is not known is passed over.
+//! What nft prints for a table, and the elements that the kernel holds, become entries again; what is not known is passed over.
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::wire::{self, Decoded};
+use super::elements::{self, Elements};
 use crate::resource::Resource;
-use crate::resource::nft::{NftElement, NftTable, NftTableId};
-use crate::resource::nft_set;
+use crate::resource::nft::{NftTable, NftTableId};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
 
@@ -15,29 +14,19 @@ const SKELETON: &str = "skeleton-";
 /// How the name of the chain begins that says how nft printed them.
 pub(super) const PRINTED: &str = "printed-";
 
-/// A table as nft prints it.
+/// A table as nft prints it, without elements.
 #[derive(Debug)]
 pub(super) struct Listing {
     id: NftTableId,
     skeleton: Option<String>,
     remembered: Option<String>,
     printed: String,
-    elements: Vec<Entry>,
-    /// Whether it holds an element that is none of ours.
-    strange: bool,
 }
 
 impl Listing {
     /// Reads the document `{"nftables": [...]}`.
     pub(super) fn parse(id: NftTableId, document: Map<String, Value>) -> Self {
-        let mut listing = Self {
-            id,
-            skeleton: None,
-            remembered: None,
-            printed: String::new(),
-            elements: vec![],
-            strange: false,
-        };
+        let mut listing = Self { id, skeleton: None, remembered: None, printed: String::new() };
         let mut hash = Sha256::new();
         let objects = document.into_iter().filter(|(name, _)| name == "nftables").map(|(_, value)| value);
         for object in objects.flat_map(|value| if let Value::Array(all) = value { all } else { vec![] }) {
@@ -45,9 +34,6 @@ impl Listing {
             for (kind, mut value) in object {
                 if kind == "metainfo" || listing.is_seal(&kind, &value) {
                     continue;
-                }
-                if kind == "set" || kind == "map" {
-                    listing.take_elements(&mut value);
                 }
                 canonicalise(&mut value);
                 hash.update(format!("{kind} {value}\n"));
@@ -63,17 +49,19 @@ impl Listing {
     }
 
     /// Returns the table and its elements.
-    pub(super) fn entries(self) -> Vec<Entry> {
-        let Self { id, skeleton, remembered, printed, elements, strange } = self;
+    pub(super) fn entries(self, elements: Vec<Elements>) -> Vec<Entry> {
+        let Self { id, skeleton, remembered, printed } = self;
+        let strange = elements.iter().any(|(_, all)| all.iter().any(Option::is_none));
         let intact = remembered.is_some_and(|remembered| remembered == printed) && !strange;
-        let table = NftTable { id, digest: skeleton.unwrap_or_default(), intact, body: vec![] };
+        let body = vec![];
+        let table = NftTable { id: id.clone(), digest: skeleton.unwrap_or_default(), intact, body };
         let table = Entry {
             resource: Resource::NftTable(table),
             owner: Owner::Project,
             origin: None,
             ignore: vec![],
         };
-        [table].into_iter().chain(elements).collect()
+        [table].into_iter().chain(elements::entries(&id, elements)).collect()
     }
 
     /// Notes what a chain of ours remembers; tells whether it is the one that is not part of what it remembers.
@@ -86,27 +74,6 @@ impl Listing {
         let remembered = name.strip_prefix(PRINTED);
         self.remembered = remembered.map(str::to_owned).or(self.remembered.take());
         remembered.is_some()
-    }
-
-    fn take_elements(&mut self, set: &mut Value) {
-        let Value::Object(set) = set else { return };
-        let Some(Value::Array(elements)) = set.remove("elem") else { return };
-        let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
-        let Some(spec) = nft_set::find(self.id.family, name) else {
-            // The set of an older netform, or of somebody's hand: the digest says so.
-            return;
-        };
-        for element in elements {
-            let Some(Decoded { key, data, comment }) = wire::decode(spec, &element) else {
-                self.strange = true;
-                continue;
-            };
-            let (table, set) = (self.id.clone(), spec.name.into());
-            let element = NftElement { table, set, key, data, stance: spec.stance };
-            let owner = comment.and_then(|comment| Owner::try_from(comment).ok()).unwrap_or(Owner::Project);
-            let resource = Resource::NftElement(element);
-            self.elements.push(Entry { resource, owner, origin: None, ignore: vec![] });
-        }
     }
 }
 

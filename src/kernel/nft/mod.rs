@@ -2,14 +2,16 @@
 //!
 //! - [`program`]: runs it, and says in the user's terms why it refused;
 //! - [`transaction`]: operations become its commands;
-//! - [`listing`]: what it prints becomes tables and elements again;
+//! - [`elements`]: the elements of sets and maps, as the kernel holds them;
+//! - [`listing`]: with what it prints, they become entries again;
 //! - [`tables`]: which tables there are, so that it is not run for what is not there;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
-//! Only the project's own two tables are ever changed; those of other projects are listed for what they publish. A table is recognised by two empty chains, since nft
-//! 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST` says which rules were asked for, and
+//! Only the project's own two tables are ever changed; those of other projects are read for what they publish. A table is
+//! recognised by two empty chains, since nft 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST` says which rules were asked for, and
 //! `printed-DIGEST` how nft printed them right after, so that an edit by hand shows, whatever nft makes of the rules.
 
+mod elements;
 mod listing;
 mod program;
 mod tables;
@@ -17,12 +19,12 @@ mod transaction;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::io;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use smol_str::format_smolstr;
 
-use super::{FailureKind, ObserveError, Op, OpError, count, netns};
+use super::{FailureKind, ObserveError, Op, OpError, count, netlink, netns};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
@@ -36,10 +38,11 @@ use transaction::Transaction;
 /// (`SO_SNDBUFFORCE`, socket(7)).
 const PIECE: usize = 1000;
 
+/// How often a table is read anew because somebody changed the ruleset meanwhile.
+const LIST_TRIES: usize = 5;
+
 /// How the names of netform's tables begin; the project's name follows.
 const PREFIX: &str = "netform-";
-/// How many tables of others are read at a time.
-const AT_A_TIME: usize = 4;
 
 /// Carries out operations on tables and elements as one transaction: all of them, or none.
 ///
@@ -86,7 +89,7 @@ pub async fn read(project: &ProjectName) -> Result<Tables, ObserveError> {
         Some(_) | None => list(&table_id(project, family)).await,
     };
     let (inet, bridge) = tokio::try_join!(list(NftFamily::Inet), list(NftFamily::Bridge))?;
-    let own = [inet, bridge].into_iter().flatten().flat_map(Listing::entries).collect();
+    let own = [inet, bridge].into_iter().flatten().flatten().collect();
     Ok(Tables { own, others: there.map(|there| others_of(project, &there)).unwrap_or_default() })
 }
 
@@ -102,7 +105,7 @@ fn others_of(project: &ProjectName, there: &BTreeSet<NftTableId>) -> BTreeSet<Pr
     projects.filter(|other| other != project).collect()
 }
 
-/// Returns the IP layer's tables of these projects, which hold what they publish, and their elements.
+/// Returns the elements of the IP layer's tables of these projects, which hold what they publish.
 ///
 /// # Errors
 ///
@@ -110,11 +113,16 @@ fn others_of(project: &ProjectName, there: &BTreeSet<NftTableId>) -> BTreeSet<Pr
 pub async fn published(
     projects: &BTreeSet<ProjectName>,
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
-    let read = projects.iter().map(async |project| {
-        let listing = list(&table_id(project, NftFamily::Inet)).await?;
-        Ok((project.clone(), listing.map(Listing::entries).unwrap_or_default()))
+    let projects = projects.clone();
+    let read = netns::on_thread(move || {
+        let read = projects.into_iter().map(|project| {
+            let id = table_id(&project, NftFamily::Inet);
+            let elements = elements::read(&id)?;
+            Ok((project, elements::entries(&id, elements).collect()))
+        });
+        read.collect()
     });
-    stream::iter(read).buffered(AT_A_TIME).try_collect().await
+    settled(read.await, || "the firewalls of other projects".to_owned())
 }
 
 fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
@@ -159,7 +167,7 @@ async fn carry_out(mut transaction: Transaction) -> Result<(), OpError> {
 
 /// Remembers in the table how nft prints it.
 async fn seal(id: &NftTableId) -> Result<(), OpError> {
-    let listing = list(id).await.map_err(|error| {
+    let listing = print(id).await.map_err(|error| {
         let ObserveError { what, kind, source } = error;
         OpError { kind, message: format!("cannot read {what}: {source}") }
     })?;
@@ -180,7 +188,7 @@ async fn elements_of(tables: BTreeSet<NftTableId>) -> Result<BTreeSet<ResourceId
             let ObserveError { what, kind, source } = error;
             OpError { kind, message: format!("cannot read {what}: {source}") }
         })?;
-        let entries = listing.into_iter().flat_map(Listing::entries);
+        let entries = listing.into_iter().flatten();
         ids.extend(entries.filter_map(|entry| match &entry.resource {
             element @ Resource::NftElement(_) => Some(element.id()),
             Resource::NftTable(_)
@@ -204,21 +212,55 @@ async fn submit(commands: &[Value]) -> Result<(), Refusal> {
     program::nft(&["-j", "-f", "-"], &input).await.map(drop)
 }
 
-/// Returns what nft prints for a table; `None` when there is none.
-async fn list(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
-    let what = || format!("nft table {} {}", id.family.as_str(), id.name);
+/// Returns a table with its elements, as they are at one moment; `None` when there is none.
+async fn list(id: &NftTableId) -> Result<Option<Vec<Entry>>, ObserveError> {
+    let what = || named(id);
+    let ask = async |work: fn() -> Result<Option<u32>, netlink::Refusal>| netns::on_thread(work).await;
+    for _ in 0..LIST_TRIES {
+        let before = settled(ask(tables::generation).await, what)?;
+        let Some(listing) = print(id).await? else { return Ok(None) };
+        let table = id.clone();
+        let elements = settled(netns::on_thread(move || elements::read(&table)).await, what)?;
+        if settled(ask(tables::generation).await, what)? == before {
+            return Ok(Some(listing.entries(elements)));
+        }
+    }
+    let refusal = netlink::Refusal::Interrupted;
+    Err(ObserveError { what: what(), kind: refusal.kind(), source: refusal.into() })
+}
+
+fn named(id: &NftTableId) -> String {
+    format!("nft table {} {}", id.family.as_str(), id.name)
+}
+
+/// Says what was being read when the kernel refused.
+fn settled<T>(
+    answer: io::Result<Result<T, netlink::Refusal>>,
+    what: impl Fn() -> String,
+) -> Result<T, ObserveError> {
+    answer.map_err(netlink::Refusal::Socket).flatten().map_err(|refusal| ObserveError {
+        what: what(),
+        kind: refusal.kind(),
+        source: refusal.into(),
+    })
+}
+
+/// Returns what nft prints for a table, without elements; `None` when there is none.
+async fn print(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
     count::listing();
-    match program::nft(&["-j", "list", "table", id.family.as_str(), &id.name], "").await {
+    match program::nft(&["-j", "-t", "list", "table", id.family.as_str(), &id.name], "").await {
         Ok(printed) => match serde_json::from_str(&printed) {
             Ok(Value::Object(document)) => Ok(Some(Listing::parse(id.clone(), document))),
             Ok(_) => Err(ObserveError {
-                what: what(),
+                what: named(id),
                 kind: FailureKind::Other,
                 source: "nft printed something other than a ruleset".into(),
             }),
-            Err(error) => Err(ObserveError { what: what(), kind: FailureKind::Other, source: error.into() }),
+            Err(error) => {
+                Err(ObserveError { what: named(id), kind: FailureKind::Other, source: error.into() })
+            }
         },
         Err(refusal) if refusal.is_gone() => Ok(None),
-        Err(refusal) => Err(unreadable(what(), refusal)),
+        Err(refusal) => Err(unreadable(named(id), refusal)),
     }
 }

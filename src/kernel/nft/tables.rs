@@ -6,20 +6,61 @@
 
 use std::collections::BTreeSet;
 
-use netlink_packet_core::{NLM_F_DUMP, NlasIterator};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlasIterator};
 
+use crate::kernel::answer::each;
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::resource::nft::{NftFamily, NftTableId};
 
-/// `NFNL_SUBSYS_NFTABLES` with `NFT_MSG_NEWTABLE` and `NFT_MSG_GETTABLE`.
+/// `NFNL_SUBSYS_NFTABLES` with `NFT_MSG_NEWTABLE`, `NFT_MSG_GETTABLE`, `NFT_MSG_NEWGEN` and `NFT_MSG_GETGEN`.
 const NEW_TABLE: u16 = 0x0a00;
 const GET_TABLE: u16 = 0x0a01;
+const NEW_GENERATION: u16 = 0x0a0f;
+const GET_GENERATION: u16 = 0x0a10;
 
 /// Returns the tables of the families that netform uses.
 pub(super) fn there() -> Result<BTreeSet<NftTableId>, Refusal> {
-    // Any family, version 0, no resource id.
-    let tables = Blocking::open_netfilter()?.netfilter((GET_TABLE, NLM_F_DUMP), &[0; 4], table)?;
+    let tables = Blocking::open_netfilter()?.netfilter((GET_TABLE, NLM_F_DUMP), &ANY, table)?;
     Ok(tables.into_iter().collect())
+}
+
+/// Returns the number of the ruleset, which every transaction changes.
+pub(super) fn generation() -> Result<Option<u32>, Refusal> {
+    const NFTA_GEN_ID: u16 = 1;
+    let read = |kind: u16, body: &[u8]| {
+        let mut number = None;
+        each(body.get(4..).filter(|_| kind == NEW_GENERATION)?, |kind, value| {
+            if kind == NFTA_GEN_ID {
+                number = value.first_chunk().map(|number| u32::from_be_bytes(*number));
+            }
+        });
+        number
+    };
+    let numbers = Blocking::open_netfilter()?.netfilter((GET_GENERATION, NLM_F_ACK), &ANY, read)?;
+    Ok(numbers.into_iter().next())
+}
+
+/// Any family, version 0, no resource id.
+const ANY: [u8; 4] = [0; 4];
+
+/// Returns the header of a request about a family.
+pub(super) fn header(family: NftFamily) -> Vec<u8> {
+    // `NFPROTO_INET` and `NFPROTO_BRIDGE` in `include/uapi/linux/netfilter.h`.
+    let number = match family {
+        NftFamily::Inet => 1,
+        NftFamily::Bridge => 7,
+    };
+    vec![number, 0, 0, 0]
+}
+
+/// Appends a text, which ends with a zero byte, as an attribute.
+pub(super) fn put_text(body: &mut Vec<u8>, kind: u16, text: &str) {
+    let length = u16::try_from(4 + text.len() + 1).unwrap_or(u16::MAX);
+    body.extend(length.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(text.as_bytes());
+    body.push(0);
+    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 fn table(kind: u16, body: &[u8]) -> Option<NftTableId> {
