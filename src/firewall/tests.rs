@@ -337,5 +337,5 @@ fn whom_a_container_on_two_networks_would_answer_directly_is_hidden_from_it() {
         publish("", (8081, 81), 1, &["172.25.0.2"]),
     ];
 
-    insta::assert_snapshot!(elements(&topology(networks, vec![web]), &["direct"]), @"direct4 10.7.0.0/24 . 172.25.0.2  # port.0.0.0.0:8080/tcp");
+    insta::assert_snapshot!(elements(&topology(networks, vec![web]), &["direct"]), @"direct4 10.7.0.0/24 . 172.25.0.2  # attachment.web@back");
 }
