@@ -12,6 +12,8 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
+use smol_str::{SmolStr, format_smolstr};
+
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
 use crate::resource::file::{FILE_MARK, NetnsFile, TextFile};
@@ -138,15 +140,15 @@ fn first_line(project: &ProjectName, owner: &Owner) -> String {
 /// The further names of links, each given once: `web.front` may be a network's name as well as container and network.
 struct AltNames<'a> {
     project: &'a ProjectName,
-    taken: HashSet<String>,
+    taken: HashSet<SmolStr>,
 }
 
 impl AltNames<'_> {
     /// Returns `netform.PROJECT.PART...`, unless it is too long or taken.
     ///
     /// `ALTIFNAMSIZ` is 128 with the zero byte at the end: `include/uapi/linux/if.h`.
-    fn give(&mut self, parts: &[&str]) -> Option<String> {
-        let name = format!("netform.{}.{}", self.project, parts.join("."));
+    fn give(&mut self, parts: &[&str]) -> Option<SmolStr> {
+        let name = format_smolstr!("netform.{}.{}", self.project, parts.join("."));
         (name.len() <= 127 && self.taken.insert(name.clone())).then_some(name)
     }
 }

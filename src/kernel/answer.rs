@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::NlasIterator;
+use smol_str::SmolStr;
 
 use super::netlink::text;
 use crate::names::{IfName, Mac};
@@ -25,9 +26,9 @@ pub(crate) struct LinkAnswer {
     /// Its index in its namespace.
     pub(crate) index: u32,
     /// Its name.
-    pub(crate) name: String,
+    pub(crate) name: SmolStr,
     /// Its kind, e.g. `bridge`; empty for hardware.
-    pub(crate) kind: String,
+    pub(crate) kind: SmolStr,
     /// Its link-layer address, when it is an Ethernet one.
     pub(crate) mac: Option<Mac>,
     /// The largest packet, in bytes.
@@ -39,9 +40,9 @@ pub(crate) struct LinkAnswer {
     /// Whether it is a bridge's port in hairpin mode.
     pub(crate) hairpin: bool,
     /// What its owner wrote on it.
-    pub(crate) alias: String,
+    pub(crate) alias: SmolStr,
     /// Its further names.
-    pub(crate) altnames: Vec<String>,
+    pub(crate) altnames: Vec<SmolStr>,
     /// The index of the link that it is paired with or stacked on.
     pub(crate) peer: Option<u32>,
     /// The number of the namespace in which that link lives; `None` when it is the same one.
@@ -58,7 +59,7 @@ impl LinkAnswer {
 
     /// Returns the name, when it is one that a manifest can ask for.
     pub(crate) fn ifname(&self) -> Option<IfName> {
-        IfName::try_from(self.name.as_str()).ok()
+        IfName::try_from(self.name.clone()).ok()
     }
 }
 
@@ -111,14 +112,14 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
     let (header, attributes) = body.split_at_checked(16).filter(|_| kind == RTM_NEWLINK)?;
     let mut link = LinkAnswer {
         index: u32_at(header, 4)?,
-        name: String::new(),
-        kind: String::new(),
+        name: SmolStr::default(),
+        kind: SmolStr::default(),
         mac: None,
         mtu: 0,
         up: u32_at(header, 8)? & 1 == 1,
         master: None,
         hairpin: false,
-        alias: String::new(),
+        alias: SmolStr::default(),
         altnames: vec![],
         peer: None,
         peer_ns: None,
@@ -151,8 +152,8 @@ pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
 
 /// Reads a link's kind, and whether it is a bridge's port in hairpin mode: `IFLA_INFO_KIND`, `_SLAVE_KIND` and
 /// `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
-fn link_info(info: &[u8]) -> (String, bool) {
-    let (mut own, mut port, mut hairpin) = (String::new(), String::new(), false);
+fn link_info(info: &[u8]) -> (SmolStr, bool) {
+    let (mut own, mut port, mut hairpin) = (SmolStr::default(), SmolStr::default(), false);
     each(info, |kind, value| match kind {
         1 => own = text(value),
         4 => port = text(value),

@@ -91,7 +91,7 @@ fn bridge(link: &LinkAnswer, reading: &Reading) -> Option<Bridge> {
     let ports = host.links.iter().filter(|port| port.master == Some(link.index));
     let port = |port: &LinkAnswer| {
         let end = observe::peer_of(port, reading).and_then(|(ns, peer)| end(ns, peer));
-        Some(Port { name: port.ifname()?, kind: port.kind.clone(), end })
+        Some(Port { name: port.ifname()?, kind: port.kind.to_string(), end })
     };
     Some(Bridge {
         name: link.ifname()?,

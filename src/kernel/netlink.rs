@@ -20,6 +20,7 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 use super::{FailureKind, OpError, answer, count, message};
@@ -170,13 +171,13 @@ fn refused(code: i32, flags: u16, body: &[u8]) -> Option<Refusal> {
     let said = NlasIterator::new(body.get(skip..).unwrap_or_default())
         .filter_map(Result::ok)
         .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
-        .map(|attribute| text(attribute.value()));
+        .map(|attribute| text(attribute.value()).into());
     Some(Refusal::Kernel { errno: Errno::from_raw_os_error(code.abs()), said })
 }
 
 /// Reads a text that may end with a zero byte.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned()
+pub(crate) fn text(bytes: &[u8]) -> SmolStr {
+    SmolStr::from(String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)))
 }
 
 /// A socket.

@@ -240,7 +240,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
 }
 
 fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
-    let other = || LinkKind::Other(link.kind.clone());
+    let other = || LinkKind::Other(link.kind.to_string());
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
         ("veth", NsRef::Host) => peer_of(link, reading).and_then(veth).unwrap_or_else(other),

@@ -48,7 +48,7 @@ impl Story {
             up: true,
             master: None,
             hairpin: false,
-            altname: Some(format!("netform.shop.{name}")),
+            altname: Some(format!("netform.shop.{name}").into()),
             protected: false,
             kind: LinkKind::Bridge,
         };

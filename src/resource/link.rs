@@ -1,6 +1,7 @@
 //! Links: bridges and veth pairs.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::netns::NsRef;
 use crate::names::{IfName, Mac, Mtu};
@@ -28,7 +29,7 @@ pub struct Link {
     #[serde(default)]
     pub hairpin: bool,
     /// The further name that `ip link show` takes; `None` when it would not fit into `ALTIFNAMSIZ` (128 bytes).
-    pub altname: Option<String>,
+    pub altname: Option<SmolStr>,
     /// Whether `prevent_destroy` is written into the mark.
     pub protected: bool,
     /// What kind of link it is.

@@ -260,7 +260,7 @@ impl Resource {
                 fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
                 fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
                 fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
-                fields.push(("altname", text(altname.clone())));
+                fields.push(("altname", text(altname.as_ref().map(SmolStr::to_string))));
                 if *protected {
                     fields.push(("prevent_destroy", "true".to_owned()));
                 }

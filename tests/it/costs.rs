@@ -148,9 +148,8 @@ live! {
             ("another port", Shop { first: 100, port: 60_000, ..Shop::of(20) }),
         ];
 
-        // How often the kernel is asked whether what is deleted is gone depends on how busy it is, so nothing is deleted.
-        for (name, shop) in steps {
-            let (planned, applied) = host.reach(Some(&shop));
+        for (name, shop) in steps.iter().map(|(name, shop)| (*name, Some(shop))).chain([("destroy", None)]) {
+            let (planned, applied) = host.reach(shop);
             text.push_str(&line(&format!("{name}, plan"), planned));
             text.push_str(&line(&format!("{name}, apply"), applied));
         }

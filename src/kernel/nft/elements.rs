@@ -123,7 +123,7 @@ fn comment(mut pieces: &[u8]) -> Option<SmolStr> {
     while let [kind, length, rest @ ..] = pieces {
         let (piece, after) = rest.split_at_checked(usize::from(*length))?;
         if *kind == 0 {
-            return Some(text(piece).into());
+            return Some(text(piece));
         }
         pieces = after;
     }

@@ -74,7 +74,7 @@ fn table(kind: u16, body: &[u8]) -> Option<NftTableId> {
     };
     let mut attributes = NlasIterator::new(attributes).map_while(Result::ok);
     let name = attributes.find(|attribute| attribute.kind() == NFTA_TABLE_NAME)?;
-    Some(NftTableId { family, name: text(name.value()).into() })
+    Some(NftTableId { family, name: text(name.value()) })
 }
 
 #[cfg(test)]

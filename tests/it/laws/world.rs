@@ -129,7 +129,7 @@ impl World {
                 up: true,
                 master: None,
                 hairpin: false,
-                altname: Some(format!("netform.law.n{number}")),
+                altname: Some(format!("netform.law.n{number}").into()),
                 protected: *protected,
                 kind: LinkKind::Bridge,
             }),

@@ -79,7 +79,7 @@ fn a_link_changes_in_place_and_keeps_its_index() {
         let link = link_of(&mut to);
         link.mtu = Mtu::try_from(1300).unwrap();
         link.master = Some(ifname("br-back"));
-        link.altname = Some("netform.shop.renamed".to_owned());
+        link.altname = Some("netform.shop.renamed".into());
         link.protected = true;
         if let LinkKind::Veth(peer) = &mut link.kind {
             peer.mtu = Mtu::try_from(1300).unwrap();

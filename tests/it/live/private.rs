@@ -163,7 +163,7 @@ pub(crate) fn bridge(network: &str) -> Entry {
         up: true,
         master: None,
         hairpin: false,
-        altname: Some(format!("netform.shop.{network}")),
+        altname: Some(format!("netform.shop.{network}").into()),
         protected: false,
         kind: LinkKind::Bridge,
     };
@@ -188,7 +188,7 @@ pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
         up: true,
         master: Some(ifname(&format!("br-{network}"))),
         hairpin: true,
-        altname: Some(format!("netform.shop.{container}.{network}")),
+        altname: Some(format!("netform.shop.{container}.{network}").into()),
         protected: false,
         kind: LinkKind::Veth(peer),
     };
