@@ -10,7 +10,6 @@ mod bridge;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
 
 use smol_str::{SmolStr, format_smolstr};
 
@@ -95,15 +94,8 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
         NsRef::Host | NsRef::Path(_) => return vec![],
     };
     let mut content = first_line(project, &owner);
-    for (addr, names) in &container.hosts {
-        // Writing to a string cannot fail.
-        let _ = write!(content, "{addr}\t");
-        for (index, name) in names.iter().enumerate() {
-            content.push_str(if index == 0 { "" } else { " " });
-            content.push_str(name);
-        }
-        content.push('\n');
-    }
+    content.reserve_exact(container.hosts.iter().map(|line| line.len()).sum());
+    content.extend(container.hosts.iter().map(|line| &**line));
     let path = NetnsFile::Hosts.path(name);
     let made = match container.runtime {
         Runtime::Netform => Some(Resource::Netns(Netns::new(name.clone()))),

@@ -27,7 +27,20 @@ pub(super) fn fill(networks: &[Network], nameless: &NetName, containers: &mut [C
 }
 
 /// A line of a hosts file.
-type Line = (IpAddr, Names);
+#[derive(Clone)]
+struct Line {
+    addr: IpAddr,
+    names: Names,
+    /// The line as it is written: once for all the files that it is in.
+    text: Arc<str>,
+}
+
+impl Line {
+    fn new(addr: IpAddr, names: Names) -> Self {
+        let text = format!("{addr}\t{}\n", names.join(" ")).into();
+        Self { addr, names, text }
+    }
+}
 
 /// The containers of a network with their names, in order; no name is there twice in a family.
 ///
@@ -50,8 +63,8 @@ impl Roll {
             }
         }
         let mut index: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
-        for (number, (_, names)) in page.lines.iter().enumerate() {
-            for name in names.iter() {
+        for (number, line) in page.lines.iter().enumerate() {
+            for name in line.names.iter() {
                 index.entry(Arc::clone(name)).or_default().push(number);
             }
         }
@@ -60,7 +73,7 @@ impl Roll {
 
     fn says(&self, family: Family, name: &str) -> bool {
         let mut lines = self.index.get(name).into_iter().flatten().filter_map(|line| self.lines.get(*line));
-        lines.any(|(addr, _)| Family::of(*addr) == family)
+        lines.any(|line| Family::of(line.addr) == family)
     }
 }
 
@@ -143,7 +156,7 @@ impl<'r> Page<'r> {
             Family::Ipv6 => &mut self.ipv6,
         };
         said.extend(fresh.iter().cloned());
-        self.lines.push((addr, fresh));
+        self.lines.push(Line::new(addr, fresh));
     }
 
     /// Returns those of the names that nobody has been given yet.
@@ -175,8 +188,8 @@ impl<'r> Page<'r> {
         self.lines.reserve(roll.lines.len());
         for (number, line) in roll.lines.iter().enumerate() {
             if told.contains(&number) {
-                let (addr, names) = line;
-                self.lines.extend(self.fresh(*addr, names).map(|names| (*addr, names)));
+                let fresh = self.fresh(line.addr, &line.names);
+                self.lines.extend(fresh.map(|names| Line::new(line.addr, names)));
             } else {
                 self.lines.push(line.clone());
             }
@@ -185,7 +198,7 @@ impl<'r> Page<'r> {
     }
 }
 
-fn page(rolls: &HashMap<&NetName, Roll>, networks: &[Network], container: &Container) -> Vec<Line> {
+fn page(rolls: &HashMap<&NetName, Roll>, networks: &[Network], container: &Container) -> Vec<Arc<str>> {
     match container.ns {
         NsRef::Named(_) => {}
         NsRef::Host | NsRef::Path(_) => return vec![],
@@ -208,7 +221,7 @@ fn page(rolls: &HashMap<&NetName, Roll>, networks: &[Network], container: &Conta
     for gateway in gateways(networks, container) {
         page.say_one(gateway, HOST);
     }
-    page.lines
+    page.lines.into_iter().map(|line| line.text).collect()
 }
 
 /// Says the private names of other containers: on the network of the link, or else on the first that both are on.
