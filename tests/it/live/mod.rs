@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod bad;
+mod beside;
 mod daemon;
 mod disk;
 mod dns;
