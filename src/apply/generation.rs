@@ -1,5 +1,6 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
+use crate::resource::ResourceId;
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
 
@@ -54,6 +56,8 @@ pub struct Past {
     pub leases: Leases,
     /// Kernel parameters of the host as they were before they were changed.
     pub originals: Vec<Entry>,
+    /// What was there before netform, and was adopted.
+    pub adopted: BTreeSet<ResourceId>,
     /// What could not be read, and what was done instead.
     pub warnings: Vec<String>,
 }
@@ -88,7 +92,7 @@ impl Dirs {
     ///
     /// When a later netform wrote them, or when they cannot be read at all.
     pub fn past(&self) -> Result<Past, DiskError> {
-        let mut past = Past { originals: self.originals()?, ..Past::default() };
+        let mut past = Past { originals: self.originals()?, adopted: self.adopted()?, ..Past::default() };
         for number in self.numbers()?.into_iter().rev() {
             match self.generation(number) {
                 Ok(Some(generation)) => {
@@ -121,7 +125,7 @@ impl Dirs {
     /// Returns what changes whenever [`Dirs::past`] does: every file of the past is replaced, never written to.
     pub fn stamp(&self) -> Stamp {
         let newest = self.numbers().unwrap_or_default().last().map(|number| self.path(*number, "json"));
-        let files = newest.into_iter().chain([self.leases(), self.originals_path()]);
+        let files = newest.into_iter().chain([self.leases(), self.originals_path(), self.adopted_path()]);
         let stamp = |path: PathBuf| {
             let metadata = fs::metadata(&path).ok()?;
             Some((path, metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))

@@ -4,6 +4,7 @@
 //! the kernel is observed again after the last, the generation is committed by a rename, and only then the journal goes.
 //! Whenever a run is killed, [`recover`] finds the journal and finishes or undoes.
 
+mod adopted;
 mod disk;
 mod execute;
 pub mod generation;
@@ -247,7 +248,7 @@ pub async fn repair<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watc
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
-            let noted = job.dirs.remember_originals(&journal.touched, None);
+            let noted = job.dirs.remember(&journal.touched, None);
             Outcome::Applied { done, unsaved: noted.and_then(|()| job.dirs.close_journal()).err() }
         }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
@@ -325,7 +326,7 @@ async fn end<K: Kernel>(
         report.left = undo::left(kernel, job.scope, &journal.touched).await;
         let mut stays = journal.touched.clone();
         stays.retain(|touched| report.left.iter().any(|left| left.id == touched.id));
-        let noted = job.dirs.remember_originals(&stays, None);
+        let noted = job.dirs.remember(&stays, None);
         report.disk = noted.and_then(|()| job.dirs.close_journal()).err();
         return if report.left.is_empty() { Outcome::Unchanged(report) } else { Outcome::Stranded(report) };
     }

@@ -55,17 +55,23 @@ impl Dirs {
         }
     }
 
+    /// Notes what a run has adopted, given up and changed for ever; see there.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written down.
+    pub(super) fn remember(&self, touched: &[Touched], generation: Option<u64>) -> Result<(), DiskError> {
+        self.remember_adopted(touched)?;
+        self.remember_originals(touched, generation)
+    }
+
     /// Notes what a run has changed, and forgets what it has set back. Only what stays is noted: a run that was undone
     /// has changed nothing. Once for a generation is enough, twice does no harm; `None` is a run that led to none.
     ///
     /// # Errors
     ///
     /// When that cannot be written down.
-    pub(super) fn remember_originals(
-        &self,
-        touched: &[Touched],
-        generation: Option<u64>,
-    ) -> Result<(), DiskError> {
+    fn remember_originals(&self, touched: &[Touched], generation: Option<u64>) -> Result<(), DiskError> {
         let file = self.read_originals()?;
         if Some(file.generation) == generation {
             return Ok(());

@@ -89,7 +89,7 @@ pub async fn recover<K: Kernel>(
     let observed = kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
     // Once committed, whatever differs is drift, and for the next plan to judge.
     let settled = if generation == journal::REPAIR && is_after(&journal.touched, &observed) {
-        dirs.remember_originals(&journal.touched, None).map_err(RecoverError::Journal)?;
+        dirs.remember(&journal.touched, None).map_err(RecoverError::Journal)?;
         let newest = dirs.numbers().map_err(RecoverError::Journal)?.last().copied();
         Settled::Finished { generation: newest.unwrap_or_default() }
     } else if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
@@ -109,7 +109,7 @@ pub async fn recover<K: Kernel>(
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
 fn commit(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<(), DiskError> {
     dirs.commit(number)?;
-    dirs.remember_originals(touched, Some(number))
+    dirs.remember(touched, Some(number))
 }
 
 /// Makes a generation the newest, as [`commit`], with its leases.

@@ -12,11 +12,12 @@ use super::{confirm, run};
 use crate::apply::OnFailure;
 use crate::kernel::Kernel as _;
 use crate::names::NetnsName;
+use crate::plan::release::unmarked;
 use crate::plan::{Extra, plan};
+use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Entry, State};
-use crate::resource::{Resource, ResourceId};
 
 /// Gives up a resource.
 pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
@@ -92,27 +93,6 @@ fn belongs(owner: &Owner, whole: &Owner) -> bool {
                 _,
             ) => false,
         }
-}
-
-/// Returns an object without its mark, as it would be had somebody made it by hand; `None` when it bears none.
-fn unmarked(entry: &Entry) -> Option<Entry> {
-    let mut entry = entry.clone();
-    let instead = match &mut entry.resource {
-        Resource::Link(link) => {
-            link.altname = None;
-            link.protected = false;
-            ""
-        }
-        Resource::Netns(_) => "",
-        // `IFAPROT_UNSPEC` and `RTPROT_BOOT`, as ip(8) writes.
-        Resource::Address(_) => "0",
-        Resource::Route(_) => "3",
-        Resource::Sysctl(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::File(_) => {
-            return None;
-        }
-    };
-    entry.owner = Owner::Unmarked(instead.into());
-    Some(entry)
 }
 
 /// Says what is given up, and what remains of it.

@@ -16,6 +16,7 @@ mod import;
 mod interrupt;
 mod loaded;
 mod naming;
+mod originals;
 mod ports;
 mod report;
 mod resolver;

@@ -1,5 +1,6 @@
 //! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::ahead::{self, Ahead};
@@ -8,6 +9,7 @@ use super::failure::{Code, Failure, disk_failure, in_the_way, unreadable, unsele
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
+use super::originals;
 use super::ports;
 use super::scope::{given_namespaces, must_look_again, widen};
 use super::show::{self, Style};
@@ -20,6 +22,7 @@ use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope};
 use crate::names::ProjectName;
+use crate::plan::release;
 use crate::plan::target::{self, Selection};
 use crate::plan::{self, Conflict, Extra, Plan};
 use crate::resource::netns::NsRef;
@@ -154,8 +157,8 @@ impl Session {
 
     /// Takes a generation that was just saved for the past, instead of reading it. The caller has the lock.
     pub(super) fn saved(&mut self, generation: Option<Generation>) {
-        let Ok(originals) = self.dirs.originals() else { return };
-        self.past.originals = originals;
+        let (Ok(originals), Ok(adopted)) = (self.dirs.originals(), self.dirs.adopted()) else { return };
+        (self.past.originals, self.past.adopted) = (originals, adopted);
         if let Some(generation) = generation {
             self.past.leases = generation.leases.clone();
             self.past.generation = Some(generation);
@@ -265,7 +268,9 @@ impl Session {
             self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
-        self.restore_sysctls(&mut desired, &observed, &facts);
+        originals::restore(&self.past.originals, &mut desired, &observed, &facts);
+        let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
+        scope.unmarked.extend(given_up.iter().cloned());
         let before = scope.sysctls.clone();
         widen(&mut scope, &desired.0);
         if must_look_again(&before, &scope, &observed) {
@@ -278,7 +283,9 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
         }
-        let mut kept = None;
+        extra.warnings.extend(given_up.iter().map(|id| {
+            format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")
+        }));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
                 .map_err(|errors| unselectable(&errors))?;
@@ -366,19 +373,21 @@ impl Session {
         }
     }
 
-    /// Asks for the forwarding switches as they were before netform changed them, once nobody can rely on them.
-    ///
-    /// A host that goes on forwarding is open, one that stops is cut off: so only what is on record is set back, and only
-    /// when no other project and no container engine is there.
-    fn restore_sysctls(&self, desired: &mut Desired, observed: &Observed, facts: &Facts) {
-        if !facts.subnets.is_empty() {
-            return;
-        }
-        for entry in &self.past.originals {
-            let id = entry.resource.id();
-            let live = observed.own.get(&id);
-            if desired.0.get(&id).is_none() && live.is_some() {
-                desired.0.insert(entry.clone());
+    /// Has an earlier generation give up what was adopted after it, and not remove it; returns that, and what the new
+    /// generation shall say it led to then.
+    fn give_up(
+        &self,
+        aim: Aim,
+        desired: &mut Desired,
+        observed: &Observed,
+    ) -> (BTreeSet<ResourceId>, Option<State>) {
+        match aim {
+            Aim::Manifest | Aim::Nothing => (BTreeSet::new(), None),
+            Aim::Generation(_) => {
+                let kept = desired.0.clone();
+                let given_up = release::give_up(desired, observed, &self.past.adopted);
+                let kept = (!given_up.is_empty()).then_some(kept);
+                (given_up, kept)
             }
         }
     }

@@ -145,7 +145,7 @@ fn by_network(network: &Network) -> Asked<'_> {
     asked(Owner::Network(network.name.clone()), &network.origin)
 }
 
-fn by_attachment<'a>(container: &Container, attachment: &'a Attachment) -> Asked<'a> {
+pub(super) fn by_attachment<'a>(container: &Container, attachment: &'a Attachment) -> Asked<'a> {
     let (container, network): (ContainerName, NetName) = (container.name.clone(), attachment.network.clone());
     asked(Owner::Attachment { container, network }, &attachment.origin)
 }

@@ -6,21 +6,25 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::format_smolstr;
 
-use super::elements::is_there;
+use super::elements::{by_attachment, is_there};
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
 use crate::names::Protocol;
 use crate::resource::owner::Owner;
-use crate::topology::{Publish, Topology};
+use crate::topology::{Container, Network, Publish, Topology};
 
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
-    let published = || topology.containers.iter().filter(|c| is_there(c)).flat_map(|c| &c.publish);
-    for publish in published() {
-        let asked = by_port(publish);
-        for &target in &publish.targets {
-            lead(publish, target, &asked, out);
-        }
-        if !publish.allow_from.is_empty() {
-            guard(publish, &asked, out);
+    let containers = || topology.containers.iter().filter(|container| is_there(container));
+    let published = || containers().flat_map(|container| &container.publish);
+    for container in containers() {
+        for publish in &container.publish {
+            let asked = by_port(publish);
+            for &target in &publish.targets {
+                lead(publish, target, &asked, out);
+                hide_neighbours(container, topology, target, out);
+            }
+            if !publish.allow_from.is_empty() {
+                guard(publish, &asked, out);
+            }
         }
     }
     target_ranges(published(), out);
@@ -48,6 +52,24 @@ fn lead(publish: &Publish, target: IpAddr, asked: &Asked<'_>, out: &mut Elements
         out.put(&map("port"), key, Some(target_port.to_string()), asked);
         let service = vec![target.to_string(), protocol.clone(), target_port.to_string()];
         out.put(&of_family("target", target), service, None, asked);
+    }
+}
+
+/// Hides those whom the container would answer directly, past the translation: its neighbours on its other networks, and
+/// itself by its addresses there. Whichever of its ports they come by, so it is the attachment's, and not a port's.
+fn hide_neighbours(container: &Container, topology: &Topology, target: IpAddr, out: &mut Elements) {
+    if container.attachments.len() < 2 {
+        return;
+    }
+    for attachment in &container.attachments {
+        // Who is on an internal network comes to no port that is published by another one.
+        let on = |network: &&Network| !network.internal && network.name == attachment.network;
+        let subnets = topology.networks.iter().filter(on).flat_map(|network| &network.subnets);
+        let family = |cidr: &IpNet| cidr.addr().is_ipv4() == target.is_ipv4();
+        for cidr in subnets.map(|subnet| subnet.cidr).filter(|cidr| family(cidr) && !cidr.contains(&target)) {
+            let key = vec![prefix_text(cidr), target.to_string()];
+            out.put(&of_family("direct", target), key, None, &by_attachment(container, attachment));
+        }
     }
 }
 

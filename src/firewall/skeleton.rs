@@ -210,6 +210,11 @@ fn postrouting(body: &mut Body) {
     for (key, version, set) in [("hairpin4", "ip", "@hairpin4"), ("hairpin6", "ip6", "@hairpin6")] {
         body.rule("come-back", key, [within(home(version), set), masquerade()]);
     }
+    // So would one on another network of the container, or the container itself, by its address there.
+    for (key, version, set) in [("direct4", "ip", "@direct4"), ("direct6", "ip6", "@direct6")] {
+        let way = concat(vec![field(version, "saddr"), field(version, "daddr")]);
+        body.rule("come-back", key, [within(way, set), masquerade()]);
+    }
 }
 
 /// Judges answers by the port that they come from and by whom they go to, as [`before`] does questions, so that a source

@@ -322,3 +322,20 @@ fn every_element_goes_into_a_set_that_is_declared_for_such_keys() {
         }
     }
 }
+
+#[test]
+fn whom_a_container_on_two_networks_would_answer_directly_is_hidden_from_it() {
+    let mut inner = network("inner", &["10.8.0.0/24"]);
+    inner.internal = true;
+    let networks =
+        vec![network("front", &["172.25.0.0/16", "fd00:25::/64"]), network("back", &["10.7.0.0/24"]), inner];
+    let mut web = container("web", "front", &["172.25.0.2/16", "fd00:25::2/64"]);
+    web.attachments.extend(container("web", "back", &["10.7.0.2/24"]).attachments);
+    web.attachments.extend(container("web", "inner", &["10.8.0.2/24"]).attachments);
+    web.publish = vec![
+        publish("", (8080, 80), 1, &["172.25.0.2", "fd00:25::2"]),
+        publish("", (8081, 81), 1, &["172.25.0.2"]),
+    ];
+
+    insta::assert_snapshot!(elements(&topology(networks, vec![web]), &["direct"]), @"direct4 10.7.0.0/24 . 172.25.0.2  # attachment.web@back");
+}

@@ -85,7 +85,10 @@ impl<'a> StepOwners<'a> {
 }
 
 fn own<'s>(step: &'s Step<'_>) -> Option<&'s Owner> {
-    step.after.as_deref().or(step.applied).or(step.before.as_deref()).map(|entry| &entry.owner)
+    // What is given up is told of whoever has it still.
+    let after = step.after.as_deref();
+    let marked = after.filter(|entry| !entry.owner.is_unmarked());
+    marked.or(step.applied).or(step.before.as_deref()).or(after).map(|entry| &entry.owner)
 }
 
 fn killer<'a>(step: &Step<'a>) -> Option<&'a ResourceId> {

@@ -35,7 +35,9 @@ pub(super) struct Row<'a> {
 impl<'a> Row<'a> {
     /// Returns the resource that the object belongs to, by whoever knows best: the kernel has no place for some marks.
     pub(super) fn owner(&self) -> Option<&'a Owner> {
-        self.desired.or(self.applied).or(self.observed).map(|entry| &entry.owner)
+        // What is given up is told of whoever has it still.
+        let desired = self.desired.filter(|entry| !entry.owner.is_unmarked());
+        desired.or(self.applied).or(self.observed).or(self.desired).map(|entry| &entry.owner)
     }
 }
 

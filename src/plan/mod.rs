@@ -18,6 +18,7 @@ mod lifeline;
 mod local;
 mod order;
 pub mod ports;
+pub mod release;
 pub mod render;
 pub mod target;
 

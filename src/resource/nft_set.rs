@@ -92,6 +92,9 @@ pub const SETS: &[SetSpec] = &[
     // A subnet with its own bridge.
     set("hairpin4", &[Ipv4, Link], Interval, Restricts),
     set("hairpin6", &[Ipv6, Link], Interval, Restricts),
+    // Sources that a container on several networks answers directly: a subnet, and the container's address on another.
+    set("direct4", &[Ipv4, Ipv4], Interval, Restricts),
+    set("direct6", &[Ipv6, Ipv6], Interval, Restricts),
     // Ports published on every address of the host. nft 1.0.6 takes no map to an address and a port, so there are two;
     // a range whose ports stay the same is one element, and keeps its port by not naming one.
     map("any_addr4", &[Protocol, Port], Ipv4, Exact, Allows),

@@ -242,3 +242,38 @@ live! {
         assert!(again.contains("bridge br-lan: of project shop") && again.contains("namespace web: of project shop"), "{again}");
     }
 }
+
+live! {
+    fn a_rollback_to_before_an_adoption_gives_up_what_was_there_and_removes_nothing_of_it(world) {
+        world.sh(BY_HAND);
+        let before = unmarked(world);
+        world.apply("netform: 1\nproject: shop\nnetworks: {other: {subnets: [10.30.0.0/24]}}\ncontainers: {app: {networks: [other]}}\n");
+        world.file("netform.yaml", &MANIFEST.replace("containers:\n", "containers:\n  db: {networks: [lan]}\n"));
+        import_all(world);
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        let pings = world.beside("ip netns exec web ping -n -i 0.02 -c 100 10.20.0.1");
+
+        let plan = world.run(&["rollback", "1", "--dry-run"]).exits(0).stdout;
+        for what in ["link br-lan", "link veth123", "netns web", "address 10.20.0.7/24 on eth0 in web"] {
+            let told = format!("Warning: {what} was there before netform and was adopted since: it is given up, and stays as it is");
+            assert!(plan.contains(&told), "{what}: {plan}");
+        }
+        for gone in ["network.lan will be destroyed", "container.web will be destroyed", "attachment.web@lan will be destroyed"] {
+            assert!(!plan.contains(gone), "{gone}: {plan}");
+        }
+        assert!(plan.contains("attachment.db@lan will be destroyed"), "{plan}");
+        world.run(&["rollback", "1", "--yes"]).exits(0);
+
+        assert_no_loss(pings);
+        let lines: Vec<_> = unmarked(world).lines().filter(|line| !line.contains("br-other")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(lines.concat(), before);
+        assert_eq!(world.sh("ip -d link show br-lan; ip -d link show veth123; ip -n web link show lo").matches("netform").count(), 0);
+        assert!(world.pings("app", "10.30.0.1"));
+        assert_eq!(world.run(&["rollback", "1", "--dry-run"]).exits(0).stdout.matches("given up").count(), 0, "once");
+        world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {other: {subnets: [10.30.0.0/24]}}\ncontainers: {app: {networks: [other]}}\n");
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(unmarked(world), before);
+    }
+}

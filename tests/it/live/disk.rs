@@ -89,6 +89,19 @@ live! {
 }
 
 live! {
+    fn a_new_generation_takes_no_number_that_a_damaged_one_has(world) {
+        world.apply(FRONT);
+        world.apply(&edited());
+        world.sh("echo broken > state/shop/generations/2.json");
+
+        world.apply(FRONT);
+
+        assert_eq!(world.sh("ls state/shop/generations"), "1.json\n2.json\n3.json\n");
+        assert_eq!(world.sh("cat state/shop/generations/2.json"), "broken\n");
+    }
+}
+
+live! {
     fn a_run_that_was_undone_leaves_no_memory_of_the_parameters_that_it_had_changed(world) {
         world.sh("sysctl -q -w net.ipv4.ip_forward=0; mkdir bin; printf '#!/bin/sh\\ncase \"$*\" in *-f*) exit 1;; esac\\nexec /usr/sbin/nft \"$@\"\\n' > bin/nft; chmod +x bin/nft");
         world.file("netform.yaml", FRONT);

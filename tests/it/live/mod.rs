@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod bad;
+mod beside;
 pub(crate) mod daemon;
 mod disk;
 mod dns;

@@ -1,6 +1,6 @@
 //! Published ports, as those see them who connect.
 
-use super::world::{Listen, live};
+use super::world::{Listen, World, live};
 
 live! {
     fn a_published_port_is_reached_from_everywhere_and_an_unpublished_one_from_nowhere(world) {
@@ -149,4 +149,55 @@ live! {
         assert_eq!(index(), before, "all in place");
         world.assert_in_sync();
     }
+}
+
+live! {
+    fn a_container_on_two_networks_is_reached_through_the_host_from_both(world) {
+        let two = "front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}, back: {subnets: [10.7.0.0/24, 'fd00:7::/64']}";
+        world.apply(&format!("netform: 1\nproject: shop\nnetworks: {{{two}, far: {{subnets: [10.9.0.0/24]}}}}\ncontainers:\n  \
+            web: {{networks: [front, back], publish: ['8080:80', '5353:53/udp', '9000-9001:9000-9001']}}\n  \
+            app: {{networks: [front]}}\n  db: {{networks: [back]}}\n  other: {{networks: [far]}}\n"));
+        let _servers = [Listen::tcp(80), Listen::udp(53), Listen::tcp(9000)].map(|listen| world.serve("web", &listen, "web"));
+        for (who, gateway) in [("web", "fd00:25::1"), ("web", "fd00:7::1"), ("app", "fd00:25::1"), ("db", "fd00:7::1")] {
+            super::world::eventually("the new link is ready for IPv6", || world.pings(who, gateway));
+        }
+
+        let filtered = world.try_sh("test -e /proc/sys/net/bridge/bridge-nf-call-iptables").code == 0;
+        let mut failures = vec![];
+        for call in if filtered { &["1", "0"][..] } else { &["no"] } {
+            if filtered {
+                world.sh(&format!("sysctl -qw net.bridge.bridge-nf-call-iptables={call} net.bridge.bridge-nf-call-ip6tables={call}"));
+            }
+            failures.extend(unheard(world).into_iter().map(|failure| format!("{failure}, bridge-nf-call {call}")));
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+        let seen = world.ask("other", "tcp", "10.9.0.1", 8080).unwrap();
+        assert!(seen.starts_with("web 10.9.0."), "a source of elsewhere keeps its address: {seen}");
+    }
+}
+
+/// Returns who does not hear from the published ports, and how.
+fn unheard(world: &World) -> Vec<String> {
+    let mut failures = vec![];
+    for (who, to) in [
+        ("web", "172.25.0.1"),
+        ("web", "10.7.0.1"),
+        ("web", "fd00:25::1"),
+        ("web", "fd00:7::1"),
+        ("app", "172.25.0.1"),
+        ("app", "10.7.0.1"),
+        ("db", "10.7.0.1"),
+        ("db", "172.25.0.1"),
+        ("db", "fd00:7::1"),
+        ("other", "10.9.0.1"),
+        ("other", "10.7.0.1"),
+    ] {
+        for (protocol, port) in [("tcp", 8080), ("udp", 5353), ("tcp", 9000)] {
+            let answer = world.ask(who, protocol, to, port);
+            if !answer.as_ref().is_some_and(|answer| answer.starts_with("web ")) {
+                failures.push(format!("{who} by {protocol} to {to} {port}: {answer:?}"));
+            }
+        }
+    }
+    failures
 }
