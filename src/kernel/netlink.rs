@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
@@ -29,8 +29,11 @@ use crate::names::IfName;
 /// How long the kernel may take to answer a request; RTNL is sometimes held for long by others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a dump that others' changes interrupt is begun anew.
-const DUMP_TRIES: usize = 5;
+/// For how long a dump that others' changes interrupt is begun anew: a thousand new links alone keep the kernel changing
+/// their addresses for two seconds, until it has found that nobody else has them.
+const DUMP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the others are let go on, at first and at most.
+const DUMP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`). From
 /// 64 KiB on, glibc would tidy up its whole heap each time that one is freed.
@@ -51,7 +54,7 @@ pub(crate) enum Refusal {
     #[error("the kernel did not answer within {} s", PATIENCE.as_secs())]
     TimedOut,
     /// Changes by others kept interrupting the dump.
-    #[error("the list kept changing while it was read ({DUMP_TRIES} tries)")]
+    #[error("the list kept changing while it was read, for {} s", DUMP_PATIENCE.as_secs())]
     Interrupted,
     /// The socket is gone, or could not be used.
     #[error("{0}")]
@@ -229,13 +232,18 @@ impl Blocking {
     ) -> Result<Vec<T>, Refusal> {
         let mut message = addressed(message, NLM_F_DUMP);
         message.header.flags &= !NLM_F_ACK;
-        for _ in 0..DUMP_TRIES {
+        let (began, [mut pause, longest]) = (Instant::now(), DUMP_PAUSES);
+        loop {
             let (answers, interrupted) = self.exchange(message.clone(), &read)?;
             if !interrupted {
                 return Ok(answers);
             }
+            if began.elapsed() > DUMP_PATIENCE {
+                return Err(Refusal::Interrupted);
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(longest);
         }
-        Err(Refusal::Interrupted)
     }
 
     /// Sends a request to netfilter, or asks for a dump by `NLM_F_DUMP` in `flags`, and returns what `read` makes of the

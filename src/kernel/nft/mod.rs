@@ -20,6 +20,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use smol_str::format_smolstr;
@@ -38,8 +39,9 @@ use transaction::Transaction;
 /// (`SO_SNDBUFFORCE`, socket(7)).
 const PIECE: usize = 1000;
 
-/// How often a table is read anew because somebody changed the ruleset meanwhile.
-const LIST_TRIES: usize = 5;
+/// For how long a table is read anew because somebody changes the ruleset meanwhile, and how long they are let go on.
+const LIST_PATIENCE: Duration = Duration::from_secs(10);
+const LIST_PAUSE: Duration = Duration::from_millis(10);
 
 /// How the names of netform's tables begin; the project's name follows.
 const PREFIX: &str = "netform-";
@@ -216,7 +218,8 @@ async fn submit(commands: &[Value]) -> Result<(), Refusal> {
 async fn list(id: &NftTableId) -> Result<Option<Vec<Entry>>, ObserveError> {
     let what = || named(id);
     let ask = async |work: fn() -> Result<Option<u32>, netlink::Refusal>| netns::on_thread(work).await;
-    for _ in 0..LIST_TRIES {
+    let began = Instant::now();
+    while began.elapsed() < LIST_PATIENCE {
         let before = settled(ask(tables::generation).await, what)?;
         let Some(listing) = print(id).await? else { return Ok(None) };
         let table = id.clone();
@@ -224,6 +227,7 @@ async fn list(id: &NftTableId) -> Result<Option<Vec<Entry>>, ObserveError> {
         if settled(ask(tables::generation).await, what)? == before {
             return Ok(Some(listing.entries(elements)));
         }
+        tokio::time::sleep(LIST_PAUSE).await;
     }
     let refusal = netlink::Refusal::Interrupted;
     Err(ObserveError { what: what(), kind: refusal.kind(), source: refusal.into() })

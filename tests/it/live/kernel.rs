@@ -314,6 +314,27 @@ fn what_others_put_into_the_group_of_our_links_stays() {
 }
 
 #[test]
+fn what_others_keep_changing_is_read_all_the_same() {
+    in_private_network(|| {
+        let mut world = World::new();
+        world.create(&web_on_front());
+        // So many that the kernel cannot list them in one go.
+        sh("ip link add mine type bridge
+            for i in $(seq 900); do echo addr add 10.9.$((i / 200)).$((i % 200))/32 dev mine; done | ip -batch -
+            for i in $(seq 400); do echo addr add 10.8.0.9/32 dev mine; echo addr del 10.8.0.9/32 dev mine; done > /run/churn");
+        let churn = "for round in $(seq 20); do ip -batch /run/churn; done";
+        let mut other = std::process::Command::new("sh").args(["-ec", churn]).spawn().unwrap();
+
+        let mut looks = 0;
+        while other.try_wait().unwrap().is_none() {
+            assert_eq!(world.own().len(), web_on_front().iter().flatten().count(), "look {looks}");
+            looks += 1;
+        }
+        assert!(looks > 0);
+    });
+}
+
+#[test]
 fn many_containers_fit_into_few_file_descriptors() {
     in_private_network(|| {
         use rustix::process::{Resource as Limit, Rlimit, setrlimit};
