@@ -2,6 +2,8 @@
 //!
 //! Whose past it is says the manifest, so the project's name is guessed from the text; a wrong guess costs nothing.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -9,6 +11,9 @@ use super::args::Common;
 use crate::apply::generation::{Past, Stamp};
 use crate::apply::{Dirs, DiskError};
 use crate::names::ProjectName;
+
+/// How much of a manifest is looked at, in bytes: one that is too large is refused later, and not to be read for a guess.
+const BEGINNING: u64 = 64 << 10;
 
 /// A past, with the stamp that it had before it was read.
 pub(super) type Read = (Stamp, Result<Past, DiskError>);
@@ -46,7 +51,9 @@ fn guess(manifest: &Path) -> Option<ProjectName> {
     if !std::fs::metadata(manifest).ok()?.is_file() {
         return None;
     }
-    let text = std::fs::read_to_string(manifest).ok()?;
+    let mut beginning = vec![];
+    File::open(manifest).ok()?.take(BEGINNING).read_to_end(&mut beginning).ok()?;
+    let text = String::from_utf8_lossy(&beginning);
     let name = text.lines().find_map(|line| line.strip_prefix("project:"))?;
     ProjectName::try_from(name.split('#').next()?.trim()).ok()
 }
@@ -69,5 +76,6 @@ mod tests {
         check("netform: 1\n  project: shop\n", None);
         check("project: 'shop'\n", None);
         check("", None);
+        check(&format!("{}project: shop\n", "#\n".repeat(40_000)), None);
     }
 }
