@@ -1,6 +1,7 @@
 //! The kernel: the only module that talks to it.
 
 mod answer;
+mod attribute;
 mod conntrack;
 pub mod count;
 pub mod discover;

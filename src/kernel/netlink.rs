@@ -29,8 +29,8 @@ use crate::names::IfName;
 /// How long the kernel may take to answer a request; RTNL is sometimes held for long by others.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// For how long a dump that others' changes interrupt is begun anew: a thousand new links alone keep the kernel changing
-/// their addresses for two seconds, until it has found that nobody else has them.
+/// For how long a dump that others' changes interrupt is begun anew: of a thousand new links the kernel goes on changing
+/// the addresses until it has found that nobody else has them.
 const DUMP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the others are let go on, at first and at most.
 const DUMP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];

@@ -14,6 +14,8 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 
+use super::attribute::{attr, nest};
+
 /// The table's name.
 pub(super) const NAME: &str = "netform-dns";
 /// The same as messages have it.
@@ -42,8 +44,6 @@ const IPV4: u8 = 2;
 const OUTPUT: u32 = 3;
 /// `NF_IP_PRI_RAW`: before connection tracking.
 const RAW: i32 = -300;
-/// `NLA_F_NESTED`.
-const NESTED: u16 = 0x8000;
 /// `NFT_REG_1`.
 const REGISTER: u32 = 1;
 /// `NFT_META_L4PROTO`.
@@ -206,27 +206,6 @@ fn equals(out: &mut Vec<u8>, value: &[u8]) {
     // `NFT_CMP_EQ`.
     attr(out, 2, &0_u32.to_be_bytes());
     nest(out, 3, |out| attr(out, 1, value));
-}
-
-/// Adds an attribute: length, kind, value, and bytes up to a multiple of four.
-fn attr(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    enclose(out, kind, |out| out.extend_from_slice(value));
-}
-
-fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
-    enclose(out, kind | NESTED, body);
-}
-
-fn enclose(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 2]);
-    out.extend_from_slice(&kind.to_ne_bytes());
-    body(out);
-    let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
-    if let Some(place) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<2>) {
-        *place = length.to_ne_bytes();
-    }
-    out.resize(out.len().next_multiple_of(4), 0);
 }
 
 /// Messages that the kernel does all of, or none.

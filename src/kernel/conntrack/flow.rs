@@ -1,8 +1,11 @@
 //! An entry of connection tracking, as netlink tells it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use netlink_packet_core::NlasIterator;
+
+use crate::kernel::answer::ip;
+use crate::kernel::attribute::{NESTED, attr};
 
 /// `CTA_TUPLE_ORIG`, `_REPLY`, `CTA_STATUS`, `_ID` and `_ZONE`.
 const ORIGINAL: u16 = 1;
@@ -10,8 +13,6 @@ const REPLY: u16 = 2;
 const STATUS: u16 = 3;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
-/// `NLA_F_NESTED`.
-const NESTED: u16 = 0x8000;
 /// `IPS_DST_NAT` in `include/uapi/linux/netfilter/nf_conntrack_common.h`.
 const TRANSLATED: u32 = 1 << 5;
 
@@ -40,11 +41,11 @@ impl Flow {
             match attribute.kind() {
                 ORIGINAL => {
                     original = Some(End::read(value)?);
-                    put(&mut attributes, ORIGINAL | NESTED, value);
+                    attr(&mut attributes, ORIGINAL | NESTED, value);
                 }
                 REPLY => reply = Some(End::read(value)?),
                 STATUS => status = u32::from_be_bytes(*value.first_chunk()?),
-                kind @ (ID | ZONE) => put(&mut attributes, kind, value),
+                kind @ (ID | ZONE) => attr(&mut attributes, kind, value),
                 _ => {}
             }
         }
@@ -78,14 +79,6 @@ pub(super) fn header(family: u8) -> Vec<u8> {
     vec![family, 0, 0, 0]
 }
 
-fn put(attributes: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    attributes.extend(length.to_ne_bytes());
-    attributes.extend(kind.to_ne_bytes());
-    attributes.extend(value);
-    attributes.resize(attributes.len().next_multiple_of(4), 0);
-}
-
 /// A tuple: one direction of a flow.
 struct End {
     protocol: u8,
@@ -102,8 +95,8 @@ impl End {
             for field in NlasIterator::new(part.value()).filter_map(Result::ok) {
                 let value = field.value();
                 match (part.kind(), field.kind()) {
-                    (1, 1 | 3) => source = address(value),
-                    (1, 2 | 4) => destination = address(value),
+                    (1, 1 | 3) => source = ip(value),
+                    (1, 2 | 4) => destination = ip(value),
                     (2, 1) => protocol = value.first().copied(),
                     (2, 2) => source_port = Some(u16::from_be_bytes(*value.first_chunk()?)),
                     (2, 3) => port = Some(u16::from_be_bytes(*value.first_chunk()?)),
@@ -113,10 +106,4 @@ impl End {
         }
         Some(Self { protocol: protocol?, from: (source?, source_port?), to: (destination?, port?) })
     }
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let four = || <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into());
-    let six = || <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into());
-    four().or_else(six)
 }

@@ -5,7 +5,7 @@
 //! out keys, ends of intervals and comments: `netlink_gen_concat_key()` in nftables `src/netlink.c`, `src/segtree.c` and
 //! `include/udata.h` of libnftnl.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::NLM_F_DUMP;
@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
 use super::tables;
-use crate::kernel::answer::each;
+use crate::kernel::answer::{each, ip};
+use crate::kernel::attribute::attr;
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::resource::Resource;
 use crate::resource::nft::{NftElement, NftTableId};
@@ -49,8 +50,8 @@ pub(super) fn read(table: &NftTableId) -> Result<Vec<Elements>, Refusal> {
     for spec in SETS.iter().filter(|spec| spec.family == table.family) {
         let mut body = tables::header(table.family);
         // `NFTA_SET_ELEM_LIST_TABLE` and `NFTA_SET_ELEM_LIST_SET`.
-        tables::put_text(&mut body, 1, &table.name);
-        tables::put_text(&mut body, 2, spec.name);
+        attr(&mut body, 1, &terminated(&table.name));
+        attr(&mut body, 2, &terminated(spec.name));
         let raw = |kind: u16, body: &[u8]| (kind == NEW_ELEMENT).then(|| raw(body));
         match socket.netfilter((GET_ELEMENT, NLM_F_DUMP), &body, raw) {
             Ok(raw) => all.push((spec, decode(spec, raw.into_iter().flatten().collect()))),
@@ -71,6 +72,11 @@ pub(super) fn entries(table: &NftTableId, elements: Vec<Elements>) -> impl Itera
         let resource = Resource::NftElement(NftElement { table, set, key, data, stance: spec.stance });
         Entry { resource, owner, origin: None, ignore: vec![] }
     })
+}
+
+/// Returns a text as messages have it, with a zero byte at the end.
+fn terminated(text: &str) -> Vec<u8> {
+    [text.as_bytes(), &[0]].concat()
 }
 
 /// An element in bytes.
@@ -229,7 +235,7 @@ fn between(field: Field, first: &[u8], last: &[u8]) -> Option<SmolStr> {
             })
         }
         Field::Ipv4 | Field::Ipv6 => {
-            let (first, last) = (address(first)?, address(last)?);
+            let (first, last) = (ip(first)?, ip(last)?);
             Some(match prefix(first, last) {
                 _ if first == last => first.to_smolstr(),
                 Some(net) => net.to_smolstr(),
@@ -237,12 +243,6 @@ fn between(field: Field, first: &[u8], last: &[u8]) -> Option<SmolStr> {
             })
         }
     }
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let four = || <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into());
-    let six = || <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into());
-    four().or_else(six)
 }
 
 /// Returns the subnet from its first address to its last one, if there is one.

@@ -8,8 +8,9 @@
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
 //! Only the project's own two tables are ever changed; those of other projects are read for what they publish. A table is
-//! recognised by two empty chains, since nft 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST` says which rules were asked for, and
-//! `printed-DIGEST` how nft printed them right after, so that an edit by hand shows, whatever nft makes of the rules.
+//! recognised by two empty chains, since nft 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST`
+//! says which rules were asked for, and `printed-DIGEST` how nft printed them right after, so that an edit by hand shows,
+//! whatever nft makes of the rules.
 
 mod elements;
 mod listing;

@@ -53,16 +53,6 @@ pub(super) fn header(family: NftFamily) -> Vec<u8> {
     vec![number, 0, 0, 0]
 }
 
-/// Appends a text, which ends with a zero byte, as an attribute.
-pub(super) fn put_text(body: &mut Vec<u8>, kind: u16, text: &str) {
-    let length = u16::try_from(4 + text.len() + 1).unwrap_or(u16::MAX);
-    body.extend(length.to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(text.as_bytes());
-    body.push(0);
-    body.resize(body.len().next_multiple_of(4), 0);
-}
-
 fn table(kind: u16, body: &[u8]) -> Option<NftTableId> {
     const NFTA_TABLE_NAME: u16 = 1;
     let (header, attributes) = body.split_at_checked(4).filter(|_| kind == NEW_TABLE)?;
