@@ -3,7 +3,7 @@
 use super::snapshot::assert_same;
 use super::world::live;
 
-const SHOP: &str = "\
+pub(super) const SHOP: &str = "\
 netform: 1
 project: shop
 networks:

@@ -5,20 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::failure::haunted;
+use super::failure::{FRONT, MORE, haunted};
 use super::world::{Done, World, live};
 use crate::schema::assert_follows;
-
-const SHOP: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}}\n";
-const MORE: &str = "\
-netform: 1
-project: shop
-networks: {front: {subnets: [172.25.0.0/16]}, back: {subnets: [10.7.0.0/24]}}
-containers:
-  web:
-    networks: [front, back]
-    publish: ['8080:80']
-";
 
 /// Returns the lines, each of which follows the schema; the first and the last are what they always are.
 #[track_caller]
@@ -52,7 +41,7 @@ fn count(lines: &[Value], event: &str) -> usize {
 
 live! {
     fn an_apply_tells_its_plan_every_operation_and_how_it_ended(world) {
-        world.file("netform.yaml", SHOP);
+        world.file("netform.yaml", FRONT);
 
         let lines = lines(&world.run(&["apply", "--yes", "--output", "json"]).exits(0));
 
@@ -74,7 +63,7 @@ live! {
 
 live! {
     fn every_verb_that_changes_something_tells_how_it_ended(world) {
-        world.file("netform.yaml", SHOP);
+        world.file("netform.yaml", FRONT);
         ends(world, &["apply", "--yes"], 0, "applied");
         assert_eq!(ends(world, &["apply", "--yes"], 0, "nothing_to_do")["generation"], 1);
         world.file("netform.yaml", MORE);
@@ -88,7 +77,7 @@ live! {
 
 live! {
     fn a_refusal_is_told_as_well(world) {
-        world.file("netform.yaml", &SHOP.replace("/16]}", "/16], lifecycle: {prevent_destroy: true}}"));
+        world.file("netform.yaml", &FRONT.replace("/16]}", "/16], lifecycle: {prevent_destroy: true}}"));
         ends(world, &["apply"], 64, "usage");
         world.run(&["plan", "--out", "early.plan"]).exits(0);
         ends(world, &["apply", "--yes"], 0, "applied");
@@ -110,7 +99,7 @@ live! {
 
 live! {
     fn a_failure_is_told_with_what_the_kernel_said_and_what_was_undone(world) {
-        world.apply(SHOP);
+        world.apply(FRONT);
         world.file("netform.yaml", MORE);
 
         let done = haunted(world, 2, &["apply", "--yes", "--output", "json"]).exits(4);

@@ -2,8 +2,8 @@
 
 use super::world::{Done, World, live};
 
-const FRONT: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}}\n";
-const MORE: &str = "\
+pub(super) const FRONT: &str = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}}\n";
+pub(super) const MORE: &str = "\
 netform: 1
 project: shop
 networks: {front: {subnets: [172.25.0.0/16]}, back: {subnets: [10.7.0.0/24]}}

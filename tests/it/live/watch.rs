@@ -1,20 +1,8 @@
 //! The daemon: drift is brought back, edits are applied, and whoever asks is answered.
 
+use super::apply::SHOP;
 use super::daemon::{Daemon, patiently};
 use super::world::{World, live};
-
-const SHOP: &str = "\
-netform: 1
-project: shop
-networks:
-  front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}
-  back: {subnets: [10.7.0.0/24], internal: true}
-containers:
-  web:
-    networks: {front: {address: 172.25.3.3}, back: {links: {database: db}}}
-    publish: ['8080:80']
-  db: {networks: [back]}
-";
 
 /// Everything that somebody may have touched, as text.
 fn kernel(world: &World) -> String {
