@@ -171,14 +171,18 @@ async fn carry_out(mut transaction: Transaction) -> Result<(), OpError> {
 
 /// Remembers in the table what the kernel has made of it.
 async fn seal(id: &NftTableId) -> Result<(), OpError> {
+    count::transaction();
     let table = id.clone();
-    let rules = netns::on_thread(move || Rules::read(&mut Blocking::open_netfilter()?, &table)).await;
-    let Some(rules) = settled(rules, || named(id)).map_err(|error| unread(&error))? else {
-        let message = format!("{} is gone right after it was made", named(id));
-        return Err(OpError { kind: FailureKind::Other, message });
-    };
-    let chain = json!({"family": id.family.as_str(), "table": id.name, "name": rules.seal()});
-    run(&[json!({"add": {"chain": chain}})]).await
+    let sealed = netns::on_thread(move || {
+        let mut socket = Blocking::open_netfilter()?;
+        let Some(rules) = Rules::read(&mut socket, &table)? else { return Ok(false) };
+        rules.seal(&mut socket).map(|()| true)
+    });
+    if settled(sealed.await, || named(id)).map_err(|error| unread(&error))? {
+        return Ok(());
+    }
+    let message = format!("{} is gone right after it was made", named(id));
+    Err(OpError { kind: FailureKind::Other, message })
 }
 
 /// Returns the ids of the elements that are there.

@@ -23,7 +23,7 @@ use crate::resource::state::Entry;
 /// How the name of the chain begins that says which rules were asked for.
 const SKELETON: &str = "skeleton-";
 /// How the name of the chain begins that holds the digest of the table when it was made.
-pub(super) const SEAL: &str = "seal-";
+const SEAL: &str = "seal-";
 
 /// `NFT_SET_ANONYMOUS`: what a rule compares with, written down in the rule itself.
 const ANONYMOUS: u32 = 1;
@@ -86,9 +86,13 @@ impl Rules {
         Ok(Some(rules))
     }
 
-    /// Returns the name of the chain that remembers the table as it is.
-    pub(super) fn seal(&self) -> String {
-        format!("{SEAL}{}", self.digest)
+    /// Remembers in the table what it is.
+    pub(super) fn seal(&self, socket: &mut Blocking) -> Result<(), Refusal> {
+        const NEW_CHAIN: u16 = 0x0a03;
+        let mut body = tables::header(self.id.family);
+        attr(&mut body, IN_TABLE, &terminated(&self.id.name));
+        attr(&mut body, CHAINS.by, &terminated(&format!("{SEAL}{}", self.digest)));
+        socket.transaction(NEW_CHAIN, &body)
     }
 
     /// Returns the table and its elements.
