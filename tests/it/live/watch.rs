@@ -122,6 +122,22 @@ live! {
 }
 
 live! {
+    fn a_hangup_has_it_read_anew_what_nothing_tells_of(world) {
+        world.file("netform.yaml", SHOP);
+        world.sh("mkdir elsewhere; ln netform.yaml elsewhere/same.yaml");
+        let daemon = Daemon::start(world, &[]);
+
+        world.file("elsewhere/same.yaml", &SHOP.replace("172.25.3.3", "172.25.3.8"));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert!(!daemon.log().contains("generation 2"), "a directory does not tell of writes by another name");
+        daemon.signal("HUP");
+
+        daemon.says("generation 2 is in force");
+        assert!(world.sh("ip -n web -o -4 addr").contains("172.25.3.8/16"));
+    }
+}
+
+live! {
     fn many_edits_in_a_row_end_with_the_last(world) {
         world.file("netform.yaml", SHOP);
         let daemon = Daemon::start(world, &[]);
