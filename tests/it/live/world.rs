@@ -12,10 +12,12 @@ const INSIDE: &str = "NETFORM_TEST_INSIDE";
 /// Names the kinds of test that must not be skipped, e.g. `live,systemd`.
 const REQUIRE: &str = "NETFORM_TEST_REQUIRE";
 
-/// Makes the private namespaces; what follows as arguments runs in them.
+/// Makes the private namespaces; what follows as arguments runs in them. What the host has for namespaces of the same names
+/// is not for them.
 const ENTER: &str = "
     mount -t tmpfs tmpfs /run && mkdir -p /run/etc/upper /run/etc/work &&
     mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work /etc &&
+    if [ -e /etc/netns ]; then mount -t tmpfs tmpfs /etc/netns; fi &&
     ip link set lo up && exec \"$0\" \"$@\"";
 
 /// Runs `story` in private namespaces. `test` is the full name of the calling test, `module_path!()` aside.
