@@ -5,7 +5,7 @@
 //! cargo bench --bench dns
 //! ```
 //!
-//! dnsmasq takes part when it is installed. Times drift from run to run; the ratios are what counts.
+//! dnsmasq and aardvark-dns take part when they are installed. Times drift from run to run; the ratios are what counts.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may panic")]
 
 use std::collections::{BTreeSet, HashMap};
@@ -63,6 +63,8 @@ struct Rival {
     name: &'static str,
     addr: &'static str,
     child: Child,
+    /// The process that serves: the child, unless that left a daemon behind.
+    pid: u32,
     cpu: Vec<f64>,
     rate: Vec<f64>,
     p50: Vec<f64>,
@@ -72,19 +74,20 @@ struct Rival {
 impl Rival {
     /// Starts a server and waits until it answers, which a loaded machine may take long for.
     fn start(name: &'static str, addr: &'static str, mut command: Command) -> Self {
-        // dnsmasq says much, and netform what it took.
-        let errors = if name == "dnsmasq" { Stdio::null() } else { Stdio::inherit() };
+        // Peers say much, and netform what it took.
+        let errors = if name == "netform" { Stdio::inherit() } else { Stdio::null() };
         let child = command.stdout(Stdio::null()).stderr(errors).spawn().unwrap();
+        let pid = child.id();
         let start = Instant::now();
         while !me(true, &["pace", addr]).env("ONCE", "1").stderr(Stdio::null()).status().unwrap().success() {
             assert!(start.elapsed() < Duration::from_secs(60), "{name} does not answer");
         }
-        Self { name, addr, child, cpu: vec![], rate: vec![], p50: vec![], p99: vec![] }
+        Self { name, addr, child, pid, cpu: vec![], rate: vec![], p50: vec![], p99: vec![] }
     }
 
     /// Returns the microseconds that all its threads have run.
     fn ran(&self) -> f64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
         let ran = tasks.map(|task| {
             let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
             text.split_whitespace().next().unwrap().parse::<f64>().unwrap()
@@ -105,6 +108,9 @@ impl Rival {
 
 impl Drop for Rival {
     fn drop(&mut self) {
+        if self.pid != self.child.id() {
+            Command::new("kill").arg(self.pid.to_string()).status().ok();
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -120,34 +126,67 @@ fn compare() {
         Rival::start("bare loop", "127.0.0.1:5300", me(true, &["bare", "127.0.0.1:5300"])),
         Rival::start("netform", "127.0.0.11:53", me(false, &["netform"])),
     ];
-    if Command::new("dnsmasq").arg("--version").stdout(Stdio::null()).status().is_ok() {
-        let hosts: String = (0..NAMES).map(|n| format!("10.1.{}.{} c{n}\n", n / 250, 1 + n % 250)).collect();
-        std::fs::write("/run/hosts", hosts).unwrap();
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", "c0", "dnsmasq", "-d", "-p", "5301", "--no-resolv", "--no-hosts"]);
-        command.args([
-            "--addn-hosts=/run/hosts",
-            "--listen-address=127.0.0.1",
-            "--bind-interfaces",
-            "--pid-file=",
-        ]);
-        rivals.push(Rival::start("dnsmasq", "127.0.0.1:5301", command));
-    } else {
-        println!("dnsmasq is not installed");
-    }
+    rivals.extend(dnsmasq());
+    rivals.extend(aardvark());
     for _ in 0..ROUNDS {
         rivals.iter_mut().for_each(Rival::round);
     }
     println!(
-        "{:<10} {:>12} {:>8} {:>12} {:>8} {:>8}",
+        "{:<12} {:>12} {:>8} {:>12} {:>8} {:>8}",
         "", "CPU us/query", "x bare", "queries/s", "p50 us", "p99 us"
     );
     let base = rivals[0].cpu.clone();
     for Rival { name, cpu, rate, p50, p99, .. } in &rivals {
         let ratio = median(cpu.iter().zip(&base).map(|(one, base)| one / base).collect());
         let [cpu, rate, p50, p99] = [cpu, rate, p50, p99].map(|values| median(values.clone()));
-        println!("{name:<10} {cpu:>12.2} {ratio:>8.2} {rate:>12.0} {p50:>8.0} {p99:>8.0}");
+        println!("{name:<12} {cpu:>12.2} {ratio:>8.2} {rate:>12.0} {p50:>8.0} {p99:>8.0}");
     }
+}
+
+/// Which address each name has, in the order of their numbers.
+fn addresses() -> impl Iterator<Item = (String, String)> {
+    (0..NAMES).map(|n| (format!("c{n}"), format!("10.1.{}.{}", n / 250, 1 + n % 250)))
+}
+
+fn dnsmasq() -> Option<Rival> {
+    if Command::new("dnsmasq").arg("--version").stdout(Stdio::null()).status().is_err() {
+        println!("SKIPPED (dnsmasq): it is not installed");
+        return None;
+    }
+    let hosts: String = addresses().map(|(name, addr)| format!("{addr} {name}\n")).collect();
+    std::fs::write("/run/hosts", hosts).unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", "c0", "dnsmasq", "-d", "-p", "5301", "--no-resolv", "--no-hosts"]);
+    command.args([
+        "--addn-hosts=/run/hosts",
+        "--listen-address=127.0.0.1",
+        "--bind-interfaces",
+        "--pid-file=",
+    ]);
+    Some(Rival::start("dnsmasq", "127.0.0.1:5301", command))
+}
+
+/// Where distributions put it: Podman's helpers are in nobody's path.
+const AARDVARK: [&str; 2] = ["/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"];
+
+fn aardvark() -> Option<Rival> {
+    let Some(program) = AARDVARK.into_iter().find(|path| std::fs::exists(path).unwrap()) else {
+        println!("SKIPPED (aardvark-dns): it is not installed");
+        return None;
+    };
+    // A directory with a file for each network: where it listens, then a container a line, with its number, its IPv4 and
+    // IPv6 addresses and its names. It answers none but containers, of which the asker is one.
+    let entries: String = addresses().map(|(name, addr)| format!("id-{name} {addr}  {name}\n")).collect();
+    std::fs::create_dir_all("/run/aardvark").unwrap();
+    std::fs::write("/run/aardvark/bench", format!("127.0.0.1\nid-asker 127.0.0.1  asker\n{entries}"))
+        .unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", "c0", program, "--config", "/run/aardvark", "-p", "5302", "run"]);
+    let mut rival = Rival::start("aardvark-dns", "127.0.0.1:5302", command);
+    // It goes to the background, and says as whom.
+    let pid = std::fs::read_to_string("/run/aardvark/aardvark.pid").unwrap();
+    rival.pid = pid.trim().parse().unwrap();
+    Some(rival)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -9,7 +9,8 @@ require ip iproute2
 require ping iputils-ping
 require unshare util-linux
 require python3 python3-minimal
+require dig bind9-dnsutils
 require cc gcc
 install_required
 # The live tests are promised here: without private namespaces they fail rather than skip.
-NETFORM_TEST_REQUIRE=live exec cargo test --locked "$@"
+NETFORM_TEST_REQUIRE="${NETFORM_TEST_REQUIRE:-live}" exec cargo test --locked "$@"

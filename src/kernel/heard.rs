@@ -77,15 +77,8 @@ fn host(parts: &mut Parts, kind: u16, body: &[u8]) {
         }
         RTM_NEWADDR | RTM_DELADDR => parts.indexes.extend(index),
         RTM_NEWROUTE | RTM_DELROUTE => drop(parts.whole.insert(Whole::Routes)),
-        RTM_NEWNETCONF | RTM_DELNETCONF => {
-            // `struct netconfmsg` is one byte, padded to four; the index of all links is -1, that of new ones -2.
-            const NETCONFA_IFINDEX: u16 = 1;
-            let index = |index: &[u8]| u32::try_from(i32::from_ne_bytes(*index.first_chunk()?)).ok();
-            match attribute(body, 4, NETCONFA_IFINDEX, index) {
-                Some(index) => drop(parts.indexes.insert(index)),
-                None => drop(parts.whole.insert(Whole::Parameters)),
-            }
-        }
+        // Forwarding is told of each link when it changes for all, and what stands on a link has nothing to do with it.
+        RTM_NEWNETCONF | RTM_DELNETCONF => drop(parts.whole.insert(Whole::Parameters)),
         _ => drop(parts.whole.insert(Whole::Host)),
     }
 }
@@ -170,14 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_those_of_a_link_or_of_all() {
-        let netconf = |index: i32| {
+    fn a_parameter_of_a_link_is_no_change_of_the_link() {
+        for index in [7_i32, -1] {
             let mut body = vec![2, 0, 0, 0, 8, 0, 1, 0];
             body.extend(index.to_ne_bytes());
-            network(&message(RTM_NEWNETCONF, &body), None)
-        };
-        assert_eq!(netconf(7), Parts { indexes: [7].into(), ..Parts::default() });
-        assert_eq!(netconf(-1), Parts::whole(Whole::Parameters));
+            assert_eq!(network(&message(RTM_NEWNETCONF, &body), None), Parts::whole(Whole::Parameters));
+        }
     }
 
     #[test]

@@ -225,6 +225,10 @@ live! {
         let (requests, listings) = costs(&|| drop(world.sh("nft flush ruleset")), &table);
         assert!(requests < all_of_them / 3 && listings > 0, "a table: {requests}, {listings}");
 
+        let forwards = || world.sh("cat /proc/sys/net/ipv4/ip_forward") == "1\n";
+        let (requests, listings) = costs(&|| drop(world.sh("sysctl -q -w net.ipv4.ip_forward=0")), &forwards);
+        assert!(requests < all_of_them / 3 && listings == 0, "a parameter: {requests}, {listings}");
+
         let address = || world.sh("ip -n c0 addr show eth0").contains("10.0.0.100");
         let before = asked(world).0;
         world.file("netform.yaml", &edited.text());

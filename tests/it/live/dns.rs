@@ -321,3 +321,37 @@ main('udp', 'two'); main('tcp', 'two')");
         assert_eq!(said, "NOERROR 10.1.0.3\nNOERROR 10.1.0.3");
     }
 }
+
+live! {
+    fn a_question_that_comes_back_in_a_circle_ends(world) {
+        let story = Story::new(world, WALK);
+        world.sh("ip link add way type veth peer name way netns web; ip addr add 10.9.0.1/24 dev way; ip link set way up
+            ip -n web addr add 10.9.0.2/24 dev way; ip -n web link set way up");
+        // Whom the host asks is a container, which asks its own resolver.
+        world.file("resolv.conf", "nameserver 10.9.0.2\n");
+        let forwarder = world.file("forwarder.py", "from ask import *\nimport threading
+s, count = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0
+s.bind(('10.9.0.2', 53))
+def ask_on(packet, peer):
+    u = udp(20); u.send(packet); s.sendto(u.recv(65535), peer)
+print('ready', flush=True)
+while True:
+    packet, peer = s.recvfrom(65535)
+    print('asked', flush=True)
+    threading.Thread(target=ask_on, args=(packet, peer), daemon=True).start()
+");
+        let log = std::fs::File::create(world.dir().join("circle")).unwrap();
+        let mut command = std::process::Command::new("ip");
+        let mut child = command.args(["netns", "exec", "web", "python3"]).arg(forwarder).stdout(log).spawn().unwrap();
+        super::world::eventually("the container serves", || world.sh("cat circle").contains("ready"));
+
+        let said = story.told("two", "s = udp(20)\ns.send(query(1, 'example.org'))\nprint(read(s.recv(512))[1])");
+
+        assert_eq!(said, "SERVFAIL");
+        let asked = world.sh("cat circle").matches("asked").count();
+        assert!((1..=3).contains(&asked), "once for each try: {asked}");
+        assert_eq!(story.ask("web", "udp two"), "NOERROR 10.1.0.3");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -38,6 +38,32 @@ live! {
 }
 
 live! {
+    fn nobody_suspends_it_for_longer_than_a_day_and_what_makes_no_sense_is_refused(world) {
+        world.file("netform.yaml", SHOP);
+        let _daemon = Daemon::start(world, &[]);
+        let asked = |line: &str| {
+            let mut stream = std::os::unix::net::UnixStream::connect(world.dir().join("run/shop/watch.sock")).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+            std::io::Write::write_all(&mut stream, format!("{line}\n").as_bytes()).unwrap();
+            std::io::read_to_string(stream).unwrap()
+        };
+
+        for seconds in ["86401", "18446744073709551615", "0", "-1", "\"long\""] {
+            let answer = asked(&format!("{{\"verb\":\"suspend\",\"seconds\":{seconds}}}"));
+            assert!(answer.contains("refused"), "{seconds}: {answer}");
+        }
+        for line in ["", "nonsense", "{\"verb\":\"stop\"}", &"x".repeat(3000)] {
+            let answer = asked(line);
+            assert!(answer.contains("refused"), "{answer}");
+        }
+        assert!(!world.run(&["status"]).exits(0).stdout.contains("suspended"));
+
+        asked("{\"verb\":\"suspend\",\"seconds\":86400}");
+        assert!(world.run(&["status"]).exits(0).stdout.contains("suspended"));
+    }
+}
+
+live! {
     fn a_resolv_conf_of_somebody_else_is_left_alone_and_told_once(world) {
         world.sh("mkdir -p /etc/netns/db; echo nameserver 192.0.2.53 > /etc/netns/db/resolv.conf");
         world.file("netform.yaml", SHOP);

@@ -31,6 +31,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod steps;
+mod systemd;
 mod walk;
 mod watch;
 pub(crate) mod world;

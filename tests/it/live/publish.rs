@@ -70,7 +70,7 @@ live! {
             services.iter().flat_map(|(ns, all)| all.iter().map(|listen| world.serve(ns, listen, ns))).collect();
         let filtered = world.try_sh("test -e /proc/sys/net/bridge/bridge-nf-call-iptables").code == 0;
         if !filtered {
-            eprintln!("SKIPPED (br_netfilter): this kernel does not show bridged frames to the IP layer");
+            super::world::skip("br_netfilter", "this kernel does not show bridged frames to the IP layer");
         }
 
         for (who, gateway) in [("web", "fd00:25::1"), ("shy", "fd00:8::1")] {

@@ -92,6 +92,65 @@ live! {
 }
 
 live! {
+    fn an_alias_of_all_who_run_is_answered_with_each_of_them_in_turn(world) {
+        start(world, "given6");
+        start(world, "given7");
+        let all = SHOP.replace("front: {subnets: [10.1.0.0/24], ", "front: {subnets: [10.1.0.0/24], dns: {alias_policy: all}, ");
+        let daemon = watch(world, &all);
+        let both = ["NOERROR 10.1.0.6 10.1.0.7", "NOERROR 10.1.0.7 10.1.0.6"];
+        let seen: std::collections::BTreeSet<_> = (0..8).map(|_| ask(world, "four", "app")).collect();
+        assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), both);
+
+        world.sh("ip netns del given6");
+        answers(world, &daemon, ("four", "app"), "NOERROR 10.1.0.7");
+        start(world, "given6");
+        patiently(&|| daemon.log(), || both.contains(&ask(world, "four", "app").as_str()));
+    }
+}
+
+live! {
+    fn links_lead_both_ways_by_another_name_on_each_network(world) {
+        let before = "netform: 1\nproject: seed\nnetworks: {mynet: {subnets: [10.3.0.0/24], internal: true}, local_alias: {subnets: [10.4.0.0/24], internal: true}}\ncontainers:\n  \
+            container4: {networks: {mynet: {address: 10.3.0.4, links: {c5: container5}}, local_alias: {address: 10.4.0.4, links: {foo: container5}}}}\n";
+        let both = |last: &str| format!("{before}  container5: {{networks: {{mynet: {{address: 10.3.0.{last}, links: {{c4: container4}}}}, \
+            local_alias: {{address: 10.4.0.{last}, links: {{bar: container4}}}}}}}}\n");
+        let daemon = watch(world, before);
+        let (c5, foo) = (("container4", "c5"), ("container4", "foo"));
+        assert_eq!((ask(world, c5.0, c5.1), ask(world, foo.0, foo.1)), ("NXDOMAIN".into(), "NXDOMAIN".into()));
+
+        for last in ["5", "55"] {
+            world.file("netform.yaml", &both(last));
+            for restart in ["true", "ip netns del container5"] {
+                world.sh(restart);
+                answers(world, &daemon, c5, &format!("NOERROR 10.3.0.{last}"));
+                answers(world, &daemon, foo, &format!("NOERROR 10.4.0.{last}"));
+                answers(world, &daemon, ("container5", "c4"), "NOERROR 10.3.0.4");
+                answers(world, &daemon, ("container5", "bar"), "NOERROR 10.4.0.4");
+            }
+            daemon.brings_it_in_sync("a restart");
+            assert!(world.pings("container4", &format!("10.3.0.{last}")));
+        }
+        assert_eq!(ask(world, "container5", "foo"), "NXDOMAIN", "each has its own");
+    }
+}
+
+live! {
+    fn who_has_ipv6_alone_is_answered_too(world) {
+        let daemon = watch(world, "netform: 1\nproject: six\nnetworks: {n: {subnets: ['fd00:6::/64'], internal: true}}\ncontainers:\n  \
+            a: {networks: {n: {address: 'fd00:6::a'}}}\n  b: {networks: {n: {address: 'fd00:6::b'}}}\n");
+        let told = |how: &str, question: &str| world.sh(&format!("ip netns exec a python3 ask.py {how} {question}"));
+        answers(world, &daemon, ("a", "b"), "NOERROR");
+
+        let back = format!("b.{}6.0.0.0.0.0.d.f.ip6.arpa", "0.".repeat(23));
+        for how in ["udp", "tcp"] {
+            assert_eq!(told(how, "b AAAA"), "NOERROR fd00:6::b\n");
+            assert_eq!(told(how, &format!("{back} PTR")), "NOERROR b.n\n");
+        }
+        assert!(world.pings("a", "b"));
+    }
+}
+
+live! {
     fn taking_a_container_off_a_network_cuts_its_name_and_its_packets(world) {
         let daemon = watch(world, SHOP);
         answers(world, &daemon, ("four", "db"), "NOERROR 10.1.0.9");

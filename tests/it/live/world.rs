@@ -9,13 +9,15 @@ use tempfile::TempDir;
 
 /// Set in the process that runs inside the private namespaces.
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
-/// Names the kinds of test that must not be skipped, e.g. `live`.
+/// Names the kinds of test that must not be skipped, e.g. `live,systemd`.
 const REQUIRE: &str = "NETFORM_TEST_REQUIRE";
 
-/// Makes the private namespaces; what follows as arguments runs in them.
+/// Makes the private namespaces; what follows as arguments runs in them. What the host has for namespaces of the same names
+/// is not for them.
 const ENTER: &str = "
     mount -t tmpfs tmpfs /run && mkdir -p /run/etc/upper /run/etc/work &&
     mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work /etc &&
+    if [ -e /etc/netns ]; then mount -t tmpfs tmpfs /etc/netns; fi &&
     ip link set lo up && exec \"$0\" \"$@\"";
 
 /// Runs `story` in private namespaces. `test` is the full name of the calling test, `module_path!()` aside.
@@ -25,10 +27,7 @@ pub fn in_a_world_of_its_own(module: &str, test: &str, story: fn(&World)) {
         return;
     }
     if !Command::new("unshare").args(["-Urnm", "true"]).status().is_ok_and(|status| status.success()) {
-        let required = std::env::var(REQUIRE).is_ok_and(|kinds| kinds.contains("live"));
-        assert!(!required, "live tests are required, but private namespaces cannot be made here");
-        eprintln!("SKIPPED (live): private namespaces cannot be made here");
-        return;
+        return skip("live", "private namespaces cannot be made here");
     }
     let (_crate, module) = module.split_once("::").unwrap();
     let status = Command::new("unshare")
@@ -39,6 +38,13 @@ pub fn in_a_world_of_its_own(module: &str, test: &str, story: fn(&World)) {
         .status()
         .unwrap();
     assert!(status.success(), "the story inside the namespaces failed: {status}");
+}
+
+/// Says that a test, or a part of it, is skipped; fails where its kind is promised.
+pub fn skip(kind: &str, why: &str) {
+    let promised = std::env::var(REQUIRE).is_ok_and(|kinds| kinds.split(',').any(|one| one == kind));
+    assert!(!promised, "tests of the kind `{kind}` are promised, but {why}");
+    eprintln!("SKIPPED ({kind}): {why}");
 }
 
 /// Declares a test whose body runs in a world of its own.
