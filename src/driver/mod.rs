@@ -5,35 +5,27 @@
 //! here: the containers' namespaces with their hosts files, and forwarding.
 
 mod bridge;
+mod macvlan;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
+use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, NetnsFile, TextFile};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
+use crate::resource::route::Route;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
-use crate::topology::{Container, Network, Runtime, Topology};
-
-/// What makes a network out of kernel objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    /// A Linux bridge on this host.
-    Bridge,
-}
-
-impl Driver {
-    fn of(_network: &Network) -> Self {
-        Self::Bridge
-    }
-}
+use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology};
 
 /// Returns the kernel objects of a topology, those of the firewall left out.
 ///
@@ -45,8 +37,10 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let wants = bridge::Wants::of(topology);
     let mut entries = forwarding(topology);
     for network in &topology.networks {
-        match Driver::of(network) {
+        match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
+            // Its parent is somebody else's.
+            Driver::Macvlan(_) => {}
         }
     }
     for container in &topology.containers {
@@ -57,11 +51,11 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         entries.extend(namespace(&topology.project, container));
         for attachment in &container.attachments {
             let Some(network) = networks.get(&attachment.network) else { continue };
-            match Driver::of(network) {
-                Driver::Bridge => {
-                    entries.extend(bridge::attachment(container, attachment, network, &mut names))
-                }
-            }
+            let link = match network.driver {
+                Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
+                Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
+            };
+            entries.extend(link.into_iter().chain(inside(container, attachment)));
         }
     }
     entries
@@ -77,13 +71,34 @@ fn entry(resource: Resource, owner: &Owner, origin: &Origin) -> Entry {
 /// Internal networks need none: their packets stay on the bridge.
 fn forwarding(topology: &Topology) -> Vec<Entry> {
     let leads_out = |family: Family| {
-        let mut open = topology.networks.iter().filter(|network| !network.internal);
-        open.any(|network| network.subnets.iter().any(|subnet| Family::of(subnet.gateway) == family))
+        let mut open =
+            topology.networks.iter().filter(|network| !network.internal && network.driver.has_host());
+        open.any(|network| network.subnets.iter().any(|subnet| Family::of(subnet.cidr.addr()) == family))
     };
     let keys = [(Family::Ipv4, SysctlKey::Ipv4Forward), (Family::Ipv6, SysctlKey::Ipv6Forward)];
     let needed = keys.into_iter().filter(|(family, _)| leads_out(*family));
     let sysctl = |(_, key)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".into() });
     needed.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
+}
+
+/// Returns the addresses and default routes of an attachment.
+fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
+    let Attachment { network, origin, link, addresses, default_via, .. } = attachment;
+    let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+    let ns = &container.ns;
+    let address =
+        |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
+    let route = |via: &IpAddr| {
+        // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
+        // IPv6; what is asked for is what will be read back.
+        let (dest, metric) = match via {
+            IpAddr::V4(_) => (IpNet::V4(Ipv4Net::default()), 0),
+            IpAddr::V6(_) => (IpNet::V6(Ipv6Net::default()), 1024),
+        };
+        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(*via), metric })
+    };
+    let others = addresses.iter().map(address).chain(default_via.iter().map(route));
+    others.map(|resource| entry(resource, &owner, origin)).collect()
 }
 
 /// Returns a container's namespace, when netform makes it, and its hosts file, when the namespace has a name.

@@ -14,6 +14,7 @@ mod limits;
 mod links;
 pub mod listeners;
 pub mod live;
+mod macvlan;
 pub mod management;
 pub mod memory;
 mod message;

@@ -22,7 +22,9 @@ pub struct Facts {
     /// The names of links in the host's namespace that are not this project's.
     pub foreign_links: BTreeSet<IfName>,
     /// Bridges of others that a network may be `external` on.
-    pub bridges: BTreeMap<IfName, BridgeFact>,
+    pub bridges: BTreeMap<IfName, LinkFact>,
+    /// Other links of others that a network may have for its `parent`: those that are no bridge's ports.
+    pub parents: BTreeMap<IfName, LinkFact>,
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
     /// The host's ends of this project's live veth pairs, by container and network.
@@ -51,9 +53,9 @@ pub struct Limits {
     pub namespaces: Option<u64>,
 }
 
-/// What a network on an existing bridge takes from it.
+/// What a network on an existing link takes from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BridgeFact {
+pub struct LinkFact {
     /// Its MTU.
     pub mtu: Mtu,
     /// Its addresses, with the prefix lengths of their subnets.

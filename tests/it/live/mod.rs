@@ -15,6 +15,7 @@ mod flows;
 mod foreign;
 mod kernel;
 mod lasting;
+mod macvlan;
 mod management;
 mod memory;
 mod names;
