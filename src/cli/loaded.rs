@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::{Code, Failure, chain};
+use super::scope::given_namespaces;
 use super::show::Style;
 use crate::manifest::problem::{self, Problems, Sources};
 use crate::manifest::{self, Input, LoadError, Manifest};
@@ -121,11 +122,10 @@ fn assumed(manifest: &Manifest) -> Facts {
     // A mistake in the MTU is the kernel's to know.
     let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![] };
     let bridge = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![] };
-    let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     Facts {
         bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
         parents: parents.map(|name| (name.value.clone(), link.clone())).collect(),
-        namespaces: given.map(|ns| ns.value.clone()).collect(),
+        namespaces: given_namespaces(manifest),
         ..Facts::default()
     }
 }

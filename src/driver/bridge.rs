@@ -87,7 +87,7 @@ impl<'t> Wants<'t> {
         let mut wants = Self { localnet: HashSet::new(), loose: HashSet::new() };
         for container in &topology.containers {
             match container.runtime {
-                Runtime::Waiting => continue,
+                Runtime::Waiting | Runtime::Shared => continue,
                 Runtime::Netform | Runtime::Given => {}
             }
             let local = container.publish.iter().filter(|port| match port.host_address {

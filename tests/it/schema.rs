@@ -14,6 +14,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "bridge-with-options",
     "dns-upstream-is-multicast",
     "dns-upstream-twice",
+    "docker-and-podman",
     "external-internal",
     "external-with-ingress",
     "external-with-mtu",
