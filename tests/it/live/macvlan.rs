@@ -28,7 +28,7 @@ containers: {containers}
 live! {
     fn a_container_is_one_more_host_behind_the_parent(world) {
         wired(world);
-        let before = world.sh("ip -o link show eth0; ip -o addr show eth0; sysctl -n net.ipv4.ip_forward");
+        let before = world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward");
 
         world.apply(&lan("", "{a: {networks: [lan]}, b: {networks: [lan]}, c: {networks: [lan]}}"));
 
@@ -41,12 +41,12 @@ live! {
         }
         assert!(world.pings("router", "192.168.9.8"), "nothing stands between");
         assert!(!world.pings("host", "192.168.9.8"), "the host itself is not on the network");
-        assert_eq!(world.sh("ip -o link show eth0; ip -o addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
+        assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
         assert_eq!(world.try_sh("nft list ruleset | grep -w eth0").code, 1, "its packets are not judged");
         assert_eq!(world.sh("ip netns exec a getent hosts b").split_whitespace().next(), Some("fd00:9::3"));
 
         world.run(&["destroy", "--yes"]).exits(0);
-        assert_eq!(world.sh("ip -o link show eth0; ip -o addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
+        assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
         assert_eq!(world.sh("ip netns list | awk '{print $1}'"), "router\n");
         assert_eq!(world.try_sh("ip -o link | grep macvlan").code, 1);
     }
