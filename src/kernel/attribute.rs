@@ -15,6 +15,11 @@ pub(super) fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)
     enclose(out, kind | NESTED, body);
 }
 
+/// Returns a text as messages have it, with a zero byte at the end.
+pub(super) fn terminated(text: &str) -> Vec<u8> {
+    [text.as_bytes(), &[0]].concat()
+}
+
 fn enclose(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 2]);

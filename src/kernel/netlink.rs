@@ -12,8 +12,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
+    NLM_F_ACK, NLM_F_CAPPED, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
@@ -38,6 +38,10 @@ const DUMP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_mil
 /// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`). From
 /// 64 KiB on, glibc would tidy up its whole heap each time that one is freed.
 const PIECE: usize = 48 * 1024;
+
+/// A transaction of netfilter's stands between these: `include/uapi/linux/netfilter/nfnetlink.h`.
+const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
+const NFNL_MSG_BATCH_END: u16 = 0x11;
 
 /// Why a request failed.
 #[derive(Debug, Error)]
@@ -255,15 +259,26 @@ impl Blocking {
         read: impl Fn(u16, &[u8]) -> Option<T>,
     ) -> Result<Vec<T>, Refusal> {
         self.sequence += 1;
-        // `struct nlmsghdr` in `include/uapi/linux/netlink.h`.
-        let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-        bytes.extend(self.sequence.to_ne_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(body);
+        let mut bytes = vec![];
+        framed(&mut bytes, (kind, NLM_F_REQUEST | flags, self.sequence), body);
         self.answers(&bytes, &read).map(|(answers, _)| answers)
+    }
+
+    /// Has netfilter change the ruleset by one message, as a transaction.
+    pub(crate) fn transaction(&mut self, kind: u16, body: &[u8]) -> Result<(), Refusal> {
+        // `struct nfgenmsg` with `NFNL_SUBSYS_NFTABLES`, in `include/uapi/linux/netfilter/nfnetlink.h`.
+        const FOR_NFTABLES: [u8; 4] = [0, 0, 0, 10];
+        self.sequence += 1;
+        let mut bytes = vec![];
+        for (kind, flags, body) in [
+            (NFNL_MSG_BATCH_BEGIN, 0, &FOR_NFTABLES[..]),
+            (kind, NLM_F_CREATE | NLM_F_ACK, body),
+            (NFNL_MSG_BATCH_END, 0, &FOR_NFTABLES[..]),
+        ] {
+            // A refusal may answer the beginning, so all have the same number.
+            framed(&mut bytes, (kind, NLM_F_REQUEST | flags, self.sequence), body);
+        }
+        self.answers(&bytes, &|_, _| None::<()>).map(drop)
     }
 
     fn exchange<T>(
@@ -307,6 +322,18 @@ impl Blocking {
             }
         }
     }
+}
+
+/// Adds a message of a kind, with flags and a number: `struct nlmsghdr` in `include/uapi/linux/netlink.h`.
+fn framed(bytes: &mut Vec<u8>, (kind, flags, sequence): (u16, u16, u32), body: &[u8]) {
+    let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(body);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 /// Reads the messages of one datagram that answer the request `sequence`.

@@ -1,5 +1,5 @@
 //! The elements of our sets and maps, asked of the kernel itself: to have thousands of them printed and read again costs
-//! more than everything else that is read. `nft` prints the rules only.
+//! more than everything else that is read.
 //!
 //! Source: `enum nft_set_elem_attributes`, `nft_set_elem_flags` in `include/uapi/linux/netfilter/nf_tables.h`; how nft lays
 //! out keys, ends of intervals and comments: `netlink_gen_concat_key()` in nftables `src/netlink.c`, `src/segtree.c` and
@@ -12,9 +12,10 @@ use netlink_packet_core::NLM_F_DUMP;
 use rustix::io::Errno;
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
+use super::rules::Object;
 use super::tables;
 use crate::kernel::answer::{each, ip};
-use crate::kernel::attribute::attr;
+use crate::kernel::attribute::{attr, terminated};
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::resource::Resource;
 use crate::resource::nft::{NftElement, NftTableId};
@@ -44,17 +45,11 @@ pub(super) struct Held {
 pub(super) type Elements = (&'static SetSpec, Vec<Option<Held>>);
 
 /// Returns the elements of all sets of a table. A set that is not there has none.
-pub(super) fn read(table: &NftTableId) -> Result<Vec<Elements>, Refusal> {
-    let mut socket = Blocking::open_netfilter()?;
+pub(super) fn read(socket: &mut Blocking, table: &NftTableId) -> Result<Vec<Elements>, Refusal> {
     let mut all = vec![];
     for spec in SETS.iter().filter(|spec| spec.family == table.family) {
-        let mut body = tables::header(table.family);
-        // `NFTA_SET_ELEM_LIST_TABLE` and `NFTA_SET_ELEM_LIST_SET`.
-        attr(&mut body, 1, &terminated(&table.name));
-        attr(&mut body, 2, &terminated(spec.name));
-        let raw = |kind: u16, body: &[u8]| (kind == NEW_ELEMENT).then(|| raw(body));
-        match socket.netfilter((GET_ELEMENT, NLM_F_DUMP), &body, raw) {
-            Ok(raw) => all.push((spec, decode(spec, raw.into_iter().flatten().collect()))),
+        match dump(socket, table, spec.name, raw_element) {
+            Ok(raw) => all.push((spec, decode(spec, raw))),
             Err(refusal) if refusal.errno() == Some(Errno::NOENT) => {}
             Err(refusal) => return Err(refusal),
         }
@@ -74,9 +69,46 @@ pub(super) fn entries(table: &NftTableId, elements: Vec<Elements>) -> impl Itera
     })
 }
 
-/// Returns a text as messages have it, with a zero byte at the end.
-fn terminated(text: &str) -> Vec<u8> {
-    [text.as_bytes(), &[0]].concat()
+/// Returns what a rule compares with, in order: keys, data, flags and ends of the elements of a set without a name.
+pub(super) fn anonymous(
+    socket: &mut Blocking,
+    table: &NftTableId,
+    set: &str,
+) -> Result<Vec<Object>, Refusal> {
+    let mut all = dump(socket, table, set, |element| {
+        let mut counted = vec![];
+        each(element, |kind, value| {
+            if matches!(kind, 1 | 2 | 3 | 10) {
+                counted.push((kind, value.to_vec()));
+            }
+        });
+        (element.to_vec(), counted)
+    })?;
+    all.sort();
+    Ok(all)
+}
+
+fn dump<T>(
+    socket: &mut Blocking,
+    table: &NftTableId,
+    set: &str,
+    read: impl Fn(&[u8]) -> T,
+) -> Result<Vec<T>, Refusal> {
+    const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+    let mut body = tables::header(table.family);
+    // `NFTA_SET_ELEM_LIST_TABLE` and `NFTA_SET_ELEM_LIST_SET`.
+    attr(&mut body, 1, &terminated(&table.name));
+    attr(&mut body, 2, &terminated(set));
+    let some = |kind: u16, body: &[u8]| {
+        let mut some = vec![];
+        each(body.get(4..).filter(|_| kind == NEW_ELEMENT)?, |kind, list| {
+            if kind == NFTA_SET_ELEM_LIST_ELEMENTS {
+                each(list, |_, element| some.push(read(element)));
+            }
+        });
+        Some(some)
+    };
+    Ok(socket.netfilter((GET_ELEMENT, NLM_F_DUMP), &body, some)?.into_iter().flatten().collect())
 }
 
 /// An element in bytes.
@@ -87,17 +119,6 @@ struct Raw {
     data: Option<Vec<u8>>,
     flags: u32,
     comment: Option<SmolStr>,
-}
-
-fn raw(body: &[u8]) -> Vec<Raw> {
-    const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-    let mut all = vec![];
-    each(body.get(4..).unwrap_or_default(), |kind, list| {
-        if kind == NFTA_SET_ELEM_LIST_ELEMENTS {
-            each(list, |_, element| all.push(raw_element(element)));
-        }
-    });
-    all
 }
 
 fn raw_element(element: &[u8]) -> Raw {

@@ -1,20 +1,19 @@
-//! The firewall's tables, through the `nft` program.
+//! The firewall's tables: changed through the `nft` program, read from the kernel itself.
 //!
 //! - [`program`]: runs it, and says in the user's terms why it refused;
 //! - [`transaction`]: operations become its commands;
-//! - [`elements`]: the elements of sets and maps, as the kernel holds them;
-//! - [`listing`]: with what it prints, they become entries again;
-//! - [`tables`]: which tables there are, so that it is not run for what is not there;
+//! - [`tables`]: which tables there are;
+//! - [`rules`]: what a table is made of, and whether it is what it was when it was made;
+//! - [`elements`]: the elements of sets and maps;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
 //! Only the project's own two tables are ever changed; those of other projects are read for what they publish. A table is
 //! recognised by two empty chains, since nft 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST`
-//! says which rules were asked for, and `printed-DIGEST` how nft printed them right after, so that an edit by hand shows,
-//! whatever nft makes of the rules.
+//! says which rules were asked for, and `seal-DIGEST` what the kernel made of them, so that an edit by hand shows.
 
 mod elements;
-mod listing;
 mod program;
+mod rules;
 mod tables;
 mod transaction;
 mod wire;
@@ -26,13 +25,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use smol_str::format_smolstr;
 
+use super::netlink::Blocking;
 use super::{FailureKind, ObserveError, Op, OpError, count, netlink, netns};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
 use crate::resource::{Resource, ResourceId};
-use listing::Listing;
 use program::Refusal;
+use rules::Rules;
 use transaction::Transaction;
 
 /// Elements in a piece of a transaction that is too large for the kernel in whole. A user that is root in a namespace of
@@ -118,9 +118,10 @@ pub async fn published(
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
     let projects = projects.clone();
     let read = netns::on_thread(move || {
+        let mut socket = Blocking::open_netfilter()?;
         let read = projects.into_iter().map(|project| {
             let id = table_id(&project, NftFamily::Inet);
-            let elements = elements::read(&id)?;
+            let elements = elements::read(&mut socket, &id)?;
             Ok((project, elements::entries(&id, elements).collect()))
         });
         read.collect()
@@ -168,30 +169,27 @@ async fn carry_out(mut transaction: Transaction) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Remembers in the table how nft prints it.
+/// Remembers in the table what the kernel has made of it.
 async fn seal(id: &NftTableId) -> Result<(), OpError> {
-    let listing = print(id).await.map_err(|error| {
-        let ObserveError { what, kind, source } = error;
-        OpError { kind, message: format!("cannot read {what}: {source}") }
-    })?;
-    let Some(listing) = listing else {
-        let message = format!("table {} {} is gone right after it was made", id.family.as_str(), id.name);
-        return Err(OpError { kind: FailureKind::Other, message });
-    };
-    let name = format!("{}{}", listing::PRINTED, listing.printed());
-    let chain = json!({"family": id.family.as_str(), "table": id.name, "name": name});
-    run(&[json!({"add": {"chain": chain}})]).await
+    count::transaction();
+    let table = id.clone();
+    let sealed = netns::on_thread(move || {
+        let mut socket = Blocking::open_netfilter()?;
+        let Some(rules) = Rules::read(&mut socket, &table)? else { return Ok(false) };
+        rules.seal(&mut socket).map(|()| true)
+    });
+    if settled(sealed.await, || named(id)).map_err(|error| unread(&error))? {
+        return Ok(());
+    }
+    let message = format!("{} is gone right after it was made", named(id));
+    Err(OpError { kind: FailureKind::Other, message })
 }
 
 /// Returns the ids of the elements that are there.
 async fn elements_of(tables: BTreeSet<NftTableId>) -> Result<BTreeSet<ResourceId>, OpError> {
     let mut ids = BTreeSet::new();
     for table in tables {
-        let listing = list(&table).await.map_err(|error| {
-            let ObserveError { what, kind, source } = error;
-            OpError { kind, message: format!("cannot read {what}: {source}") }
-        })?;
-        let entries = listing.into_iter().flatten();
+        let entries = list(&table).await.map_err(|error| unread(&error))?.into_iter().flatten();
         ids.extend(entries.filter_map(|entry| match &entry.resource {
             element @ Resource::NftElement(_) => Some(element.id()),
             Resource::NftTable(_)
@@ -215,23 +213,31 @@ async fn submit(commands: &[Value]) -> Result<(), Refusal> {
     program::nft(&["-j", "-f", "-"], &input).await.map(drop)
 }
 
+fn unread(error: &ObserveError) -> OpError {
+    let ObserveError { what, kind, source } = error;
+    OpError { kind: *kind, message: format!("cannot read {what}: {source}") }
+}
+
 /// Returns a table with its elements, as they are at one moment; `None` when there is none.
 async fn list(id: &NftTableId) -> Result<Option<Vec<Entry>>, ObserveError> {
-    let what = || named(id);
-    let ask = async |work: fn() -> Result<Option<u32>, netlink::Refusal>| netns::on_thread(work).await;
+    count::listing();
+    let table = id.clone();
+    settled(netns::on_thread(move || at_one_moment(&table)).await, || named(id))
+}
+
+fn at_one_moment(id: &NftTableId) -> Result<Option<Vec<Entry>>, netlink::Refusal> {
+    let mut socket = Blocking::open_netfilter()?;
     let began = Instant::now();
     while began.elapsed() < LIST_PATIENCE {
-        let before = settled(ask(tables::generation).await, what)?;
-        let Some(listing) = print(id).await? else { return Ok(None) };
-        let table = id.clone();
-        let elements = settled(netns::on_thread(move || elements::read(&table)).await, what)?;
-        if settled(ask(tables::generation).await, what)? == before {
-            return Ok(Some(listing.entries(elements)));
+        let before = tables::generation(&mut socket)?;
+        let Some(rules) = Rules::read(&mut socket, id)? else { return Ok(None) };
+        let elements = elements::read(&mut socket, id)?;
+        if tables::generation(&mut socket)? == before {
+            return Ok(Some(rules.entries(elements)));
         }
-        tokio::time::sleep(LIST_PAUSE).await;
+        std::thread::sleep(LIST_PAUSE);
     }
-    let refusal = netlink::Refusal::Interrupted;
-    Err(ObserveError { what: what(), kind: refusal.kind(), source: refusal.into() })
+    Err(netlink::Refusal::Interrupted)
 }
 
 fn named(id: &NftTableId) -> String {
@@ -248,24 +254,4 @@ fn settled<T>(
         kind: refusal.kind(),
         source: refusal.into(),
     })
-}
-
-/// Returns what nft prints for a table, without elements; `None` when there is none.
-async fn print(id: &NftTableId) -> Result<Option<Listing>, ObserveError> {
-    count::listing();
-    match program::nft(&["-j", "-t", "list", "table", id.family.as_str(), &id.name], "").await {
-        Ok(printed) => match serde_json::from_str(&printed) {
-            Ok(Value::Object(document)) => Ok(Some(Listing::parse(id.clone(), document))),
-            Ok(_) => Err(ObserveError {
-                what: named(id),
-                kind: FailureKind::Other,
-                source: "nft printed something other than a ruleset".into(),
-            }),
-            Err(error) => {
-                Err(ObserveError { what: named(id), kind: FailureKind::Other, source: error.into() })
-            }
-        },
-        Err(refusal) if refusal.is_gone() => Ok(None),
-        Err(refusal) => Err(unreadable(named(id), refusal)),
-    }
 }

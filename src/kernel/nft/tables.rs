@@ -25,7 +25,7 @@ pub(super) fn there() -> Result<BTreeSet<NftTableId>, Refusal> {
 }
 
 /// Returns the number of the ruleset, which every transaction changes.
-pub(super) fn generation() -> Result<Option<u32>, Refusal> {
+pub(super) fn generation(socket: &mut Blocking) -> Result<Option<u32>, Refusal> {
     const NFTA_GEN_ID: u16 = 1;
     let read = |kind: u16, body: &[u8]| {
         let mut number = None;
@@ -36,7 +36,7 @@ pub(super) fn generation() -> Result<Option<u32>, Refusal> {
         });
         number
     };
-    let numbers = Blocking::open_netfilter()?.netfilter((GET_GENERATION, NLM_F_ACK), &ANY, read)?;
+    let numbers = socket.netfilter((GET_GENERATION, NLM_F_ACK), &ANY, read)?;
     Ok(numbers.into_iter().next())
 }
 

@@ -61,6 +61,44 @@ fn what_is_written_is_read_back_and_edits_by_hand_show() {
 }
 
 #[test]
+fn every_kind_of_edit_shows_until_it_is_taken_back() {
+    inside("live::firewall::every_kind_of_edit_shows_until_it_is_taken_back", async {
+        execute(&creations(&entries())).await;
+        let (verdict, transports) = (
+            |to: &str| rule("enter", "unpublished", to),
+            |to: &str| rule("publish", "transports", &format!("meta l4proto != {{ {to} }} return")),
+        );
+        for (edit, back) in [
+            ("add table $T \\{ flags dormant\\; \\}".to_owned(), "add table $T".to_owned()),
+            ("add chain $T theirs".to_owned(), "delete chain $T theirs".to_owned()),
+            ("add set $T theirs \\{ type ipv4_addr\\; \\}".to_owned(), "delete set $T theirs".to_owned()),
+            ("add counter $T theirs".to_owned(), "delete counter $T theirs".to_owned()),
+            (policy("drop"), policy("accept")),
+            (verdict("accept"), verdict("drop")),
+            // What a rule compares with has no name of its own.
+            (transports("tcp, udp"), transports("tcp, udp, sctp")),
+        ] {
+            change(&edit);
+            assert!(read().await.iter().any(|entry| tables(entry) && !intact(entry)), "{edit}");
+            change(&back);
+            assert!(read().await.iter().filter(|entry| tables(entry)).all(intact), "{back}");
+        }
+    });
+}
+
+#[test]
+fn a_table_that_nft_saved_and_loaded_again_is_the_same() {
+    inside("live::firewall::a_table_that_nft_saved_and_loaded_again_is_the_same", async {
+        let wanted = entries();
+        execute(&creations(&wanted)).await;
+
+        shell("f=$(mktemp) && nft list ruleset > $f && nft flush ruleset && nft -f $f && rm $f");
+
+        assert_eq!(read().await, sorted(wanted));
+    });
+}
+
+#[test]
 fn whatever_an_interface_may_be_called_is_read_back_as_it_was_written() {
     inside("live::firewall::whatever_an_interface_may_be_called_is_read_back_as_it_was_written", async {
         let mut topology = topology();
@@ -119,6 +157,21 @@ fn inside(name: &str, story: impl Future<Output = ()>) {
 
 fn shell(line: &str) {
     assert!(Command::new("sh").args(["-c", line]).status().unwrap().success(), "{line}");
+}
+
+/// Has nft change our table `$T`.
+fn change(command: &str) {
+    shell(&format!("T='inet netform-shop'; nft {command}"));
+}
+
+fn policy(to: &str) -> String {
+    format!("add chain $T forward \\{{ policy {to}\\; \\}}")
+}
+
+/// Returns the command that makes another rule of the one with this comment.
+fn rule(chain: &str, comment: &str, to: &str) -> String {
+    let handle = format!("$(nft -a list chain $T {chain} | sed -n '/:{comment}/ s/.* handle //p')");
+    format!("replace rule $T {chain} handle {handle} '{to} comment \"netform:{comment}\"'")
 }
 
 async fn execute(ops: &[Op]) {

@@ -82,8 +82,8 @@ fn ruleset(json: &str) -> Vec<String> {
     for object in document["nftables"].as_array().unwrap() {
         let (kind, mut object) =
             object.as_object().unwrap().iter().next().map(|(k, v)| (k, v.clone())).unwrap();
-        // How nft printed the table right after it was made; it may have been made by another path.
-        if kind == "metainfo" || object["name"].as_str().is_some_and(|name| name.starts_with("printed-")) {
+        // What the kernel has made of the table; it may have been made by another path.
+        if kind == "metainfo" || object["name"].as_str().is_some_and(|name| name.starts_with("seal-")) {
             continue;
         }
         object.as_object_mut().unwrap().remove("handle");

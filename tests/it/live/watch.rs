@@ -12,7 +12,7 @@ fn kernel(world: &World) -> String {
          net.ipv4.conf.br-front.route_localnet",
     );
     // Indices, addresses of the kernel's own making, timers and hash keys are nobody's wish.
-    let settled = text.lines().filter(|line| !line.contains("fe80:") && !line.contains("chain printed"));
+    let settled = text.lines().filter(|line| !line.contains("fe80:") && !line.contains("chain seal"));
     let settled = settled.map(|line| line.split("valid_lft").next().unwrap().trim().to_owned());
     let words = |line: String| {
         line.split(": ")
