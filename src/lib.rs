@@ -28,6 +28,7 @@
 //! | [`plan`] | two states to ordered operations, with causes; rendering | yes |
 //! | [`kernel`] | the only module that talks to the kernel; a stricter fake for tests | no |
 //! | [`apply`] | locks, journal, generations; done, or undone | no |
+//! | [`runtime`] | whose namespace is it: containers of Docker and Podman, processes | no |
 //! | [`watch`] | the daemon: what drifts is brought back, what is edited is applied | no |
 //! | [`cli`] | one file for each verb; errors become exit codes in one place | no |
 //!
@@ -54,5 +55,6 @@ pub mod manifest;
 pub mod names;
 pub mod plan;
 pub mod resource;
+pub mod runtime;
 pub mod topology;
 pub mod watch;

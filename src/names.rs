@@ -189,6 +189,15 @@ impl From<&ContainerName> for NetnsName {
     }
 }
 
+name! {
+    /// The name or the id of a container, as Docker or Podman knows it, e.g. `shop-db`.
+    ///
+    /// Source: `RestrictedNamePattern` in Docker's `daemon/names/names.go`; Podman's `define.NameRegex`.
+    EngineName, "name of a container", 255,
+    "use letters, digits, `_`, `.` and `-`, beginning with a letter or digit",
+    is_resource_name
+}
+
 fn is_resource_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))

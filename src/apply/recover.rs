@@ -139,7 +139,7 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
         let peers = [before, after].into_iter().flatten().filter_map(peer);
         for ns in peers.chain([id.ns()]) {
             match ns {
-                NsRef::Named(_) | NsRef::Path(_) => {
+                NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => {
                     scope.namespaces.insert(ns);
                 }
                 NsRef::Host => {}

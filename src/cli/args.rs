@@ -43,6 +43,26 @@ pub(super) struct Common {
     /// Where locks and journals are kept.
     #[arg(long, global = true, value_name = "DIR", env = "NETFORM_RUN_DIR", default_value = "/run/netform")]
     pub(super) run_dir: PathBuf,
+    /// Where Docker is asked: the path of its socket, or `unix://PATH`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SOCKET",
+        env = "DOCKER_HOST",
+        default_value = "/var/run/docker.sock",
+        hide_env_values = true
+    )]
+    pub(super) docker: String,
+    /// Where Podman is asked.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SOCKET",
+        env = "CONTAINER_HOST",
+        default_value = "/run/podman/podman.sock",
+        hide_env_values = true
+    )]
+    pub(super) podman: String,
     /// When to colour: on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: ColorWhen,

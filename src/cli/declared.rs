@@ -40,11 +40,14 @@ pub(super) fn declares(manifest: &Manifest, owner: &Owner) -> Result<(), Failure
 
 /// Returns the addresses of all networks, containers and attachments.
 fn addresses(manifest: &Manifest) -> impl Iterator<Item = String> {
-    let implicit = manifest.containers.values().any(|container| container.value.networks.is_none());
+    let implicit = manifest
+        .containers
+        .values()
+        .any(|container| container.value.networks.is_none() && container.value.mode.is_none());
     let networks = manifest.networks.keys().map(|name| name.as_str());
     let networks = networks.chain(iter::once(DEFAULT).filter(move |_| implicit));
     let containers = manifest.containers.iter().flat_map(|(name, container)| {
-        let networks: Vec<&str> = match (&container.value.networks, container.value.isolated) {
+        let networks: Vec<&str> = match (&container.value.networks, &container.value.mode) {
             (_, Some(_)) => vec![],
             (None, None) => vec![DEFAULT],
             (Some(networks), None) => networks.keys().map(|network| network.as_str()).collect(),

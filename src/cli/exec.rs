@@ -2,16 +2,19 @@
 
 use std::convert::Infallible;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::args::Common;
 use super::failure::{Code, Failure};
-use super::loaded;
+use super::runtimes::Runtimes;
 use super::show::Style;
+use super::{block_on, loaded};
 use crate::kernel::netns;
+use crate::manifest::{Home, Manifest, Mode};
 use crate::names::{ContainerName, NetnsName};
 use crate::resource::netns::NsRef;
+use crate::topology::facts::Leases;
 
 /// Becomes the command; returns only when that fails.
 pub(super) fn run(
@@ -20,8 +23,8 @@ pub(super) fn run(
     container: &str,
     command: &[String],
 ) -> Result<Infallible, Failure> {
-    let ns = namespace_of(common, manifest, container)?;
-    netns::enter(&ns).map_err(|error| {
+    let (ns, files) = home_of(common, manifest, container)?;
+    netns::enter(&ns, &files).map_err(|error| {
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
         let code = if denied { Code::Privilege } else { Code::Failed };
         let failure = Failure::new(code, format!("cannot enter container {container}: {error}"));
@@ -34,18 +37,58 @@ pub(super) fn run(
     Err(Failure::new(Code::NoInput, format!("cannot run `{program}`: {error}")))
 }
 
-/// Returns the namespace of a container that the manifest declares.
-fn namespace_of(common: &Common, manifest: &Path, container: &str) -> Result<NsRef, Failure> {
+/// Files that stand in for those of `/etc`, each with that one.
+type Files = Vec<(PathBuf, PathBuf)>;
+
+/// Returns the namespace of a container that the manifest declares, and the files that it has of its own.
+fn home_of(common: &Common, manifest: &Path, container: &str) -> Result<(NsRef, Files), Failure> {
     let loaded = loaded::load(manifest, Style::of_stderr(common))?;
     let unknown = || {
         let names: Vec<_> = loaded.manifest.containers.keys().map(ContainerName::as_str).collect();
         Failure::new(Code::Usage, format!("the manifest declares no container `{container}`"))
             .help(format!("it declares: {}", names.join(", ")))
     };
-    let name = ContainerName::try_from(container).map_err(|_| unknown())?;
-    let declared = loaded.manifest.containers.get(&name).ok_or_else(unknown)?;
-    Ok(match &declared.value.netns {
-        Some(given) => given.value.clone(),
-        None => NsRef::Named(NetnsName::from(&name)),
-    })
+    let mut name = &ContainerName::try_from(container).map_err(|_| unknown())?;
+    let mut declared = loaded.manifest.containers.get(name).ok_or_else(unknown)?;
+    match declared.value.mode.as_ref().map(|mode| &mode.value) {
+        None | Some(Mode::None) => {}
+        Some(Mode::Host) => return Ok((NsRef::Host, vec![])),
+        Some(Mode::Container(owner)) => {
+            name = owner;
+            declared = loaded.manifest.containers.get(owner).ok_or_else(unknown)?;
+        }
+    }
+    match declared.value.home.as_ref().map(|home| &home.value) {
+        None => Ok((NsRef::Named(NetnsName::from(name)), vec![])),
+        Some(Home::Netns(ns)) => Ok((ns.clone(), vec![])),
+        Some(home @ (Home::Docker(_) | Home::Podman(_) | Home::Process(_))) => {
+            let found = process_of(common, &loaded.manifest, name)?;
+            found.ok_or_else(|| {
+                let message = format!("container {container} does not run ({home})");
+                Failure::new(Code::Failed, message).help("`netform status` shows which are waiting")
+            })
+        }
+    }
+}
+
+/// Returns where a container that somebody else runs lives; `None` when it does not run.
+fn process_of(
+    common: &Common,
+    manifest: &Manifest,
+    name: &ContainerName,
+) -> Result<Option<(NsRef, Files)>, Failure> {
+    let mut runtimes = Runtimes::new(common);
+    block_on(async {
+        runtimes.look(Some(manifest), &Leases::default()).await;
+        Ok(())
+    })?;
+    let Some(run) = runtimes.look.runs.get(name) else {
+        return match runtimes.look.warnings.as_slice() {
+            [] => Ok(None),
+            warnings => Err(Failure::new(Code::Failed, warnings.join("; "))),
+        };
+    };
+    let hosts = run.hosts.clone().map(|file| (file, PathBuf::from("/etc/hosts")));
+    let resolv_conf = run.resolv_conf.clone().map(|file| (file, PathBuf::from("/etc/resolv.conf")));
+    Ok(Some((NsRef::Process(run.process), hosts.into_iter().chain(resolv_conf).collect())))
 }

@@ -47,6 +47,7 @@ pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
 
 /// Plans to take the marks off all that belongs to a resource.
 async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTreeSet<ResourceId>), Failure> {
+    session.look_who_runs().await;
     let mut scope = session.scope();
     if let Owner::Container(container) | Owner::Attachment { container, network: _ } = owner {
         scope.namespaces.insert(NsRef::Named(NetnsName::from(container)));

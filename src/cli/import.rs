@@ -17,7 +17,7 @@ use super::{confirm, discover, run, scope};
 use crate::apply::OnFailure;
 use crate::kernel::Scope;
 use crate::kernel::facts::Survey;
-use crate::manifest::Manifest;
+use crate::manifest::{Home, Manifest};
 use crate::names::{IfName, NetnsName};
 use crate::plan::{Action, Conflict, Extra, Plan, plan, plan_around, render};
 use crate::resource::link::LinkKind;
@@ -107,10 +107,18 @@ fn claim(session: &Session, address: &str, object: &str) -> Result<Claim, Failur
         }
         Owner::Container(name) => (ResourceId::Netns(namespace(manifest, name, object)?), None),
         Owner::Attachment { container, network: _ } => {
-            let given =
-                manifest.containers.get(container).and_then(|container| container.value.netns.as_ref());
-            let own = || NsRef::Named(NetnsName::from(container));
-            (link()?, Some(given.map_or_else(own, |given| given.value.clone())))
+            let home = manifest.containers.get(container).and_then(|container| container.value.home.as_ref());
+            let inside = match home.map(|home| &home.value) {
+                None => NsRef::Named(NetnsName::from(container)),
+                Some(Home::Netns(ns)) => ns.clone(),
+                Some(home @ (Home::Docker(_) | Home::Podman(_) | Home::Process(_))) => {
+                    let message =
+                        format!("container `{container}` is somebody else's, as its `{}` says", home.key());
+                    let help = "only what is in a namespace with a name or a path can be adopted";
+                    return Err(Failure::new(Code::Usage, message).help(help));
+                }
+            };
+            (link()?, Some(inside))
         }
         Owner::Project | Owner::Port(_) | Owner::Unmarked(_) => {
             return Err(super::declared::not_an_object(address));
@@ -130,12 +138,11 @@ fn namespace(
     container: &crate::names::ContainerName,
     object: &str,
 ) -> Result<NetnsName, Failure> {
-    if manifest.containers.get(container).is_some_and(|container| container.value.netns.is_some()) {
+    if manifest.containers.get(container).is_some_and(|container| container.value.home.is_some()) {
         let message =
-            format!("container `{container}` lives in a namespace of somebody else, as its `netns` says");
-        return Err(
-            Failure::new(Code::Usage, message).help("take `netns` off it, to have the namespace managed")
-        );
+            format!("container `{container}` lives in a namespace of somebody else, as the manifest says");
+        return Err(Failure::new(Code::Usage, message)
+            .help("take `netns` (or `docker`, `podman`, `pid`) off it, to have the namespace managed"));
     }
     let name = NetnsName::from(container);
     if name.as_str() == object {
@@ -149,6 +156,7 @@ fn namespace(
 
 /// Looks at the kernel as if some objects were ours.
 async fn look(session: &mut Session, claim: &Claim, ids: BTreeSet<ResourceId>) -> Result<Survey, Failure> {
+    session.look_who_runs().await;
     let scope = scope(session, claim, ids);
     session.kernel.survey(&scope).await.map_err(unreadable)
 }
@@ -234,6 +242,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     ids.insert(claim.id.clone());
     let mut facts = look(session, claim, ids.clone()).await?.adopted(&claim.owner).facts;
     facts.leases = session.past.leases.clone();
+    facts.runs = session.runtimes.look.runs.clone();
     // What is adopted later is in nobody's way now.
     let later: BTreeSet<_> =
         facts.bridges.values().flat_map(|bridge| &bridge.addresses).map(IpNet::trunc).collect();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::{Code, Failure, chain};
+use super::scope::given_namespaces;
 use super::show::Style;
 use crate::manifest::problem::{self, Problems, Sources};
 use crate::manifest::{self, Input, LoadError, Manifest};
@@ -118,10 +119,9 @@ fn read(path: &Path, style: Style) -> Result<Result<Loaded, Problems>, Failure> 
 fn assumed(manifest: &Manifest) -> Facts {
     let external = manifest.networks.values().filter_map(|network| network.value.external.as_ref());
     let bridge = BridgeFact { mtu: Mtu::ETHERNET, addresses: vec![] };
-    let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
     Facts {
         bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
-        namespaces: given.map(|ns| ns.value.clone()).collect(),
+        namespaces: given_namespaces(manifest),
         ..Facts::default()
     }
 }

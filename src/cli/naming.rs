@@ -13,7 +13,7 @@ use super::session::Target;
 use crate::apply::Dirs;
 use crate::desired::resolver_files;
 use crate::dns::resolv;
-use crate::manifest::Manifest;
+use crate::manifest::{Home, Manifest};
 use crate::names::NetnsName;
 use crate::resource::file::NetnsFile;
 use crate::resource::netns::NsRef;
@@ -107,12 +107,14 @@ fn points_at_resolver(id: &ResourceId) -> bool {
 
 /// Returns the files that the names of a manifest's containers may be in.
 pub(super) fn files(manifest: &Manifest) -> BTreeSet<PathBuf> {
-    let named = manifest.containers.iter().filter_map(|(name, container)| match &container.value.netns {
-        None => Some(NetnsName::from(name)),
-        Some(given) => match &given.value {
-            NsRef::Named(name) => Some(name.clone()),
-            NsRef::Host | NsRef::Path(_) => None,
-        },
+    let named = manifest.containers.iter().filter_map(|(name, container)| {
+        match container.value.home.as_ref().map(|home| &home.value) {
+            None => Some(NetnsName::from(name)),
+            Some(Home::Netns(NsRef::Named(name))) => Some(name.clone()),
+            Some(Home::Netns(NsRef::Host | NsRef::Path(_) | NsRef::Process(_))) => None,
+            // Who runs them says where they are.
+            Some(Home::Docker(_) | Home::Podman(_) | Home::Process(_)) => None,
+        }
     });
     named.flat_map(|name| [NetnsFile::Hosts, NetnsFile::ResolvConf].map(|file| file.path(&name))).collect()
 }

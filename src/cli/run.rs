@@ -209,6 +209,9 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let _shield = session.shield.raise();
     let voice = session.voice.clone();
     let is_killed = session.dirs.has_journal();
+    if is_killed {
+        session.look_who_runs().await;
+    }
     let scope = if is_killed { session.scope() } else { Scope::new(session.project.clone()) };
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;

@@ -23,7 +23,12 @@ pub(super) fn run(common: &Common, manifest: Option<&Path>, command: &[String]) 
         Failure::of(Code::Privilege, &error)
             .help("this host forbids user namespaces to users (see kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns); run it as root")
     })?;
-    let common = Common { state_dir: STATE_DIR.into(), run_dir: RUN_DIR.into(), color: common.color };
+    let common = Common {
+        state_dir: STATE_DIR.into(),
+        run_dir: RUN_DIR.into(),
+        color: common.color,
+        ..common.clone()
+    };
     if let Some(manifest) = &manifest {
         let show = Rendering { verbose: false, detail: HowMuch::Changed, output: PlanFormat::Text };
         let run = Run {

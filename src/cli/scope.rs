@@ -3,15 +3,30 @@
 use std::collections::BTreeSet;
 
 use crate::kernel::Scope;
-use crate::manifest::Manifest;
-use crate::resource::ResourceId;
+use crate::manifest::{Home, Manifest};
+use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Observed, State};
 use crate::resource::sysctl::SysctlKey;
+use crate::resource::{Resource, ResourceId};
 
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(id, _)| scope.add(id));
+    // What netform makes itself is found by its mark.
+    let peers = state.iter().filter_map(|(_, entry)| match &entry.resource {
+        Resource::Link(Link { kind: LinkKind::Veth(peer), .. }) => Some(&peer.ns),
+        Resource::Link(_)
+        | Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::File(_) => None,
+    });
+    let given = peers.filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    scope.namespaces.extend(given.cloned());
 }
 
 /// Tells whether a kernel parameter matters that was not looked at, of a link that is there.
@@ -30,6 +45,10 @@ pub(super) fn must_look_again(
 
 /// Returns the namespaces of others that a manifest names.
 pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
-    let given = manifest.containers.values().filter_map(|container| container.value.netns.as_ref());
-    given.map(|ns| ns.value.clone()).collect()
+    let homes = manifest.containers.values().filter_map(|container| container.value.home.as_ref());
+    let given = homes.filter_map(|home| match &home.value {
+        Home::Netns(ns) => Some(ns.clone()),
+        Home::Docker(_) | Home::Podman(_) | Home::Process(_) => None,
+    });
+    given.collect()
 }

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
+use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unreadable, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::originals;
 use super::ports;
+use super::runtimes::{self, Runtimes};
 use super::scope::{given_namespaces, must_look_again, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
@@ -24,13 +26,13 @@ use crate::kernel::{Kernel as _, Scope};
 use crate::names::ProjectName;
 use crate::plan::release;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Conflict, Extra, Plan};
+use crate::plan::{self, Conflict, Plan};
+use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
 use crate::resource::sysctl::SysctlKey;
-use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::{Facts, Leases};
-use crate::topology::{self, Runtime, Topology};
+use crate::topology::{self, Topology};
 
 /// How often what is remembered may turn out to be past before a plan is carried out all the same: it is verified.
 const MOST_LOOKS: usize = 3;
@@ -58,6 +60,8 @@ pub(super) struct Session {
     stamp: Stamp,
     /// Who knows what makes names work.
     pub(super) naming: Naming,
+    /// Who runs containers, and what was seen of them last.
+    pub(super) runtimes: Runtimes,
     /// Who is told how a run goes.
     pub(super) voice: Voice,
     /// Whether a run ends itself when it is interrupted.
@@ -96,7 +100,7 @@ impl Session {
         let loaded = loaded::load(manifest, Style::of_stderr(common))?;
         let dirs = dirs(common, &loaded.manifest.project.value);
         let past = Ahead::take(ahead, &dirs);
-        Self::new(dirs, past, (loaded.manifest.project.value.clone(), Some(loaded)))
+        Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
     }
 
     /// Reads what is known of the past of a project; its manifest may be wrong or lost.
@@ -108,7 +112,7 @@ impl Session {
                 let project = project.map_err(|error| Failure::of(Code::Usage, &error))?;
                 let dirs = dirs(common, &project);
                 let past = Ahead::take(None, &dirs);
-                Self::new(dirs, past, (project, None))
+                Self::new(common, (dirs, past), (project, None))
             }
             None => Self::open(common, manifest).map_err(|failure| {
                 let unusable = matches!(failure.code, Code::Manifest | Code::NoInput);
@@ -133,14 +137,15 @@ impl Session {
     }
 
     fn new(
-        dirs: Dirs,
-        (stamp, past): ahead::Read,
+        common: &Common,
+        (dirs, (stamp, past)): (Dirs, ahead::Read),
         (project, loaded): (ProjectName, Option<Loaded>),
     ) -> Result<Self, Failure> {
         let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
         let (kernel, naming) = (Live::new(project.clone()), Naming::default());
-        Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, voice, shield })
+        let runtimes = Runtimes::new(common);
+        Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield })
     }
 
     /// Reads the past anew when another run has changed it.
@@ -186,6 +191,7 @@ impl Session {
             scope.namespaces = given_namespaces(manifest);
             scope.files = naming::files(manifest);
         }
+        self.runtimes.widen(&mut scope);
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
         }
@@ -194,6 +200,12 @@ impl Session {
             // Whoever changes something deals with a journal that cannot be read.
             Ok(None) | Err(_) => scope,
         }
+    }
+
+    /// Asks who runs the containers of the manifest.
+    pub(super) async fn look_who_runs(&mut self) {
+        let manifest = self.loaded.as_ref().map(|loaded| &loaded.manifest);
+        self.runtimes.look(manifest, &self.past.leases).await;
     }
 
     /// Says that another run has not come to its end: what is seen now will not stay.
@@ -263,10 +275,12 @@ impl Session {
         aim: Aim,
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
+        self.look_who_runs().await;
         let mut scope = self.scope();
         let Survey { mut observed, mut facts, projects } =
             self.kernel.survey(&scope).await.map_err(unreadable)?;
         facts.leases = self.past.leases.clone();
+        facts.runs = self.runtimes.look.runs.clone();
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         originals::restore(&self.past.originals, &mut desired, &observed, &facts);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
@@ -278,8 +292,10 @@ impl Session {
         }
         let mut applied = self.past.state();
         let yielded = naming::yield_to_others(&mut desired, &observed);
-        let mut extra = self.extra(topology.as_ref(), &desired, &observed);
+        let mut extra = extra::extra(topology.as_ref(), &desired, &observed);
+        extra.warnings.splice(0..0, self.past.warnings.iter().cloned());
         extra.warnings.extend(yielded);
+        extra.warnings.extend(self.runtimes.look.warnings.iter().cloned());
         if let Some(topology) = &topology {
             extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
         }
@@ -338,38 +354,9 @@ impl Session {
                         .help(format!("these are kept: {}", kept.join(", "))));
                 };
                 let Generation { state, leases, manifest, .. } = generation;
+                let state = runtimes::as_of_now(state, &facts.runs);
                 Ok(Target { topology: None, desired: Desired(state), leases, manifest })
             }
-        }
-    }
-
-    /// Returns what a plan shows that no state holds.
-    fn extra(&self, topology: Option<&Topology>, desired: &Desired, observed: &Observed) -> Extra {
-        let mut warnings = self.past.warnings.clone();
-        for (id, entry) in desired.0.iter() {
-            if let (
-                ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward),
-                Resource::Sysctl(to),
-            ) = (id, &entry.resource)
-            {
-                let live = observed.own.get(id).map(|entry| &entry.resource);
-                if to.value == "1" && live.is_some_and(|live| *live != entry.resource) {
-                    let key = &to.key;
-                    warnings.push(format!(
-                        "{key} becomes 1: this host will forward packets between all its interfaces"
-                    ));
-                }
-            }
-        }
-        let waiting = topology.into_iter().flat_map(|topology| &topology.containers);
-        let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
-        Extra {
-            waiting: waiting
-                .map(|container| (container.name.clone(), Some(container.origin.clone())))
-                .collect(),
-            warnings,
-            manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
-            part: None,
         }
     }
 

@@ -299,6 +299,6 @@ fn container_status<'a>(container: &'a Container, health: &impl Fn(&Owner) -> He
 fn waiting_or(container: &Container, health: Health) -> Health {
     match container.runtime {
         Runtime::Waiting => Health::Waiting,
-        Runtime::Netform | Runtime::Given => health,
+        Runtime::Netform | Runtime::Given | Runtime::Shared => health,
     }
 }

@@ -88,7 +88,7 @@ impl<'t> Wants<'t> {
         let mut wants = Self { localnet: HashSet::new(), loose: HashSet::new() };
         for container in &topology.containers {
             match container.runtime {
-                Runtime::Waiting => continue,
+                Runtime::Waiting | Runtime::Shared => continue,
                 Runtime::Netform | Runtime::Given => {}
             }
             let local = container.publish.iter().filter(|port| match port.host_address {
@@ -180,17 +180,30 @@ pub(super) fn attachment(
     let veth = Entry { ignore: ignored(&network.ignore), ..entry(veth, &owner, origin) };
     let address =
         |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
-    let route = |via: &IpAddr| {
+    let route = |(via, dest): (IpAddr, IpNet)| {
         // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
         // IPv6; what is asked for is what will be read back.
-        let (dest, metric) = match via {
-            IpAddr::V4(_) => (IpNet::V4(Ipv4Net::default()), 0),
-            IpAddr::V6(_) => (IpNet::V6(Ipv6Net::default()), 1024),
-        };
-        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(*via), metric })
+        let metric = if via.is_ipv4() { 0 } else { 1024 };
+        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(via), metric })
     };
-    let others = addresses.iter().map(address).chain(default_via.iter().map(route));
+    let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
+    let routes =
+        default_via.iter().flat_map(|via| everywhere(*via, beside).into_iter().map(|dest| (*via, dest)));
+    let others = addresses.iter().map(address).chain(routes.map(route));
     iter::once(veth).chain(others.map(|resource| entry(resource, &owner, origin))).collect()
+}
+
+/// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all
+/// addresses each are closer to any of them than one to all.
+fn everywhere(via: IpAddr, beside: bool) -> Vec<IpNet> {
+    let all = match via {
+        IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
+        IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
+    };
+    match all.subnets(1) {
+        Ok(halves) if beside => halves.collect(),
+        Ok(_) | Err(_) => vec![all],
+    }
 }
 
 /// Tells whether a published port leads to one of these addresses of the container.

@@ -10,12 +10,13 @@ mod bridge;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
-use crate::resource::file::{FILE_MARK, NetnsFile, TextFile};
+use crate::resource::file::{FILE_MARK, NetnsFile, TextFile, is_whole};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
 use crate::resource::state::Entry;
@@ -51,7 +52,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     }
     for container in &topology.containers {
         match container.runtime {
-            Runtime::Waiting => continue,
+            Runtime::Waiting | Runtime::Shared => continue,
             Runtime::Netform | Runtime::Given => {}
         }
         entries.extend(namespace(&topology.project, container));
@@ -89,38 +90,53 @@ fn forwarding(topology: &Topology) -> Vec<Entry> {
 /// Returns a container's namespace, when netform makes it, and its hosts file, when the namespace has a name.
 fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
     let owner = Owner::Container(container.name.clone());
-    let name = match &container.ns {
-        NsRef::Named(name) => name,
-        NsRef::Host | NsRef::Path(_) => return vec![],
-    };
+    let Some(path) = file_of(container, NetnsFile::Hosts) else { return vec![] };
     let mut content = first_line(project, &owner);
     content.reserve_exact(container.hosts.iter().map(|line| line.len()).sum());
     content.extend(container.hosts.iter().map(|line| &**line));
-    let path = NetnsFile::Hosts.path(name);
-    let made = match container.runtime {
-        Runtime::Netform => Some(Resource::Netns(Netns::new(name.clone()))),
-        Runtime::Given | Runtime::Waiting => None,
+    let made = match (&container.ns, container.runtime) {
+        (NsRef::Named(name), Runtime::Netform) => Some(Resource::Netns(Netns::new(name.clone()))),
+        (_, Runtime::Netform | Runtime::Given | Runtime::Shared | Runtime::Waiting) => None,
     };
-    let objects = made.into_iter().chain([Resource::File(TextFile { path, content: content.into() })]);
+    // In a file of somebody else, nothing is said that says nothing.
+    let is_needed = !container.hosts.is_empty() || is_whole(&path);
+    let file = is_needed.then(|| Resource::File(TextFile { path, content: content.into() }));
+    let objects = made.into_iter().chain(file);
     objects.map(|resource| entry(resource, &owner, &container.origin)).collect()
 }
 
 /// Returns the files that point the containers at their resolver: `resolv_conf` is what they say behind their mark.
 ///
-/// There is one for each named namespace that a resolver serves: it is there, and on a network.
+/// There is one for each container that a resolver serves, and that has such a file: it is there, and on a network.
 pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
     let file = |container: &Container| {
-        let name = match (&container.ns, container.runtime) {
-            (NsRef::Named(name), Runtime::Netform | Runtime::Given) => name,
-            (NsRef::Named(_), Runtime::Waiting) | (NsRef::Host | NsRef::Path(_), _) => return None,
-        };
+        match container.runtime {
+            Runtime::Netform | Runtime::Given => {}
+            Runtime::Shared | Runtime::Waiting => return None,
+        }
+        let path = file_of(container, NetnsFile::ResolvConf)?;
         let owner = Owner::Container(container.name.clone());
         let content = first_line(&topology.project, &owner) + resolv_conf;
-        let file = TextFile { path: NetnsFile::ResolvConf.path(name), content: content.into() };
+        let file = TextFile { path, content: content.into() };
         Some(entry(Resource::File(file), &owner, &container.origin))
     };
     let attached = topology.containers.iter().filter(|container| !container.attachments.is_empty());
     attached.filter_map(file).collect()
+}
+
+/// Returns the file of a container that names need; `None` when it has none, or asks somebody else.
+fn file_of(container: &Container, file: NetnsFile) -> Option<PathBuf> {
+    match &container.ns {
+        NsRef::Named(name) => Some(file.path(name)),
+        NsRef::Host | NsRef::Path(_) => None,
+        NsRef::Process(_) => {
+            let run = container.run.as_ref()?;
+            match file {
+                NetnsFile::Hosts => run.hosts.clone(),
+                NetnsFile::ResolvConf => run.resolv_conf.clone().filter(|_| !run.has_networks),
+            }
+        }
+    }
 }
 
 /// Returns the line that says whose a file is.

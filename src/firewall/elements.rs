@@ -137,7 +137,7 @@ fn attachments(topology: &Topology) -> impl Iterator<Item = (&Container, &Attach
 pub(super) fn is_there(container: &Container) -> bool {
     match container.runtime {
         Runtime::Netform | Runtime::Given => true,
-        Runtime::Waiting => false,
+        Runtime::Waiting | Runtime::Shared => false,
     }
 }
 

@@ -57,6 +57,8 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         name,
         origin: origin(),
         runtime: Runtime::Netform,
+        run: None,
+        guests: vec![],
         attachments: vec![attachment],
         publish: vec![],
         expose: vec![],

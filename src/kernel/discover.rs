@@ -78,7 +78,7 @@ fn discovered(reading: &Reading) -> Discovery {
     let bridges = host.links.iter().filter(|link| link.kind == "bridge");
     let namespaces = reading.namespaces.iter().filter_map(|ns| match &ns.ns {
         NsRef::Named(name) => Some((name.clone(), ns.mark().map(|mark| format!("project {}", mark.project)))),
-        NsRef::Host | NsRef::Path(_) => None,
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => None,
     });
     Discovery {
         bridges: bridges.filter_map(|link| bridge(link, reading)).collect(),

@@ -71,7 +71,7 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
     let file = |id: &ResourceId| match id {
         ResourceId::File(path) => Some(path.clone()),
         ResourceId::Sysctl(NsRef::Host, key) => Some(sysctl::path(key)),
-        ResourceId::Sysctl(NsRef::Named(_) | NsRef::Path(_), _)
+        ResourceId::Sysctl(NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_), _)
         | ResourceId::Netns(_)
         | ResourceId::Link(..)
         | ResourceId::Address(..)

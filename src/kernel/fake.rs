@@ -349,7 +349,7 @@ impl Fake {
 
     fn is_filled(&self, slot: &Slot) -> bool {
         match slot {
-            Slot::Ns(NsRef::Host | NsRef::Path(_)) => true,
+            Slot::Ns(NsRef::Host | NsRef::Path(_) | NsRef::Process(_)) => true,
             Slot::Ns(NsRef::Named(_)) | Slot::Ifname(..) | Slot::Addressed(..) | Slot::Object(_) => {
                 self.foreign.contains_key(slot)
                     || self.own.iter().any(|(_, entry)| entry.resource.provides().contains(slot))

@@ -8,10 +8,18 @@ use std::sync::Arc;
 
 use super::netlink::Refusal;
 use super::{ObserveError, reading};
-use crate::resource::file::TextFile;
+use crate::resource::file::{TextFile, is_whole};
+use crate::resource::part;
 
-/// Makes a file, with the directories that it is in; one that is there already is somebody else's.
+/// The largest file of somebody else that is read: whoever is in a container may write to its own.
+pub(crate) const LARGEST: u64 = 1 << 20;
+
+/// Makes a file, with the directories that it is in; one that is there already is somebody else's. Where only some lines are
+/// ours, the file has to be there.
 pub(crate) fn create(file: &TextFile) -> io::Result<()> {
+    if !is_whole(&file.path) {
+        return update(file);
+    }
     if let Some(parent) = file.path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -26,13 +34,36 @@ pub(crate) fn create(file: &TextFile) -> io::Result<()> {
 ///
 /// The text is written in one piece and cut off behind it, so that a reader finds no empty file in between.
 pub(crate) fn update(file: &TextFile) -> io::Result<()> {
-    let mut open = OpenOptions::new().write(true).open(&file.path)?;
-    open.write_all(file.content.as_bytes())?;
-    open.set_len(file.content.len() as u64)
+    if is_whole(&file.path) {
+        return rewrite(&file.path, &file.content);
+    }
+    let text = theirs(&file.path)?;
+    rewrite(&file.path, &part::with(&file.path, &text, &file.content))
 }
 
-/// Removes a file, and the directory that it was in when it was the last there.
-pub(crate) fn delete(path: &Path) -> io::Result<()> {
+fn rewrite(path: &Path, content: &str) -> io::Result<()> {
+    let mut open = OpenOptions::new().write(true).open(path)?;
+    open.write_all(content.as_bytes())?;
+    open.set_len(content.len() as u64)
+}
+
+/// Reads a file of somebody else.
+fn theirs(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+    }
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
+/// Removes a file, and the directory that it was in when it was the last there; where only some lines are ours, these.
+pub(crate) fn delete(file: &TextFile) -> io::Result<()> {
+    let path = &file.path;
+    if !is_whole(path) {
+        return match theirs(path).and_then(|text| rewrite(path, &part::without(&text, &file.content))) {
+            Err(error) if is_absent(&error) => Ok(()),
+            done => done,
+        };
+    }
     match fs::remove_file(path) {
         Err(error) if is_absent(&error) => {}
         removed => removed?,
@@ -51,6 +82,11 @@ fn is_absent(error: &io::Error) -> bool {
 pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, Arc<str>>, ObserveError> {
     let mut files = BTreeMap::new();
     for path in paths {
+        let is_read =
+            |path: &Path| is_whole(path) || fs::metadata(path).is_ok_and(|meta| meta.len() <= LARGEST);
+        if !is_read(path) {
+            continue;
+        }
         match fs::read(path) {
             Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into())),
             Err(error) if is_absent(&error) => {}

@@ -289,7 +289,7 @@ fn open_inside(ns: &NsRef) -> io::Result<Blocking> {
     match ns {
         // The host comes first, when the thread is still there; entering it anew would need privileges.
         NsRef::Host => {}
-        NsRef::Named(_) | NsRef::Path(_) => netns::join(netns::open(ns)?.as_fd())?,
+        NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => netns::join(netns::open(ns)?.as_fd())?,
     }
     Blocking::open()
 }

@@ -86,7 +86,9 @@ impl Memory {
         for (ns, key) in &scope.sysctls {
             match ns {
                 NsRef::Host => drop(parts.files.insert(sysctl::path(key))),
-                NsRef::Named(_) | NsRef::Path(_) => drop(parts.namespaces.insert(ns.clone())),
+                NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => {
+                    parts.namespaces.insert(ns.clone());
+                }
             }
         }
         let mut wide = self.scope.clone();
@@ -126,7 +128,9 @@ impl Memory {
         for (ns, key) in before.sysctls.symmetric_difference(&scope.sysctls) {
             match ns {
                 NsRef::Host => drop(parts.files.insert(sysctl::path(key))),
-                NsRef::Named(_) | NsRef::Path(_) => drop(parts.namespaces.insert(ns.clone())),
+                NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => {
+                    parts.namespaces.insert(ns.clone());
+                }
             }
         }
         if self.scope != *scope {
@@ -163,7 +167,7 @@ impl Memory {
         let there: BTreeSet<_> = names.iter().collect();
         let read = self.reading.namespaces.iter().filter_map(|ns| match &ns.ns {
             NsRef::Named(name) => Some(name),
-            NsRef::Host | NsRef::Path(_) => None,
+            NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => None,
         });
         let known: BTreeSet<_> = read.chain(self.reading.others.keys()).collect();
         let moved = known.symmetric_difference(&there);
@@ -222,7 +226,7 @@ impl Memory {
         let Scope { project, namespaces, sysctls, files, unmarked, begun } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
-            NsRef::Named(_) | NsRef::Path(_) => parts.namespaces.contains(ns),
+            NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => parts.namespaces.contains(ns),
         };
         Scope {
             project: project.clone(),

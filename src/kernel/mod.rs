@@ -22,6 +22,7 @@ mod netlink;
 pub mod netns;
 pub mod nft;
 mod observe;
+pub mod process;
 mod reading;
 pub(crate) mod redirect;
 pub mod sandbox;
@@ -40,6 +41,8 @@ use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
+
+pub(crate) use file::LARGEST as LARGEST_PART;
 
 /// One thing done to the kernel; the entries' owners go into the marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -156,7 +156,7 @@ impl Parts {
         }
         match ns {
             NsRef::Host => {}
-            NsRef::Named(_) | NsRef::Path(_) => drop(parts.namespaces.insert(ns)),
+            NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => drop(parts.namespaces.insert(ns)),
         }
         parts
     }

@@ -14,8 +14,8 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use tokio::sync::oneshot;
 
-use super::message;
 use super::netlink::{Blocking, Refusal};
+use super::{message, process};
 use crate::names::NetnsName;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
@@ -33,6 +33,7 @@ pub fn path(ns: &NsRef) -> PathBuf {
         NsRef::Host => PathBuf::from("/proc/self/ns/net"),
         NsRef::Named(name) => Path::new(DIR).join(name.as_str()),
         NsRef::Path(path) => path.clone(),
+        NsRef::Process(process) => PathBuf::from(format!("/proc/{}/ns/net", process.pid)),
     }
 }
 
@@ -51,6 +52,9 @@ pub fn open(ns: &NsRef) -> io::Result<OwnedFd> {
 /// Opens a namespace; `None` when its file does not stand for one: a bind mount that is gone leaves an ordinary file
 /// behind.
 pub(crate) fn open_if_namespace(ns: &NsRef) -> io::Result<Option<OwnedFd>> {
+    if let NsRef::Process(process) = ns {
+        return process::namespace(*process);
+    }
     let path = path(ns);
     // It is looked at before it is opened: to open somebody's pipe would wait for somebody to write to it.
     if has_namespace(&path)? {
@@ -62,7 +66,10 @@ pub(crate) fn open_if_namespace(ns: &NsRef) -> io::Result<Option<OwnedFd>> {
 
 /// Tells whether a namespace is there.
 pub fn is_there(ns: &NsRef) -> bool {
-    has_namespace(&path(ns)).unwrap_or(false)
+    match ns {
+        NsRef::Process(process) => process::lives(*process),
+        NsRef::Host | NsRef::Named(_) | NsRef::Path(_) => has_namespace(&path(ns)).unwrap_or(false),
+    }
 }
 
 /// Tells whether a file stands for a namespace.
@@ -158,19 +165,22 @@ pub(crate) fn names() -> io::Result<Vec<NetnsName>> {
 }
 
 /// Moves the calling process into a container's namespaces, as `ip netns exec` does: its network, and a mount namespace
-/// in which the files of `/etc/netns/NAME` stand in for those of `/etc`.
+/// in which the files of `/etc/netns/NAME`, and these, stand in for those of `/etc`: each with the one that it stands in for.
 ///
 /// To be called in a process of one thread that is about to become another program.
 ///
 /// # Errors
 ///
 /// When there is no such namespace, or privileges are missing.
-pub fn enter(ns: &NsRef) -> io::Result<()> {
+pub fn enter(ns: &NsRef, files: &[(PathBuf, PathBuf)]) -> io::Result<()> {
     join(open(ns)?.as_fd())?;
     unshare(UnshareFlags::NEWNS)?;
     // What is mounted here must not be seen outside.
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     cover_sysfs();
+    for (file, target) in files.iter().filter(|(file, target)| file.exists() && target.exists()) {
+        rustix::mount::mount_bind(file, target)?;
+    }
     let NsRef::Named(name) = ns else { return Ok(()) };
     let files = match fs::read_dir(Path::new("/etc/netns").join(name.as_str())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

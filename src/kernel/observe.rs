@@ -11,10 +11,11 @@ use super::message::NEWBORN;
 use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
-use crate::resource::file::{FILE_MARK, TextFile};
+use crate::resource::file::{FILE_MARK, TextFile, is_whole};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
+use crate::resource::part;
 use crate::resource::route::{PROTOCOL, Route};
 use crate::resource::state::{Entry, Foreign, Observed, State};
 use crate::resource::sysctl::Sysctl;
@@ -305,7 +306,14 @@ fn see_route(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &
 }
 
 fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
-    for (path, content) in &reading.files {
+    for (path, text) in &reading.files {
+        let ours = if is_whole(path) { None } else { part::of(text, &scope.project) };
+        let content = match ours {
+            Some(lines) => &lines.into(),
+            None if is_whole(path) => text,
+            // It is somebody else's, and has room for ours.
+            None => continue,
+        };
         let mark = content.lines().next().and_then(|line| line.strip_prefix(FILE_MARK)).and_then(Mark::parse);
         let file = TextFile { path: path.clone(), content: content.clone() };
         match mark {

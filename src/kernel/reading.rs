@@ -119,7 +119,9 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
     }
     let mut all: Vec<_> = names()?.into_iter().map(NsRef::Named).collect();
-    all.extend(scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_))).cloned());
+    all.extend(
+        scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
+    );
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
     let second = all.split_off(all.len() / 2);
 
@@ -264,7 +266,7 @@ impl NsReading {
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
-                NsRef::Host | NsRef::Path(_) => Look::Gone,
+                NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });
         };
         match netns::join(ns.as_fd()) {
@@ -282,7 +284,7 @@ impl NsReading {
             NsRef::Named(name) if !ours && !asked => {
                 return Ok(Look::Other(name.clone(), Other::Namespace(mark)));
             }
-            NsRef::Named(_) | NsRef::Host | NsRef::Path(_) => {}
+            NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }
         self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
         self.read_rest(&mut socket, Some(MAIN_TABLE))?;

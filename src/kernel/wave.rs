@@ -157,7 +157,7 @@ fn write_file(op: &Op) -> Outcome {
     let done = match op {
         Op::Create(Entry { resource: Resource::File(new), .. }) => file::create(new),
         Op::Update { from: _, to: Entry { resource: Resource::File(new), .. } } => file::update(new),
-        Op::Delete(Entry { resource: Resource::File(old), .. }) => file::delete(&old.path),
+        Op::Delete(Entry { resource: Resource::File(old), .. }) => file::delete(old),
         Op::Create(_) | Op::Update { .. } | Op::Delete(_) => Ok(()),
     };
     done.map_err(|error| Refusal::Socket(error).into())

@@ -1,7 +1,6 @@
 //! A container's node to a [`Container`].
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
@@ -11,13 +10,12 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place};
-use crate::names::{Alias, ContainerName, IfName, NetName, NetnsName};
-use crate::resource::netns::NsRef;
+use super::{At, Attachment, Container, Place, home};
+use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
 pub(super) fn container(entry: &Entry, report: &mut Report) -> Container {
-    let empty = Container { netns: None, isolated: None, networks: None, publish: vec![], expose: vec![] };
+    let empty = Container { home: None, mode: None, networks: None, publish: vec![], expose: vec![] };
     // `web:` with nothing behind it is a container on the default network.
     if matches!(entry.value.kind, Kind::Null) {
         return empty;
@@ -26,55 +24,12 @@ pub(super) fn container(entry: &Entry, report: &mut Report) -> Container {
     let publish = fields.value("publish").map_or(&[][..], |node| scalar::list(node, "`publish`", report));
     let expose = fields.value("expose").map_or(&[][..], |node| scalar::list(node, "`expose`", report));
     Container {
-        netns: fields.value("netns").and_then(|node| netns(node, report)),
-        isolated: fields.value("mode").and_then(|node| mode(node, report)),
+        home: home::home(fields, report),
+        mode: fields.value("mode").and_then(|node| home::mode(node, report)),
         networks: fields.value("networks").and_then(|node| networks(node, report)),
         publish: publish.iter().filter_map(|node| publish::publish(node, report)).collect(),
         expose: expose.iter().filter_map(|node| publish::expose(node, report)).collect(),
     }
-}
-
-fn netns(node: &Node, report: &mut Report) -> Option<At<NsRef>> {
-    let text = scalar::text(node, "a namespace", report)?;
-    let value = if text.starts_with('/') {
-        NsRef::Path(PathBuf::from(text))
-    } else if text.contains('/') {
-        let message = format!("the namespace path `{}` does not begin at the root", fields::shortened(text));
-        let problem = Problem::new("manifest::relative_netns", message, node.place, "a relative path");
-        report.add(problem.help("write the whole path, or a name under /run/netns"));
-        return None;
-    } else {
-        NsRef::Named(scalar::name::<NetnsName>(node, "a namespace name", report)?.value)
-    };
-    Some(At { value, place: node.place })
-}
-
-fn mode(node: &Node, report: &mut Report) -> Option<Place> {
-    const WORDS: &[&str] = &["none"];
-    let text = match &node.kind {
-        Kind::Text(text) => text.as_str(),
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Integer(_)
-        | Kind::Number(_)
-        | Kind::List(_)
-        | Kind::Map(_)
-        | Kind::Refused => "",
-    };
-    let help = match text {
-        "host" => Some("a container in the host's namespace needs no network: leave it out"),
-        "bridge" => Some("leave `mode` out: bridge networks are what a container has without it"),
-        _ if text.starts_with("container:") => Some("declare only the container that owns the namespace"),
-        _ => None,
-    };
-    if let Some(help) = help {
-        let message =
-            format!("`mode: {}` is not supported by this version of netform", fields::shortened(text));
-        report
-            .add(Problem::new("manifest::unsupported", message, node.place, "not supported yet").help(help));
-        return None;
-    }
-    scalar::word(node, "`mode`", WORDS, report).map(|_| node.place)
 }
 
 /// Returns the networks of a container, a list of names or a map from names to attachments.

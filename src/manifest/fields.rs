@@ -66,13 +66,8 @@ pub(super) const LIFECYCLE: Shape =
 /// A container.
 pub(super) const CONTAINER: Shape = Shape {
     what: "a container",
-    keys: &["netns", "mode", "networks", "publish", "expose"],
-    later: &[
-        ("docker", "give the path of the container's namespace in `netns`"),
-        ("podman", "give the path of the container's namespace in `netns`"),
-        ("pid", "write `netns: /proc/PID/ns/net`"),
-        ("host", "this version connects containers of one host"),
-    ],
+    keys: &["netns", "docker", "podman", "pid", "mode", "networks", "publish", "expose"],
+    later: &[("host", "this version connects containers of one host")],
 };
 
 /// A container on a network.

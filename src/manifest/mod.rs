@@ -11,6 +11,7 @@ mod decode;
 mod dns;
 mod external;
 mod fields;
+mod home;
 mod load;
 mod network;
 mod node;
@@ -35,7 +36,7 @@ use ipnet::IpNet;
 pub use self::load::{Input, LoadError, load};
 use self::problem::{Problems, Sources};
 pub use self::schema::schema;
-use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
+use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
 
 /// A manifest with the texts that its places are in.
@@ -253,16 +254,53 @@ pub enum AliasPolicy {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Container {
-    /// `netns: NAME` or `/path`: its namespace is somebody else's; `None`: netform makes one of the container's name.
-    pub netns: Option<At<NsRef>>,
-    /// `mode: none`: a namespace with nothing but `lo`; the place is the value's.
-    pub isolated: Option<Place>,
+    /// `netns`, `docker`, `podman` or `pid`: its namespace is somebody else's; `None`: netform makes one of the container's
+    /// name.
+    pub home: Option<At<Home>>,
+    /// `mode`: where its networks come from, when it is not on networks of its own.
+    pub mode: Option<At<Mode>>,
     /// `networks`, in order; `None` when the key is absent, which means the network `default`.
     pub networks: Option<IndexMap<NetName, At<Attachment>>>,
     /// `publish`, in order.
     pub publish: Vec<At<Publish>>,
     /// `expose`.
     pub expose: Vec<At<Expose>>,
+}
+
+/// Whose namespace a container lives in.
+///
+/// ```yaml
+/// containers:
+///   db: {docker: shop-db, networks: [back]}
+///   job: {podman: job, networks: [back]}
+///   old: {pid: 4711, networks: [back]}
+///   lab: {netns: lab, networks: [back]}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Home {
+    /// `netns: NAME` or `/path`: a namespace of somebody else.
+    Netns(NsRef),
+    /// `docker: NAME`: that of a container of Docker.
+    Docker(EngineName),
+    /// `podman: NAME`: that of a container of Podman.
+    Podman(EngineName),
+    /// `pid: N`: that of a process.
+    Process(u32),
+}
+
+/// Where a container's networks come from, when it is not on networks of its own.
+///
+/// ```yaml
+/// mode: container:web
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// `none`: a namespace with nothing but `lo`.
+    None,
+    /// `host`: it has the host's.
+    Host,
+    /// `container:OTHER`: it shares the namespace of another container, and all that is in there.
+    Container(ContainerName),
 }
 
 /// A container on a network, as written; the place of the value is the network's name.

@@ -140,10 +140,14 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
     // What is known to be somebody's is not adopted.
     let adopt = |advice: String| if by.is_none() { advice } else { String::new() };
     match object {
-        ResourceId::Link(..) if matches!(slot, Slot::Ifname(NsRef::Named(_) | NsRef::Path(_), _)) => format!(
-            "{}give {owner} another `interface`, or remove what is there",
-            adopt(format!("adopt it by its other end on the host with `netform import {owner} LINK`, "))
-        ),
+        ResourceId::Link(..)
+            if matches!(slot, Slot::Ifname(NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_), _)) =>
+        {
+            format!(
+                "{}give {owner} another `interface`, or remove what is there",
+                adopt(format!("adopt it by its other end on the host with `netform import {owner} LINK`, "))
+            )
+        }
         ResourceId::Link(_, name) => format!(
             "{}give {owner} another `interface`, or remove what is there",
             adopt(format!("adopt it with `netform import {owner} {name}`, "))

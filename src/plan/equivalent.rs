@@ -32,6 +32,7 @@ impl fmt::Display for In<'_> {
             (NsRef::Named(name), "ip") => write!(f, "ip -n {name}"),
             (NsRef::Named(name), _) => write!(f, "ip netns exec {name} {tool}"),
             (NsRef::Path(path), _) => write!(f, "nsenter --net={} {tool}", path.display()),
+            (NsRef::Process(process), _) => write!(f, "nsenter --net=/proc/{}/ns/net {tool}", process.pid),
         }
     }
 }
@@ -70,6 +71,7 @@ fn created_link(link: &Link) -> Vec<String> {
             let target = match peer_ns {
                 NsRef::Host => String::new(),
                 NsRef::Named(_) | NsRef::Path(_) => format!(" netns {peer_ns}"),
+                NsRef::Process(process) => format!(" netns {}", process.pid),
             };
             let mut lines = vec![format!(
                 "{ip} link add {name}{mac} mtu {mtu} type veth peer name {peer} address {peer_mac} mtu {peer_mtu}{target}"

@@ -76,6 +76,13 @@ pub enum Guard {
     },
 }
 
+/// Returns how many resources go that shall not come back: of a container that waits, nobody took anything off.
+fn destroys(plan: &Plan) -> usize {
+    let destroyed =
+        plan.changes.iter().filter(|change| matches!(change.action, Action::Destroy | Action::Replace));
+    destroyed.filter(|change| !plan.extra.waits(&change.owner)).count()
+}
+
 /// Returns all refusals; none means that the plan may be carried out.
 pub fn guard(plan: &Plan, limits: &Limits) -> Vec<Guard> {
     let goes = |action| matches!(action, Action::Destroy | Action::Replace);
@@ -87,7 +94,7 @@ pub fn guard(plan: &Plan, limits: &Limits) -> Vec<Guard> {
             origin: change.origin.clone(),
         })
         .collect();
-    let destroys = plan.counts().destroy;
+    let destroys = destroys(plan);
     if let Some(limit) = limits.max_destroy.filter(|limit| destroys > *limit) {
         guards.push(Guard::TooMany { destroys, existing: plan.existing, limit });
     }

@@ -54,6 +54,18 @@ pub struct Extra {
     pub part: Option<target::Part>,
 }
 
+impl Extra {
+    /// Tells whether a resource is of a container that waits.
+    pub fn waits(&self, owner: &Owner) -> bool {
+        match owner {
+            Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
+                self.waiting.iter().any(|(waiting, _)| waiting == name)
+            }
+            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Unmarked(_) => false,
+        }
+    }
+}
+
 /// What has to be done, and what that means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {

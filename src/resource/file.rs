@@ -33,19 +33,26 @@ impl NetnsFile {
         Path::new("/etc/netns").join(name.as_str()).join(self.as_str())
     }
 
-    /// Tells whether a path is that of this file in some namespace.
+    /// Tells whether a path is that of this file of some container.
     pub fn is_at(self, path: &Path) -> bool {
-        path.starts_with("/etc/netns") && path.ends_with(self.as_str())
+        path.ends_with(self.as_str())
     }
 }
 
 /// A file, e.g. `/etc/netns/web/hosts`. Its first line is [`FILE_MARK`] and the owner's mark.
+///
+/// What lies elsewhere than under `/etc/netns` is somebody else's, and ours are only [some lines in it](super::part).
 ///
 /// It is rewritten in place, so that a process that has it bind-mounted sees the change; see `ip-netns(8)`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextFile {
     /// The absolute path.
     pub path: PathBuf,
-    /// All of it, the marked first line included.
+    /// All of it that is ours, the marked first line included.
     pub content: Arc<str>,
+}
+
+/// Tells whether a file is ours as a whole.
+pub fn is_whole(path: &Path) -> bool {
+    path.starts_with("/etc/netns")
 }

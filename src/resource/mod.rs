@@ -11,6 +11,7 @@ pub mod netns;
 pub mod nft;
 pub mod nft_set;
 pub mod owner;
+pub mod part;
 pub mod route;
 pub mod state;
 pub mod sysctl;
@@ -301,7 +302,7 @@ impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inside = |ns: &NsRef| match ns {
             NsRef::Host => String::new(),
-            NsRef::Named(_) | NsRef::Path(_) => format!(" in {ns}"),
+            NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => format!(" in {ns}"),
         };
         match self {
             Self::Netns(name) => write!(f, "netns {name}"),

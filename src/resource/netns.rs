@@ -17,6 +17,22 @@ pub enum NsRef {
     Named(NetnsName),
     /// A namespace that somebody else made, by the path of its file.
     Path(PathBuf),
+    /// The namespace that a process is in.
+    Process(Process),
+}
+
+/// A process, told from all others that had or will have its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number; nobody has 0.
+    pub pid: u32,
+    /// When it started, in clock ticks since the host did: `starttime` in proc(5).
+    pub started: u64,
+}
+
+impl Process {
+    /// What stands for a process that is not there.
+    pub const NOBODY: Self = Self { pid: 0, started: 0 };
 }
 
 impl fmt::Display for NsRef {
@@ -25,6 +41,8 @@ impl fmt::Display for NsRef {
             Self::Host => f.pad("host"),
             Self::Named(name) => f.pad(name.as_str()),
             Self::Path(path) => f.pad(&path.to_string_lossy()),
+            Self::Process(Process::NOBODY) => f.pad("no process"),
+            Self::Process(Process { pid, started: _ }) => f.pad(&format!("process {pid}")),
         }
     }
 }

@@ -3,11 +3,12 @@
 use ipnet::IpNet;
 
 use super::interface::Interfaces;
+use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
 use super::{Attachment, Container, Network, Runtime};
-use crate::manifest::{self, At};
-use crate::names::Mac;
+use crate::manifest::{self, At, Home, Mode};
+use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::Family;
 
 /// What is known of all attachments before they are put together, each list by index into the scene's attachments.
@@ -22,23 +23,21 @@ pub(super) struct Parts<'p> {
 /// Returns the containers, with neither published ports nor names yet.
 pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) -> Vec<Container> {
     let container = |party: &Party<'_>| {
-        let manifest::Container { netns, isolated: _, networks: _, publish: _, expose } = party.spec;
-        let runtime = match netns {
-            None => Runtime::Netform,
-            Some(_) if scene.facts.namespaces.contains(&party.ns) => Runtime::Given,
-            Some(_) => Runtime::Waiting,
-        };
+        let manifest::Container { home: _, mode: _, networks: _, publish: _, expose } = party.spec;
+        let runtime = runtime(scene, party);
         let members = party.members.clone().zip(scene.of(party));
         let mut attachments: Vec<_> =
             members.filter_map(|(index, member)| attachment(parts, index, member, origin)).collect();
         for family in [Family::Ipv4, Family::Ipv6] {
-            route(scene.of(party), parts.networks, family, &mut attachments);
+            route((party, scene.of(party)), parts.networks, family, &mut attachments);
         }
         Container {
             name: party.name.clone(),
             origin: origin(party.place),
             ns: party.ns.clone(),
             runtime,
+            run: party.run.cloned(),
+            guests: guests(scene, party),
             attachments,
             publish: vec![],
             expose: expose.iter().map(|at| at.value.clone()).collect(),
@@ -46,6 +45,32 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
         }
     };
     scene.containers.iter().map(container).collect()
+}
+
+/// Returns whose namespace a container has.
+fn runtime(scene: &Scene<'_>, party: &Party<'_>) -> Runtime {
+    let by_home = |home: Option<&Home>| match home {
+        None => Runtime::Netform,
+        Some(_) if scene.facts.namespaces.contains(&party.ns) => Runtime::Given,
+        Some(_) => Runtime::Waiting,
+    };
+    let home_of = |spec: &manifest::Container| by_home(spec.home.as_ref().map(|at| &at.value));
+    match party.spec.mode.as_ref().map(|at| &at.value) {
+        None | Some(Mode::None) => home_of(party.spec),
+        Some(Mode::Host) => Runtime::Shared,
+        Some(Mode::Container(owner)) => {
+            match scene.manifest.containers.get(owner).map(|at| home_of(&at.value)) {
+                Some(Runtime::Waiting) | None => Runtime::Waiting,
+                Some(Runtime::Netform | Runtime::Given | Runtime::Shared) => Runtime::Shared,
+            }
+        }
+    }
+}
+
+/// Returns those who share a container's namespace, in the order of the manifest.
+fn guests(scene: &Scene<'_>, party: &Party<'_>) -> Vec<ContainerName> {
+    let others = scene.containers.iter().filter(|other| modes::owner(other) == Some(party.name));
+    others.map(|other| other.name.clone()).collect()
 }
 
 fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
@@ -69,12 +94,21 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
 }
 
 /// Gives the default route of a family to the attachment of the highest priority, the first of them, that leads out.
-fn route(members: &[Member<'_>], networks: &[Network], family: Family, attachments: &mut [Attachment]) {
+///
+/// A container that somebody else gives networks has its default route from there, unless a priority above 0 asks for ours.
+fn route(
+    (party, members): (&Party<'_>, &[Member<'_>]),
+    networks: &[Network],
+    family: Family,
+    attachments: &mut [Attachment],
+) {
+    let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
         let network = networks.get(member.net).filter(|network| !network.internal)?;
         let gateways = network.subnets.iter().map(|subnet| subnet.gateway);
         let gateway = gateways.into_iter().find(|gateway| Family::of(*gateway) == family)?;
-        Some((member.spec.gateway_priority, attachment, gateway))
+        let priority = member.spec.gateway_priority;
+        (!has_one || priority > 0).then_some((priority, attachment, gateway))
     });
     // `max_by_key` returns the last of equals.
     let best = candidates.reduce(|best, next| if next.0 > best.0 { next } else { best });

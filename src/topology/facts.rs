@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ContainerName, IfName, Mtu, NetName};
-use crate::resource::netns::NsRef;
+use crate::resource::netns::{NsRef, Process};
 
 /// What planning needs to know of the host, of others, and of before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Facts {
     pub interfaces: BTreeMap<NetName, IfName>,
     /// The host's ends of this project's live veth pairs, by container and network.
     pub host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
+    /// Which containers of Docker and Podman, and which processes, run: by the container that lives there.
+    pub runs: BTreeMap<ContainerName, Running>,
     /// Which of the namespaces that the manifest names are there.
     pub namespaces: BTreeSet<NsRef>,
     /// Which of them are namespaces of mounts, processes or the like, where there are no networks.
@@ -37,6 +40,25 @@ pub struct Facts {
     pub leases: Leases,
     /// How much the host has room for.
     pub limits: Limits,
+}
+
+/// What is known of a container that somebody else runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// Whose it is, in the words of the manifest: `docker: shop-db`.
+    pub home: String,
+    /// Its first process.
+    pub process: Process,
+    /// Whether whoever runs it gives it networks, too: these stay, and so does the way by which it asks for names.
+    #[serde(default)]
+    pub has_networks: bool,
+    /// The file of the host that is its `/etc/hosts`.
+    #[serde(default)]
+    pub hosts: Option<PathBuf>,
+    /// The file of the host that is its `/etc/resolv.conf`.
+    #[serde(default)]
+    pub resolv_conf: Option<PathBuf>,
 }
 
 /// How much the host has room for; `None` is not known.
@@ -69,4 +91,7 @@ pub struct Leases {
     pub subnets: BTreeMap<NetName, Vec<IpNet>>,
     /// Addresses by container and network.
     pub addresses: BTreeMap<ContainerName, BTreeMap<NetName, Vec<IpAddr>>>,
+    /// Containers that somebody else runs, as they were seen last.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub runs: BTreeMap<ContainerName, Running>,
 }

@@ -77,6 +77,9 @@ impl Roll {
     }
 }
 
+/// A container that is there, on a network.
+type Present<'t> = (&'t Container, &'t Attachment);
+
 struct Entry {
     addresses: Vec<IpAddr>,
     names: Names,
@@ -89,19 +92,21 @@ fn rolls<'t>(
     nameless: &NetName,
     containers: &[Container],
 ) -> HashMap<&'t NetName, Roll> {
-    let mut present: HashMap<&NetName, Vec<(&ContainerName, &Attachment)>> = HashMap::new();
+    let mut present: HashMap<&NetName, Vec<Present<'_>>> = HashMap::new();
     for container in containers {
         match container.runtime {
             Runtime::Netform | Runtime::Given => {}
-            Runtime::Waiting => continue,
+            Runtime::Waiting | Runtime::Shared => continue,
         }
         for attachment in &container.attachments {
-            present.entry(&attachment.network).or_default().push((&container.name, attachment));
+            present.entry(&attachment.network).or_default().push((container, attachment));
         }
     }
     let roll = |network: &'t Network| {
         let there = present.get(&network.name).map(Vec::as_slice).unwrap_or_default();
-        let addresses = there.iter().map(|(name, attachment)| ((*name).clone(), addresses(attachment)));
+        let addresses = there.iter().flat_map(|(container, attachment)| {
+            container.names().map(|name| (name.clone(), addresses(attachment)))
+        });
         let addresses = addresses.collect();
         // The default network has no names but links (S20).
         let entries = if &network.name == nameless { vec![] } else { entries(&network.name, there) };
@@ -114,16 +119,21 @@ fn addresses(attachment: &Attachment) -> Vec<IpAddr> {
     attachment.addresses.iter().map(ipnet::IpNet::addr).collect()
 }
 
-fn entries(network: &NetName, there: &[(&ContainerName, &Attachment)]) -> Vec<Entry> {
+fn entries(network: &NetName, there: &[Present<'_>]) -> Vec<Entry> {
     // A container's own name is nobody's alias; an alias belongs to the first who declares it.
-    let mut taken: HashSet<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
+    let mut taken: HashSet<&str> =
+        there.iter().flat_map(|(container, _)| container.names()).map(ContainerName::as_str).collect();
     let mut entries = vec![];
-    for (name, attachment) in there {
-        let whole = format!("{name}.{network}");
-        let aliases = attachment.aliases.iter().map(Alias::as_str);
-        let aliases = aliases.filter(|alias| *alias != whole && taken.insert(alias)).map(Arc::from);
-        let mut names: Vec<Arc<str>> = vec![name.as_str().into(), whole.as_str().into()];
-        names.extend(aliases);
+    for (container, attachment) in there {
+        let mut names: Vec<Arc<str>> = vec![];
+        for name in container.names() {
+            names.extend([Arc::from(name.as_str()), Arc::from(format!("{name}.{network}"))]);
+        }
+        for alias in attachment.aliases.iter().map(Alias::as_str) {
+            if !names.iter().any(|name| **name == *alias) && taken.insert(alias) {
+                names.push(alias.into());
+            }
+        }
         entries.push(Entry { addresses: addresses(attachment), names: names.into() });
     }
     entries
@@ -170,6 +180,12 @@ impl<'r> Page<'r> {
         }
     }
 
+    fn say_localhost(&mut self) {
+        self.say_one(Ipv4Addr::LOCALHOST.into(), "localhost");
+        let names = ["localhost", "ip6-localhost"].map(Arc::from);
+        self.say(Ipv6Addr::LOCALHOST.into(), &Arc::from(names));
+    }
+
     fn say_one(&mut self, addr: IpAddr, name: &str) {
         self.say(addr, &Arc::from([Arc::from(name)]));
     }
@@ -199,17 +215,19 @@ impl<'r> Page<'r> {
 }
 
 fn page(rolls: &HashMap<&NetName, Roll>, networks: &[Network], container: &Container) -> Vec<Arc<str>> {
-    match container.ns {
-        NsRef::Named(_) => {}
-        NsRef::Host | NsRef::Path(_) => return vec![],
-    }
     let mut page = Page::default();
-    page.say_one(Ipv4Addr::LOCALHOST.into(), "localhost");
-    page.say(Ipv6Addr::LOCALHOST.into(), &Arc::from([Arc::from("localhost"), Arc::from("ip6-localhost")]));
+    match (&container.ns, container.runtime) {
+        (_, Runtime::Shared) | (NsRef::Host | NsRef::Path(_), _) => return vec![],
+        (NsRef::Named(_), _) => page.say_localhost(),
+        // Whoever made the file has said that.
+        (NsRef::Process(_), _) => {}
+    }
     for attachment in &container.attachments {
         for addr in addresses(attachment) {
-            let whole = format!("{}.{}", container.name, attachment.network);
-            page.say(addr, &Arc::from([Arc::from(container.name.as_str()), Arc::from(whole)]));
+            let names = container.names().flat_map(|name| {
+                [Arc::from(name.as_str()), Arc::from(format!("{name}.{}", attachment.network))]
+            });
+            page.say(addr, &names.collect());
         }
     }
     links(rolls, container, &mut page);

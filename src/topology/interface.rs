@@ -132,8 +132,10 @@ fn links(scene: &Scene<'_>, party: &Party<'_>, problems: &mut Vec<Problem>) -> V
             }),
         }
     }
+    // Whoever gives the container networks of its own numbers them from `eth0` on, those that come later, too.
+    let prefix = if party.run.is_some_and(|run| run.has_networks) { "nf" } else { "eth" };
     let mut free = (0_u64..)
-        .filter_map(|number| IfName::try_from(format!("eth{number}")).ok())
+        .filter_map(|number| IfName::try_from(format!("{prefix}{number}")).ok())
         .filter(|name| !taken.contains_key(name));
     #[expect(clippy::expect_used, reason = "numbers do not run out before attachments do")]
     let mut next = || free.next().expect("an interface number is free");

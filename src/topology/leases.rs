@@ -17,5 +17,10 @@ pub fn leases(topology: &Topology) -> Leases {
         });
         (container.name.clone(), attachments.collect())
     };
-    Leases { subnets: subnets.collect(), addresses: topology.containers.iter().map(held).collect() }
+    let run = |container: &Container| Some((container.name.clone(), container.run.clone()?));
+    Leases {
+        subnets: subnets.collect(),
+        addresses: topology.containers.iter().map(held).collect(),
+        runs: topology.containers.iter().filter_map(run).collect(),
+    }
 }

@@ -9,6 +9,7 @@ mod ipam;
 mod leases;
 pub mod limits;
 mod mac;
+mod modes;
 mod network;
 mod pool;
 mod ports;
@@ -33,6 +34,7 @@ use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
+use facts::Running;
 
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
@@ -135,16 +137,28 @@ pub struct Container {
     pub ns: NsRef,
     /// Whose namespace it is.
     pub runtime: Runtime,
+    /// What is known of it, when somebody else runs it.
+    pub run: Option<Running>,
+    /// Those who share its namespace: `mode: container:NAME`.
+    pub guests: Vec<ContainerName>,
     /// Its attachments, in the order of the interfaces; none for `mode: none`.
     pub attachments: Vec<Attachment>,
     /// Its published ports, those of `ingress: none` and `internal` networks left out.
     pub publish: Vec<Publish>,
     /// The ports that it serves.
     pub expose: Vec<crate::manifest::Expose>,
-    /// What its hosts file shall say, line by line: addresses with their names, in order; it has no file when its namespace is a path.
+    /// What its hosts file shall say, line by line: addresses with their names, in order; it has no file when its namespace
+    /// is a path.
     ///
     /// The lines are shared: on a full network of 1,023 containers there are a million lines.
     pub hosts: Vec<Arc<str>>,
+}
+
+impl Container {
+    /// Returns its name, and the names of those who share its namespace.
+    pub fn names(&self) -> impl Iterator<Item = &ContainerName> {
+        std::iter::once(&self.name).chain(&self.guests)
+    }
 }
 
 /// Who made a container's namespace.
@@ -154,6 +168,8 @@ pub enum Runtime {
     Netform,
     /// Somebody else, and it is there.
     Given,
+    /// Another container of the manifest, or the host: nothing in there is this one's.
+    Shared,
     /// Somebody else, and it is not there yet: the container is waiting, and nothing of it is in the desired state.
     Waiting,
 }

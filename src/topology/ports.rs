@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
 use super::{Attachment, Container, Network, Publish};
@@ -72,7 +73,11 @@ fn reach<'t>(
 ) -> Reach<'t> {
     let members = scene.of(party);
     let Some(first) = members.first() else {
-        let place = party.spec.isolated.unwrap_or(party.place);
+        if !modes::is_alone(party) {
+            // That it publishes is a problem of its own.
+            return Reach::Closed;
+        }
+        let place = party.spec.mode.as_ref().map_or(party.place, |mode| mode.place);
         return Reach::Nowhere(vec![(place, "on no network".to_owned())]);
     };
     let mut through = vec![];

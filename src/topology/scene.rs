@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use indexmap::IndexMap;
 
-use super::facts::Facts;
+use super::facts::{Facts, Running};
+use super::modes;
 use super::text::{SHOWN, did_you_mean, list};
 use crate::manifest::problem::Problem;
-use crate::manifest::{self, At, Manifest, Place};
+use crate::manifest::{self, At, Home, Manifest, Mode, Place};
 use crate::names::{ContainerName, NetName, NetnsName};
-use crate::resource::netns::NsRef;
+use crate::resource::netns::{NsRef, Process};
 
 /// What is meant when the manifest says nothing.
 pub(super) struct Silence {
@@ -58,6 +59,8 @@ pub(super) struct Party<'a> {
     pub(super) place: Place,
     pub(super) spec: &'a manifest::Container,
     pub(super) ns: NsRef,
+    /// What is known of it, when somebody else runs it.
+    pub(super) run: Option<&'a Running>,
     /// Its attachments, by index into [`Scene::members`].
     pub(super) members: Range<usize>,
 }
@@ -113,7 +116,9 @@ pub(super) fn bind<'a>(
             }
         }
         let members = first..scene.members.len();
-        scene.containers.push(Party { name, place: *place, spec, ns: namespace(name, spec), members });
+        let run = run(name, spec, facts);
+        let ns = namespace(manifest, name, spec, facts);
+        scene.containers.push(Party { name, place: *place, spec, ns, run, members });
     }
     for (index, member) in scene.members.iter().enumerate() {
         if let Some(net) = scene.nets.get_mut(member.net) {
@@ -121,7 +126,7 @@ pub(super) fn bind<'a>(
         }
     }
     problems.extend(lost.iter().map(|(name, users)| unknown_network(&scene, name, users)));
-    check_isolation(&scene, problems);
+    modes::check(&scene, problems);
     check_namespaces(&scene, problems);
     check_legacy_links(&scene, problems);
     check_size(&scene, problems);
@@ -139,7 +144,7 @@ fn networks<'a>(manifest: &'a Manifest, silence: &'a Silence) -> Vec<Net<'a>> {
     };
     let mut nets: Vec<_> = manifest.networks.iter().map(net).collect();
     let silent = |container: &At<manifest::Container>| {
-        container.value.networks.is_none() && container.value.isolated.is_none()
+        container.value.networks.is_none() && container.value.mode.is_none()
     };
     if let Some(container) = manifest.containers.values().find(|container| silent(container))
         && !manifest.networks.contains_key(&silence.name)
@@ -161,17 +166,41 @@ fn wanted<'a>(
     place: Place,
     silence: &'a Silence,
 ) -> Vec<(&'a NetName, Place, &'a manifest::Attachment)> {
-    match (&spec.networks, spec.isolated) {
+    match (&spec.networks, &spec.mode) {
         (_, Some(_)) => vec![],
         (None, None) => vec![(&silence.name, place, &silence.attachment)],
         (Some(networks), None) => networks.iter().map(|(name, at)| (name, at.place, &at.value)).collect(),
     }
 }
 
-fn namespace(name: &ContainerName, spec: &manifest::Container) -> NsRef {
-    match &spec.netns {
-        Some(At { value, place: _ }) => value.clone(),
+/// Returns what is known of a container that somebody else runs. A process that has ended is still known, so that another
+/// one of its number is not taken for it.
+fn run<'a>(name: &ContainerName, spec: &manifest::Container, facts: &'a Facts) -> Option<&'a Running> {
+    let home = &spec.home.as_ref()?.value;
+    let ended = || match home {
+        Home::Process(_) => facts.leases.runs.get(name).filter(|run| run.home == home.to_string()),
+        Home::Netns(_) | Home::Docker(_) | Home::Podman(_) => None,
+    };
+    facts.runs.get(name).or_else(ended)
+}
+
+/// Returns the namespace of a container.
+fn namespace(manifest: &Manifest, name: &ContainerName, spec: &manifest::Container, facts: &Facts) -> NsRef {
+    let own = |name: &ContainerName, spec: &manifest::Container| match spec.home.as_ref().map(|at| &at.value)
+    {
+        Some(Home::Netns(ns)) => ns.clone(),
+        Some(Home::Docker(_) | Home::Podman(_) | Home::Process(_)) => {
+            NsRef::Process(run(name, spec, facts).map_or(Process::NOBODY, |run| run.process))
+        }
         None => NsRef::Named(NetnsName::from(name)),
+    };
+    match spec.mode.as_ref().map(|at| &at.value) {
+        Some(Mode::Host) => NsRef::Host,
+        Some(Mode::Container(owner)) => match manifest.containers.get(owner) {
+            Some(at) => own(owner, &at.value),
+            None => own(name, spec),
+        },
+        Some(Mode::None) | None => own(name, spec),
     }
 }
 
@@ -207,27 +236,10 @@ fn unknown_network(scene: &Scene<'_>, name: &NetName, users: &[(&ContainerName, 
     }
 }
 
-fn check_isolation(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    for party in &scene.containers {
-        let first = party.spec.networks.as_ref().and_then(|networks| networks.first());
-        if let (Some(none), Some((network, at))) = (party.spec.isolated, first) {
-            problems.push(Problem {
-                message: format!("`{}` has `mode: none`, and yet is on network `{network}`", party.name),
-                code: "topology::isolated_with_networks",
-                labels: vec![
-                    (none, "no network at all".to_owned()),
-                    (at.place, format!("network `{network}`")),
-                ],
-                help: Some("leave out either `mode: none` or `networks`".to_owned()),
-            });
-        }
-    }
-}
-
 fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     let mut held: HashMap<&NsRef, &Party<'_>> = HashMap::new();
-    let place = |party: &Party<'_>| party.spec.netns.as_ref().map_or(party.place, |at| at.place);
-    for party in &scene.containers {
+    let place = |party: &Party<'_>| party.spec.home.as_ref().map_or(party.place, |at| at.place);
+    for party in scene.containers.iter().filter(|party| modes::has_its_own(party)) {
         if scene.facts.wrong_namespaces.contains(&party.ns) {
             problems.push(Problem {
                 message: format!("`{}` lives in `{}`, which is no network namespace", party.name, party.ns),
@@ -248,9 +260,10 @@ fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                     (place(party), format!("`{}` lives here, too", party.name)),
                     (place(other), format!("`{}` lives here", other.name)),
                 ],
-                help: Some(
-                    "give each container a namespace of its own, or declare one of them only".to_owned(),
-                ),
+                help: Some(format!(
+                    "give each container a namespace of its own, or write `mode: container:{}` for `{}`",
+                    other.name, party.name
+                )),
             }),
         }
     }

@@ -14,7 +14,8 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    AliasPolicy, At, Attachment, Container, Egress, Ingress, Manifest, Network, Place, Pool, Publish, Subnet,
+    AliasPolicy, At, Attachment, Container, Egress, Home, Ingress, Manifest, Mode, Network, Place, Pool,
+    Publish, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::netns::NsRef;
@@ -140,20 +141,30 @@ impl Sketch<'_> {
 
     fn container<'w>(&self, words: impl Iterator<Item = &'w str>) -> Container {
         let mut container =
-            Container { netns: None, isolated: None, networks: None, publish: vec![], expose: vec![] };
+            Container { home: None, mode: None, networks: None, publish: vec![], expose: vec![] };
         for word in words {
             if let Some(word) = word.strip_prefix('@') {
                 let name = word.split(',').next().unwrap();
                 let at = self.attachment(word);
                 container.networks.get_or_insert_default().insert(name.try_into().unwrap(), at);
             } else if word == "none" {
-                container.isolated = Some(self.place(word));
+                container.mode = Some(self.at(Mode::None, word));
+            } else if word == "host" {
+                container.mode = Some(self.at(Mode::Host, word));
+            } else if let Some(owner) = word.strip_prefix("in=") {
+                container.mode = Some(self.at(Mode::Container(owner.try_into().unwrap()), owner));
+            } else if let Some(name) = word.strip_prefix("docker=") {
+                container.home = Some(self.at(Home::Docker(name.try_into().unwrap()), name));
+            } else if let Some(pid) = word.strip_prefix("pid=") {
+                container.home = Some(self.at(Home::Process(pid.parse().unwrap()), pid));
             } else if let Some(port) = word.strip_prefix("publish=") {
                 container.publish.push(self.publish(port));
             } else if let Some(path) = word.strip_prefix("netns=/") {
-                container.netns = Some(self.at(NsRef::Path(format!("/{path}").into()), path));
+                let home = Home::Netns(NsRef::Path(format!("/{path}").into()));
+                container.home = Some(self.at(home, path));
             } else if let Some(name) = word.strip_prefix("netns=") {
-                container.netns = Some(self.at(NsRef::Named(name.try_into().unwrap()), name));
+                let home = Home::Netns(NsRef::Named(name.try_into().unwrap()));
+                container.home = Some(self.at(home, name));
             } else {
                 panic!("`{word}` is nothing of a container");
             }

@@ -31,6 +31,8 @@ pub struct Agenda {
     /// When to look again at namespaces that came or went, and at which.
     echoes: Vec<Instant>,
     echoing: Parts,
+    /// Containers may have come or gone.
+    containers: bool,
     /// Somebody wants it now.
     asked: bool,
     resync_at: Instant,
@@ -55,6 +57,8 @@ pub struct Due {
     pub reread: bool,
     /// What failed is to be tried again.
     pub retry: bool,
+    /// Containers may have come or gone.
+    pub containers: bool,
 }
 
 impl Burst {
@@ -77,6 +81,7 @@ impl Agenda {
             moved: Moved::Everywhere,
             echoes: vec![],
             echoing: Parts::default(),
+            containers: false,
             asked: true,
             resync_at: now + resync,
             retry_at: None,
@@ -96,6 +101,10 @@ impl Agenda {
                 self.echoing.extend(parts.clone());
                 self.see(parts.into(), now);
                 self.echoes = NAMESPACE_ECHOES.iter().map(|later| now + *later).collect();
+            }
+            Event::Containers => {
+                self.containers = true;
+                self.see(Moved::default(), now);
             }
             Event::Reload => self.ask(),
             Event::Asked(..) | Event::Stop => {}
@@ -163,7 +172,8 @@ impl Agenda {
         if resync || asked || retry {
             moved = Moved::Everywhere;
         }
-        Due { moved, reread: files || resync || asked, retry: retry || asked || files }
+        let containers = std::mem::take(&mut self.containers) || moved == Moved::Everywhere;
+        Due { moved, reread: files || resync || asked, retry: retry || asked || files, containers }
     }
 
     /// Notes that a run is over, how long it took, and when what failed is to be tried again.
@@ -204,7 +214,7 @@ mod tests {
     use crate::kernel::moved::Whole;
 
     const RESYNC: Duration = Duration::from_secs(300);
-    const ALL: Due = Due { moved: Moved::Everywhere, reread: true, retry: true };
+    const ALL: Due = Due { moved: Moved::Everywhere, reread: true, retry: true, containers: true };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -225,7 +235,7 @@ mod tests {
 
     /// What is due when nothing but the kernel has told something.
     fn look(moved: impl Into<Moved>) -> Due {
-        Due { moved: moved.into(), reread: false, retry: false }
+        Due { moved: moved.into(), reread: false, retry: false, containers: false }
     }
 
     fn kernel() -> Event {
@@ -259,7 +269,7 @@ mod tests {
         assert_eq!(agenda.next(), now + ms(200));
         agenda.note(&Event::Files, now);
         assert_eq!(agenda.next(), now + ms(100));
-        assert_eq!(agenda.begin(now + ms(100)), Due { moved: links().into(), ..ALL });
+        assert_eq!(agenda.begin(now + ms(100)), Due { moved: links().into(), containers: false, ..ALL });
     }
 
     #[test]
@@ -309,6 +319,17 @@ mod tests {
         assert_eq!(agenda.next(), now + RESYNC);
         agenda.note(&Event::Kernel(Notice::Firewall), now);
         assert_eq!(agenda.begin(now + ms(2000)), look(Parts::whole(Whole::Firewall)));
+    }
+
+    #[test]
+    fn a_container_that_comes_is_looked_for_at_once_and_nothing_else_is() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        agenda.note(&Event::Containers, now);
+        assert_eq!(agenda.next(), now + ms(8));
+        assert_eq!(agenda.begin(now + ms(8)), Due { containers: true, ..look(Parts::default()) });
+        agenda.note(&kernel(), now + ms(20));
+        assert_eq!(agenda.begin(now + ms(28)), look(links()));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::agenda::{Agenda, Ended};
+use super::agenda::{Agenda, Due, Ended};
 use super::backoff::Backoff;
 use super::contest::Contest;
 use super::files::{Files, Targets};
 use super::ledger::{self, Ledger};
 use super::protocol::{Answer, Happened, LONGEST_SUSPENSION, Request};
-use super::{Event, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble};
+use super::{Bell, Event, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble};
 use super::{http, pause, socket, supervisor};
 use crate::apply::Dirs;
 use crate::kernel::events::{Ear, Notice};
@@ -24,6 +24,9 @@ use crate::names::ProjectName;
 
 /// How often an apply that waits for its confirmation is looked at.
 const UNDECIDED: Duration = Duration::from_millis(500);
+
+/// How long to wait when a container went while it was attached: others may be going.
+const OVERTAKEN: Duration = Duration::from_millis(20);
 
 /// How long a kernel that cannot be listened to is left alone.
 const DEAF: Duration = Duration::from_secs(1);
@@ -62,7 +65,7 @@ type Run<R> = Pin<Box<dyn Future<Output = (R, Result<Reconciled, Trouble>)>>>;
 /// # Errors
 ///
 /// When the daemon cannot begin. Once it has begun, nothing ends it but the user.
-pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Result<(), WatchError> {
+pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -> Result<(), WatchError> {
     let claim = socket::claim(&options.dirs).map_err(WatchError::Socket)?;
     let Some(_claim) = claim else { return Err(WatchError::Taken(options.project)) };
     let (tell, mut events) = mpsc::unbounded_channel();
@@ -72,6 +75,7 @@ pub async fn run<R: Reconciler + 'static>(reconciler: R, options: Options) -> Re
     let files = Files::new(move |event| drop(hints.send(event))).map_err(WatchError::Files)?;
     daemon.files = Some(files);
     daemon.aim(&reconciler);
+    reconciler.hear(Bell(tell.clone()));
 
     let mut idle = Some(reconciler);
     let mut running: Option<(Instant, Run<R>)> = None;
@@ -216,7 +220,7 @@ impl Daemon {
                 self.redirect |= matches!(notice, Notice::Redirect | Notice::Overrun);
                 self.ledger.noticed(&notice);
             }
-            Event::Files | Event::Namespaces(_) | Event::Object(_) => {}
+            Event::Files | Event::Namespaces(_) | Event::Object(_) | Event::Containers => {}
             Event::Reload => self.contest.settle(),
             Event::Asked(request, answer) => self.asked(request, answer),
             Event::Stop => return std::ops::ControlFlow::Break(()),
@@ -276,7 +280,8 @@ impl Daemon {
         let seconds = pause::left(&self.dirs, ledger::now())?;
         self.suspend(seconds);
         let leave = Leave::Everything;
-        Some(Order { moved: Moved::Everywhere, reread: false, retry: false, leave, mend: false })
+        let moved = Moved::Everywhere;
+        Some(Order { moved, reread: false, retry: false, leave, containers: false, mend: false })
     }
 
     fn resume(&mut self) {
@@ -304,7 +309,8 @@ impl Daemon {
             OnDrift::Warn => Leave::AllDrift,
         };
         let mend = std::mem::take(&mut self.redirect) || due.reread;
-        Order { moved: due.moved, reread: due.reread, retry: due.retry, leave, mend }
+        let Due { moved, reread, retry, containers } = due;
+        Order { moved, reread, retry, leave, containers, mend }
     }
 
     /// Takes in what a run came to.
@@ -316,7 +322,9 @@ impl Daemon {
             Err(Trouble::Undecided { generation }) => {
                 Answer::Refused { message: format!("generation {generation} waits for its confirmation") }
             }
-            Err(Trouble::Failed(message)) => Answer::Refused { message: message.clone() },
+            Err(Trouble::Failed(message) | Trouble::Overtaken(message)) => {
+                Answer::Refused { message: message.clone() }
+            }
         };
         let ended = match &result {
             Ok(reconciled) => {
@@ -337,6 +345,7 @@ impl Daemon {
                 self.ledger.undecided(*generation);
                 Ended::Failed(UNDECIDED)
             }
+            Err(Trouble::Overtaken(_)) => Ended::Failed(OVERTAKEN),
             Err(Trouble::Failed(message)) => {
                 let pause = self.backoff.failed(fastrand::f64());
                 self.ledger.failed(message, took, pause);

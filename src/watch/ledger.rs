@@ -212,7 +212,9 @@ impl Ledger {
         match result {
             Ok(reconciled) => self.reconciled(&reconciled, Duration::ZERO, &[]),
             Err(Trouble::Undecided { generation: _ }) => {}
-            Err(Trouble::Failed(message)) => self.failed(&message, Duration::ZERO, Duration::ZERO),
+            Err(Trouble::Failed(message) | Trouble::Overtaken(message)) => {
+                self.failed(&message, Duration::ZERO, Duration::ZERO)
+            }
         }
     }
 }

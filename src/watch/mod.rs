@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Dirs;
 use crate::kernel::events::Notice;
@@ -49,12 +49,26 @@ pub(crate) enum Event {
     Namespaces(PathBuf),
     /// A file that shall hold something was touched, or any in a directory.
     Object(PathBuf),
+    /// A container of Docker's or Podman's came or went, or one of these runtimes.
+    Containers,
     /// Somebody asks through the socket.
     Asked(Request, oneshot::Sender<Answer>),
     /// `SIGHUP`: everything is to be read anew, now.
     Reload,
     /// `SIGTERM` or `SIGINT`: the daemon ends, and leaves everything working.
     Stop,
+}
+
+/// Tells the daemon that containers came or went.
+#[derive(Debug, Clone)]
+pub struct Bell(mpsc::UnboundedSender<Event>);
+
+impl Bell {
+    /// Tells it.
+    pub fn ring(&self) {
+        // When the daemon is gone, nobody needs to know.
+        let _ = self.0.send(Event::Containers);
+    }
 }
 
 /// How the daemon goes about it.
@@ -94,6 +108,8 @@ pub struct Order {
     pub retry: bool,
     /// What must not be touched.
     pub leave: Leave,
+    /// Whether a container that somebody else runs may have come or gone.
+    pub containers: bool,
     /// Whether somebody may have taken away what leads the containers' questions to their resolver.
     pub mend: bool,
 }
@@ -151,6 +167,8 @@ pub enum Trouble {
         /// The generation that waits.
         generation: u64,
     },
+    /// A container went while it was attached: what was done for it is undone, and the next run does not want it any more.
+    Overtaken(String),
     /// Something failed.
     Failed(String),
 }
@@ -168,6 +186,9 @@ pub trait Reconciler {
     ///
     /// When nothing could be done, or what was done had to be undone.
     async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble>;
+
+    /// Is given what tells the daemon that a container came or went.
+    fn hear(&mut self, bell: Bell);
 
     /// Returns the files and directories that the manifest is read from, as the user named them.
     fn sources(&self) -> Vec<PathBuf>;

@@ -13,6 +13,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "address-multicast",
     "dns-upstream-is-multicast",
     "dns-upstream-twice",
+    "docker-and-podman",
     "external-internal",
     "external-with-ingress",
     "external-with-mtu",

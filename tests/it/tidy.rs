@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up: each may use those above it in this list, never those below.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("names", &[]),
     ("resource", &["names"]),
     ("manifest", &["names", "resource"]),
@@ -13,6 +13,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("desired", &["resource", "topology", "driver", "firewall"]),
     ("kernel", &["names", "resource", "topology"]),
     ("dns", &["names", "resource", "manifest", "topology", "kernel"]),
+    ("runtime", &["names", "resource", "manifest", "topology", "kernel"]),
     ("plan", &["names", "resource", "kernel"]),
     ("apply", &["names", "resource", "kernel", "plan", "topology"]),
     ("watch", &["names", "resource", "kernel", "plan", "apply"]),
@@ -20,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
         "cli",
         &[
             "names", "resource", "manifest", "topology", "desired", "kernel", "plan", "apply", "firewall",
-            "watch", "dns",
+            "watch", "dns", "runtime",
         ],
     ),
 ];

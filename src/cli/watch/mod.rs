@@ -1,5 +1,6 @@
 //! `netform watch`: the daemon's runs, made of what the other verbs are made of.
 
+mod following;
 mod leave;
 mod settled;
 
@@ -25,7 +26,10 @@ use crate::plan::target::Selection;
 use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
 use crate::watch::protocol::Names;
-use crate::watch::{self, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError};
+use crate::watch::{
+    self, Bell, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError,
+};
+use following::Following;
 use settled::Settled;
 
 /// How long a run waits for another one's lock.
@@ -64,6 +68,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         unreadable: None,
         trial: None,
         undone: None,
+        following: Following::default(),
         settled: None,
     };
     watch::run(keeper, options).await.map_err(|error| {
@@ -99,15 +104,64 @@ struct Keeper {
     trial: Option<String>,
     /// A manifest that was not confirmed, and so is not put in force again.
     undone: Option<String>,
+    /// What tells of containers that come and go.
+    following: Following,
     /// The last run that planned for everything, as long as what moved since is known.
     settled: Option<Settled>,
 }
 
 impl Reconciler for Keeper {
     async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
+        let result = self.keep(order).await;
+        self.following.follow(&self.session);
+        result.map_err(|trouble| following::overtaken(&self.session, trouble))
+    }
+
+    fn hear(&mut self, bell: Bell) {
+        self.following.bell = Some(bell);
+    }
+
+    fn sources(&self) -> Vec<PathBuf> {
+        let mut sources = BTreeSet::from([self.path.clone()]);
+        for loaded in self.session.loaded.iter().chain(&self.fresh) {
+            for file in loaded.files() {
+                sources.insert(file.to_owned());
+                // An include may be a pattern, which a new file beside this one fits.
+                let beside = file.parent().filter(|_| file != self.path);
+                sources.extend(beside.filter(|beside| *beside != Path::new("")).map(Path::to_owned));
+            }
+        }
+        sources.into_iter().collect()
+    }
+
+    fn objects(&self) -> Vec<PathBuf> {
+        self.objects.iter().cloned().chain([naming::source()]).collect()
+    }
+
+    fn namespace_directories(&self) -> Vec<PathBuf> {
+        let given = self.session.loaded.iter().flat_map(|loaded| scope::given_namespaces(&loaded.manifest));
+        let directory = |ns: NsRef| match ns {
+            // The kernel tells of none of its own files.
+            NsRef::Path(path) if !path.starts_with("/proc") => path.parent().map(Path::to_owned),
+            NsRef::Path(_) | NsRef::Named(_) | NsRef::Process(_) | NsRef::Host => None,
+        };
+        let directories: BTreeSet<PathBuf> = given.filter_map(directory).collect();
+        directories.into_iter().collect()
+    }
+}
+
+fn not_confirmed() -> Held {
+    let message = "it was tried and not confirmed in time; it is put in force once it is edited".to_owned();
+    Held { message, may_pass: false }
+}
+
+impl Keeper {
+    /// Makes one run.
+    async fn keep(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
         self.session.kernel.begin();
         self.session.kernel.moved(order.moved.clone());
-        if order.retry || order.moved.has_file(&naming::source()) {
+        let came = order.containers && self.following.is_needed();
+        if order.retry || came || order.moved.has_file(&naming::source()) {
             self.settled = None;
         }
         if order.leave == Leave::Everything {
@@ -156,41 +210,6 @@ impl Reconciler for Keeper {
         Ok(Reconciled { held: held.or(reconciled.held.clone()), ..reconciled })
     }
 
-    fn sources(&self) -> Vec<PathBuf> {
-        let mut sources = BTreeSet::from([self.path.clone()]);
-        for loaded in self.session.loaded.iter().chain(&self.fresh) {
-            for file in loaded.files() {
-                sources.insert(file.to_owned());
-                // An include may be a pattern, which a new file beside this one fits.
-                let beside = file.parent().filter(|_| file != self.path);
-                sources.extend(beside.filter(|beside| *beside != Path::new("")).map(Path::to_owned));
-            }
-        }
-        sources.into_iter().collect()
-    }
-
-    fn objects(&self) -> Vec<PathBuf> {
-        self.objects.iter().cloned().chain([naming::source()]).collect()
-    }
-
-    fn namespace_directories(&self) -> Vec<PathBuf> {
-        let given = self.session.loaded.iter().flat_map(|loaded| scope::given_namespaces(&loaded.manifest));
-        let directory = |ns: NsRef| match ns {
-            // The kernel tells of none of its own files.
-            NsRef::Path(path) if !path.starts_with("/proc") => path.parent().map(Path::to_owned),
-            NsRef::Path(_) | NsRef::Named(_) | NsRef::Host => None,
-        };
-        let directories: BTreeSet<PathBuf> = given.filter_map(directory).collect();
-        directories.into_iter().collect()
-    }
-}
-
-fn not_confirmed() -> Held {
-    let message = "it was tried and not confirmed in time; it is put in force once it is edited".to_owned();
-    Held { message, may_pass: false }
-}
-
-impl Keeper {
     /// Reads the manifest; tells whether it is another one than the last time.
     fn reread(&mut self) -> bool {
         let new = match loaded::load(&self.path, self.style) {

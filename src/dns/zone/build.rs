@@ -20,8 +20,9 @@ pub(super) fn views(topology: &Topology, running: &BTreeSet<ContainerName>) -> B
     let rolls = rolls(networks, containers, running);
     let served = containers.iter().filter(|container| match container.ns {
         NsRef::Host => false,
-        NsRef::Named(_) | NsRef::Path(_) => {
-            running.contains(&container.name) && !container.attachments.is_empty()
+        NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => {
+            let asks_others = container.run.as_ref().is_some_and(|run| run.has_networks);
+            running.contains(&container.name) && !container.attachments.is_empty() && !asks_others
         }
     });
     let view = |container: &Container| {
@@ -54,7 +55,7 @@ fn rolls<'t>(
     for container in containers {
         let runs = running.contains(&container.name);
         for attachment in &container.attachments {
-            let member = Member { name: &container.name, attachment, runs };
+            let member = Member { container, attachment, runs };
             members.entry(&attachment.network).or_default().push(member);
         }
     }
@@ -64,7 +65,9 @@ fn rolls<'t>(
         let roll = Roll {
             network,
             book: Arc::new(book(network, members)),
-            present: present.map(|member| (member.name, member.attachment)).collect(),
+            present: present
+                .flat_map(|member| member.container.names().map(|name| (name, member.attachment)))
+                .collect(),
             upstream: network.dns.upstream.as_slice().into(),
         };
         (&network.name, roll)
@@ -74,7 +77,7 @@ fn rolls<'t>(
 
 /// A container on a network.
 struct Member<'t> {
-    name: &'t ContainerName,
+    container: &'t Container,
     attachment: &'t Attachment,
     runs: bool,
 }
@@ -101,11 +104,11 @@ fn book(network: &Network, members: &[Member<'_>]) -> Book {
     let present = || members.iter().filter(|member| member.runs);
     let mut taken = HashSet::new();
     for member in present() {
-        for name in forms(member.name.as_str(), &network.name) {
+        for name in member.container.names().flat_map(|name| forms(name.as_str(), &network.name)) {
             taken.insert(name.clone());
             book.names.entry(name).or_insert_with(|| addresses(member.attachment));
         }
-        let whole = Name::from_text(&format!("{}.{}", member.name, network.name));
+        let whole = Name::from_text(&format!("{}.{}", member.container.name, network.name));
         let pointers = member.attachment.addresses.iter().map(ipnet::IpNet::addr);
         book.pointers.extend(pointers.zip(whole.into_iter().cycle()));
     }
@@ -120,7 +123,8 @@ fn book(network: &Network, members: &[Member<'_>]) -> Book {
         }
     }
     for member in members.iter().filter(|member| !member.runs) {
-        for name in forms(member.name.as_str(), &network.name).chain(member.aliases()) {
+        let own = member.container.names().flat_map(|name| forms(name.as_str(), &network.name));
+        for name in own.chain(member.aliases()) {
             book.names.entry(name).or_default();
         }
     }

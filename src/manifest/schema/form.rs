@@ -199,7 +199,14 @@ enum Ignorable {
 struct Container {
     /// The name or the path of a namespace that somebody else makes; netform makes one when absent.
     netns: Option<Netns>,
-    /// `none`: a namespace with nothing but `lo`.
+    /// The container of Docker whose namespace it is: its name.
+    docker: Option<EngineName>,
+    /// The container of Podman whose namespace it is: its name.
+    podman: Option<EngineName>,
+    /// The process whose namespace it is.
+    #[schemars(range(min = 1, max = 4194304))]
+    pid: Option<u32>,
+    /// `none`: a namespace with nothing but `lo`; `host`: that of the host; `container:OTHER`: that of another container.
     mode: Option<Mode>,
     /// The networks, in the order of the interfaces: a list of names, or a map; the network `default` when absent.
     networks: Option<Networks>,
@@ -209,11 +216,10 @@ struct Container {
     expose: Option<Vec<Expose>>,
 }
 
+/// `none`, `host` or `container:OTHER`.
 #[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-enum Mode {
-    None,
-}
+#[schemars(transparent)]
+struct Mode(#[schemars(regex(pattern = r"^(none|host|container:[A-Za-z0-9][A-Za-z0-9_.-]{0,62})$"))] String);
 
 /// The networks of a container.
 #[derive(JsonSchema)]
@@ -325,6 +331,11 @@ struct NetName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 struct ContainerName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))] String);
+
+/// Letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 255 bytes.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct EngineName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$"))] String);
 
 /// A host name of at most 253 bytes; `_` is allowed.
 #[derive(JsonSchema)]

@@ -122,7 +122,7 @@ fn block(change: &Change, entries: &Entries<'_>, look: &Look) -> String {
     let _ = writeln!(
         out,
         "<details><summary><code>{sign}</code> {} {causes} {cost}</summary>\n",
-        view::headline(change)
+        view::headline(entries, change)
     );
     if let Some(origin) = &change.origin {
         let _ = writeln!(out, "`{origin}`\n");

@@ -113,7 +113,7 @@ fn drift(out: &mut String, plan: &Plan, look: &Look) {
 
 fn block(out: &mut String, change: &Change, entries: &Entries<'_>, look: &Look) {
     let sign = Sign::of(change.action);
-    let head = format!("  # {}", view::headline(change));
+    let head = format!("  # {}", view::headline(entries, change));
     let _ = writeln!(
         out,
         "{}  {:8}  {}",

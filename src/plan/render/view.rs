@@ -6,7 +6,7 @@ use super::{Detail, Look, Operations, files};
 use crate::kernel::Op;
 use crate::plan::field::{brief, name};
 use crate::plan::target::Part;
-use crate::plan::{Action, Cause, Change, Counts, Drift, Fate, Field, Moved, Plan, Winner};
+use crate::plan::{Action, Cause, Change, Counts, Drift, Extra, Fate, Field, Moved, Plan, Winner};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
 use crate::resource::{Resource, ResourceId};
@@ -57,11 +57,12 @@ impl Sign {
 pub(super) struct Entries<'a> {
     coming: HashMap<ResourceId, &'a Entry>,
     going: HashMap<ResourceId, &'a Entry>,
+    extra: &'a Extra,
 }
 
 impl<'a> Entries<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
-        let mut entries = Self { coming: HashMap::new(), going: HashMap::new() };
+        let mut entries = Self { coming: HashMap::new(), going: HashMap::new(), extra: &plan.extra };
         entries.going.extend(plan.lost.iter().map(|entry| (entry.resource.id(), entry)));
         for op in plan.waves.iter().flatten() {
             match op {
@@ -76,13 +77,16 @@ impl<'a> Entries<'a> {
 }
 
 /// Returns what is done to a resource, as Terraform says it.
-pub(super) fn headline(change: &Change) -> String {
+pub(super) fn headline(entries: &Entries<'_>, change: &Change) -> String {
     let Change { owner, action, reason, .. } = change;
     match (action, reason) {
         (Action::Create, _) => format!("{owner} will be created"),
         (Action::Update, _) => format!("{owner} will be updated in place"),
         (Action::Replace, Some(reason)) => format!("{owner} must be replaced ({reason})"),
         (Action::Replace, None) => format!("{owner} must be replaced"),
+        (Action::Destroy, _) if entries.extra.waits(owner) => {
+            format!("{owner} will be destroyed (the container is not there)")
+        }
         (Action::Destroy, _) => format!("{owner} will be destroyed (not in the manifest)"),
     }
 }

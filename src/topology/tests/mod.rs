@@ -4,6 +4,7 @@ mod addresses;
 mod hosts;
 mod interfaces;
 mod limits;
+mod modes;
 mod ports;
 mod problems;
 mod subnets;

@@ -51,11 +51,11 @@ fn a_namespace_belongs_to_one_container() {
     topology::shared_namespace: `web` and `x` have the same namespace `web`
       web: `x` lives here, too
       web: `web` lives here
-      help: give each container a namespace of its own, or declare one of them only
+      help: give each container a namespace of its own, or write `mode: container:web` for `x`
     topology::shared_namespace: `y` and `z` have the same namespace `/run/y`
       run/y: `z` lives here, too
       run/y: `y` lives here
-      help: give each container a namespace of its own, or declare one of them only
+      help: give each container a namespace of its own, or write `mode: container:y` for `z`
     ");
 }
 

@@ -248,7 +248,8 @@ fn parameters_and_files_are_written_where_they_belong() {
         let sysctl = |value: &str| {
             other(Resource::Sysctl(Sysctl { ns: named("web"), key: key.clone(), value: value.into() }))
         };
-        let path = std::path::PathBuf::from("/run/etc/web/hosts");
+        sh("mount -t tmpfs none /etc");
+        let path = std::path::PathBuf::from("/etc/netns/web/hosts");
         let file = |text: &str| {
             other(Resource::File(TextFile {
                 path: path.clone(),
@@ -282,7 +283,7 @@ fn who_enters_a_container_sees_its_network_and_its_names() {
 
         // What a thread enters, the programs that it starts are in.
         let seen = std::thread::spawn(|| {
-            netform::kernel::netns::enter(&named("web")).unwrap();
+            netform::kernel::netns::enter(&named("web"), &[]).unwrap();
             sh("cat /etc/hosts; ip -o addr show eth0 | grep -o 10.7.0.2/24; ls /sys/class/net")
         });
 

@@ -12,6 +12,9 @@ const INSIDE: &str = "NETFORM_TEST_INSIDE";
 /// Names the kinds of test that must not be skipped, e.g. `live,systemd`.
 const REQUIRE: &str = "NETFORM_TEST_REQUIRE";
 
+/// Names the control group that containers of a test are in.
+pub const GROUP: &str = "NETFORM_TEST_GROUP";
+
 /// Makes the private namespaces; what follows as arguments runs in them. What the host has for namespaces of the same names
 /// is not for them.
 const ENTER: &str = "
@@ -40,6 +43,41 @@ pub fn in_a_world_of_its_own(module: &str, test: &str, story: fn(&World)) {
     assert!(status.success(), "the story inside the namespaces failed: {status}");
 }
 
+/// Runs `story` in private namespaces that have processes of their own, too, so that whatever is started there ends with
+/// it. Runtimes of containers want to be root in earnest, and `program` has to be installed.
+pub fn in_a_world_with_a_runtime((program, kind): (&str, &str), module: &str, test: &str, story: fn(&World)) {
+    if std::env::var_os(INSIDE).is_some() {
+        story(&World::new());
+        return;
+    }
+    let why = if Command::new(program).arg("--version").output().is_err() {
+        Some(format!("{program} is not installed"))
+    } else if !Command::new("unshare").args(["-nmpf", "true"]).status().is_ok_and(|status| status.success()) {
+        Some("this needs to be root".to_owned())
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        skip(kind, &why);
+        return;
+    }
+    let (_crate, module) = module.split_once("::").unwrap();
+    let group = format!("netform-test-{}-{test}", std::process::id());
+    let status = Command::new("unshare")
+        .args(["-nmpf", "--mount-proc", "--kill-child", "sh", "-ec", ENTER])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("{module}::{test}"), "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .env(GROUP, &group)
+        .status()
+        .unwrap();
+    // Control groups are the whole host's, and empty by now.
+    let clean =
+        format!("find /sys/fs/cgroup -depth -type d -path '*/{group}*' -exec rmdir {{}} + 2>/dev/null");
+    Command::new("sh").args(["-c", &clean]).status().ok();
+    assert!(status.success(), "the story inside the namespaces failed: {status}");
+}
+
 /// Says that a test, or a part of it, is skipped; fails where its kind is promised.
 pub fn skip(kind: &str, why: &str) {
     let promised = std::env::var(REQUIRE).is_ok_and(|kinds| kinds.split(',').any(|one| one == kind));
@@ -58,6 +96,23 @@ macro_rules! live {
     };
 }
 pub(crate) use live;
+
+/// Declares a test whose body runs in a world with processes of its own, where Docker or Podman may be started.
+macro_rules! contained {
+    ($(#[$doc:meta])* fn $name:ident($world:ident, $program:literal) $body:block) => {
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            let kind = match $program {
+                "dockerd" => "docker",
+                "podman" => "podman",
+                _ => "root",
+            };
+            $crate::live::world::in_a_world_with_a_runtime(($program, kind), module_path!(), stringify!($name), |$world| $body);
+        }
+    };
+}
+pub(crate) use contained;
 
 /// The private host of one test.
 pub struct World {

@@ -1,0 +1,97 @@
+//! The runtimes that a manifest's containers are of, and what was seen of them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::args::Common;
+use crate::kernel::{Scope, process};
+use crate::manifest::{Home, Manifest};
+use crate::names::ContainerName;
+use crate::resource::Resource;
+use crate::resource::file::is_whole;
+use crate::resource::link::LinkKind;
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::resource::state::{Entry, State};
+use crate::runtime::{self, Look, Sockets, Wanted};
+use crate::topology::facts::{Leases, Running};
+
+/// Who runs containers, and what was seen of them last.
+pub(super) struct Runtimes {
+    pub(super) sockets: Sockets,
+    pub(super) look: Look,
+}
+
+impl Runtimes {
+    /// Returns the runtimes at the sockets that the user names; nothing is looked at yet.
+    pub(super) fn new(common: &Common) -> Self {
+        let path = |socket: &str| PathBuf::from(socket.strip_prefix("unix://").unwrap_or(socket));
+        let sockets = Sockets { docker: path(&common.docker), podman: path(&common.podman) };
+        Self { sockets, look: Look::default() }
+    }
+
+    /// Looks which containers run. Without a manifest, these are those that were seen last and still live.
+    pub(super) async fn look(&mut self, manifest: Option<&Manifest>, leases: &Leases) {
+        self.look = match manifest {
+            Some(manifest) => runtime::look(&self.sockets, &wanted(manifest), &leases.runs).await,
+            None => {
+                let alive = leases.runs.iter().filter(|(_, run)| process::lives(run.process));
+                let runs = alive.map(|(name, run)| (name.clone(), run.clone())).collect();
+                Look { runs, warnings: vec![] }
+            }
+        };
+    }
+
+    /// Adds where those that run live, and their files.
+    pub(super) fn widen(&self, scope: &mut Scope) {
+        for run in self.look.runs.values() {
+            scope.namespaces.insert(NsRef::Process(run.process));
+            scope.files.extend(run.hosts.iter().chain(&run.resolv_conf).cloned());
+        }
+    }
+}
+
+/// Returns the containers of a manifest that somebody else runs.
+pub(super) fn wanted(manifest: &Manifest) -> Vec<Wanted> {
+    let wanted = manifest.containers.iter().filter_map(|(name, container)| {
+        let home = &container.value.home.as_ref()?.value;
+        match home {
+            Home::Docker(_) | Home::Podman(_) | Home::Process(_) => {
+                Some(Wanted { name: name.clone(), home: home.clone() })
+            }
+            Home::Netns(_) => None,
+        }
+    });
+    wanted.collect()
+}
+
+/// Returns a state of before in the namespaces of now: containers that were started again live elsewhere, and what was in a
+/// process that has ended cannot be had again.
+pub(super) fn as_of_now(state: State, runs: &BTreeMap<ContainerName, Running>) -> State {
+    let now = |entry: Entry| -> Option<Entry> {
+        let Entry { mut resource, owner, origin, ignore } = entry;
+        let run = match &owner {
+            Owner::Container(name) | Owner::Attachment { container: name, network: _ } => runs.get(name),
+            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Unmarked(_) => None,
+        };
+        let ns = match &mut resource {
+            Resource::Link(link) => match &mut link.kind {
+                LinkKind::Veth(peer) => Some(&mut peer.ns),
+                LinkKind::Bridge | LinkKind::Other(_) => None,
+            },
+            Resource::Address(address) => Some(&mut address.ns),
+            Resource::Route(route) => Some(&mut route.ns),
+            Resource::File(file) if !is_whole(&file.path) && !file.path.exists() => return None,
+            Resource::File(_)
+            | Resource::Netns(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_) => None,
+        };
+        if let Some(NsRef::Process(process)) = ns {
+            *process = run.map(|run| run.process).or(Some(*process)).filter(|it| process::lives(*it))?;
+        }
+        Some(Entry { resource, owner, origin, ignore })
+    };
+    Vec::from(state).into_iter().filter_map(now).collect()
+}
