@@ -38,6 +38,36 @@ live! {
 }
 
 live! {
+    fn a_directory_may_go_and_come_again_with_all_that_is_in_it(world) {
+        let there = |name: &str| world.sh("ip netns").lines().any(|line| line.split(' ').next() == Some(name));
+        let more = |name: &str| format!("containers: {{{name}: {{networks: [front]}}}}\n");
+        world.sh("mkdir netform.yaml");
+        world.file("netform.yaml/a.yaml", SHOP);
+        let daemon = Daemon::start(world, &[]);
+
+        world.file("netform.yaml/b.yaml", &more("one"));
+        patiently(&|| daemon.log(), || there("one"));
+
+        world.sh("rm -r netform.yaml");
+        daemon.says("No such file");
+        assert!(there("one") && world.pings("web", "172.25.0.1"), "the last good one is kept up");
+        world.sh("mkdir netform.yaml");
+        world.file("netform.yaml/a.yaml", SHOP);
+        world.file("netform.yaml/c.yaml", &more("two"));
+        patiently(&|| daemon.log(), || there("two") && !there("one"));
+
+        world.sh("mkdir next");
+        world.file("next/a.yaml", SHOP);
+        world.file("next/d.yaml", &more("three"));
+        world.sh("mv netform.yaml last; mv next netform.yaml");
+        patiently(&|| daemon.log(), || there("three") && !there("two"));
+        world.file("netform.yaml/d.yaml", &more("four"));
+        patiently(&|| daemon.log(), || there("four") && !there("three"));
+        daemon.brings_it_in_sync("all of it");
+    }
+}
+
+live! {
     fn nobody_suspends_it_for_longer_than_a_day_and_what_makes_no_sense_is_refused(world) {
         world.file("netform.yaml", SHOP);
         let _daemon = Daemon::start(world, &[]);
