@@ -98,8 +98,23 @@ fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
     let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
     let routes =
         default_via.iter().flat_map(|via| everywhere(*via, beside).into_iter().map(|dest| (*via, dest)));
-    let others = addresses.iter().map(address).chain(routes.map(route));
+    let others = enabled(container, attachment).into_iter();
+    let others = others.chain(addresses.iter().map(address)).chain(routes.map(route));
     others.map(|resource| entry(resource, &owner, origin)).collect()
+}
+
+/// Returns what lets an interface have IPv6 addresses where Docker turned IPv6 off: in every container to which it gives
+/// none itself (`setIPv6()` in moby `libnetwork/drivers/bridge/bridge_linux.go`, `--sysctl` aside).
+fn enabled(container: &Container, attachment: &Attachment) -> Option<Resource> {
+    let has_ipv6 = attachment.addresses.iter().any(|net| net.addr().is_ipv6());
+    let is_run_by_others = container.run.is_some() && has_ipv6;
+    let key = SysctlKey::PerLink {
+        family: Family::Ipv6,
+        link: attachment.link.clone(),
+        name: "disable_ipv6".into(),
+    };
+    let sysctl = Sysctl { ns: container.ns.clone(), key, value: "0".into() };
+    is_run_by_others.then_some(Resource::Sysctl(sysctl))
 }
 
 /// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all

@@ -57,9 +57,9 @@ impl Survey {
 }
 
 pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
-    let Tables { own, others } = tables;
+    let Tables { own, others, barriers } = tables;
     let observed = observe::observed(reading, own, scope);
-    let facts = facts(reading, &observed, scope);
+    let facts = Facts { barriers, ..facts(reading, &observed, scope) };
     Survey { observed, facts, projects: others }
 }
 

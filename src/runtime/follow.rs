@@ -1,7 +1,7 @@
 //! Following what happens: the event streams of the runtimes, and the end of processes.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::StatusCode;
@@ -53,11 +53,15 @@ impl Follower {
             let mut pause = SHORTEST;
             loop {
                 if let Ok(stream) = Stream::open(&socket).await {
-                    pause = SHORTEST;
+                    let began = Instant::now();
                     // Whatever happened before is seen by looking.
                     tell();
                     stream.follow(&tell).await;
                     tell();
+                    // One that ends as soon as it begins is as good as none.
+                    if began.elapsed() > LONGEST {
+                        pause = SHORTEST;
+                    }
                 }
                 tokio::time::sleep(pause.mul_f64(1.0 + 0.25 * fastrand::f64())).await;
                 pause = (pause * 2).min(LONGEST);

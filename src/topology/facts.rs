@@ -40,6 +40,8 @@ pub struct Facts {
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.
     pub leases: Leases,
+    /// Chains of others that drop what the host forwards.
+    pub barriers: BTreeSet<Barrier>,
     /// How much the host has room for.
     pub limits: Limits,
 }
@@ -61,6 +63,30 @@ pub struct Running {
     /// The file of the host that is its `/etc/resolv.conf`.
     #[serde(default)]
     pub resolv_conf: Option<PathBuf>,
+}
+
+/// A base chain of somebody else's that drops the packets that the host forwards, unless a rule accepts them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Barrier {
+    /// The table's family: `ip`, `ip6` or `inet`.
+    pub family: String,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// Whether Docker has left a chain in the table for the rules of users.
+    #[serde(default)]
+    pub is_dockers: bool,
+    /// Whether packets from one port of a bridge to another pass it, too: `bridge-nf-call-iptables`, `-ip6tables`.
+    #[serde(default)]
+    pub bridged: bool,
+    /// The interfaces from which a rule of the table accepts packets.
+    #[serde(default)]
+    pub from: BTreeSet<IfName>,
+    /// Those to which one does.
+    #[serde(default)]
+    pub to: BTreeSet<IfName>,
 }
 
 /// How much the host has room for; `None` is not known.

@@ -2,6 +2,7 @@
 //! name is decided; nothing is left to choose.
 
 mod attach;
+pub mod barriers;
 pub mod facts;
 mod hosts;
 mod interface;

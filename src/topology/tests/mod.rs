@@ -1,6 +1,7 @@
 //! What the manifest means, and what it cannot mean.
 
 mod addresses;
+mod barriers;
 mod hosts;
 mod interfaces;
 mod limits;
