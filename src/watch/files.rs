@@ -160,6 +160,7 @@ impl Files {
             .chain(interest.directories.iter().cloned())
             .collect();
         let mut shared = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+        let led_elsewhere = shared.entries != interest.entries;
         let gone = std::mem::replace(&mut *shared, interest).gone;
         drop(shared);
 
@@ -169,7 +170,8 @@ impl Files {
             .filter(|path| !wanted.contains(*path) || gone.contains(*path))
             .cloned()
             .collect();
-        let (mut missed, mut manifest_missed) = (vec![], false);
+        // What happened to a new step of the way did not matter before, even where it was seen.
+        let (mut missed, mut manifest_missed) = (vec![], led_elsewhere);
         for path in unwatched {
             self.watched.remove(&path);
             let _ = self.watcher.unwatch(&path);
@@ -217,6 +219,30 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn what_happens_to_a_new_step_of_the_way_before_it_is_one_is_not_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["one", "two"] {
+            fs::create_dir(root.join(name)).unwrap();
+            fs::write(root.join(name).join("netform.yaml"), name).unwrap();
+        }
+        symlink("one", root.join("..data")).unwrap();
+        symlink("..data/netform.yaml", root.join("netform.yaml")).unwrap();
+        let targets =
+            Targets { sources: vec![root.join("netform.yaml")], objects: vec![], namespaces: vec![] };
+        let mut files = Files::new(|_| {}).unwrap();
+        files.aim(&targets);
+        assert!(files.aim(&targets).is_empty());
+
+        symlink("two", root.join("..new")).unwrap();
+        fs::rename(root.join("..new"), root.join("..data")).unwrap();
+        fs::remove_dir_all(root.join("two")).unwrap();
+
+        assert!(matches!(files.aim(&targets).as_slice(), [Event::Files]));
+        assert!(files.aim(&targets).is_empty());
+    }
 
     #[test]
     fn every_step_of_the_way_counts_links_included() {
