@@ -76,6 +76,13 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// Tells whether a pair has its end in a namespace and none in the host: it was made while both were read, and would be
+    /// taken for somebody else's.
+    fn is_torn(&self) -> bool {
+        let there: BTreeSet<u32> = self.host.links.iter().map(|link| link.index).collect();
+        self.ends.keys().any(|index| !there.contains(index))
+    }
+
     /// Returns the end of a pair in another namespace, by the index of its end in the host.
     pub(crate) fn end(&self, host_index: u32) -> Option<(&NsReading, &LinkAnswer)> {
         let (ns, link) = self.ends.get(&host_index)?;
@@ -142,8 +149,13 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         Ok(first.into_iter().chain(second))
     };
     let Some(at) = at else {
-        let (host, looks, files) = tokio::try_join!(thread(move || host(&task, None)), namespaces, files)?;
-        return Ok(Reading { host, files, ..sorted(looks) });
+        let first = Arc::clone(&task);
+        let (seen, looks, files) = tokio::try_join!(thread(move || host(&first, None)), namespaces, files)?;
+        let mut reading = Reading { host: seen, files, ..sorted(looks) };
+        if reading.is_torn() {
+            reading.host = thread(move || host(&task, None)).await?;
+        }
+        return Ok(reading);
     };
     // Which links of the host are the other ends is known when the namespaces are.
     let (looks, files) = tokio::try_join!(namespaces, files)?;
@@ -368,4 +380,17 @@ fn existing<T>(answers: Result<Vec<T>, Refusal>) -> Result<Vec<T>, Refusal> {
 pub(crate) fn failed(what: String, refusal: Refusal) -> ObserveError {
     let kind = refusal.kind();
     ObserveError { what, kind, source: Box::new(refusal) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_that_was_made_while_it_was_read_is_noticed() {
+        let mut reading = sorted(std::iter::empty());
+        assert!(!reading.is_torn());
+        reading.ends.insert(7, (0, 0));
+        assert!(reading.is_torn());
+    }
 }
