@@ -41,6 +41,10 @@ impl Dirs {
         self.state.join("pending.json")
     }
 
+    pub(super) fn undone(&self) -> PathBuf {
+        self.state.join("undone.json")
+    }
+
     /// Returns where the daemon of the project listens.
     pub fn watch_socket(&self) -> PathBuf {
         self.run.join("watch.sock")

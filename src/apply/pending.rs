@@ -21,6 +21,15 @@ pub struct Pending {
     pub boot: String,
 }
 
+/// An apply that nobody confirmed in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Undone {
+    format: Known,
+    generation: u64,
+    /// The generation that was in force once it was undone.
+    then: u64,
+}
+
 /// What becomes of a pending apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
@@ -60,6 +69,27 @@ impl Dirs {
     /// When it cannot be written; then nothing must be applied.
     pub fn write_pending(&self, pending: &Pending) -> Result<(), DiskError> {
         disk::write(&self.pending(), pending)
+    }
+
+    /// Forgets what is pending, and remembers that it was undone as long as generation `then` is the newest.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; then it is still pending.
+    pub fn undo_pending(&self, pending: &Pending, then: u64) -> Result<(), DiskError> {
+        let undone = Undone { format: Known, generation: pending.generation, then };
+        disk::write(&self.undone(), &undone)?;
+        self.clear_pending()
+    }
+
+    /// Returns the generation that was undone because nobody confirmed it, unless there is another one since `newest`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn undone_before(&self, newest: u64) -> Result<Option<u64>, DiskError> {
+        let undone: Option<Undone> = disk::read(&self.undone(), KNOWN)?;
+        Ok(undone.filter(|undone| undone.then == newest).map(|undone| undone.generation))
     }
 
     /// Confirms, or forgets, what is pending.

@@ -77,16 +77,18 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
     let mut session = Session::of_known_project(common, which)?;
     let _lock = run::take_lock(&session, "confirm", Duration::from_secs(10)).await?;
     run::recover(&mut session).await?;
+    let too_late = |generation: u64| {
+        Failure::new(Code::Unconfirmed, format!("too late: generation {generation} was undone"))
+    };
     let Some(pending) = waiting(&session)? else {
-        show::out("Nothing waits for a confirmation.\n")?;
-        return Ok(());
+        let undone = session.dirs.undone_before(session.newest()).map_err(|error| disk_failure(&error))?;
+        // Whoever confirms what was undone must not take it for confirmed.
+        return undone
+            .map_or_else(|| show::out("Nothing waits for a confirmation.\n"), |it| Err(too_late(it)));
     };
     if pending.due(run::now(), &boot()) == Due::Overdue {
         revert(&mut session, &pending).await?;
-        return Err(Failure::new(
-            Code::Unconfirmed,
-            format!("too late: generation {} was undone", pending.generation),
-        ));
+        return Err(too_late(pending.generation));
     }
     session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
     show::out(&format!("Confirmed: generation {} stays.\n", pending.generation))?;
@@ -181,8 +183,8 @@ async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure>
     let prepared = session.prepare(aim).await?;
     let how = How::or_undone(Style::Plain);
     run::carry_out(session, &prepared, how).await?;
-    session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
+    session.dirs.undo_pending(pending, session.newest()).map_err(|error| disk_failure(&error))?;
     Ok(())
 }
 

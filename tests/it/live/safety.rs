@@ -71,10 +71,13 @@ live! {
         assert_same(&everything(world), &before, "undone");
         let tried = world.run(&["try", "--yes", "--confirm-timeout", "1s"]).exits(8);
         assert!(tried.stderr.contains("not confirmed"), "{}", tried.stderr);
+        let late = world.run(&["confirm"]).exits(8);
+        assert!(late.stderr.contains("too late"), "{}", late.stderr);
         assert_eq!(everything(world), before);
 
         world.run(&["apply", "--yes", "--confirm-timeout", "60s"]).exits(0);
         world.run(&["apply", "--yes"]).exits(7);
+        world.run(&["confirm"]).exits(0);
         world.run(&["confirm"]).exits(0);
         world.assert_in_sync();
     }
