@@ -257,6 +257,9 @@ impl Mtu {
     /// What Ethernet carries: 1,500 bytes.
     pub const ETHERNET: Self = Self(1500);
 
+    /// The most that an IP packet can be: 65,535 bytes.
+    pub const LARGEST: Self = Self(65_535);
+
     /// Returns the size in bytes.
     pub fn bytes(self) -> u32 {
         self.0

@@ -9,6 +9,7 @@ use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
 use crate::plan::Touched;
+use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::{Resource, ResourceId};
@@ -155,8 +156,8 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
 pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
-            crate::resource::link::LinkKind::Veth(peer) => Some(peer.ns.clone()),
-            crate::resource::link::LinkKind::Bridge | crate::resource::link::LinkKind::Other(_) => None,
+            LinkKind::Veth(peer) => Some(peer.ns.clone()),
+            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => None,
         },
         Resource::Netns(_)
         | Resource::Address(_)

@@ -189,12 +189,13 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
         (Resource::Link(link), Owner::Network(_)) => match &link.kind {
             LinkKind::Bridge => None,
             LinkKind::Veth(_) => Some("a veth pair".to_owned()),
+            LinkKind::Macvlan(_) => Some("a macvlan link".to_owned()),
             LinkKind::Other(kind) => Some(format!("a {kind} link")),
         }
         .map(|what| format!("{id} is {what}, and a network is a bridge")),
         (Resource::Link(link), _) => match (&link.kind, inside) {
             (LinkKind::Veth(peer), Some(ns)) if peer.ns == *ns => None,
-            (LinkKind::Veth(_) | LinkKind::Bridge | LinkKind::Other(_), ns) => {
+            (LinkKind::Veth(_) | LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_), ns) => {
                 let ns = ns.as_ref().map_or_else(String::new, |ns| format!(" in namespace {ns}"));
                 Some(format!("{id} is no veth pair with its other end{ns}"))
             }

@@ -10,7 +10,7 @@ use super::show::Style;
 use crate::manifest::problem::{self, Problems, Sources};
 use crate::manifest::{self, Input, LoadError, Manifest};
 use crate::names::Mtu;
-use crate::topology::facts::{BridgeFact, Facts};
+use crate::topology::facts::{Facts, LinkFact};
 use crate::topology::{Topology, resolve};
 
 /// A manifest that is right in itself, with its files.
@@ -115,12 +115,16 @@ fn read(path: &Path, style: Style) -> Result<Result<Loaded, Problems>, Failure> 
     }
 }
 
-/// Returns a host on which all bridges and namespaces of others are there.
+/// Returns a host on which all links and namespaces of others are there.
 fn assumed(manifest: &Manifest) -> Facts {
     let external = manifest.networks.values().filter_map(|network| network.value.external.as_ref());
-    let bridge = BridgeFact { mtu: Mtu::ETHERNET, addresses: vec![] };
+    let parents = manifest.networks.values().filter_map(|network| network.value.driver.parent());
+    // A mistake in the MTU is the kernel's to know.
+    let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![] };
+    let bridge = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![] };
     Facts {
         bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
+        parents: parents.map(|name| (name.value.clone(), link.clone())).collect(),
         namespaces: given_namespaces(manifest),
         ..Facts::default()
     }

@@ -1,6 +1,6 @@
 //! The runtimes that a manifest's containers are of, and what was seen of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::args::Common;
@@ -9,8 +9,8 @@ use crate::manifest::{Home, Manifest};
 use crate::names::ContainerName;
 use crate::resource::Resource;
 use crate::resource::file::is_whole;
-use crate::resource::link::LinkKind;
-use crate::resource::netns::NsRef;
+use crate::resource::link::{Link, LinkKind};
+use crate::resource::netns::{NsRef, Process};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
 use crate::runtime::{self, Look, Sockets, Wanted};
@@ -40,6 +40,29 @@ impl Runtimes {
                 Look { runs, warnings: vec![] }
             }
         };
+    }
+
+    /// Returns what of an applied state has not ended with the containers that it was for; `before` is what was known of them
+    /// then. What went with a container is not drift: nobody took it away, and it is not somebody's who keeps changing it.
+    pub(super) fn outlasting(&self, applied: State, before: &BTreeMap<ContainerName, Running>) -> State {
+        let known = || self.look.runs.values().chain(before.values()).map(|run| run.process);
+        if known().next().is_none() {
+            return applied;
+        }
+        let alive: BTreeSet<Process> = known().filter(|process| process::lives(*process)).collect();
+        let lives = |ns: &NsRef| match ns {
+            NsRef::Process(process) => alive.contains(process),
+            NsRef::Host | NsRef::Named(_) | NsRef::Path(_) => true,
+        };
+        let has_outlasted = |entry: &Entry| match (&entry.resource, &entry.owner) {
+            (Resource::Link(Link { kind: LinkKind::Veth(peer), .. }), _) => lives(&peer.ns),
+            // A runtime writes the files anew whenever it starts the container.
+            (Resource::File(file), Owner::Container(name)) if !is_whole(&file.path) => {
+                before.get(name).is_some_and(|run| alive.contains(&run.process))
+            }
+            (resource, _) => lives(&resource.id().ns()),
+        };
+        Vec::from(applied).into_iter().filter(has_outlasted).collect()
     }
 
     /// Adds where those that run live, and their files.
@@ -77,6 +100,7 @@ pub(super) fn as_of_now(state: State, runs: &BTreeMap<ContainerName, Running>) -
         let ns = match &mut resource {
             Resource::Link(link) => match &mut link.kind {
                 LinkKind::Veth(peer) => Some(&mut peer.ns),
+                LinkKind::Macvlan(_) => Some(&mut link.ns),
                 LinkKind::Bridge | LinkKind::Other(_) => None,
             },
             Resource::Address(address) => Some(&mut address.ns),

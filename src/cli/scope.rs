@@ -16,8 +16,8 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
     // What netform makes itself is found by its mark.
     let peers = state.iter().filter_map(|(_, entry)| match &entry.resource {
         Resource::Link(Link { kind: LinkKind::Veth(peer), .. }) => Some(&peer.ns),
-        Resource::Link(_)
-        | Resource::Netns(_)
+        Resource::Link(link) => Some(&link.ns),
+        Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)

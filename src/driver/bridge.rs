@@ -28,7 +28,7 @@ use std::collections::HashSet;
 use std::iter;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use super::{AltNames, entry};
 use crate::manifest::Ingress;
@@ -38,7 +38,6 @@ use crate::resource::address::Address;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::resource::route::Route;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
 use crate::topology::{Attachment, Container, Network, Publish, Runtime, Subnet, Topology};
@@ -62,7 +61,7 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         kind: LinkKind::Bridge,
     });
     let gateway = |subnet: &Subnet| {
-        let addr = IpNet::new(subnet.gateway, subnet.cidr.prefix_len()).ok()?;
+        let addr = IpNet::new(subnet.gateway?, subnet.cidr.prefix_len()).ok()?;
         let link = network.interface.clone();
         Some(Resource::Address(Address { ns: NsRef::Host, link, addr }))
     };
@@ -82,7 +81,7 @@ pub(super) struct Wants<'t> {
 impl<'t> Wants<'t> {
     /// Returns what the containers make necessary.
     pub(super) fn of(topology: &'t Topology) -> Self {
-        let open = topology.networks.iter().filter(|network| !network.internal);
+        let open = topology.networks.iter().filter(|network| !network.internal && network.driver.has_host());
         let open: HashSet<&NetName> =
             open.filter(|network| network.ingress == Ingress::Open).map(|network| &network.name).collect();
         let mut wants = Self { localnet: HashSet::new(), loose: HashSet::new() };
@@ -125,7 +124,7 @@ fn has_ipv4(attachment: &Attachment) -> bool {
 }
 
 fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
-    let ipv6 = network.subnets.iter().any(|subnet| subnet.gateway.is_ipv6());
+    let ipv6 = network.subnets.iter().any(|subnet| subnet.cidr.addr().is_ipv6());
     let wanted = [
         (true, Family::Ipv6, "accept_ra", "0"),
         (ipv6, Family::Ipv6, "disable_ipv6", "0"),
@@ -142,68 +141,31 @@ fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
     wanted.into_iter().filter(|(wanted, ..)| *wanted).map(sysctl).collect()
 }
 
-/// Returns the veth pair that attaches a container, with its addresses and default routes.
+/// Returns the veth pair that attaches a container.
 pub(super) fn attachment(
     container: &Container,
     attachment: &Attachment,
     network: &Network,
     names: &mut AltNames<'_>,
-) -> Vec<Entry> {
-    let Attachment {
-        network: name,
-        origin,
-        host_link,
-        bridge,
-        link,
-        mac,
-        mtu,
-        addresses,
-        default_via,
-        aliases: _,
-        links: _,
-    } = attachment;
+) -> Option<Entry> {
+    let Attachment { network: name, origin, interface, port, link, mac, mtu, addresses, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
     let ns = &container.ns;
     let veth = Resource::Link(Link {
         ns: NsRef::Host,
-        name: host_link.clone(),
+        name: port.clone()?,
         // Nobody talks to this end, so the kernel may choose its address.
         mac: None,
         mtu: *mtu,
         up: true,
-        master: Some(bridge.clone()),
+        master: Some(interface.clone()),
         hairpin: is_led_to(container, addresses),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
         kind: LinkKind::Veth(Peer { ns: ns.clone(), name: link.clone(), mac: *mac, mtu: *mtu, up: true }),
     });
     let veth = Entry { ignore: ignored(&network.ignore), ..entry(veth, &owner, origin) };
-    let address =
-        |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
-    let route = |(via, dest): (IpAddr, IpNet)| {
-        // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
-        // IPv6; what is asked for is what will be read back.
-        let metric = if via.is_ipv4() { 0 } else { 1024 };
-        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(via), metric })
-    };
-    let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
-    let routes =
-        default_via.iter().flat_map(|via| everywhere(*via, beside).into_iter().map(|dest| (*via, dest)));
-    let others = addresses.iter().map(address).chain(routes.map(route));
-    iter::once(veth).chain(others.map(|resource| entry(resource, &owner, origin))).collect()
-}
-
-/// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all
-/// addresses each are closer to any of them than one to all.
-fn everywhere(via: IpAddr, beside: bool) -> Vec<IpNet> {
-    let all = match via {
-        IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
-        IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
-    };
-    match all.subnets(1) {
-        Ok(halves) if beside => halves.collect(),
-        Ok(_) | Err(_) => vec![all],
-    }
+    Some(veth)
 }
 
 /// Tells whether a published port leads to one of these addresses of the container.

@@ -5,36 +5,28 @@
 //! here: the containers' namespaces with their hosts files, and forwarding.
 
 mod bridge;
+mod macvlan;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
+use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, NetnsFile, TextFile, is_whole};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
+use crate::resource::route::Route;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
-use crate::topology::{Container, Network, Runtime, Topology};
-
-/// What makes a network out of kernel objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    /// A Linux bridge on this host.
-    Bridge,
-}
-
-impl Driver {
-    fn of(_network: &Network) -> Self {
-        Self::Bridge
-    }
-}
+use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology};
 
 /// Returns the kernel objects of a topology, those of the firewall left out.
 ///
@@ -46,8 +38,10 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let wants = bridge::Wants::of(topology);
     let mut entries = forwarding(topology);
     for network in &topology.networks {
-        match Driver::of(network) {
+        match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
+            // Its parent is somebody else's.
+            Driver::Macvlan(_) => {}
         }
     }
     for container in &topology.containers {
@@ -58,11 +52,11 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         entries.extend(namespace(&topology.project, container));
         for attachment in &container.attachments {
             let Some(network) = networks.get(&attachment.network) else { continue };
-            match Driver::of(network) {
-                Driver::Bridge => {
-                    entries.extend(bridge::attachment(container, attachment, network, &mut names))
-                }
-            }
+            let link = match network.driver {
+                Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
+                Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
+            };
+            entries.extend(link.into_iter().chain(inside(container, attachment)));
         }
     }
     entries
@@ -78,13 +72,62 @@ fn entry(resource: Resource, owner: &Owner, origin: &Origin) -> Entry {
 /// Internal networks need none: their packets stay on the bridge.
 fn forwarding(topology: &Topology) -> Vec<Entry> {
     let leads_out = |family: Family| {
-        let mut open = topology.networks.iter().filter(|network| !network.internal);
-        open.any(|network| network.subnets.iter().any(|subnet| Family::of(subnet.gateway) == family))
+        let mut open =
+            topology.networks.iter().filter(|network| !network.internal && network.driver.has_host());
+        open.any(|network| network.subnets.iter().any(|subnet| Family::of(subnet.cidr.addr()) == family))
     };
     let keys = [(Family::Ipv4, SysctlKey::Ipv4Forward), (Family::Ipv6, SysctlKey::Ipv6Forward)];
     let needed = keys.into_iter().filter(|(family, _)| leads_out(*family));
     let sysctl = |(_, key)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".into() });
     needed.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
+}
+
+/// Returns the addresses and default routes of an attachment.
+fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
+    let Attachment { network, origin, link, addresses, default_via, .. } = attachment;
+    let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+    let ns = &container.ns;
+    let address =
+        |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
+    let route = |(via, dest): (IpAddr, IpNet)| {
+        // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
+        // IPv6; what is asked for is what will be read back.
+        let metric = if via.is_ipv4() { 0 } else { 1024 };
+        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(via), metric })
+    };
+    let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
+    let routes =
+        default_via.iter().flat_map(|via| everywhere(*via, beside).into_iter().map(|dest| (*via, dest)));
+    let others = enabled(container, attachment).into_iter();
+    let others = others.chain(addresses.iter().map(address)).chain(routes.map(route));
+    others.map(|resource| entry(resource, &owner, origin)).collect()
+}
+
+/// Returns what lets an interface have IPv6 addresses where Docker turned IPv6 off: in every container to which it gives
+/// none itself (`setIPv6()` in moby `libnetwork/drivers/bridge/bridge_linux.go`, `--sysctl` aside).
+fn enabled(container: &Container, attachment: &Attachment) -> Option<Resource> {
+    let has_ipv6 = attachment.addresses.iter().any(|net| net.addr().is_ipv6());
+    let is_run_by_others = container.run.is_some() && has_ipv6;
+    let key = SysctlKey::PerLink {
+        family: Family::Ipv6,
+        link: attachment.link.clone(),
+        name: "disable_ipv6".into(),
+    };
+    let sysctl = Sysctl { ns: container.ns.clone(), key, value: "0".into() };
+    is_run_by_others.then_some(Resource::Sysctl(sysctl))
+}
+
+/// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all
+/// addresses each are closer to any of them than one to all.
+fn everywhere(via: IpAddr, beside: bool) -> Vec<IpNet> {
+    let all = match via {
+        IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
+        IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
+    };
+    match all.subnets(1) {
+        Ok(halves) if beside => halves.collect(),
+        Ok(_) | Err(_) => vec![all],
+    }
 }
 
 /// Returns a container's namespace, when netform makes it, and its hosts file, when the namespace has a name.

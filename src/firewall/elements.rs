@@ -12,7 +12,8 @@ use crate::resource::owner::{Origin, Owner};
 use crate::topology::{Attachment, Container, Egress, Network, Runtime, Topology};
 
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
-    for network in &topology.networks {
+    // Where the host is not, its firewall has nothing to say: it would judge all that crosses the parent.
+    for network in topology.networks.iter().filter(|network| network.driver.has_host()) {
         if network.external {
             external(topology, network, out);
         } else {
@@ -25,7 +26,7 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
         }
         for subnet in &network.subnets {
             let key = vec![prefix_text(subnet.cidr), network.interface.to_string()];
-            out.put(&of_family("hairpin", subnet.gateway), key, None, &by_network(network));
+            out.put(&of_family("hairpin", subnet.cidr.addr()), key, None, &by_network(network));
         }
     }
     let apart: BTreeMap<&NetName, &Network> = topology
@@ -85,7 +86,8 @@ fn keep_apart(topology: &Topology, apart: &BTreeMap<&NetName, &Network>, out: &m
     for (container, attachment) in attachments(topology) {
         let Some(network) = apart.get(&attachment.network) else { continue };
         let asked = by_attachment(container, attachment);
-        out.put("ports", vec![attachment.host_link.to_string()], None, &asked);
+        let Some(port) = &attachment.port else { continue };
+        out.put("ports", vec![port.to_string()], None, &asked);
         for (_, name) in &attachment.links {
             let target = attachments(topology)
                 .find(|(target, other)| target.name == *name && other.network == network.name);
@@ -105,10 +107,12 @@ fn link(from: &Attachment, target: &Container, to: &Attachment, asked: &Asked<'_
     for (protocol, ranges) in exposed {
         for range in union(ranges) {
             let service = [protocol.to_string(), ports_text(range)];
-            let way = [from.host_link.to_string(), to.host_link.to_string()];
-            out.put("link", way.into_iter().chain(service.clone()).collect(), None, asked);
+            if let (Some(from), Some(to)) = (&from.port, &to.port) {
+                let way = [from.to_string(), to.to_string()];
+                out.put("link", way.into_iter().chain(service.clone()).collect(), None, asked);
+            }
             for (source, destination) in ways(from, to) {
-                let way = [from.bridge.to_string(), source.to_string(), destination.to_string()];
+                let way = [from.interface.to_string(), source.to_string(), destination.to_string()];
                 let key = way.into_iter().chain(service.clone()).collect();
                 out.put(&of_family("link", source), key, None, asked);
             }

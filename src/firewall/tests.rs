@@ -4,7 +4,7 @@ use super::*;
 use crate::manifest::{Expose, Ingress};
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, Protocol};
 use crate::resource::netns::NsRef;
-use crate::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet};
+use crate::topology::{Attachment, Container, Dns, Driver, Egress, Network, Publish, Runtime, Subnet};
 
 fn origin() -> Origin {
     Origin { file: "shop.yaml".into(), line: 1, column: 1 }
@@ -17,11 +17,12 @@ fn topology(networks: Vec<Network>, containers: Vec<Container>) -> Topology {
 fn network(name: &str, cidrs: &[&str]) -> Network {
     let subnet = |cidr: &&str| {
         let cidr: IpNet = cidr.parse().unwrap();
-        Subnet { cidr, gateway: cidr.hosts().next().unwrap() }
+        Subnet { cidr, gateway: cidr.hosts().next() }
     };
     Network {
         name: NetName::try_from(name).unwrap(),
         origin: origin(),
+        driver: Driver::Bridge,
         interface: IfName::try_from(format!("br-{name}")).unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
         external: false,
@@ -41,8 +42,8 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
     let attachment = Attachment {
         network: NetName::try_from(network).unwrap(),
         origin: origin(),
-        host_link: IfName::try_from(format!("v-{name}")).unwrap(),
-        bridge: IfName::try_from(format!("br-{network}")).unwrap(),
+        interface: IfName::try_from(format!("br-{network}")).unwrap(),
+        port: Some(IfName::try_from(format!("v-{name}")).unwrap()),
         link: IfName::try_from("eth0").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 2]),
         mtu: Mtu::ETHERNET,

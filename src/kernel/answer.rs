@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 
 use super::netlink::text;
 use crate::names::{IfName, Mac};
+use crate::resource::link::MacvlanMode;
 use crate::resource::owner::Mark;
 
 const RTM_NEWLINK: u16 = 16;
@@ -49,6 +50,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) peer_ns: Option<i32>,
     /// Its group.
     pub(crate) group: u32,
+    /// Of a macvlan link, whom it reaches; `None` when that is none of the modes that netform asks for.
+    pub(crate) mode: Option<MacvlanMode>,
 }
 
 impl LinkAnswer {
@@ -124,6 +127,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         peer: None,
         peer_ns: None,
         group: 0,
+        mode: None,
     };
     each(attributes, |kind, value| match kind {
         1 => link.mac = value.try_into().ok().map(Mac),
@@ -131,7 +135,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         4 => link.mtu = u32_at(value, 0).unwrap_or(0),
         5 => link.peer = u32_at(value, 0),
         10 => link.master = u32_at(value, 0),
-        18 => (link.kind, link.hairpin) = link_info(value),
+        18 => (link.kind, link.hairpin, link.mode) = link_info(value),
         20 => link.alias = text(value),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
@@ -150,17 +154,34 @@ pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
     u32_at(body, 4).filter(|_| kind == RTM_NEWLINK)
 }
 
-/// Reads a link's kind, and whether it is a bridge's port in hairpin mode: `IFLA_INFO_KIND`, `_SLAVE_KIND` and
-/// `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
-fn link_info(info: &[u8]) -> (SmolStr, bool) {
+/// Reads a link's kind, whether it is a bridge's port in hairpin mode, and a macvlan link's mode: `IFLA_INFO_KIND`,
+/// `_DATA`, in which `IFLA_MACVLAN_MODE` is 1, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
+fn link_info(info: &[u8]) -> (SmolStr, bool, Option<MacvlanMode>) {
     let (mut own, mut port, mut hairpin) = (SmolStr::default(), SmolStr::default(), false);
+    let mut mode = None;
     each(info, |kind, value| match kind {
         1 => own = text(value),
+        2 if own == "macvlan" => each(value, |kind, value| {
+            if kind == 1 {
+                mode = u32_at(value, 0).and_then(macvlan_mode);
+            }
+        }),
         4 => port = text(value),
         5 => each(value, |kind, value| hairpin |= kind == 4 && value == [1]),
         _ => {}
     });
-    (own, hairpin && port == "bridge")
+    (own, hairpin && port == "bridge", mode)
+}
+
+/// `enum macvlan_mode` in `include/uapi/linux/if_link.h`.
+fn macvlan_mode(number: u32) -> Option<MacvlanMode> {
+    match number {
+        1 => Some(MacvlanMode::Private),
+        2 => Some(MacvlanMode::Vepa),
+        4 => Some(MacvlanMode::Bridge),
+        8 => Some(MacvlanMode::Passthru),
+        _ => None,
+    }
 }
 
 /// Reads an address; `None` for anything else.

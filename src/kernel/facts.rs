@@ -16,7 +16,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::{Resource, ResourceId};
-use crate::topology::facts::{BridgeFact, Facts, Leases};
+use crate::topology::facts::{Facts, Leases, LinkFact};
 
 /// Routes that lead somewhere or nowhere by somebody's will: `RTN_UNICAST`, `_BLACKHOLE`, `_UNREACHABLE`, `_PROHIBIT`,
 /// `_THROW`; the others belong to the host's own addresses.
@@ -57,9 +57,9 @@ impl Survey {
 }
 
 pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
-    let Tables { own, others } = tables;
+    let Tables { own, others, barriers } = tables;
     let observed = observe::observed(reading, own, scope);
-    let facts = facts(reading, &observed, scope);
+    let facts = Facts { barriers, ..facts(reading, &observed, scope) };
     Survey { observed, facts, projects: others }
 }
 
@@ -72,9 +72,10 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
         routes: routes(host, &own),
         subnets: subnets(host, &scope.project),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
-        bridges: foreign()
-            .filter(|link| link.kind == "bridge")
-            .filter_map(|link| bridge(link, host))
+        bridges: foreign().filter(|link| link.kind == "bridge").filter_map(|link| fact(link, host)).collect(),
+        parents: foreign()
+            .filter(|link| link.kind != "bridge" && link.master.is_none() && link.index != 1)
+            .filter_map(|link| fact(link, host))
             .collect(),
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
@@ -146,8 +147,8 @@ fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
     subnets
 }
 
-fn bridge(link: &LinkAnswer, host: &NsReading) -> Option<(IfName, BridgeFact)> {
-    let fact = BridgeFact { mtu: Mtu::try_from(link.mtu).ok()?, addresses: addresses(link, host).collect() };
+fn fact(link: &LinkAnswer, host: &NsReading) -> Option<(IfName, LinkFact)> {
+    let fact = LinkFact { mtu: Mtu::try_from(link.mtu).ok()?, addresses: addresses(link, host).collect() };
     Some((link.ifname()?, fact))
 }
 

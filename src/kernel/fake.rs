@@ -333,7 +333,7 @@ impl Fake {
                     LinkKind::Veth(Peer { ns, name, up, mac: _, mtu: _ }) => {
                         *ns == route.ns && *name == route.link && !up
                     }
-                    LinkKind::Bridge | LinkKind::Other(_) => false,
+                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => false,
                 };
                 here || there
             }

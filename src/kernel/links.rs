@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, message, netns};
+use super::{FailureKind, Op, OpError, answer, macvlan, message, netns};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -22,16 +22,16 @@ use crate::resource::owner::{Mark, Owner};
 use crate::resource::route::{PROTOCOL, Route};
 use crate::resource::state::Entry;
 
-/// How long the kernel may take to remove the veth pairs of a namespace that is gone (`cleanup_net()` runs later).
-const CLEANUP: Duration = Duration::from_millis(500);
+/// How long the kernel may take to remove the links of a namespace that is gone (`cleanup_net()` runs later).
+pub(super) const CLEANUP: Duration = Duration::from_millis(500);
 
-const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+pub(super) const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// The protocol numbers of addresses and routes that are typed by hand: `IFAPROT_UNSPEC`, `RTPROT_BOOT`.
 const NOBODYS_ADDRESS: u8 = 0;
 const NOBODYS_ROUTE: u8 = 3;
 
-type Outcome = Result<(), OpError>;
+pub(super) type Outcome = Result<(), OpError>;
 
 /// Carries out one operation on a link (deletions aside), an address or a route.
 pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
@@ -86,13 +86,13 @@ fn marked(live: &Live, link: &Link, owner: &Owner) -> Mark {
     Mark { protected: link.protected, ..live.mark(owner) }
 }
 
-fn channel<'a>(live: &'a Live, ns: &NsRef) -> Result<&'a Channel, OpError> {
+pub(super) fn channel<'a>(live: &'a Live, ns: &NsRef) -> Result<&'a Channel, OpError> {
     live.channels
         .get(ns)
         .ok_or_else(|| OpError { kind: FailureKind::Other, message: format!("namespace {ns} is not open") })
 }
 
-async fn send(channel: &Channel, message: RouteNetlinkMessage, flags: u16) -> Outcome {
+pub(super) async fn send(channel: &Channel, message: RouteNetlinkMessage, flags: u16) -> Outcome {
     channel.request(message, flags).await.map_err(OpError::from)
 }
 
@@ -105,7 +105,7 @@ async fn send_unless(channel: &Channel, message: RouteNetlinkMessage, fine: &[Er
 }
 
 /// Returns a link's index; names the link in an error of finding it.
-fn found(channel: &Channel, link: &IfName) -> Result<u32, OpError> {
+pub(super) fn found(channel: &Channel, link: &IfName) -> Result<u32, OpError> {
     channel.index(link).map_err(|refusal| {
         let OpError { kind, message } = refusal.into();
         OpError { kind, message: format!("link {link}: {message}") }
@@ -130,6 +130,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             let down = Peer { up: false, ..peer.clone() };
             rest.extend(message::change_peer(&down, peer).map(|up| (there, up)));
         }
+        LinkKind::Macvlan(macvlan) => macvlan::create(live, link, macvlan).await?,
         LinkKind::Other(kind) => {
             let message = format!("netform makes no links of kind {kind}");
             return Err(OpError { kind: FailureKind::Other, message });

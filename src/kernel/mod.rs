@@ -15,6 +15,7 @@ mod limits;
 mod links;
 pub mod listeners;
 pub mod live;
+mod macvlan;
 pub mod management;
 pub mod memory;
 mod message;

@@ -7,12 +7,13 @@ use smol_str::ToSmolStr;
 
 use super::Scope;
 use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
+use super::macvlan::spare_name;
 use super::message::NEWBORN;
 use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
-use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::link::{Link, LinkKind, Macvlan, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
@@ -152,9 +153,11 @@ fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
 
 /// Tells whether a link is one that a killed run had made and not yet marked.
 fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
-    let begun =
-        || link.ifname().is_some_and(|name| scope.begun.contains(&ResourceId::Link(ns.clone(), name)));
-    link.group == NEWBORN && link.alias.is_empty() && begun()
+    let begun = |name: IfName| {
+        let is_spare = |id: &ResourceId| matches!(id, ResourceId::Link(home, link) if home == ns && spare_name(home, link) == name);
+        scope.begun.contains(&ResourceId::Link(ns.clone(), name.clone())) || scope.begun.iter().any(is_spare)
+    };
+    link.group == NEWBORN && link.alias.is_empty() && link.ifname().is_some_and(begun)
 }
 
 /// Finds the other end of a veth pair whose one end is in the host.
@@ -244,9 +247,18 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
     let other = || LinkKind::Other(link.kind.to_string());
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
+        ("macvlan", NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_)) => {
+            macvlan(link, ns, reading).unwrap_or_else(other)
+        }
         ("veth", NsRef::Host) => peer_of(link, reading).and_then(veth).unwrap_or_else(other),
         _ => other(),
     }
+}
+
+fn macvlan(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> Option<LinkKind> {
+    let index = ns.stands_on(link)?;
+    let parent = reading.host.links.iter().find(|parent| parent.index == index)?.ifname()?;
+    Some(LinkKind::Macvlan(Macvlan { parent, mode: link.mode? }))
 }
 
 fn veth((ns, peer): (&NsReading, &LinkAnswer)) -> Option<LinkKind> {

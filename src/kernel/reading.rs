@@ -45,6 +45,12 @@ impl NsReading {
         self.links.iter().find(|link| link.index == 1).and_then(LinkAnswer::mark)
     }
 
+    /// Returns the index of the host's link that a macvlan link in here stands on.
+    pub(crate) fn stands_on(&self, link: &LinkAnswer) -> Option<u32> {
+        let into_host = link.kind == "macvlan" && self.host_id.is_some() && link.peer_ns == self.host_id;
+        link.peer.filter(|_| into_host)
+    }
+
     /// Returns what is written on its `lo`.
     pub(crate) fn alias(&self) -> &str {
         self.links.iter().find(|link| link.index == 1).map_or("", |link| &link.alias)
@@ -142,9 +148,10 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     // Which links of the host are the other ends is known when the namespaces are.
     let (looks, files) = tokio::try_join!(namespaces, files)?;
     let rest = sorted(looks);
+    let parents = rest.namespaces.iter().flat_map(|ns| ns.links.iter().filter_map(|link| ns.stands_on(link)));
     let links = SomeLinks {
         names: at.links.clone(),
-        indexes: rest.ends.keys().chain(&at.indexes).copied().collect(),
+        indexes: rest.ends.keys().chain(&at.indexes).copied().chain(parents).collect(),
         routes: at.whole.contains(&Whole::Routes),
     };
     let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use indexmap::map::Entry as Slot;
 
-use super::fields::{self, Fields, missing, unsupported, wrong_type};
+use super::fields::{self, Fields, missing, wrong_type};
 use super::network;
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
@@ -204,22 +204,5 @@ fn merge_keys<N, T>(
                 .help("a key is declared in one file only: delete one, or give it another name"),
             ),
         }
-    }
-}
-
-/// Says that a driver is not there yet.
-pub(super) fn driver(entry: &Entry, report: &mut Report) {
-    const LATER: &[&str] = &["overlay", "macvlan", "ipvlan", "veth", "openvswitch"];
-    let Some(text) = scalar::text(&entry.value, "a driver", report) else { return };
-    if text == "bridge" {
-        return;
-    }
-    if LATER.contains(&text) {
-        let Problem { message: _, code, labels, help } = unsupported(entry, "write `driver: bridge`");
-        let message = format!("the driver `{text}` is not supported by this version of netform");
-        let labels = labels.into_iter().map(|(_, label)| (entry.value.place, label)).collect();
-        report.add(Problem { message, code, labels, help });
-    } else {
-        scalar::word(&entry.value, "`driver`", &["bridge"], report);
     }
 }

@@ -45,9 +45,14 @@ pub(super) const NETWORK: Shape = Shape {
         "external",
         "dns",
         "lifecycle",
+        "options",
     ],
-    later: &[("options", "a bridge network takes none yet")],
+    later: &[],
 };
+
+/// `options` of a macvlan network.
+pub(super) const MACVLAN: Shape =
+    Shape { what: "a macvlan network's `options`", keys: &["parent", "mode"], later: &[] };
 
 /// An entry of `subnets` that is a map.
 pub(super) const SUBNET: Shape =

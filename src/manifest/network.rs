@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::check;
-use super::decode;
 use super::dns::dns;
+use super::driver;
 use super::external;
 use super::fields::{self, Fields, each_once, missing, wrong_type};
 use super::node::{Entry, Kind, Node};
@@ -32,14 +32,12 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
     let Some(fields) = Fields::open(&entry.value, &fields::NETWORK, report) else {
         return Network::default();
     };
-    if let Some(entry) = fields.get("driver") {
-        decode::driver(entry, report);
-    }
     let lifecycle = fields.value("lifecycle").map(|node| lifecycle(node, report));
     let (prevent_destroy, ignore) = lifecycle.unwrap_or_default();
     let interface =
         fields.value("interface").and_then(|node| scalar::name::<IfName>(node, "an interface name", report));
     let network = Network {
+        driver: driver::driver(fields, report),
         subnets: fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, report)),
         internal: fields
             .get("internal")

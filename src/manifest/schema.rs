@@ -3,6 +3,7 @@
 //! Editors read it (`# yaml-language-server: $schema=...`). It says what each key is for, and refuses what can be refused
 //! without computing with addresses. Its keys are those of [`super::fields`], by a test.
 
+mod driver;
 mod form;
 
 use schemars::Schema;

@@ -9,7 +9,7 @@ use super::{Action, Plan};
 use crate::kernel::Op;
 use crate::kernel::management::{Management, Session};
 use crate::names::IfName;
-use crate::resource::link::{Link, LinkKind};
+use crate::resource::link::{Link, LinkKind, Macvlan, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -89,7 +89,7 @@ fn changed((from, to): (&Entry, &Entry), management: &Management) -> Option<Stri
 fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
     let peer_down = match (&old.kind, &new.kind) {
         (LinkKind::Veth(old), LinkKind::Veth(new)) => old.up && !new.up,
-        (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Other(_), _) => false,
+        (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Macvlan(_) | LinkKind::Other(_), _) => false,
     };
     if (old.up && !new.up) || peer_down {
         Some("would be brought down")
@@ -103,6 +103,14 @@ fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
 /// Returns what a new object takes from the session: its address, or the way back to its client.
 fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
     let (id, client) = (entry.resource.id(), management.session.client);
+    if let Resource::Link(Link {
+        kind: LinkKind::Macvlan(Macvlan { parent, mode: MacvlanMode::Passthru }),
+        ..
+    }) = &entry.resource
+    {
+        let carries = management.links.contains(parent);
+        return carries.then(|| format!("{parent} carries it, and {id} would have all its packets"));
+    }
     let (link, dest) = match &id {
         ResourceId::Address(NsRef::Host, link, addr) => (link, addr.trunc()),
         ResourceId::Route(NsRef::Host, dest, _) => match &entry.resource {

@@ -41,7 +41,7 @@ fn is_local(op: &Op) -> bool {
 fn makes_little(entry: &Entry) -> bool {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
-            LinkKind::Veth(_) => true,
+            LinkKind::Veth(_) | LinkKind::Macvlan(_) => true,
             LinkKind::Bridge | LinkKind::Other(_) => false,
         },
         Resource::Address(_) | Resource::Route(_) | Resource::Sysctl(_) | Resource::File(_) => true,

@@ -1,4 +1,6 @@
-//! Links: bridges and veth pairs.
+//! Links: bridges, veth pairs and macvlan links.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -52,6 +54,8 @@ pub enum LinkKind {
     Bridge,
     /// A veth pair; the other end.
     Veth(Peer),
+    /// A link with an address of its own on a link of the host.
+    Macvlan(Macvlan),
     /// Something else that carries our mark: read from the kernel, never asked for.
     Other(String),
 }
@@ -69,4 +73,49 @@ pub struct Peer {
     pub mtu: Mtu,
     /// Whether it is administratively up.
     pub up: bool,
+}
+
+/// What a macvlan link has beside others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Macvlan {
+    /// The link of the host whose packets it shares.
+    pub parent: IfName,
+    /// Whom it reaches through it.
+    pub mode: MacvlanMode,
+}
+
+/// Whom a macvlan link reaches, besides what is behind its parent: `include/uapi/linux/if_link.h`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacvlanMode {
+    /// The others on the same parent.
+    #[default]
+    Bridge,
+    /// The others, if the switch behind the parent sends their packets back (IEEE 802.1Qbg).
+    Vepa,
+    /// None of the others.
+    Private,
+    /// It has the parent for itself, with the parent's link-layer address.
+    Passthru,
+}
+
+impl MacvlanMode {
+    /// All modes, each with its name.
+    pub const ALL: [(Self, &str); 4] = [
+        (Self::Bridge, "bridge"),
+        (Self::Vepa, "vepa"),
+        (Self::Private, "private"),
+        (Self::Passthru, "passthru"),
+    ];
+}
+
+impl fmt::Display for MacvlanMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bridge => "bridge",
+            Self::Vepa => "vepa",
+            Self::Private => "private",
+            Self::Passthru => "passthru",
+        })
+    }
 }

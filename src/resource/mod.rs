@@ -27,7 +27,7 @@ use smol_str::SmolStr;
 use crate::names::{IfName, NetnsName};
 use address::Address;
 use file::TextFile;
-use link::{Link, LinkKind};
+use link::{Link, LinkKind, Macvlan};
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use route::Route;
@@ -133,7 +133,7 @@ impl Resource {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 match &link.kind {
                     LinkKind::Veth(peer) => slots.push(Slot::Ifname(peer.ns.clone(), peer.name.clone())),
-                    LinkKind::Bridge | LinkKind::Other(_) => {}
+                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => {}
                 }
             }
             Self::Address(Address { ns, link, addr }) => {
@@ -155,6 +155,9 @@ impl Resource {
                 needs.extend(link.master.iter().map(|m| stays(Slot::Ifname(link.ns.clone(), m.clone()))));
                 match &link.kind {
                     LinkKind::Veth(peer) => needs.push(dies(Slot::Ns(peer.ns.clone()))),
+                    LinkKind::Macvlan(Macvlan { parent, mode: _ }) => {
+                        needs.push(dies(Slot::Ifname(NsRef::Host, parent.clone())));
+                    }
                     LinkKind::Bridge | LinkKind::Other(_) => {}
                 }
                 needs
@@ -201,7 +204,15 @@ impl Resource {
                     Err(format!("its peer is renamed from {} to {}", old.name, new.name))
                 }
                 (LinkKind::Veth(_), LinkKind::Veth(_)) => Ok(()),
-                (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Other(_), _) => {
+                (LinkKind::Macvlan(old), LinkKind::Macvlan(new)) if old.parent != new.parent => {
+                    Err(format!("its parent becomes {} instead of {}", new.parent, old.parent))
+                }
+                // The kernel changes some modes in place and refuses others (`macvlan_changelink()`).
+                (LinkKind::Macvlan(old), LinkKind::Macvlan(new)) if old.mode != new.mode => {
+                    Err(format!("its mode becomes {} instead of {}", new.mode, old.mode))
+                }
+                (LinkKind::Macvlan(_), LinkKind::Macvlan(_)) => Ok(()),
+                (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Macvlan(_) | LinkKind::Other(_), _) => {
                     Err("it becomes another kind of link".to_owned())
                 }
             },
@@ -249,6 +260,11 @@ impl Resource {
                 match kind {
                     LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
                     LinkKind::Other(kind) => fields.push(("kind", kind.clone())),
+                    LinkKind::Macvlan(Macvlan { parent, mode }) => fields.extend([
+                        ("kind", "macvlan".to_owned()),
+                        ("parent", parent.to_string()),
+                        ("mode", mode.to_string()),
+                    ]),
                     LinkKind::Veth(peer) => fields.extend([
                         ("kind", "veth".to_owned()),
                         ("peer", format!("{} in {}", peer.name, peer.ns)),

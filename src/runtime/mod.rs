@@ -22,6 +22,9 @@ use crate::topology::facts::Running;
 use engine::{Engine, Found};
 pub use follow::{Follower, ended};
 
+/// How many containers a sentence names.
+const SHOWN: usize = 5;
+
 /// Who runs containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -236,7 +239,10 @@ fn unreachable(
 ) -> String {
     let names = |keeps: bool| {
         let names = asked.iter().filter(|it| kept.contains_key(&it.name) == keeps).map(|it| it.name.as_str());
-        names.collect::<Vec<_>>().join(", ")
+        let names: Vec<_> = names.collect();
+        let more = names.len().saturating_sub(SHOWN);
+        let shown = names.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+        if more == 0 { shown } else { format!("{shown} and {more} more") }
     };
     let mut text = format!("{kind} cannot be asked at {}: {error}", socket.display());
     let (waiting, staying) = (names(false), names(true));
@@ -248,4 +254,42 @@ fn unreachable(
     }
     text.push_str(&format!(". `{}` starts it; {} says where its socket is", kind.service(), kind.flag()));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_socket_that_nobody_listens_at_is_named_with_the_cure() {
+        let socket = PathBuf::from("/nowhere/docker.sock");
+        let sockets = Sockets { docker: socket.clone(), podman: socket };
+        let wanted = |number: usize| Wanted {
+            name: ContainerName::try_from(format!("c{number}")).unwrap(),
+            home: Home::Docker(EngineName::try_from(format!("c{number}")).unwrap()),
+        };
+        let wanted: Vec<_> = (0..7).map(wanted).collect();
+        let me = process::of(std::process::id()).unwrap();
+        let seen = |process| Running {
+            home: "docker: c0".to_owned(),
+            process,
+            has_networks: false,
+            hosts: None,
+            resolv_conf: None,
+        };
+
+        let looked = look(&sockets, &wanted, &BTreeMap::new()).await;
+        let before = [(wanted[0].name.clone(), seen(crate::resource::netns::Process { started: 1, ..me }))];
+        let ended = look(&sockets, &wanted, &before.into()).await;
+
+        assert_eq!((looked.runs.len(), ended.runs.len()), (0, 0));
+        assert_eq!(
+            looked.warnings,
+            [
+                "Docker cannot be asked at /nowhere/docker.sock: No such file or directory (os error 2); waiting for it: \
+              c0, c1, c2, c3, c4 and 2 more. `systemctl start docker` starts it; --docker (or DOCKER_HOST) says where \
+              its socket is"
+            ]
+        );
+    }
 }

@@ -81,8 +81,8 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
     Some(Attachment {
         network: network.name.clone(),
         origin: origin(member.place),
-        host_link: interfaces.hosts.get(index)?.clone(),
-        bridge: network.interface.clone(),
+        interface: network.interface.clone(),
+        port: interfaces.hosts.get(index)?.clone(),
         link: interfaces.links.get(index)?.clone(),
         mac: *macs.get(index)?,
         mtu: network.mtu,
@@ -105,8 +105,8 @@ fn route(
     let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
         let network = networks.get(member.net).filter(|network| !network.internal)?;
-        let gateways = network.subnets.iter().map(|subnet| subnet.gateway);
-        let gateway = gateways.into_iter().find(|gateway| Family::of(*gateway) == family)?;
+        let mut gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
+        let gateway = gateways.find(|gateway| Family::of(*gateway) == family)?;
         let priority = member.spec.gateway_priority;
         (!has_one || priority > 0).then_some((priority, attachment, gateway))
     });

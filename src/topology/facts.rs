@@ -23,7 +23,9 @@ pub struct Facts {
     /// The names of links in the host's namespace that are not this project's.
     pub foreign_links: BTreeSet<IfName>,
     /// Bridges of others that a network may be `external` on.
-    pub bridges: BTreeMap<IfName, BridgeFact>,
+    pub bridges: BTreeMap<IfName, LinkFact>,
+    /// Other links of others that a network may have for its `parent`: those that are no bridge's ports.
+    pub parents: BTreeMap<IfName, LinkFact>,
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
     /// The host's ends of this project's live veth pairs, by container and network.
@@ -38,6 +40,8 @@ pub struct Facts {
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.
     pub leases: Leases,
+    /// Chains of others that drop what the host forwards.
+    pub barriers: BTreeSet<Barrier>,
     /// How much the host has room for.
     pub limits: Limits,
 }
@@ -61,6 +65,30 @@ pub struct Running {
     pub resolv_conf: Option<PathBuf>,
 }
 
+/// A base chain of somebody else's that drops the packets that the host forwards, unless a rule accepts them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Barrier {
+    /// The table's family: `ip`, `ip6` or `inet`.
+    pub family: String,
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// Whether Docker has left a chain in the table for the rules of users.
+    #[serde(default)]
+    pub is_dockers: bool,
+    /// Whether packets from one port of a bridge to another pass it, too: `bridge-nf-call-iptables`, `-ip6tables`.
+    #[serde(default)]
+    pub bridged: bool,
+    /// The interfaces from which a rule of the table accepts packets.
+    #[serde(default)]
+    pub from: BTreeSet<IfName>,
+    /// Those to which one does.
+    #[serde(default)]
+    pub to: BTreeSet<IfName>,
+}
+
 /// How much the host has room for; `None` is not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,9 +101,9 @@ pub struct Limits {
     pub namespaces: Option<u64>,
 }
 
-/// What a network on an existing bridge takes from it.
+/// What a network on an existing link takes from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BridgeFact {
+pub struct LinkFact {
     /// Its MTU.
     pub mtu: Mtu,
     /// Its addresses, with the prefix lengths of their subnets.

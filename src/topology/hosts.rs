@@ -260,8 +260,9 @@ fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page
 /// first network.
 pub(crate) fn gateways(networks: &[Network], container: &Container) -> Vec<IpAddr> {
     let of = |attachment: &Attachment, family: Family| {
-        let network = networks.iter().find(|network| network.name == attachment.network)?;
-        let mut gateways = network.subnets.iter().map(|subnet| subnet.gateway);
+        let has_host = |network: &&Network| network.name == attachment.network && network.driver.has_host();
+        let network = networks.iter().find(has_host)?;
+        let mut gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
         let gateway = gateways.find(|gateway| Family::of(*gateway) == family)?;
         Some((network.internal, gateway))
     };

@@ -10,10 +10,10 @@ use crate::names::IfName;
 
 /// The names of all interfaces.
 pub(super) struct Interfaces {
-    /// The bridges, by index into the scene's networks.
+    /// The bridges and parents, by index into the scene's networks.
     pub(super) bridges: Vec<IfName>,
-    /// The veth pairs' ends on the host, by index into the scene's attachments.
-    pub(super) hosts: Vec<IfName>,
+    /// The veth pairs' ends on the host, by index into the scene's attachments; `None` without one.
+    pub(super) hosts: Vec<Option<IfName>>,
     /// Their ends in containers, likewise.
     pub(super) links: Vec<IfName>,
 }
@@ -48,9 +48,13 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
         }
         claimed.insert(value.clone());
     }
+    // Parents are there, and several networks may share one.
+    let parents = scene.nets.iter().map(|net| net.spec.driver.parent().map(|at| at.value.clone()));
     // A live bridge keeps its name as long as it is one that netform would have derived: to rename it would be to make
     // all of the network anew, only because somebody's `br-front` came or went since.
-    let mut names: Vec<Option<IfName>> = wishes.into_iter().map(|at| at.map(|at| at.value)).collect();
+    let wishes = wishes.into_iter().zip(parents);
+    let mut names: Vec<Option<IfName>> =
+        wishes.map(|(at, parent)| at.map(|at| at.value).or(parent)).collect();
     for (net, name) in scene.nets.iter().zip(&mut names).filter(|(_, name)| name.is_none()) {
         let live = scene.facts.interfaces.get(net.name).filter(|live| !claimed.contains(*live));
         let derived = [readable(net), hash_name(scene, &["network", net.name.as_str()])];
@@ -76,7 +80,7 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
 
 /// Returns the host's ends. A live one keeps its name, whatever that is: nothing depends on it, and to rename it would be
 /// to make the pair anew.
-fn host_ends(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<IfName> {
+fn host_ends(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfName>> {
     let live = |member: &Member<'_>| {
         scene.facts.host_ends.get(member.container)?.get(scene.net(member)?.name).cloned()
     };
@@ -84,13 +88,16 @@ fn host_ends(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<IfName> {
     for member in &scene.members {
         kept.push(live(member).filter(|name| claimed.insert(name.clone())));
     }
-    let derive = |(member, kept): (&Member<'_>, Option<IfName>)| {
+    let mut derive = |(member, kept): (&Member<'_>, Option<IfName>)| {
         kept.unwrap_or_else(|| {
             let network = scene.net(member).map_or("", |net| net.name.as_str());
             hashed(scene, &["attachment", member.container.as_str(), network], claimed)
         })
     };
-    scene.members.iter().zip(kept).map(derive).collect()
+    let has_one =
+        |member: &Member<'_>| scene.net(member).is_none_or(|net| net.spec.driver.parent().is_none());
+    let ends = scene.members.iter().zip(kept);
+    ends.map(|(member, kept)| has_one(member).then(|| derive((member, kept)))).collect()
 }
 
 /// Returns `br-NAME`, when an interface can be called that.

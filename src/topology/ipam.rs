@@ -85,7 +85,7 @@ impl<'a> Space<'a> {
             holders.insert(at.value, Holder::Reserve(name, at.place));
         }
         holders.extend(ground.held.iter().map(|addr| (*addr, Holder::Bridge)));
-        holders.insert(ground.gateway, Holder::Gateway);
+        holders.extend(ground.gateway.map(|gateway| (gateway, Holder::Gateway)));
         Self { ground, usable, last: high.min(usable.1), next: low.max(usable.0), holders, leaving }
     }
 

@@ -2,6 +2,7 @@
 //! name is decided; nothing is left to choose.
 
 mod attach;
+pub mod barriers;
 pub mod facts;
 mod hosts;
 mod interface;
@@ -11,6 +12,7 @@ pub mod limits;
 mod mac;
 mod modes;
 mod network;
+mod parent;
 mod pool;
 mod ports;
 mod prefix;
@@ -32,6 +34,7 @@ use ipnet::IpNet;
 
 use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
+use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use facts::Running;
@@ -61,7 +64,9 @@ pub struct Network {
     pub name: NetName,
     /// Where the manifest declares it.
     pub origin: Origin,
-    /// The bridge.
+    /// How it is made.
+    pub driver: Driver,
+    /// The bridge; with macvlan, the parent.
     pub interface: IfName,
     /// The bridge's link-layer address, derived from project and network.
     pub mac: Mac,
@@ -92,8 +97,27 @@ pub struct Network {
 pub struct Subnet {
     /// The subnet, without host bits.
     pub cidr: IpNet,
-    /// The bridge's address in it, and the containers' next hop.
-    pub gateway: IpAddr,
+    /// The containers' next hop: the bridge's address, or that of a router behind the parent, if the manifest names one.
+    pub gateway: Option<IpAddr>,
+}
+
+/// How a network is made of kernel objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// A Linux bridge on this host.
+    Bridge,
+    /// Each container has a link of its own on a link of the host.
+    Macvlan(MacvlanMode),
+}
+
+impl Driver {
+    /// Tells whether the host itself is on the network, so that packets go through its firewall.
+    pub fn has_host(self) -> bool {
+        match self {
+            Self::Bridge => true,
+            Self::Macvlan(_) => false,
+        }
+    }
 }
 
 /// How names are answered on a network, resolved.
@@ -181,11 +205,11 @@ pub struct Attachment {
     pub network: NetName,
     /// Where the manifest declares it.
     pub origin: Origin,
-    /// The veth pair's end on the host.
-    pub host_link: IfName,
-    /// The bridge that it is a port of.
-    pub bridge: IfName,
-    /// The veth pair's end in the container, e.g. `eth0`.
+    /// The bridge, or the parent.
+    pub interface: IfName,
+    /// The veth pair's end on the host, which is the bridge's port; `None` with macvlan.
+    pub port: Option<IfName>,
+    /// The link in the container, e.g. `eth0`.
     pub link: IfName,
     /// The container's link-layer address there.
     pub mac: Mac,

@@ -1,10 +1,12 @@
 //! Networks, put together.
 
+use super::facts::LinkFact;
 use super::interface::Interfaces;
+use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Egress, Network, Subnet};
+use super::{Dns, Driver, Egress, Network, Subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress};
 use crate::names::{IfName, Mac, Mtu};
@@ -30,6 +32,7 @@ pub(super) fn assemble(
         scene.nets.iter().zip(*grounds).zip(&interfaces.bridges).zip(*macs)
     {
         let manifest::Network {
+            driver,
             subnets: _,
             internal,
             icc,
@@ -52,6 +55,10 @@ pub(super) fn assemble(
             interface: interface.clone(),
             mac: *mac,
             external: external.is_some(),
+            driver: match &driver {
+                manifest::Driver::Bridge => Driver::Bridge,
+                manifest::Driver::Macvlan { parent: _, mode } => Driver::Macvlan(*mode),
+            },
             subnets: grounds.iter().map(|g| Subnet { cidr: g.cidr, gateway: g.gateway }).collect(),
             internal: *internal,
             icc: icc.as_ref().is_none_or(|at| at.value),
@@ -107,7 +114,7 @@ fn names(dns: &manifest::Dns) -> Dns {
 const IPV6_MIN_MTU: u32 = 1_280;
 
 fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut Vec<Problem>) -> Mtu {
-    let v6 = grounds.iter().find(|ground| Family::of(ground.gateway) == Family::Ipv6);
+    let v6 = grounds.iter().find(|ground| Family::of(ground.cidr.addr()) == Family::Ipv6);
     if let Some(At { value, place }) = net.spec.mtu {
         if let Some(ground) = v6.filter(|_| value.bytes() < IPV6_MIN_MTU) {
             problems.push(Problem {
@@ -120,11 +127,24 @@ fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut 
                 help: Some(format!("use at least {IPV6_MIN_MTU}, or no IPv6 subnet")),
             });
         }
+        if let (Ok(Some(parent)), Some(at)) = (parent(scene, net), net.spec.driver.parent())
+            && parent.mtu < value
+        {
+            problems.push(Problem {
+                message: format!("MTU {value} is more than its parent `{}` carries", at.value),
+                code: "topology::mtu_above_parent",
+                labels: vec![
+                    (place, format!("more than {}", parent.mtu)),
+                    (at.place, "the parent".to_owned()),
+                ],
+                help: Some(format!("use at most {}, or leave it out", parent.mtu)),
+            });
+        }
         return value;
     }
     let external = net.spec.external.as_ref().and_then(|at| scene.facts.bridges.get(&at.value));
-    if let Some(bridge) = external {
-        return bridge.mtu;
+    if let Some(LinkFact { mtu, addresses: _ }) = external.or_else(|| parent(scene, net).ok().flatten()) {
+        return *mtu;
     }
     let uplink = scene.facts.uplink_mtu.unwrap_or(Mtu::ETHERNET);
     match v6 {

@@ -117,7 +117,7 @@ pub(super) fn fill<'a>(
                 taken.subnets.insert(cidr, ());
                 *grounds = Some(vec![Ground {
                     cidr,
-                    gateway: first_host(cidr),
+                    gateway: Some(first_host(cidr)),
                     pool: cidr,
                     reserve: &[],
                     held: vec![],

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Container, Network, Publish};
+use super::{Attachment, Container, Driver, Network, Publish};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, Place};
 use crate::names::{ContainerName, Protocol};
@@ -83,7 +83,8 @@ fn reach<'t>(
     let mut through = vec![];
     let mut closed = false;
     for (member, attachment) in members.iter().zip(attachments) {
-        let Some(network) = networks.get(member.net).filter(|network| !network.internal) else { continue };
+        let leads_out = |network: &&Network| !network.internal && network.driver.has_host();
+        let Some(network) = networks.get(member.net).filter(leads_out) else { continue };
         match network.ingress {
             Ingress::Published | Ingress::Open => through.push(attachment),
             Ingress::None => closed = true,
@@ -95,8 +96,12 @@ fn reach<'t>(
         Reach::Closed
     } else {
         let name = scene.net(first).map_or("", |net| net.name.as_str());
-        let mut labels = vec![(first.place, format!("on `{name}`, which is internal"))];
-        labels.extend(scene.net(first).map(|net| (net.place, "declared `internal`".to_owned())));
+        let (what, why) = match networks.get(first.net).map(|network| network.driver) {
+            Some(Driver::Macvlan(_)) => ("without the host", "its containers are reached directly"),
+            Some(Driver::Bridge) | None => ("internal", "declared `internal`"),
+        };
+        let mut labels = vec![(first.place, format!("on `{name}`, which is {what}"))];
+        labels.extend(scene.net(first).map(|net| (net.place, why.to_owned())));
         Reach::Nowhere(labels)
     }
 }
@@ -108,7 +113,10 @@ fn unreachable(party: &Party<'_>, place: Place, why: &[(Place, String)]) -> Prob
         message: format!("`{}` publishes a port, but is on no network that leads out", party.name),
         code: "topology::publish_unreachable",
         labels,
-        help: Some(format!("put `{}` on a network that is not internal, or publish nothing", party.name)),
+        help: Some(format!(
+            "put `{}` on a bridge network that is not internal, or publish nothing",
+            party.name
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::scene::{Silence, bind};
-use super::{Topology, attach, hosts, interface, ipam, mac, network, ports, subnet};
+use super::{Topology, attach, hosts, interface, ipam, mac, network, parent, ports, subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
 use crate::resource::owner::Origin;
@@ -23,6 +23,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let silence = Silence::new();
     let scene = bind(manifest, facts, &silence, &mut problems);
 
+    parent::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
     let addresses = ipam::assign(&scene, &grounds, &mut problems);

@@ -14,10 +14,11 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    AliasPolicy, At, Attachment, Container, Egress, Home, Ingress, Manifest, Mode, Network, Place, Pool,
-    Publish, Subnet,
+    AliasPolicy, At, Attachment, Container, Driver, Egress, Home, Ingress, Manifest, Mode, Network, Place,
+    Pool, Publish, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
+use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 
@@ -102,6 +103,7 @@ impl Sketch<'_> {
                     network.mtu = Some(self.at(Mtu::try_from(v.parse::<u32>().unwrap()).unwrap(), v));
                 }
                 Some(("if", v)) => network.interface = Some(self.at(v.try_into().unwrap(), v)),
+                Some(("macvlan", v)) => network.driver = self.macvlan(v),
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
                 Some(("policy", v)) => {
@@ -118,6 +120,13 @@ impl Sketch<'_> {
             }
         }
         network
+    }
+
+    /// `macvlan=PARENT` or `macvlan=PARENT,MODE`.
+    fn macvlan(&self, word: &str) -> Driver {
+        let (parent, mode) = word.split_once(',').unwrap_or((word, "bridge"));
+        let (mode, _) = MacvlanMode::ALL.into_iter().find(|(_, name)| *name == mode).unwrap();
+        Driver::Macvlan { parent: self.at(parent.try_into().unwrap(), word), mode }
     }
 
     fn subnet(&self, word: &str) -> At<Subnet> {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::facts::{BridgeFact, Facts};
+use super::facts::{Facts, LinkFact};
+use super::parent::parent;
 use super::pool;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
@@ -17,11 +18,12 @@ use crate::names::IfName;
 #[derive(Debug, Clone)]
 pub(super) struct Ground<'a> {
     pub(super) cidr: IpNet,
-    pub(super) gateway: IpAddr,
+    /// `None` where nobody is named and the host itself is not there.
+    pub(super) gateway: Option<IpAddr>,
     /// Where dynamic addresses come from.
     pub(super) pool: IpNet,
     pub(super) reserve: &'a [(String, At<IpAddr>)],
-    /// The addresses that an existing bridge has in it.
+    /// The addresses that an existing bridge, or the parent, has in it.
     pub(super) held: Vec<IpAddr>,
     /// Where it is given; the network's place when it is not.
     pub(super) place: Place,
@@ -36,7 +38,7 @@ pub(super) fn assign<'a>(scene: &Scene<'a>, problems: &mut Vec<Problem>) -> Vec<
         others.insert(*cidr, owner.as_str());
     }
     for (net, grounds) in scene.nets.iter().zip(&grounds) {
-        let own = net.spec.external.is_none();
+        let own = net.spec.external.is_none() && net.spec.driver.parent().is_none();
         for ground in grounds.iter().flatten().filter(|_| own) {
             problems.extend(foreign_claim(scene.facts, &others, net, ground));
         }
@@ -60,9 +62,19 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
     match bridge {
         Some((bridge, at)) if net.spec.subnets.is_empty() => Some(subnets_of(bridge, at.place)),
         Some((bridge, _)) => {
-            Some(net.spec.subnets.iter().filter_map(|at| ground(at, Some(bridge), problems)).collect())
+            Some(net.spec.subnets.iter().filter_map(|at| ground(at, Some(bridge), true, problems)).collect())
         }
-        None => Some(net.spec.subnets.iter().filter_map(|at| ground(at, None, problems)).collect()),
+        None => {
+            let parent = match parent(scene, net) {
+                Ok(parent) => parent,
+                Err(problem) => {
+                    problems.push(problem);
+                    return None;
+                }
+            };
+            let hosted = parent.is_none();
+            Some(net.spec.subnets.iter().filter_map(|at| ground(at, parent, hosted, problems)).collect())
+        }
     }
 }
 
@@ -77,7 +89,7 @@ fn unknown_bridge(facts: &Facts, net: &Net<'_>, at: &At<IfName>) -> Problem {
     }
 }
 
-fn subnets_of<'a>(bridge: &BridgeFact, place: Place) -> Vec<Ground<'a>> {
+fn subnets_of<'a>(bridge: &LinkFact, place: Place) -> Vec<Ground<'a>> {
     let mut grounds: Vec<Ground<'a>> = vec![];
     for address in &bridge.addresses {
         let link_local = match address.addr() {
@@ -92,7 +104,7 @@ fn subnets_of<'a>(bridge: &BridgeFact, place: Place) -> Vec<Ground<'a>> {
             Some(ground) => ground.held.push(address.addr()),
             None => grounds.push(Ground {
                 cidr,
-                gateway: address.addr(),
+                gateway: Some(address.addr()),
                 pool: cidr,
                 reserve: &[],
                 held: vec![address.addr()],
@@ -103,10 +115,12 @@ fn subnets_of<'a>(bridge: &BridgeFact, place: Place) -> Vec<Ground<'a>> {
     grounds
 }
 
-/// Returns a given subnet when it can have a gateway and a container.
+/// Returns a given subnet when it can have a gateway and a container. On a network without the host (`hosted`), the
+/// addresses of the link are others' and no gateway.
 fn ground<'a>(
     at: &'a At<manifest::Subnet>,
-    bridge: Option<&BridgeFact>,
+    link: Option<&LinkFact>,
+    hosted: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Ground<'a>> {
     let manifest::Subnet { cidr, gateway, pool, reserve } = &at.value;
@@ -141,12 +155,12 @@ fn ground<'a>(
         let what = format!("reserved address `{name}`");
         problems.push(outside(&what, at.value.to_string(), at.place, "topology::reserve_outside"));
     }
-    let held: Vec<_> = bridge.iter().flat_map(|bridge| &bridge.addresses).map(IpNet::addr).collect();
+    let held: Vec<_> = link.iter().flat_map(|link| &link.addresses).map(IpNet::addr).collect();
     let held: Vec<_> = held.into_iter().filter(|addr| cidr.contains(addr)).collect();
-    let gateway = gateway.as_ref().map(|at| at.value).or(held.first().copied());
+    let gateway = gateway.as_ref().map(|at| at.value).or(held.first().copied().filter(|_| hosted));
     Some(Ground {
         cidr,
-        gateway: gateway.unwrap_or_else(|| first_host(cidr)),
+        gateway: gateway.or_else(|| hosted.then(|| first_host(cidr))),
         pool: pool.as_ref().map_or(cidr, |at| at.value).trunc(),
         reserve,
         held,
@@ -216,7 +230,7 @@ fn foreign_claim(
     }
     let mut inside = facts.routes.range(cidr..);
     let route = inside.next().filter(|route| cidr.contains(*route))?;
-    let has_it = |bridge: &BridgeFact| bridge.addresses.iter().any(|address| address.trunc() == *route);
+    let has_it = |bridge: &LinkFact| bridge.addresses.iter().any(|address| address.trunc() == *route);
     let bridge = facts.bridges.iter().find(|(_, bridge)| has_it(bridge)).map(|(name, _)| name);
     let name = net.name;
     Some(Problem {

@@ -41,6 +41,11 @@ impl Following {
         }
     }
 
+    /// Tells whether a container that was seen last has ended.
+    pub(super) fn misses_somebody(session: &Session) -> bool {
+        session.runtimes.look.runs.values().any(|run| !process::lives(run.process))
+    }
+
     /// Tells whether the manifest names anybody who is listened to.
     pub(super) fn is_needed(&self) -> bool {
         !self.runtimes.is_empty() || !self.processes.is_empty()
@@ -49,11 +54,8 @@ impl Following {
 
 /// Returns what a failure is when a container that it was about has ended meanwhile.
 pub(super) fn overtaken(session: &Session, trouble: Trouble) -> Trouble {
-    let mut runs = session.runtimes.look.runs.values();
     match trouble {
-        Trouble::Failed(message) if runs.any(|run| !process::lives(run.process)) => {
-            Trouble::Overtaken(message)
-        }
+        Trouble::Failed(message) if Following::misses_somebody(session) => Trouble::Overtaken(message),
         trouble @ (Trouble::Failed(_) | Trouble::Overtaken(_) | Trouble::Undecided { .. }) => trouble,
     }
 }

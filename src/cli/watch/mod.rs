@@ -161,7 +161,8 @@ impl Keeper {
         self.session.kernel.begin();
         self.session.kernel.moved(order.moved.clone());
         let came = order.containers && self.following.is_needed();
-        if order.retry || came || order.moved.has_file(&naming::source()) {
+        let moved = came || Following::misses_somebody(&self.session);
+        if order.retry || moved || order.moved.has_file(&naming::source()) {
             self.settled = None;
         }
         if order.leave == Leave::Everything {

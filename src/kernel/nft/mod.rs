@@ -4,6 +4,7 @@
 //! - [`transaction`]: operations become its commands;
 //! - [`tables`]: which tables there are;
 //! - [`rules`]: what a table is made of, and whether it is what it was when it was made;
+//! - [`barrier`]: chains of others that are in the way;
 //! - [`elements`]: the elements of sets and maps;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
@@ -11,6 +12,7 @@
 //! recognised by two empty chains, since nft 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST`
 //! says which rules were asked for, and `seal-DIGEST` what the kernel made of them, so that an edit by hand shows.
 
+mod barrier;
 mod elements;
 mod program;
 mod rules;
@@ -31,8 +33,10 @@ use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
 use crate::resource::{Resource, ResourceId};
+use crate::topology::facts::Barrier;
 use program::Refusal;
 use rules::Rules;
+use tables::There;
 use transaction::Transaction;
 
 /// Elements in a piece of a transaction that is too large for the kernel in whole. A user that is root in a namespace of
@@ -74,6 +78,8 @@ pub struct Tables {
     pub own: Vec<Entry>,
     /// The other projects that have a table.
     pub others: BTreeSet<ProjectName>,
+    /// Chains of others that drop what the host forwards.
+    pub barriers: BTreeSet<Barrier>,
 }
 
 /// Returns the project's tables and elements, as far as they are there, and whose there are besides.
@@ -88,13 +94,17 @@ pub async fn read(project: &ProjectName) -> Result<Tables, ObserveError> {
     // Whatever is wrong with the kernel's answer, `nft` says it in words.
     let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
     let list = async |family| match &there {
-        Some(there) if !there.contains(&table_id(project, family)) => Ok(None),
+        Some(there) if !there.tables.contains(&table_id(project, family)) => Ok(None),
         Some(_) | None => list(&table_id(project, family)).await,
     };
     let (inet, bridge) = tokio::try_join!(list(NftFamily::Inet), list(NftFamily::Bridge))?;
     let own = [inet, bridge].into_iter().flatten().flatten().collect();
+    let barriers = match &there {
+        Some(there) if there.has_strangers => barrier::barriers().await,
+        Some(_) | None => BTreeSet::new(),
+    };
     let others = there.iter().flat_map(projects_of).filter(|other| other != project).collect();
-    Ok(Tables { own, others })
+    Ok(Tables { own, others, barriers })
 }
 
 /// Returns the other projects that have a table; none when the kernel does not tell.
@@ -108,8 +118,8 @@ pub async fn projects() -> BTreeSet<ProjectName> {
     there.map(|there| projects_of(&there).collect()).unwrap_or_default()
 }
 
-fn projects_of(there: &BTreeSet<NftTableId>) -> impl Iterator<Item = ProjectName> {
-    let inet = there.iter().filter(|id| id.family == NftFamily::Inet);
+fn projects_of(there: &There) -> impl Iterator<Item = ProjectName> {
+    let inet = there.tables.iter().filter(|id| id.family == NftFamily::Inet);
     inet.filter_map(|id| ProjectName::try_from(id.name.strip_prefix(PREFIX)?).ok())
 }
 

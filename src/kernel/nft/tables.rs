@@ -18,10 +18,31 @@ const GET_TABLE: u16 = 0x0a01;
 const NEW_GENERATION: u16 = 0x0a0f;
 const GET_GENERATION: u16 = 0x0a10;
 
-/// Returns the tables of the families that netform uses.
-pub(super) fn there() -> Result<BTreeSet<NftTableId>, Refusal> {
-    let tables = Blocking::open_netfilter()?.netfilter((GET_TABLE, NLM_F_DUMP), &ANY, table)?;
-    Ok(tables.into_iter().collect())
+/// What tables there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct There {
+    /// Those of the families that netform uses.
+    pub(super) tables: BTreeSet<NftTableId>,
+    /// Whether there are others that see packets of the IP layer.
+    pub(super) has_strangers: bool,
+}
+
+/// Returns what tables there are.
+pub(super) fn there() -> Result<There, Refusal> {
+    let read = |kind: u16, body: &[u8]| Some((table(kind, body), is_of_ip(kind, body)));
+    let mut there = There::default();
+    for (table, is_of_ip) in Blocking::open_netfilter()?.netfilter((GET_TABLE, NLM_F_DUMP), &ANY, read)? {
+        let is_ours = |id: &NftTableId| id.name.starts_with(super::PREFIX);
+        there.has_strangers |= is_of_ip || table.as_ref().is_some_and(|id| !is_ours(id));
+        there.tables.extend(table);
+    }
+    Ok(there)
+}
+
+/// Tells whether a table is of IPv4 or IPv6 alone.
+fn is_of_ip(kind: u16, body: &[u8]) -> bool {
+    // `NFPROTO_IPV4` and `NFPROTO_IPV6` in `include/uapi/linux/netfilter.h`.
+    kind == NEW_TABLE && matches!(body.first(), Some(2 | 10))
 }
 
 /// Returns the number of the ruleset, which every transaction changes.

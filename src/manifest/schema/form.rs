@@ -4,6 +4,8 @@
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 
+use super::driver::{Driver, Options};
+
 /// A netform manifest: the networks of a host, and the containers on them.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, title = "netform manifest", extend("$id" = "manifest.v1.json"))]
@@ -34,14 +36,16 @@ struct Pool {
     size: u8,
 }
 
-/// A bridge network.
+/// A network.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Network {
     /// How the network is made of kernel objects.
     #[schemars(extend("default" = "bridge"))]
     driver: Option<Driver>,
-    /// Its subnets, IPv4 and IPv6; one is taken from the pools when none is given.
+    /// What only the driver knows: a macvlan network's parent and mode.
+    options: Option<Options>,
+    /// Its subnets, IPv4 and IPv6; one is taken from the pools when none is given to a bridge.
     subnets: Option<Vec<SubnetOrCidr>>,
     /// No way out, no way in.
     #[schemars(extend("default" = false))]
@@ -67,14 +71,6 @@ struct Network {
     dns: Option<Dns>,
     /// What netform must not do to the network.
     lifecycle: Option<Lifecycle>,
-}
-
-/// How a network is made of kernel objects.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum Driver {
-    /// A Linux bridge.
-    Bridge,
 }
 
 /// A subnet: `10.7.0.0/24`, or a map with `cidr`.
@@ -347,7 +343,7 @@ struct Alias(
 /// The name of a kernel network interface: at most 15 bytes.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct IfName(
+pub(super) struct IfName(
     #[schemars(regex(
         pattern = r"^(?!\.{1,2}$|-)(?!(tcp|udp|udplite|esp|ah|icmp|icmpv6|comp|dccp|sctp)$)[!#$&()+-.0-9;-?A-\[\]-_a-~]{1,15}$"
     ))]

@@ -1,10 +1,12 @@
 //! What the manifest means, and what it cannot mean.
 
 mod addresses;
+mod barriers;
 mod hosts;
 mod interfaces;
 mod limits;
 mod modes;
+mod parents;
 mod ports;
 mod problems;
 mod subnets;
@@ -47,8 +49,10 @@ impl Topology {
     /// Returns `network subnet gateway interface` of each network's subnets.
     fn subnets(&self) -> Vec<String> {
         let of = |network: &super::Network| {
-            let subnets =
-                network.subnets.iter().map(|s| format!("{} {} via {}", network.name, s.cidr, s.gateway));
+            let subnets = network.subnets.iter().map(|s| match s.gateway {
+                Some(gateway) => format!("{} {} via {gateway}", network.name, s.cidr),
+                None => format!("{} {} via nobody", network.name, s.cidr),
+            });
             subnets.collect::<Vec<_>>()
         };
         self.networks.iter().flat_map(of).collect()

@@ -36,11 +36,11 @@ fn a_port_that_cannot_lead_anywhere_is_reported_with_the_reason() {
       80:80: published here
       i: on `i`, which is internal
       i: declared `internal`
-      help: put `x` on a network that is not internal, or publish nothing
+      help: put `x` on a bridge network that is not internal, or publish nothing
     topology::publish_unreachable: `y` publishes a port, but is on no network that leads out
       81:81: published here
       none: on no network
-      help: put `y` on a network that is not internal, or publish nothing
+      help: put `y` on a bridge network that is not internal, or publish nothing
     topology::publish_family: `z` publishes a port over IPv6, and has no IPv6 address
       ::1|82:82: an IPv6 address of the host
       z: no IPv6 address here that can be reached from outside
@@ -97,7 +97,7 @@ fn a_port_that_is_published_twice_is_reported_at_both_places() {
 #[test]
 fn a_port_of_loopback_does_not_lead_to_the_bridge_of_somebody_else() {
     let addresses = vec!["10.9.0.1/24".parse().unwrap()];
-    let bridge = crate::topology::facts::BridgeFact { mtu: 1500.try_into().unwrap(), addresses };
+    let bridge = crate::topology::facts::LinkFact { mtu: 1500.try_into().unwrap(), addresses };
     let facts = Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() };
 
     insta::assert_snapshot!(problems("net lan external=br-lan\nctr web @lan publish=127.0.0.1|80:80", &facts), @r"

@@ -1,7 +1,7 @@
 //! Subnets.
 
 use super::{problems, topology};
-use crate::topology::facts::{BridgeFact, Facts};
+use crate::topology::facts::{Facts, LinkFact};
 
 #[test]
 fn a_container_that_names_no_network_is_on_the_default_one_which_comes_last() {
@@ -164,7 +164,7 @@ fn what_is_said_of_a_subnet_has_to_be_inside_it() {
 
 fn on_br_lan(addresses: &[&str]) -> Facts {
     let addresses = addresses.iter().map(|addr| addr.parse().unwrap()).collect();
-    let bridge = BridgeFact { mtu: 9000.try_into().unwrap(), addresses };
+    let bridge = LinkFact { mtu: 9000.try_into().unwrap(), addresses };
     Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() }
 }
 

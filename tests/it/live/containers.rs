@@ -61,6 +61,44 @@ fn ports(world: &World) -> usize {
 }
 
 contained! {
+    fn a_container_in_which_docker_turned_ipv6_off_has_it_all_the_same(world, "dockerd") {
+        let docker = Engine::docker(world);
+        docker.run("shop-web", "none");
+        docker.run("shop-db", "none");
+        assert_eq!(docker.inside("shop-web", "cat /proc/sys/net/ipv6/conf/all/disable_ipv6").stdout, "1\n");
+        world.apply(&two("docker").replace("172.25.0.0/16", "172.25.0.0/16, 'fd00:25::/64'").replace("address: 172.25.0.9", "address: ['fd00:25::9', 172.25.0.9]"));
+
+        assert!(docker.reaches("shop-web", "fd00:25::9") && docker.reaches("shop-web", "fd00:25::1"));
+        world.assert_in_sync();
+        docker.does("restart", "shop-db");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(docker.reaches("shop-web", "fd00:25::9"));
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+contained! {
+    fn an_earlier_generation_is_put_where_its_containers_are_now(world, "dockerd") {
+        let docker = Engine::docker(world);
+        docker.run("shop-web", "none");
+        docker.run("shop-db", "none");
+        world.apply(&two("docker"));
+        world.apply(&two("docker").replace("[database]", "[other]"));
+        docker.does("restart", "shop-db");
+        docker.does("stop", "shop-web");
+
+        world.run(&["rollback", "1", "--yes", "--project", "shop"]).exits(0);
+        docker.does("start", "shop-web");
+        world.file("netform.yaml", &two("docker"));
+        world.run(&["apply", "--yes"]).exits(0);
+
+        assert!(docker.reaches("shop-web", "database") && docker.reaches("shop-db", "web"));
+        world.assert_in_sync();
+    }
+}
+
+contained! {
     fn containers_of_podman_are_attached_and_followed_too(world, "podman") {
         let podman = Engine::podman(world);
         podman.run("shop-web", "none");
@@ -107,6 +145,29 @@ contained! {
         daemon.brings_it_in_sync("docker stop");
         docker.remove("shop-web");
         sees(&daemon, "nobody", || ports(world) == 0);
+    }
+}
+
+contained! {
+    fn a_container_that_is_restarted_over_and_over_is_attached_every_time(world, "dockerd") {
+        let docker = Engine::docker(world);
+        docker.run("shop-web", "none");
+        docker.run("shop-db", "none");
+        world.file("netform.yaml", &two("docker"));
+        let daemon = Daemon::start(world, &["--contested-after", "2"]);
+        sees(&daemon, "web", || docker.reaches("shop-web", "database"));
+
+        for pause in [0, 50, 400, 0, 100, 0, 200, 0] {
+            docker.does("restart", "shop-web");
+            std::thread::sleep(Duration::from_millis(pause));
+        }
+
+        sees(&daemon, "web again", || docker.reaches("shop-web", "database"));
+        let asks = || docker.inside("shop-web", "nslookup database").stdout;
+        sees(&daemon, "an answer", || asks().contains("172.25.0.9"));
+        daemon.brings_it_in_sync("many restarts");
+        let log = daemon.log();
+        assert!(!log.contains("contested") && !log.contains("drift"), "{log}");
     }
 }
 
@@ -162,6 +223,36 @@ contained! {
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(docker.inside("shop-web", "ip -o link").stdout.lines().count(), 2);
         assert!(docker.reaches("shop-web", "10.99.0.1"));
+    }
+}
+
+contained! {
+    fn a_plan_says_that_dockers_firewall_stops_ours_and_what_lets_it_pass(world, "dockerd") {
+        world.sh("sysctl -q -w net.ipv4.ip_forward=0");
+        world.sh("ip netns add outside && ip link add out type veth peer name in netns outside && ip addr add 203.0.113.1/24 dev out && ip link set out up && ip -n outside addr add 203.0.113.2/24 dev in && ip -n outside link set in up");
+        let docker = Engine::docker_with(
+            world,
+            "exec dockerd --containerd /run/containerd/containerd.sock --data-root /run/docker-data --exec-root /run/docker --pidfile /run/docker.pid -H unix:///run/docker.sock --storage-driver vfs",
+        );
+        docker.run("shop-web", "none");
+        docker.run("shop-db", "none");
+        let rules = || world.sh("nft -s list table ip filter; nft -s list table ip nat; ip -o -4 addr show dev docker0");
+        let before = rules();
+
+        // Without a subnet, one is taken that Docker has not got.
+        let told = world.apply(&two("docker").replace("subnets: [172.25.0.0/16]", "interface: br-front").replace("address: 172.25.0.9, ", ""));
+
+        let theirs = world.sh("ip -o -4 addr show dev docker0");
+        assert!(theirs.contains("172.17.0.1/16") && world.sh("ip -o -4 addr show dev br-front").contains("172.18.0.1/16"), "{theirs}");
+        assert!(!docker.reaches("shop-web", "database") && !docker.reaches("shop-web", "203.0.113.2"));
+        assert!(told.contains("chain FORWARD of table ip filter is somebody else's and drops"), "{told}");
+        assert!(told.contains("those between containers of one network"), "{told}");
+        assert_eq!(rules(), before);
+
+        world.sh("iptables -I DOCKER-USER -i br-front -j ACCEPT && iptables -I DOCKER-USER -o br-front -j ACCEPT");
+        let plan = world.plan().0;
+        assert!(docker.reaches("shop-web", "203.0.113.2") && docker.reaches("shop-web", "database"));
+        assert!(!plan.contains("somebody else's"), "{plan}");
     }
 }
 

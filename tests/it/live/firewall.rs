@@ -12,7 +12,9 @@ use netform::resource::Resource;
 use netform::resource::netns::NsRef;
 use netform::resource::owner::Origin;
 use netform::resource::state::Entry;
-use netform::topology::{Attachment, Container, Dns, Egress, Network, Publish, Runtime, Subnet, Topology};
+use netform::topology::{
+    Attachment, Container, Dns, Driver, Egress, Network, Publish, Runtime, Subnet, Topology,
+};
 
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
 
@@ -304,11 +306,12 @@ fn port(host: &str, ports: std::ops::RangeInclusive<u16>, target: u16, targets: 
 fn network(name: &str, cidrs: &[&str]) -> Network {
     let subnet = |cidr: &&str| {
         let cidr: IpNet = cidr.parse().unwrap();
-        Subnet { cidr, gateway: cidr.hosts().next().unwrap() }
+        Subnet { cidr, gateway: cidr.hosts().next() }
     };
     Network {
         name: NetName::try_from(name).unwrap(),
         origin: origin(),
+        driver: Driver::Bridge,
         interface: IfName::try_from(format!("br-{name}")).unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 1]),
         external: false,
@@ -328,8 +331,8 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
     let attachment = Attachment {
         network: NetName::try_from(network).unwrap(),
         origin: origin(),
-        host_link: IfName::try_from(format!("v-{name}")).unwrap(),
-        bridge: IfName::try_from(format!("br-{network}")).unwrap(),
+        interface: IfName::try_from(format!("br-{network}")).unwrap(),
+        port: Some(IfName::try_from(format!("v-{name}")).unwrap()),
         link: IfName::try_from("eth0").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 2]),
         mtu: Mtu::ETHERNET,

@@ -1,0 +1,81 @@
+//! Networks on a link of the host.
+
+use super::{problems, topology};
+use crate::topology::facts::{Facts, LinkFact};
+
+/// A host that is itself on 192.168.1.0/24, by a link that carries 1,400 bytes.
+fn on_eth0() -> Facts {
+    let link = LinkFact { mtu: 1400.try_into().unwrap(), addresses: vec!["192.168.1.2/24".parse().unwrap()] };
+    Facts {
+        parents: [("eth0".try_into().unwrap(), link)].into(),
+        routes: ["192.168.1.0/24".parse().unwrap()].into(),
+        uplink_mtu: Some(1400.try_into().unwrap()),
+        ..Facts::default()
+    }
+}
+
+#[test]
+fn the_hosts_addresses_are_kept_clear_of_and_its_route_is_no_obstacle() {
+    let topology = topology("net lan macvlan=eth0 192.168.1.0/24\nctr a @lan\nctr b @lan", &on_eth0());
+
+    assert_eq!(topology.addresses("a", "lan"), "192.168.1.1/24");
+    assert_eq!(topology.addresses("b", "lan"), "192.168.1.3/24");
+    assert_eq!(topology.networks[0].mtu.bytes(), 1400);
+}
+
+#[test]
+fn only_a_router_that_is_named_leads_out() {
+    let via = |subnet: &str| {
+        let topology = topology(&format!("net lan macvlan=eth0 {subnet}\nctr a @lan"), &on_eth0());
+        (topology.subnets(), topology.attachment("a", "lan").default_via.clone())
+    };
+
+    assert_eq!(via("192.168.1.0/24"), (vec!["lan 192.168.1.0/24 via nobody".to_owned()], vec![]));
+    let router = "192.168.1.1".parse().unwrap();
+    assert_eq!(
+        via("192.168.1.0/24,gw=192.168.1.1"),
+        (vec!["lan 192.168.1.0/24 via 192.168.1.1".to_owned()], vec![router])
+    );
+}
+
+#[test]
+fn networks_may_share_a_parent_unless_one_has_it_for_itself() {
+    topology("net a macvlan=eth0 10.1.0.0/24\nnet b macvlan=eth0,vepa 10.2.0.0/24\nctr x @a @b", &on_eth0());
+    insta::assert_snapshot!(
+        problems(
+            "net a macvlan=eth0,passthru 10.1.0.0/24\nnet b macvlan=eth0 10.2.0.0/24\nctr x @a\nctr y @a",
+            &on_eth0()
+        ),
+        @r"
+    topology::passthru_shared: in mode passthru, one container alone has `eth0`
+      eth0,passthru: `a` has it for itself
+      b: `b` stands on it, too
+      a: `y` is number 2
+      help: use `mode: bridge` to share the parent
+    "
+    );
+}
+
+#[test]
+fn a_parent_has_to_exist_and_to_carry_the_packets() {
+    insta::assert_snapshot!(problems("net a macvlan=eth1 10.1.0.0/24\nnet b macvlan=eth0 10.2.0.0/24 mtu=1500", &on_eth0()), @r"
+    topology::unknown_parent: there is no link `eth1` that a network could stand on
+      eth1: the parent of network `a`
+      help: did you mean `eth0`?
+    topology::mtu_above_parent: MTU 1500 is more than its parent `eth0` carries
+      1500: more than 1400
+      eth0: the parent
+      help: use at most 1400, or leave it out
+    ");
+}
+
+#[test]
+fn the_host_publishes_no_port_where_it_is_not() {
+    insta::assert_snapshot!(problems("net a macvlan=eth0 10.1.0.0/24\nctr x @a publish=80:80", &on_eth0()), @r"
+    topology::publish_unreachable: `x` publishes a port, but is on no network that leads out
+      80:80: published here
+      a: on `a`, which is without the host
+      a: its containers are reached directly
+      help: put `x` on a bridge network that is not internal, or publish nothing
+    ");
+}

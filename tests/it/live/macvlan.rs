@@ -1,0 +1,172 @@
+//! Containers on the network behind a link of the host.
+
+use super::daemon::Daemon;
+use super::world::{World, live};
+
+/// A host whose `eth0` leads to a router, which knows 203.0.113.5.
+fn wired(world: &World) {
+    world.sh("ip netns add router; ip link add eth0 type veth peer name r0 netns router; ip link set eth0 up
+         ip addr add 192.168.9.10/24 dev eth0; ip -n router link set r0 up; ip -n router link set lo up
+         ip -n router addr add 192.168.9.1/24 dev r0; ip -n router addr add 203.0.113.5/32 dev lo
+         ip -n router addr add fd00:9::1/64 dev r0 nodad");
+}
+
+fn lan(mode: &str, containers: &str) -> String {
+    format!(
+        "netform: 1
+project: lan
+networks:
+  lan:
+    driver: macvlan
+    options: {{parent: eth0{mode}}}
+    subnets: [{{cidr: 192.168.9.0/24, gateway: 192.168.9.1, pool: 192.168.9.8/29}}, {{cidr: 'fd00:9::/64', gateway: 'fd00:9::1'}}]
+containers: {containers}
+"
+    )
+}
+
+live! {
+    fn a_container_is_one_more_host_behind_the_parent(world) {
+        wired(world);
+        let before = world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward");
+
+        world.apply(&lan("", "{a: {networks: [lan]}, b: {networks: [lan]}, c: {networks: [lan]}}"));
+
+        world.assert_in_sync();
+        let address = |ns: &str| world.sh(&format!("ip -n {ns} -4 -o addr show eth0 | awk '{{print $4}}'"));
+        assert_eq!(["a", "b", "c"].map(address), ["192.168.9.8/24\n", "192.168.9.9/24\n", "192.168.9.11/24\n"], "the host has .10");
+        for to in ["b", "192.168.9.1", "203.0.113.5", "fd00:9::1"] {
+            let to = if to == "b" { "192.168.9.9" } else { to };
+            assert!(world.pings("a", to), "{to}");
+        }
+        assert!(world.pings("router", "192.168.9.8"), "nothing stands between");
+        assert!(!world.pings("host", "192.168.9.8"), "the host itself is not on the network");
+        assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
+        assert_eq!(world.try_sh("nft list ruleset | grep -w eth0").code, 1, "its packets are not judged");
+        assert_eq!(world.sh("ip netns exec a getent hosts b").split_whitespace().next(), Some("fd00:9::3"));
+
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
+        assert_eq!(world.sh("ip netns list | awk '{print $1}'"), "router\n");
+        assert_eq!(world.try_sh("ip -o link | grep macvlan").code, 1);
+    }
+}
+
+live! {
+    fn a_mode_says_whom_a_container_reaches_besides(world) {
+        wired(world);
+        let two = "{a: {networks: [lan]}, b: {networks: [lan]}}";
+        world.apply(&lan("", two));
+        for mode in ["private", "vepa", "bridge"] {
+            world.file("netform.yaml", &lan(&format!(", mode: {mode}"), two));
+            let (plan, _) = world.plan();
+            assert!(plan.contains("must be replaced (its mode becomes"), "{plan}");
+            world.run(&["apply", "--yes"]).exits(0);
+
+            world.assert_in_sync();
+            assert!(world.sh("ip -n a -d link show eth0").contains(&format!("macvlan mode {mode}")));
+            assert!(world.pings("a", "192.168.9.1"), "{mode}");
+            assert_eq!(world.pings("a", "192.168.9.9"), mode == "bridge", "{mode}");
+        }
+        world.apply(&lan(", mode: passthru", "{a: {networks: [lan]}}"));
+        world.assert_in_sync();
+        let mac = |at: &str| world.sh(&format!("ip {at} -o link show eth0 | grep -o 'ether [^ ]*'"));
+        assert_eq!(mac("-n a"), mac(""));
+        world.apply(&lan("", "{b: {networks: [lan]}}"));
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn what_is_broken_in_the_container_is_repaired(world) {
+        wired(world);
+        world.apply(&lan("", "{a: {networks: [lan]}}"));
+        for break_it in [
+            "ip -n a link del eth0",
+            "ip -n a link set eth0 down",
+            "ip -n a link set eth0 mtu 1300",
+            "ip -n a addr del 192.168.9.8/24 dev eth0",
+            "ip -n a route del default",
+            "ip netns del a",
+        ] {
+            world.sh(break_it);
+            let (plan, changes) = world.plan();
+            assert!(changes, "`{break_it}` should show in the plan:\n{plan}");
+            world.run(&["apply", "--yes"]).exits(0);
+            world.assert_in_sync();
+            assert!(world.pings("a", "203.0.113.5"), "{break_it}");
+        }
+    }
+}
+
+live! {
+    fn a_parent_that_goes_takes_the_network_with_it_and_brings_it_back(world) {
+        wired(world);
+        world.apply(&lan("", "{a: {networks: [lan]}}"));
+        world.sh("ip link del eth0");
+        let refused = world.run(&["apply", "--yes"]).exits(65);
+        assert!(refused.stderr.contains("there is no link `eth0`"), "{}", refused.stderr);
+
+        world.sh("ip netns del router");
+        wired(world);
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(world.pings("a", "203.0.113.5"));
+    }
+}
+
+live! {
+    fn a_parent_without_carrier_blocks_nothing(world) {
+        wired(world);
+        world.sh("ip link set eth0 down; ip -n router link set r0 down");
+
+        world.apply(&lan("", "{a: {networks: [lan]}}"));
+
+        world.assert_in_sync();
+        world.sh("ip link set eth0 up; ip -n router link set r0 up");
+        assert!(world.pings("a", "192.168.9.1"));
+    }
+}
+
+live! {
+    fn another_network_can_be_added_to_a_running_container(world) {
+        wired(world);
+        world.apply("netform: 1\nproject: lan\nnetworks: {front: {subnets: [10.5.0.0/24]}}\ncontainers: {a: {networks: [front]}}\n");
+        let mut held = world.beside("ip netns exec a sleep 60");
+
+        world.apply(
+            "netform: 1
+project: lan
+networks:
+  front: {subnets: [10.5.0.0/24]}
+  lan: {driver: macvlan, options: {parent: eth0}, subnets: [192.168.9.0/24]}
+containers: {a: {networks: {front: , lan: {address: 192.168.9.77}}, publish: ['8080:80']}}
+",
+        );
+
+        assert!(held.try_wait().unwrap().is_none(), "it runs on");
+        held.kill().unwrap();
+        held.wait().unwrap();
+        assert!(world.pings("a", "192.168.9.1") && world.pings("a", "10.5.0.1"));
+        let routes = world.sh("ip -n a route show default");
+        assert_eq!(routes.trim(), "default via 10.5.0.1 dev eth0 proto 110", "nobody said who leads out of `lan`");
+    }
+}
+
+live! {
+    fn the_daemon_brings_a_link_back_and_waits_for_its_parent(world) {
+        wired(world);
+        world.file("netform.yaml", &lan("", "{a: {networks: [lan]}, b: {networks: [lan]}}"));
+        let daemon = Daemon::start(world, &[]);
+        for break_it in ["ip -n a link del eth0", "ip -n a link set eth0 down", "ip -n b addr flush dev eth0"] {
+            world.sh(break_it);
+            daemon.brings_it_in_sync(break_it);
+        }
+
+        world.sh("ip link del eth0");
+        daemon.says("there is no link `eth0`");
+        world.sh("ip netns del router");
+        wired(world);
+        daemon.brings_it_in_sync("the parent is back");
+        assert!(world.pings("a", "203.0.113.5") && world.pings("a", "192.168.9.9"));
+    }
+}
