@@ -94,6 +94,11 @@ fn network(scene: &Scene, link: &Interface) -> Option<String> {
     named.or_else(|| kinds::docker_id(&link.name).map(str::to_owned))
 }
 
+/// Tells whether an interface is the end on the host of a pair that attaches a container.
+pub(super) fn is_host_end(link: &Interface) -> bool {
+    is_pair(link) && link.mark.is_some()
+}
+
 fn is_pair(link: &Interface) -> bool {
     matches!(link.kind.as_str(), "veth" | "netkit")
 }
@@ -160,7 +165,7 @@ fn what(scene: &Scene, at: usize, link: &Interface, whose: &Whose) -> String {
 fn ours(link: &Interface, owner: &Owner, project: &str) -> String {
     match owner {
         Owner::Network(network) => format!("the bridge of netform's network {network}, project {project}"),
-        Owner::Attachment { container, network } if link.mark.is_some() => format!(
+        Owner::Attachment { container, network } if is_host_end(link) => format!(
             "netform's veth for container {container} on network {network}, project {project}, the end on the host"
         ),
         Owner::Attachment { container, network } => {

@@ -52,14 +52,15 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
     found
 }
 
-/// Returns whatever carries a mark or is attached, with its project, and the containers of attachments, too.
+/// Returns whatever carries a mark or is attached, with its project, and what attachments attach.
 fn owners(scene: &Scene) -> BTreeSet<(ProjectName, Owner)> {
     let links = scene.interfaces().filter_map(|(_, _, link)| link.mark.as_ref());
     let marks = links.chain(scene.namespaces.iter().filter_map(|ns| ns.mark.as_ref()));
     let mut all = BTreeSet::new();
     for mark in marks {
-        if let Owner::Attachment { container, network: _ } = &mark.owner {
+        if let Owner::Attachment { container, network } = &mark.owner {
             all.insert((mark.project.clone(), Owner::Container(container.clone())));
+            all.insert((mark.project.clone(), Owner::Network(network.clone())));
         }
         all.insert((mark.project.clone(), mark.owner.clone()));
     }
@@ -168,6 +169,7 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
         })
         .collect();
     containers.dedup();
+    let parents = parents(scene, project, &name);
     let on = if containers.is_empty() {
         "no container is on it".to_owned()
     } else {
@@ -175,9 +177,32 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
     };
     let text = sentence(
         &format!("{name} is a network of netform's project {project}"),
-        [Some(format!("its bridge is {}", listed(&bridges))), Some(on), scene.asked_at(&whose)],
+        [
+            Some(bridges)
+                .filter(|bridges| !bridges.is_empty())
+                .map(|all| format!("its bridge is {}", listed(&all))),
+            Some(parents)
+                .filter(|parents| !parents.is_empty())
+                .map(|all| format!("it is behind {}", listed(&all))),
+            Some(on),
+            scene.asked_at(&whose),
+        ],
     );
     Finding::new(Kind::Network, name, text).of(&whose, scene)
+}
+
+/// Returns the links of the host on which a network's attachments stand that are no pairs.
+fn parents(scene: &Scene, project: &ProjectName, network: &str) -> Vec<String> {
+    let stacked = scene.interfaces().filter(|(place, _, link)| {
+        let whose = interface::whose(scene, *place, link);
+        let attaches = link.kind == "macvlan" && whose.network.as_deref() == Some(network);
+        attaches && whose.project.as_ref() == Some(project)
+    });
+    let peers = stacked.filter_map(|(_, _, link)| interface::peer(scene, link));
+    let mut names: Vec<_> = peers.map(|(_, _, peer)| peer.name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Returns what a container of a runtime's is.

@@ -393,3 +393,20 @@ fn a_container_that_is_attached_but_runs_elsewhere_is_told_as_both() {
         ],
     );
 }
+
+#[test]
+fn a_container_behind_a_link_of_the_host_is_told_with_that_link() {
+    let mut scene = scene();
+    let lan = with(&["10.0.0.200/24"], link(3, "eth1", "macvlan"));
+    scene.namespaces[1].interfaces.push(facing(0, 7, marked("netform:shop:attachment.web@lan", lan)));
+
+    check(
+        &scene,
+        "eth1",
+        &[
+            "eth1 in namespace web is the interface that container web has on netform's network lan, project shop: it stands on \
+           eth0 on the host; it has 10.0.0.200/24.",
+        ],
+    );
+    check(&scene, "lan", &["lan is a network of netform's project shop: it is behind eth0; on it: web."]);
+}

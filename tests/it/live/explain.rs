@@ -147,6 +147,16 @@ live! {
 }
 
 live! {
+    fn a_container_behind_a_link_of_the_host_is_told_with_that_link(world) {
+        world.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
+        world.apply("netform: 1\nproject: home\nnetworks: {lan: {driver: macvlan, options: {parent: up0}, subnets: [192.168.1.0/24]}}\ncontainers: {printer: {networks: {lan: {address: 192.168.1.200}}}}\n");
+
+        check(world, "192.168.1.200", &["eth0 in namespace printer", "container printer has on netform's network lan", "it stands on up0 on the host", "netform.yaml:4:"]);
+        check(world, "lan", &["it is behind up0; on it: printer"]);
+    }
+}
+
+live! {
     fn what_ip_printed_is_explained_wherever_it_was_printed(world) {
         world.apply(SHOP);
         let all = explained(world, &[]);
