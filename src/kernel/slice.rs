@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::answer::LinkAnswer;
 use super::memory::{Memory, is_parameter_in};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
@@ -27,13 +28,14 @@ pub struct Slice {
 impl Memory {
     /// Returns what nobody has looked through yet; `None` when that is not a slice but everything, or the firewall.
     pub(super) fn slice(&self, scope: &Scope) -> Option<Slice> {
-        let parts = match &self.unchecked {
+        let mut parts = match &self.unchecked {
             Moved::Everywhere => return None,
             Moved::Here(parts) => parts.clone(),
         };
         if parts.whole.contains(&Whole::Firewall) || parts.whole.contains(&Whole::Host) {
             return None;
         }
+        self.add_other_ends(&mut parts);
         let reading = self.cut(&parts);
         let links =
             reading.host.links.iter().filter_map(|link| link.ifname()).chain(parts.links.iter().cloned());
@@ -41,6 +43,16 @@ impl Memory {
         let there = reading.namespaces.iter().map(|ns| ns.ns.clone()).collect();
         let observed = observe::observed(&reading, vec![], scope);
         Some(Slice { parts, links, there, observed })
+    }
+
+    /// Adds the namespaces that the links of the host in parts lead into: a pair is not seen to be one without its other end.
+    fn add_other_ends(&self, parts: &mut Parts) {
+        let Parts { namespaces, links, indexes, .. } = parts;
+        let is_meant = |link: &LinkAnswer| {
+            indexes.contains(&link.index) || link.ifname().is_some_and(|name| links.contains(&name))
+        };
+        let meant = self.reading.host.links.iter().filter(|link| is_meant(link));
+        namespaces.extend(meant.filter_map(|link| Some(self.reading.end(link.index)?.0.ns.clone())));
     }
 
     /// Returns a reading of nothing but parts.

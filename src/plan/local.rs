@@ -8,7 +8,7 @@ use crate::resource::state::Entry;
 
 impl Plan {
     /// Tells whether the plan can be made, and carried out, with no regard to what it does not touch: it changes what is
-    /// there, and makes addresses, routes, pairs, parameters and files.
+    /// there, and makes namespaces, bridges, pairs, addresses, routes, parameters and files.
     pub fn is_local(&self) -> bool {
         self.waves.iter().flatten().all(is_local)
     }
@@ -41,10 +41,14 @@ fn is_local(op: &Op) -> bool {
 fn makes_little(entry: &Entry) -> bool {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
-            LinkKind::Veth(_) | LinkKind::Macvlan(_) => true,
-            LinkKind::Bridge | LinkKind::Other(_) => false,
+            LinkKind::Veth(_) | LinkKind::Macvlan(_) | LinkKind::Bridge => true,
+            LinkKind::Other(_) => false,
         },
-        Resource::Address(_) | Resource::Route(_) | Resource::Sysctl(_) | Resource::File(_) => true,
-        Resource::Netns(_) | Resource::NftTable(_) | Resource::NftElement(_) => false,
+        Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::File(_) => true,
+        Resource::NftTable(_) | Resource::NftElement(_) => false,
     }
 }

@@ -1,6 +1,7 @@
 //! `netform watch`: the daemon's runs, made of what the other verbs are made of.
 
 mod following;
+mod heap;
 mod leave;
 mod settled;
 
@@ -41,6 +42,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         return Err(Failure::new(Code::Usage, "standard input cannot be watched")
             .help("name the manifest: a file or a directory"));
     }
+    heap::give_back();
     let mut session = Session::open(common, manifest)?;
     session.naming = Naming::Daemon;
     session.kernel.remember();

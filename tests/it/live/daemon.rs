@@ -42,6 +42,11 @@ impl<'a> Daemon<'a> {
         });
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         self.world.sh(&format!("kill -{name} {}", self.child.id()));

@@ -6,9 +6,11 @@ use netform::kernel::events::Ear;
 use netform::kernel::facts::Survey;
 use netform::kernel::live::Live;
 use netform::kernel::moved::{Moved, Parts};
-use netform::kernel::{Scope, count};
+use netform::kernel::{Op, Scope, count};
 use netform::names::{IfName, NetnsName, ProjectName};
+use netform::plan::{Extra, plan};
 use netform::resource::netns::NsRef;
+use netform::resource::state::Desired;
 use netform::resource::sysctl::{Family, SysctlKey};
 
 use super::world::{World, live};
@@ -195,5 +197,47 @@ live! {
         assert_eq!((table.requests, table.listings), (0, 1));
         mind.live.moved(Moved::Everywhere);
         assert!(costs(world, &mut mind, "true").requests >= 15);
+    }
+}
+
+/// Instead of a deed: everything is brought back.
+const AGAIN: &str = "netform apply";
+
+live! {
+    fn what_moved_on_its_own_is_planned_for_on_its_own(world) {
+        world.sh("ip netns add legacy");
+        world.apply(SHOP);
+        let mut mind = Mind::new();
+
+        for (deed, undone) in [
+            ("ip link set br-back down", "ip link set br-back up"),
+            ("ip link set br-back mtu 1400", "ip link set br-back mtu 1500"),
+            ("ip link set netform.shop.web.back down", "ip link set netform.shop.web.back up"),
+            ("ip link set netform.shop.db.back nomaster", "ip link set netform.shop.db.back master br-back"),
+            ("ip -n db link set eth0 mtu 1280", "ip -n db link set eth0 mtu 1500"),
+            ("ip link del br-back", AGAIN),
+            ("ip netns del db; sleep 0.3", AGAIN),
+        ] {
+            let state = mind.remembers().observed.own;
+            mind.live.looked_through();
+            world.sh(deed);
+            // Nobody hears a name in `/run/netns` go here.
+            mind.live.moved(Parts::namespace_at("/run/netns/db".as_ref()).into());
+            mind.listen();
+            mind.runtime.block_on(mind.live.catch_up(&mind.scope)).unwrap();
+
+            let slice = mind.live.slice(&mind.scope).unwrap();
+            let part = Desired(slice.of(&state));
+            let plan = plan(&part, &slice.observed, &part.0, Extra::default()).unwrap();
+
+            let ops: Vec<_> = plan.waves.iter().flatten().collect();
+            assert!(plan.is_local() && !ops.is_empty(), "{deed}: {ops:#?}");
+            assert!(ops.iter().all(|op| matches!(op, Op::Update { .. } | Op::Create(_))), "{deed}: {ops:#?}");
+            match undone {
+                AGAIN => drop(world.run(&["apply", "--yes"]).exits(0)),
+                undone => drop(world.sh(undone)),
+            }
+            mind.listen();
+        }
     }
 }

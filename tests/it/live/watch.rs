@@ -190,6 +190,19 @@ live! {
 }
 
 live! {
+    fn the_daemon_has_glibc_give_back_what_only_the_first_run_needs(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &[]);
+
+        let environment = world.sh(&format!("tr '\\0' '\\n' < /proc/{}/environ", daemon.pid()));
+
+        assert!(environment.contains("MALLOC_ARENA_MAX=1\n"), "{environment}");
+        let name = world.sh(&format!("tr '\\0' ' ' < /proc/{}/cmdline", daemon.pid()));
+        assert!(name.contains("netform ") && name.contains(" watch netform.yaml"), "{name}");
+    }
+}
+
+live! {
     fn a_daemon_that_is_killed_leaves_packets_flowing_and_the_next_goes_on(world) {
         world.file("netform.yaml", SHOP);
         let daemon = Daemon::start(world, &[]);
