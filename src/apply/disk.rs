@@ -76,11 +76,18 @@ impl Dirs {
 
     /// Returns the other projects that keep something beside this one.
     pub fn neighbours(&self) -> BTreeSet<ProjectName> {
-        let all = self.state.parent().and_then(|root| fs::read_dir(root).ok()).into_iter().flatten();
-        let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let others = names.filter(|name| self.state.file_name().is_some_and(|own| own != name.as_str()));
-        others.filter_map(|name| ProjectName::try_from(name.as_str()).ok()).collect()
+        let all = self.state.parent().map(projects).unwrap_or_default();
+        all.into_iter()
+            .filter(|other| self.state.file_name().is_some_and(|own| own != other.as_str()))
+            .collect()
     }
+}
+
+/// Returns the projects that keep something below `state_dir`; none when that cannot be read.
+pub fn projects(state_dir: &Path) -> BTreeSet<ProjectName> {
+    let all = fs::read_dir(state_dir).into_iter().flatten();
+    let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| ProjectName::try_from(name).ok()).collect()
 }
 
 /// Why a file of ours could not be used.

@@ -25,7 +25,7 @@ use crate::kernel::{FailureKind, Kernel, ObserveError, Op, OpError, Scope};
 use crate::plan::{Conflict, Plan};
 use crate::resource::ResourceId;
 use crate::resource::state::{Desired, State};
-pub use disk::{Dirs, DiskError};
+pub use disk::{Dirs, DiskError, projects};
 use execute::{Mode, Target, execute, settle};
 use generation::Generation;
 use journal::Journal;

@@ -196,6 +196,16 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
+    /// Say what something on this host is, ours or others': whose, its peer, network, container, manifest line.
+    Explain {
+        /// An interface, address, MAC, port, namespace, container, network or nft object; - for what `ip addr` printed;
+        /// every interface of this host when none is given.
+        #[arg(value_name = "THING")]
+        things: Vec<String>,
+        /// How to print.
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        output: TextOrJson,
+    },
     /// Run a command in a container's network namespace, with its names.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
@@ -297,6 +307,8 @@ pub(super) enum SchemaOf {
     Status,
     /// `validate --output json`.
     Validate,
+    /// `explain --output json`.
+    Explain,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

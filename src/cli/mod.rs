@@ -8,6 +8,7 @@ mod declared;
 mod discover;
 mod events;
 mod exec;
+mod explain;
 mod extra;
 mod failure;
 mod flags;
@@ -140,6 +141,9 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             let in_sync = block_on(status(&common, &manifest, tree, output))?;
             Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
         }
+        Verb::Explain { things, output } => {
+            block_on(explain::run(&common, &things, output)).map(|()| Success::Done)
+        }
         Verb::Exec { manifest, container, command } => {
             match exec::run(&common, &manifest, &container, &command)? {}
         }
@@ -160,6 +164,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Events => events::schema().to_value(),
         SchemaOf::Status => status::schema().to_value(),
         SchemaOf::Validate => validate::schema().to_value(),
+        SchemaOf::Explain => explain::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attribute;
+pub mod census;
 mod conntrack;
 pub mod count;
 pub mod discover;

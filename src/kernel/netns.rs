@@ -73,7 +73,7 @@ pub fn is_there(ns: &NsRef) -> bool {
 }
 
 /// Tells whether a file stands for a namespace.
-fn has_namespace(path: &Path) -> io::Result<bool> {
+pub(crate) fn has_namespace(path: &Path) -> io::Result<bool> {
     let kind = rustix::fs::statfs(path)?.f_type;
     Ok(u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC))
 }

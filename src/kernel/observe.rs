@@ -354,11 +354,16 @@ fn owner_of(mark: &Mark) -> String {
 
 /// Returns whose a link is, as far as its mark, its name and the bridge that it is a port of tell.
 pub(crate) fn owner_of_link(link: &LinkAnswer, links: &[LinkAnswer]) -> Option<String> {
+    link.mark().as_ref().map(owner_of).or_else(|| maker(link, links))
+}
+
+/// Returns whose a link without a mark is, as far as its name and the bridge that it is a port of tell.
+pub(crate) fn maker(link: &LinkAnswer, links: &[LinkAnswer]) -> Option<String> {
     let master = || {
         let master = links.iter().find(|other| Some(other.index) == link.master)?;
         owner_of_bridge(master)
     };
-    link.mark().as_ref().map(owner_of).or_else(|| owner_of_bridge(link)).or_else(master)
+    owner_of_bridge(link).or_else(master)
 }
 
 /// Returns whose a bridge is: Docker names its own `docker0` and `br-` with the network's first 12 digits.

@@ -8,6 +8,7 @@
 mod api;
 mod engine;
 mod follow;
+pub mod list;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -103,19 +103,24 @@ pub async fn read(project: &ProjectName) -> Result<Tables, ObserveError> {
         Some(there) if there.has_strangers => barrier::barriers().await,
         Some(_) | None => BTreeSet::new(),
     };
-    Ok(Tables { own, others: there.map(|there| others_of(project, &there)).unwrap_or_default(), barriers })
+    let others = there.iter().flat_map(projects_of).filter(|other| other != project).collect();
+    Ok(Tables { own, others, barriers })
 }
 
 /// Returns the other projects that have a table; none when the kernel does not tell.
 pub async fn others(project: &ProjectName) -> BTreeSet<ProjectName> {
-    let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
-    there.map(|there| others_of(project, &there)).unwrap_or_default()
+    projects().await.into_iter().filter(|other| other != project).collect()
 }
 
-fn others_of(project: &ProjectName, there: &There) -> BTreeSet<ProjectName> {
+/// Returns the projects that have a table; none when the kernel does not tell.
+pub async fn projects() -> BTreeSet<ProjectName> {
+    let there = netns::on_thread(tables::there).await.ok().and_then(Result::ok);
+    there.map(|there| projects_of(&there).collect()).unwrap_or_default()
+}
+
+fn projects_of(there: &There) -> impl Iterator<Item = ProjectName> {
     let inet = there.tables.iter().filter(|id| id.family == NftFamily::Inet);
-    let projects = inet.filter_map(|id| ProjectName::try_from(id.name.strip_prefix(PREFIX)?).ok());
-    projects.filter(|other| other != project).collect()
+    inet.filter_map(|id| ProjectName::try_from(id.name.strip_prefix(PREFIX)?).ok())
 }
 
 /// Returns the elements of the IP layer's tables of these projects, which hold what they publish.
@@ -137,6 +142,16 @@ pub async fn published(
         read.collect()
     });
     settled(read.await, || "the firewalls of other projects".to_owned())
+}
+
+/// Returns the whole ruleset of this namespace as `nft -a list ruleset` prints it, with handles.
+///
+/// # Errors
+///
+/// When `nft` is missing or refuses.
+pub async fn ruleset() -> Result<String, ObserveError> {
+    let listed = program::nft(&["-a", "list", "ruleset"], "").await;
+    listed.map_err(|refusal| unreadable("the firewall".to_owned(), refusal))
 }
 
 fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {

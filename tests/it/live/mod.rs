@@ -11,6 +11,7 @@ mod dns;
 mod drift;
 pub(crate) mod engine;
 mod events;
+mod explain;
 mod failure;
 mod firewall;
 mod flows;

@@ -1,0 +1,187 @@
+//! Every network namespace that can be found on a host, whoever made it, and the interfaces in it.
+//!
+//! Names under `/run/netns`, files of Docker's, and processes lead to namespaces. What may not be entered is told apart
+//! from what is not there.
+
+mod namespaces;
+mod pairs;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::answer::{self, LinkAnswer};
+use super::listeners::Process;
+use super::netlink::{Blocking, Refusal};
+use super::observe::{self, UNICAST};
+use super::reading::{MAIN_TABLE, failed};
+use super::{ObserveError, message, netns};
+use crate::names::Mac;
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Mark;
+pub use namespaces::Group;
+
+/// A network namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// What tells it from all others: the device and the inode of its file.
+    pub id: (u64, u64),
+    /// Whether netform runs in it.
+    pub home: bool,
+    /// Its names under `/run/netns`.
+    pub names: Vec<String>,
+    /// Files elsewhere that stand for it.
+    pub files: Vec<PathBuf>,
+    /// The process in it that has the lowest number.
+    pub process: Option<Process>,
+    /// The container that the process is in, by its control group.
+    pub group: Option<Group>,
+    /// The mark on its `lo`.
+    pub mark: Option<Mark>,
+    /// Whether it could be looked into; its interfaces are not known otherwise.
+    pub read: bool,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+/// An interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its index in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its kind, e.g. `bridge`; empty for hardware.
+    pub kind: String,
+    /// The driver of the hardware.
+    pub driver: Option<String>,
+    /// Its link-layer address.
+    pub mac: Option<Mac>,
+    /// Whether it is administratively up.
+    pub up: bool,
+    /// The index of the link whose port it is.
+    pub master: Option<u32>,
+    /// The mark of the project that owns it.
+    pub mark: Option<Mark>,
+    /// Whose it is by its name or its bridge's, when no mark says so: `Docker`.
+    pub maker: Option<String>,
+    /// Its further names.
+    pub altnames: Vec<String>,
+    /// Its addresses.
+    pub addresses: Vec<IpNet>,
+    /// Whether a default route leaves by it.
+    pub default_route: bool,
+    /// The interface that it is paired with or stacked on.
+    pub peer: Peer,
+}
+
+/// The interface that another one is paired with or stacked on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// There is none.
+    #[default]
+    None,
+    /// The one of this index in the namespace at this place of the census.
+    At {
+        /// The place of the namespace.
+        namespace: usize,
+        /// The index in there.
+        index: u32,
+    },
+    /// It is in a namespace that was not found, or could not be looked into.
+    Unseen,
+}
+
+/// What one look into a namespace says, before its pairs are put together.
+struct Look {
+    namespace: Namespace,
+    /// The namespace's file.
+    path: PathBuf,
+    links: Vec<LinkAnswer>,
+    /// The number by which links in here refer to netform's own namespace.
+    home_number: Option<i32>,
+}
+
+/// Looks into every namespace that can be found; the first is the one that netform runs in.
+///
+/// # Errors
+///
+/// When not even that one can be read.
+pub async fn take() -> Result<Vec<Namespace>, ObserveError> {
+    let taken = netns::on_thread(|| {
+        let found = namespaces::found().map_err(Refusal::Socket)?;
+        let home = netns::open(&NsRef::Host)?;
+        let mut looks = vec![];
+        for (namespace, path) in found {
+            let mut look = Look { namespace, path, links: vec![], home_number: None };
+            match look.fill(home.as_fd()) {
+                Ok(()) => look.namespace.read = true,
+                Err(refusal) if look.namespace.home => return Err(refusal),
+                // It is somebody else's, or it has gone meanwhile.
+                Err(_) => look.links.clear(),
+            }
+            looks.push(look);
+        }
+        pairs::join(&mut looks);
+        Ok(looks.into_iter().map(|look| look.namespace).collect())
+    });
+    let failed = |refusal| failed("the host's namespaces".to_owned(), refusal);
+    taken.await.map_err(|error| failed(error.into()))?.map_err(failed)
+}
+
+impl Look {
+    /// Enters the namespace and reads it; the thread must end afterwards.
+    fn fill(&mut self, home: BorrowedFd<'_>) -> Result<(), Refusal> {
+        // Nobody needs a privilege to read where they are.
+        if !self.namespace.home {
+            let ns = netns::open(&NsRef::Path(self.path.clone()))?;
+            // The number of a process may be another one's by now.
+            if namespaces::id_of(ns.as_fd())? != self.namespace.id {
+                return Err(Refusal::Socket(io::ErrorKind::NotFound.into()));
+            }
+            netns::join(ns.as_fd())?;
+        }
+        let mut socket = Blocking::open()?;
+        let links = socket.dump(message::all_links(), answer::link)?;
+        let addresses = socket.dump(message::all_addresses(), answer::address)?;
+        // A namespace without routes has no table.
+        let routes = socket.dump(message::all_routes(Some(MAIN_TABLE)), answer::route).unwrap_or_default();
+        let number = socket.request(message::find_nsid(home), answer::nsid);
+        self.home_number = number.ok().and_then(|numbers| numbers.into_iter().next());
+        let interface = |link: &LinkAnswer| Interface {
+            addresses: addresses.iter().filter(|it| it.index == link.index).map(|it| it.addr).collect(),
+            default_route: routes.iter().any(|route| {
+                route.dest.prefix_len() == 0 && route.kind == UNICAST && route.index == Some(link.index)
+            }),
+            ..interface(link, &links)
+        };
+        self.namespace.interfaces = links.iter().map(interface).collect();
+        if self.namespace.home {
+            for interface in self.namespace.interfaces.iter_mut().filter(|it| it.kind.is_empty()) {
+                interface.driver = namespaces::driver(&interface.name);
+            }
+        }
+        self.namespace.mark = links.iter().find(|link| link.index == 1).and_then(LinkAnswer::mark);
+        self.links = links;
+        Ok(())
+    }
+}
+
+fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
+    let mark = link.mark().filter(|_| link.index != 1);
+    let maker = if mark.is_some() { None } else { observe::maker(link, links) };
+    Interface {
+        index: link.index,
+        name: link.name.to_string(),
+        kind: link.kind.to_string(),
+        mac: link.mac.filter(|mac| mac.0 != [0; 6]),
+        up: link.up,
+        master: link.master,
+        mark,
+        maker,
+        altnames: link.altnames.iter().map(ToString::to_string).collect(),
+        ..Interface::default()
+    }
+}
