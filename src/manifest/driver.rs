@@ -81,7 +81,7 @@ fn macvlan(driver: &Entry, fields: Fields<'_>, report: &mut Report) -> Option<Dr
 fn refuse_others(driver: &Entry, fields: Fields<'_>, report: &mut Report) {
     for entry in fields.entries() {
         let why = match entry.key.as_str() {
-            "icc" | "egress" | "ingress" => "its packets do not pass the host's firewall",
+            "internal" | "icc" | "egress" | "ingress" => "its packets do not pass the host's firewall",
             "interface" | "external" => "it has no bridge; `options.parent` names the link that it stands on",
             "lifecycle" => "nothing of it is on the host",
             _ => continue,

@@ -198,12 +198,14 @@ impl<'a> Diff<'a> {
             self.replace_route(id);
             return None;
         }
+        let outlives = self.outlives(id, killer);
         let carried = matches!(killer, ResourceId::NftTable(_)) && self.survives_swap(id, killer);
         if let Some(at) = self.at.get(id).copied() {
             let step = self.steps.get_mut(at)?;
             match step.act {
                 Act::Update | Act::Reattach(_) => step.act = Act::Restore(killer),
                 Act::Delete if carried => step.act = Act::Carry,
+                Act::Delete if outlives => return None,
                 Act::Delete => step.act = Act::GoesWith(killer),
                 // The swap of its table has deleted it.
                 Act::Replace(_) if matches!(killer, ResourceId::NftTable(_)) => {
@@ -220,6 +222,15 @@ impl<'a> Diff<'a> {
         let act = if after.is_some() { Act::Restore(killer) } else { Act::GoesWith(killer) };
         self.add(id, entry, after, act);
         Some(self.steps.len() - 1)
+    }
+
+    /// Tells whether an object goes with a namespace only once nobody is in there any more: unlike a pair it has no end that
+    /// could be taken away outside, and would go on for whoever is.
+    fn outlives(&self, id: &ResourceId, killer: &ResourceId) -> bool {
+        let is_macvlan = |entry: &Entry| {
+            matches!(&entry.resource, Resource::Link(Link { kind: LinkKind::Macvlan(_), .. }))
+        };
+        matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(is_macvlan)
     }
 
     /// Has a route made anew because an address of its link goes. Only the last of a family surely takes the routes

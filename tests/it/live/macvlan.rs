@@ -1,6 +1,6 @@
 //! Containers on the network behind a link of the host.
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, patiently};
 use super::world::{World, live};
 
 /// A host whose `eth0` leads to a router, which knows 203.0.113.5.
@@ -49,6 +49,28 @@ live! {
         assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; sysctl -n net.ipv4.ip_forward"), before);
         assert_eq!(world.sh("ip netns list | awk '{print $1}'"), "router\n");
         assert_eq!(world.try_sh("ip -o link | grep macvlan").code, 1);
+    }
+}
+
+live! {
+    fn a_link_goes_though_somebody_is_in_the_container(world) {
+        wired(world);
+        let two = "{a: {networks: [lan]}, b: {networks: [lan]}}";
+        world.apply(&lan("", two));
+        let mut inside = world.beside("ip netns exec b sleep 60");
+        let links = format!("nsenter -t {} -n ip -o link show eth0", inside.id());
+        let addresses = format!("nsenter -t {} -n ip -o addr", inside.id());
+        let has_moved_in = || world.try_sh(&addresses).stdout.contains("192.168.9.9/24");
+        patiently(&|| "b".to_owned(), has_moved_in);
+
+        world.apply(&lan("", "{a: {networks: [lan]}}"));
+
+        assert_eq!(world.try_sh(&links).code, 1, "it is gone for whoever is in there");
+        assert!(!world.pings("router", "192.168.9.9"));
+        world.apply(&lan("", two));
+        assert!(world.pings("router", "192.168.9.9"), "and can be made again");
+        inside.kill().unwrap();
+        inside.wait().unwrap();
     }
 }
 
