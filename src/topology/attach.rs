@@ -1,5 +1,7 @@
 //! Attachments and containers, put together.
 
+use std::collections::HashMap;
+
 use ipnet::IpNet;
 
 use super::interface::Interfaces;
@@ -22,6 +24,7 @@ pub(super) struct Parts<'p> {
 
 /// Returns the containers, with neither published ports nor names yet.
 pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) -> Vec<Container> {
+    let mut guests = guests(scene);
     let container = |party: &Party<'_>| {
         let manifest::Container { home: _, mode: _, networks: _, publish: _, expose } = party.spec;
         let runtime = runtime(scene, party);
@@ -37,7 +40,7 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
             ns: party.ns.clone(),
             runtime,
             run: party.run.cloned(),
-            guests: guests(scene, party),
+            guests: guests.remove(party.name).unwrap_or_default(),
             attachments,
             publish: vec![],
             expose: expose.iter().map(|at| at.value.clone()).collect(),
@@ -67,10 +70,15 @@ fn runtime(scene: &Scene<'_>, party: &Party<'_>) -> Runtime {
     }
 }
 
-/// Returns those who share a container's namespace, in the order of the manifest.
-fn guests(scene: &Scene<'_>, party: &Party<'_>) -> Vec<ContainerName> {
-    let others = scene.containers.iter().filter(|other| modes::owner(other) == Some(party.name));
-    others.map(|other| other.name.clone()).collect()
+/// Returns those who share a container's namespace, by that container, in the order of the manifest.
+fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName>> {
+    let mut guests = HashMap::<_, Vec<_>>::new();
+    for party in &scene.containers {
+        if let Some(owner) = modes::owner(party) {
+            guests.entry(owner).or_default().push(party.name.clone());
+        }
+    }
+    guests
 }
 
 fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
