@@ -10,6 +10,7 @@ mod container;
 mod decode;
 mod dns;
 mod driver;
+pub mod edit;
 mod external;
 mod fields;
 mod home;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-pub use self::load::{Input, LoadError, load};
+pub use self::load::{Input, LoadError, load, load_edited};
 use self::problem::{Problems, Sources};
 pub use self::schema::schema;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};

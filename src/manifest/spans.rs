@@ -84,6 +84,17 @@ impl Spans {
         }
     }
 
+    /// Tells whether a node is an alias, which stands for a node elsewhere.
+    pub(super) fn is_alias(&self, id: Id) -> bool {
+        self.nodes.get(id).is_some_and(|node| matches!(node.inside, Inside::Alias(_)))
+    }
+
+    /// Returns the bytes of all keys and values that are neither maps nor lists, in no order.
+    pub(super) fn scalars(&self) -> impl Iterator<Item = Range<usize>> {
+        let scalars = self.nodes.iter().filter(|node| matches!(node.inside, Inside::Scalar));
+        scalars.map(|node| node.range.clone())
+    }
+
     fn inside(&self, id: Id) -> Option<&Inside> {
         match self.nodes.get(id).map(|node| &node.inside) {
             // An alias never stands for another alias: anchors are on nodes.
