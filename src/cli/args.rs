@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod edit;
 mod ownership;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -233,6 +235,8 @@ pub(super) enum Verb {
     Import(Import),
     /// Give up what a resource has in the kernel, and leave it there as it is.
     Forget(Forget),
+    #[command(flatten)]
+    Edit(EditVerb),
     /// Print a JSON Schema.
     Schema {
         /// Of what.

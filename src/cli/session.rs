@@ -98,6 +98,11 @@ impl Session {
     pub(super) fn open(common: &Common, manifest: &Path) -> Result<Self, Failure> {
         let ahead = Ahead::begin(common, manifest);
         let loaded = loaded::load(manifest, Style::of_stderr(common))?;
+        Self::of_loaded(common, loaded, ahead)
+    }
+
+    /// Reads what is known of the past of a manifest that was read.
+    pub(super) fn of_loaded(common: &Common, loaded: Loaded, ahead: Option<Ahead>) -> Result<Self, Failure> {
         let dirs = dirs(common, &loaded.manifest.project.value);
         let past = Ahead::take(ahead, &dirs);
         Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
