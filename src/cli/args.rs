@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod env;
 mod ownership;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use env::EnvVerb;
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -206,7 +208,9 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
-    /// Run a command in a container's network namespace, with its names.
+    #[command(flatten)]
+    Env(EnvVerb),
+    /// Run a command in a container's network namespace, with its names and what its links say.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
         #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
@@ -309,6 +313,8 @@ pub(super) enum SchemaOf {
     Validate,
     /// `explain --output json`.
     Explain,
+    /// `env --output json`.
+    Env,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

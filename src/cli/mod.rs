@@ -6,6 +6,7 @@ mod ask;
 mod confirm;
 mod declared;
 mod discover;
+mod env;
 mod events;
 mod exec;
 mod explain;
@@ -144,6 +145,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Explain { things, output } => {
             block_on(explain::run(&common, &things, output)).map(|()| Success::Done)
         }
+        Verb::Env(verb) => block_on(env::run(&common, &verb)).map(|()| Success::Done),
         Verb::Exec { manifest, container, command } => {
             match exec::run(&common, &manifest, &container, &command)? {}
         }
@@ -165,6 +167,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Status => status::schema().to_value(),
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
+        SchemaOf::Env => env::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }

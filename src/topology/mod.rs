@@ -3,6 +3,7 @@
 
 mod attach;
 pub mod barriers;
+pub mod environment;
 pub mod facts;
 mod hosts;
 mod interface;

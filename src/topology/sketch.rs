@@ -14,8 +14,8 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    AliasPolicy, At, Attachment, Container, Driver, Egress, Home, Ingress, Manifest, Mode, Network, Place,
-    Pool, Publish, Subnet,
+    AliasPolicy, At, Attachment, Container, Driver, Egress, Expose, Home, Ingress, Manifest, Mode, Network,
+    Place, Pool, Publish, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::MacvlanMode;
@@ -168,6 +168,8 @@ impl Sketch<'_> {
                 container.home = Some(self.at(Home::Process(pid.parse().unwrap()), pid));
             } else if let Some(port) = word.strip_prefix("publish=") {
                 container.publish.push(self.publish(port));
+            } else if let Some(port) = word.strip_prefix("expose=") {
+                container.expose.push(self.expose(port));
             } else if let Some(path) = word.strip_prefix("netns=/") {
                 let home = Home::Netns(NsRef::Path(format!("/{path}").into()));
                 container.home = Some(self.at(home, path));
@@ -202,6 +204,17 @@ impl Sketch<'_> {
             }
         }
         At { value: attachment, place }
+    }
+
+    /// Reads `PORT[-LAST][/udp]`.
+    fn expose(&self, word: &str) -> At<Expose> {
+        let (ports, protocol) = match word.strip_suffix("/udp") {
+            None => (word, Protocol::Tcp),
+            Some(ports) => (ports, Protocol::Udp),
+        };
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let ports = first.parse().unwrap()..=last.parse().unwrap();
+        self.at(Expose { ports, protocol }, word)
     }
 
     /// Reads `[ADDRESS|]HOST[-LAST]:TARGET[/udp]`.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod barriers;
+mod environment;
 mod hosts;
 mod interfaces;
 mod limits;

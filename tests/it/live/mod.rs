@@ -18,6 +18,7 @@ mod flows;
 mod foreign;
 mod kernel;
 mod lasting;
+mod links;
 mod macvlan;
 mod management;
 mod memory;
