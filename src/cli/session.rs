@@ -362,7 +362,7 @@ impl Session {
                         .help(format!("these are kept: {}", kept.join(", "))));
                 };
                 let Generation { state, leases, manifest, .. } = generation;
-                let state = runtimes::as_of_now(state, &facts.runs);
+                let state = runtimes::as_of_now(state, facts);
                 Ok(Target { topology: None, desired: Desired(state), leases, manifest })
             }
         }

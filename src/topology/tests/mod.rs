@@ -2,6 +2,7 @@
 
 mod addresses;
 mod barriers;
+mod coexist;
 mod environment;
 mod hosts;
 mod interfaces;

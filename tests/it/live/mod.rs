@@ -4,6 +4,7 @@ mod adopt;
 mod apply;
 mod bad;
 mod beside;
+mod coexist;
 mod containers;
 pub(crate) mod daemon;
 mod disk;
