@@ -208,8 +208,6 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
-    #[command(flatten)]
-    Env(EnvVerb),
     /// Run a command in a container's network namespace, with its names and what its links say.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
@@ -221,6 +219,8 @@ pub(super) enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    #[command(flatten)]
+    Env(EnvVerb),
     /// Apply a manifest in private namespaces - no root, the host untouched - and run a command or a shell there.
     Sandbox {
         /// The manifest to apply: a file or a directory.
