@@ -2,6 +2,7 @@
 
 mod daemon;
 mod edit;
+mod env;
 mod ownership;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
 pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
+pub(super) use env::EnvVerb;
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -208,7 +210,7 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
-    /// Run a command in a container's network namespace, with its names.
+    /// Run a command in a container's network namespace, with its names and what its links say.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
         #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
@@ -219,6 +221,8 @@ pub(super) enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    #[command(flatten)]
+    Env(EnvVerb),
     /// Apply a manifest in private namespaces - no root, the host untouched - and run a command or a shell there.
     Sandbox {
         /// The manifest to apply: a file or a directory.
@@ -313,6 +317,8 @@ pub(super) enum SchemaOf {
     Validate,
     /// `explain --output json`.
     Explain,
+    /// `env --output json`.
+    Env,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

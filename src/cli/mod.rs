@@ -7,6 +7,7 @@ mod confirm;
 mod declared;
 mod discover;
 mod edit;
+mod env;
 mod events;
 mod exec;
 mod explain;
@@ -146,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         Verb::Explain { things, output } => {
             block_on(explain::run(&common, &things, output)).map(|()| Success::Done)
         }
+        Verb::Env(verb) => block_on(env::run(&common, &verb)).map(|()| Success::Done),
         Verb::Exec { manifest, container, command } => {
             match exec::run(&common, &manifest, &container, &command)? {}
         }
@@ -167,6 +169,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Status => status::schema().to_value(),
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
+        SchemaOf::Env => env::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }

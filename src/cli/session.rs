@@ -98,13 +98,15 @@ impl Session {
     pub(super) fn open(common: &Common, manifest: &Path) -> Result<Self, Failure> {
         let ahead = Ahead::begin(common, manifest);
         let loaded = loaded::load(manifest, Style::of_stderr(common))?;
-        Self::of_loaded(common, loaded, ahead)
-    }
-
-    /// Reads what is known of the past of a manifest that was read.
-    pub(super) fn of_loaded(common: &Common, loaded: Loaded, ahead: Option<Ahead>) -> Result<Self, Failure> {
         let dirs = dirs(common, &loaded.manifest.project.value);
         let past = Ahead::take(ahead, &dirs);
+        Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
+    }
+
+    /// Reads what is known of the past of a manifest that was read already.
+    pub(super) fn of_loaded(common: &Common, loaded: Loaded) -> Result<Self, Failure> {
+        let dirs = dirs(common, &loaded.manifest.project.value);
+        let past = Ahead::take(None, &dirs);
         Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
     }
 
@@ -360,7 +362,7 @@ impl Session {
                         .help(format!("these are kept: {}", kept.join(", "))));
                 };
                 let Generation { state, leases, manifest, .. } = generation;
-                let state = runtimes::as_of_now(state, &facts.runs);
+                let state = runtimes::as_of_now(state, facts);
                 Ok(Target { topology: None, desired: Desired(state), leases, manifest })
             }
         }

@@ -121,7 +121,8 @@ impl Scope {
             | ResourceId::Address(..)
             | ResourceId::Route(..)
             | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..) => {}
+            | ResourceId::NftElement(..)
+            | ResourceId::Passage(..) => {}
         }
     }
 }

@@ -79,6 +79,7 @@ impl Transaction {
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Passage(_)
             | Resource::File(_) => {}
         }
         Ok(())
@@ -100,6 +101,7 @@ impl Transaction {
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Passage(_)
             | Resource::File(_) => {}
         }
     }
