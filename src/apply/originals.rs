@@ -108,6 +108,7 @@ fn is_global(id: &ResourceId) -> bool {
         | ResourceId::Route(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => false,
     }
 }

@@ -165,6 +165,7 @@ pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     }
 }

@@ -37,7 +37,9 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             }
             // Routes of the host are read whole or not at all.
             ResourceId::Route(NsRef::Host, ..) => return None,
-            ResourceId::NftTable(_) | ResourceId::NftElement(..) => glance.firewall = true,
+            ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => {
+                glance.firewall = true
+            }
             ResourceId::Link(..)
             | ResourceId::Address(..)
             | ResourceId::Route(..)

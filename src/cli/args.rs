@@ -1,6 +1,8 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod edit;
+mod env;
 mod ownership;
 
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
+pub(super) use env::EnvVerb;
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -200,13 +204,19 @@ pub(super) enum Verb {
     Explain {
         /// An interface, address, MAC, port, namespace, container, network or nft object; - for what `ip addr` printed;
         /// every interface of this host when none is given.
-        #[arg(value_name = "THING")]
+        #[arg(value_name = "THING", conflicts_with = "path")]
         things: Vec<String>,
+        /// Say whether a packet gets from one to the other, and what decides: containers, `host`, addresses.
+        #[arg(long, num_args = 2, value_names = ["FROM", "TO[:PORT[/udp]]"])]
+        path: Option<Vec<String>>,
+        /// With --path, exit with 2 unless the packet arrives and is answered.
+        #[arg(long, requires = "path", conflicts_with = "things")]
+        exit_code: bool,
         /// How to print.
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
-    /// Run a command in a container's network namespace, with its names.
+    /// Run a command in a container's network namespace, with its names and what its links say.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
         #[arg(long, value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
@@ -217,6 +227,8 @@ pub(super) enum Verb {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
+    #[command(flatten)]
+    Env(EnvVerb),
     /// Apply a manifest in private namespaces - no root, the host untouched - and run a command or a shell there.
     Sandbox {
         /// The manifest to apply: a file or a directory.
@@ -233,6 +245,8 @@ pub(super) enum Verb {
     Import(Import),
     /// Give up what a resource has in the kernel, and leave it there as it is.
     Forget(Forget),
+    #[command(flatten)]
+    Edit(EditVerb),
     /// Print a JSON Schema.
     Schema {
         /// Of what.
@@ -309,6 +323,10 @@ pub(super) enum SchemaOf {
     Validate,
     /// `explain --output json`.
     Explain,
+    /// `explain --path --output json`.
+    Path,
+    /// `env --output json`.
+    Env,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

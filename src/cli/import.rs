@@ -207,6 +207,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_),
             _,
         ) => None,
@@ -224,6 +225,7 @@ fn not_to_be_had(id: &ResourceId, observed: &Observed) -> Failure {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => Slot::Object(id.clone()),
     };
     match observed.foreign.get(&slot) {
@@ -304,6 +306,7 @@ fn marked(own: &State, owner: &Owner, wanted: &Desired) -> State {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     });
     let mark = |entry: &Entry| {
@@ -376,6 +379,7 @@ fn id_name(id: &ResourceId) -> String {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => id.to_string(),
     }
 }

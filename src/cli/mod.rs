@@ -6,6 +6,8 @@ mod ask;
 mod confirm;
 mod declared;
 mod discover;
+mod edit;
+mod env;
 mod events;
 mod exec;
 mod explain;
@@ -19,6 +21,7 @@ mod interrupt;
 mod loaded;
 mod naming;
 mod originals;
+mod path;
 mod ports;
 mod report;
 mod resolver;
@@ -120,6 +123,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             block_on(confirm::guard(&common, &which)).map(|()| Success::Done)
         }
         Verb::Daemon(verb) => block_on(daemon(&common, &verb)).map(|()| Success::Done),
+        Verb::Edit(verb) => edit::run(&common, &verb),
         Verb::Destroy { manifest, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
             told(&request, Success::Done, change(&common, &manifest.manifest, &request))
@@ -141,9 +145,11 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             let in_sync = block_on(status(&common, &manifest, tree, output))?;
             Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
         }
-        Verb::Explain { things, output } => {
-            block_on(explain::run(&common, &things, output)).map(|()| Success::Done)
-        }
+        Verb::Explain { things, path, exit_code, output } => match path.as_deref() {
+            Some([from, to]) => block_on(path::run(&common, (from, to), exit_code, output)),
+            Some(_) | None => block_on(explain::run(&common, &things, output)).map(|()| Success::Done),
+        },
+        Verb::Env(verb) => block_on(env::run(&common, &verb)).map(|()| Success::Done),
         Verb::Exec { manifest, container, command } => {
             match exec::run(&common, &manifest, &container, &command)? {}
         }
@@ -165,6 +171,8 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Status => status::schema().to_value(),
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
+        SchemaOf::Path => path::schema().to_value(),
+        SchemaOf::Env => env::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }

@@ -101,7 +101,8 @@ fn points_at_resolver(id: &ResourceId) -> bool {
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..) => false,
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..) => false,
     }
 }
 

@@ -50,6 +50,7 @@ impl Resolver {
                 | Resource::Sysctl(_)
                 | Resource::NftTable(_)
                 | Resource::NftElement(_)
+                | Resource::Passage(_)
                 | Resource::File(_) => None,
             },
         });

@@ -14,7 +14,7 @@ use crate::resource::netns::{NsRef, Process};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
 use crate::runtime::{self, Look, Sockets, Wanted};
-use crate::topology::facts::{Leases, Running};
+use crate::topology::facts::{Facts, Leases, Running};
 
 /// Who runs containers, and what was seen of them last.
 pub(super) struct Runtimes {
@@ -89,12 +89,14 @@ pub(super) fn wanted(manifest: &Manifest) -> Vec<Wanted> {
 }
 
 /// Returns a state of before in the namespaces of now: containers that were started again live elsewhere, and what was in a
-/// process that has ended cannot be had again.
-pub(super) fn as_of_now(state: State, runs: &BTreeMap<ContainerName, Running>) -> State {
+/// process that has ended, or in a chain of Docker's that is gone, cannot be had again.
+pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
     let now = |entry: Entry| -> Option<Entry> {
         let Entry { mut resource, owner, origin, ignore } = entry;
         let run = match &owner {
-            Owner::Container(name) | Owner::Attachment { container: name, network: _ } => runs.get(name),
+            Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
+                facts.runs.get(name)
+            }
             Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Unmarked(_) => None,
         };
         let ns = match &mut resource {
@@ -106,11 +108,13 @@ pub(super) fn as_of_now(state: State, runs: &BTreeMap<ContainerName, Running>) -
             Resource::Address(address) => Some(&mut address.ns),
             Resource::Route(route) => Some(&mut route.ns),
             Resource::File(file) if !is_whole(&file.path) && !file.path.exists() => return None,
+            Resource::Passage(passage) if !facts.docker_user.contains(&passage.family) => return None,
             Resource::File(_)
             | Resource::Netns(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
-            | Resource::NftElement(_) => None,
+            | Resource::NftElement(_)
+            | Resource::Passage(_) => None,
         };
         if let Some(NsRef::Process(process)) = ns {
             *process = run.map(|run| run.process).or(Some(*process)).filter(|it| process::lives(*it))?;

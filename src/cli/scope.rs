@@ -23,6 +23,7 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     });
     let given = peers.filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));

@@ -103,6 +103,13 @@ impl Session {
         Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
     }
 
+    /// Reads what is known of the past of a manifest that was read already.
+    pub(super) fn of_loaded(common: &Common, loaded: Loaded) -> Result<Self, Failure> {
+        let dirs = dirs(common, &loaded.manifest.project.value);
+        let past = Ahead::take(None, &dirs);
+        Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
+    }
+
     /// Reads what is known of the past of a project; its manifest may be wrong or lost.
     pub(super) fn of_project(common: &Common, which: &WhichProject) -> Result<Self, Failure> {
         let WhichProject { project, manifest } = which;
@@ -355,7 +362,7 @@ impl Session {
                         .help(format!("these are kept: {}", kept.join(", "))));
                 };
                 let Generation { state, leases, manifest, .. } = generation;
-                let state = runtimes::as_of_now(state, &facts.runs);
+                let state = runtimes::as_of_now(state, facts);
                 Ok(Target { topology: None, desired: Desired(state), leases, manifest })
             }
         }

@@ -39,6 +39,7 @@ fn sysctls(text: &str) -> Vec<String> {
         | Resource::Route(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     };
     lowered(text).into_iter().filter_map(sysctl).collect()
@@ -174,6 +175,7 @@ fn no_two_links_have_one_altname() {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     });
     let altnames: Vec<_> = altnames.collect();

@@ -89,9 +89,12 @@ fn keep_apart(topology: &Topology, apart: &BTreeMap<&NetName, &Network>, out: &m
         let Some(port) = &attachment.port else { continue };
         out.put("ports", vec![port.to_string()], None, &asked);
         for (_, name) in &attachment.links {
-            let target = attachments(topology)
-                .find(|(target, other)| target.name == *name && other.network == network.name);
-            if let Some((target, other)) = target {
+            // One that shares a namespace is reached where that one is, on the ports that it exposes itself.
+            let is_there = |holder: &Container| holder.names().any(|it| it == name);
+            let there = attachments(topology)
+                .find(|(holder, other)| is_there(holder) && other.network == network.name);
+            let target = topology.containers.iter().find(|container| container.name == *name);
+            if let (Some((_, other)), Some(target)) = (there, target) {
                 link(attachment, target, other, &asked, out);
             }
         }

@@ -20,10 +20,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use smol_str::{SmolStr, format_smolstr};
 
-use crate::names::ProjectName;
+use crate::names::{NetName, ProjectName};
 use crate::resource::nft::{NftElement, NftFamily, NftTable, NftTableId};
 use crate::resource::nft_set;
 use crate::resource::owner::{Origin, Owner};
+use crate::resource::passage::Passage;
 use crate::resource::state::Entry;
 use crate::resource::{Resource, ResourceId};
 use crate::topology::Topology;
@@ -37,6 +38,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     elements::add(topology, &mut out);
     ports::add(topology, &mut out);
 
+    let passages = passages(topology);
     let Elements { project, entries, taken: _ } = out;
     let mut inet = Body::new(table_id(&project, NftFamily::Inet));
     skeleton::inet(&mut inet);
@@ -47,7 +49,21 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         tables.push(bridge.finish());
     }
     let origin = &topology.origin;
-    tables.into_iter().map(|table| table_entry(table, origin)).chain(entries).collect()
+    tables.into_iter().map(|table| table_entry(table, origin)).chain(entries).chain(passages).collect()
+}
+
+/// Returns what lets packets pass the firewall of Docker.
+fn passages(topology: &Topology) -> Vec<Entry> {
+    let entry = |(name, passage): &(NetName, Passage)| {
+        let network = topology.networks.iter().find(|network| network.name == *name);
+        Entry {
+            resource: Resource::Passage(passage.clone()),
+            owner: Owner::Network(name.clone()),
+            origin: network.map(|network| network.origin.clone()),
+            ignore: vec![],
+        }
+    };
+    topology.passages.iter().map(entry).collect()
 }
 
 /// Returns the id of a project's table.

@@ -11,7 +11,13 @@ fn origin() -> Origin {
 }
 
 fn topology(networks: Vec<Network>, containers: Vec<Container>) -> Topology {
-    Topology { project: ProjectName::try_from("shop").unwrap(), origin: origin(), networks, containers }
+    Topology {
+        project: ProjectName::try_from("shop").unwrap(),
+        origin: origin(),
+        networks,
+        containers,
+        passages: vec![],
+    }
 }
 
 fn network(name: &str, cidrs: &[&str]) -> Network {

@@ -15,6 +15,11 @@ pub(super) fn nest(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)
     enclose(out, kind | NESTED, body);
 }
 
+/// Adds one whose value is attributes to whom nobody says so: nftables does not.
+pub(super) fn plain(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+    enclose(out, kind, body);
+}
+
 /// Returns a text as messages have it, with a zero byte at the end.
 pub(super) fn terminated(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()

@@ -77,7 +77,8 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
         | ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..) => None,
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..) => None,
     };
     let theirs = observed.foreign.keys().filter_map(|slot| match slot {
         Slot::Object(id) => Some(id),

@@ -57,9 +57,9 @@ impl Survey {
 }
 
 pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
-    let Tables { own, others, barriers } = tables;
+    let Tables { own, others, barriers, docker_user } = tables;
     let observed = observe::observed(reading, own, scope);
-    let facts = Facts { barriers, ..facts(reading, &observed, scope) };
+    let facts = Facts { barriers, docker_user, ..facts(reading, &observed, scope) };
     Survey { observed, facts, projects: others }
 }
 
@@ -80,6 +80,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
+        outside: outside(host, &own),
         ..held(observed)
     }
 }
@@ -99,6 +100,20 @@ fn held(observed: &Observed) -> Facts {
         }
     }
     facts
+}
+
+/// Returns the links of others that lead out of the host: those that a default route leaves by, and all that are no bridge
+/// and no pair, behind which are others' containers.
+fn outside(host: &NsReading, own: &OwnLinks) -> BTreeSet<IfName> {
+    let routes =
+        || host.routes.iter().filter(|route| route.dest.prefix_len() == 0 && route.kind == observe::UNICAST);
+    let leads_out = |link: &&LinkAnswer| {
+        let is_local = matches!(link.kind.as_str(), "bridge" | "veth" | "dummy" | "ifb");
+        let is_others = link.index == 1 || own.contains_key(&link.index) || link.master.is_some();
+        let is_uplink = || routes().any(|route| route.index == Some(link.index));
+        !is_others && (!is_local || is_uplink())
+    };
+    host.links.iter().filter(leads_out).filter_map(LinkAnswer::ifname).collect()
 }
 
 /// Returns the MTU of the link that the default route leaves by; IPv4's counts when there are two.

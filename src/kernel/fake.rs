@@ -120,7 +120,7 @@ impl Kernel for Fake {
 fn transaction_rank(op: &Op) -> Option<u8> {
     let (table, element) = match op.id() {
         ResourceId::NftTable(_) => (true, false),
-        ResourceId::NftElement(..) => (false, true),
+        ResourceId::NftElement(..) | ResourceId::Passage(..) => (false, true),
         ResourceId::Netns(_)
         | ResourceId::Link(..)
         | ResourceId::Address(..)
@@ -145,6 +145,7 @@ fn seen(entry: &Entry) -> Option<Entry> {
         | Resource::Address(_)
         | Resource::Route(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => {}
     }
     Some(Entry { resource, owner: entry.owner.clone(), origin: None, ignore: vec![] })
@@ -321,6 +322,7 @@ impl Fake {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_) => Ok(()),
         }
     }
@@ -343,6 +345,7 @@ impl Fake {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_) => false,
         })
     }

@@ -8,6 +8,7 @@ use netlink_packet_core::{NetlinkBuffer, NlasIterator};
 use super::events::Notice;
 use super::moved::{Parts, Whole};
 use super::netlink::text;
+use super::nft::passages;
 use super::redirect;
 use crate::names::IfName;
 use crate::resource::route::PROTOCOL;
@@ -96,11 +97,28 @@ pub(super) fn firewall(datagram: &[u8], number: Option<i32>, table: &str) -> Opt
         // A container's redirection that comes is one that we make ourselves.
         if REMOVALS.contains(&kind) && concerns_table(body, redirect::NAME) {
             notice = Some(Notice::Redirect);
-        } else if notice.is_none() && number.is_none() && concerns_table(body, table) {
+        } else if notice.is_none()
+            && number.is_none()
+            && (concerns_table(body, table) || concerns_docker_user(kind, body))
+        {
             notice = Some(Notice::Firewall);
         }
     });
     notice
+}
+
+/// Tells whether a message is about the chain that Docker leaves to the rules of users, or the table that it is in. Docker
+/// changes other chains of that table whenever a container comes or goes.
+fn concerns_docker_user(kind: u16, body: &[u8]) -> bool {
+    // `NFT_MSG_NEWCHAIN`, `_DELCHAIN`, `_NEWRULE`, `_DELRULE`, `_DELTABLE`; `NFTA_CHAIN_NAME`, `NFTA_RULE_CHAIN`.
+    let name = match kind {
+        0xa03 | 0xa05 => 3,
+        0xa06 | 0xa08 => 2,
+        0xa02 => return concerns_table(body, passages::TABLE),
+        _ => return false,
+    };
+    concerns_table(body, passages::TABLE)
+        && attribute(body, 4, name, |chain| (text(chain) == passages::CHAIN).then_some(())).is_some()
 }
 
 /// Tells whether a message is about a table. Behind the four bytes of `struct nfgenmsg` come attributes, and the first

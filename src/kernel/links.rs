@@ -44,6 +44,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_)) => Err(misplaced(other)),
         },
         Op::Update { from, to } => match (&from.resource, &to.resource) {
@@ -72,6 +73,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_)) => Err(misplaced(other)),
         },
     }

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod fake;
 mod file;
 mod heard;
+pub mod inside;
 mod limits;
 mod links;
 pub mod listeners;
@@ -122,7 +123,8 @@ impl Scope {
             | ResourceId::Address(..)
             | ResourceId::Route(..)
             | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..) => {}
+            | ResourceId::NftElement(..)
+            | ResourceId::Passage(..) => {}
         }
     }
 }

@@ -152,7 +152,9 @@ impl Parts {
                 parts.files.insert(super::sysctl::path(&sysctl.key));
             }
             Resource::Sysctl(_) => {}
-            Resource::NftTable(_) | Resource::NftElement(_) => drop(parts.whole.insert(Whole::Firewall)),
+            Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => {
+                parts.whole.insert(Whole::Firewall);
+            }
             Resource::File(file) => drop(parts.files.insert(file.path.clone())),
         }
         match ns {

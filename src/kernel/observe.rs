@@ -96,6 +96,7 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
         | Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)
+        | Resource::Passage(_)
         | Resource::File(_) => true,
     };
     let own = State::from(tables.into_iter().filter(is_ours).collect::<Vec<_>>());

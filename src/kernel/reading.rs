@@ -208,6 +208,7 @@ pub(super) fn home(id: &ResourceId) -> NsRef {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => id.ns(),
     }
 }

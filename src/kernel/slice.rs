@@ -136,7 +136,7 @@ impl Slice {
             | ResourceId::Address(ns, ..)
             | ResourceId::Route(ns, ..)
             | ResourceId::Sysctl(ns, _) => inside(ns),
-            ResourceId::NftTable(_) | ResourceId::NftElement(..) => false,
+            ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => false,
             ResourceId::File(path) => parts.has_file(path),
         }
     }
@@ -154,6 +154,7 @@ fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => false,
     }
 }

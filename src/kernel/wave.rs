@@ -29,6 +29,7 @@ struct Groups<'a> {
     sysctls: Vec<(usize, Sysctl)>,
     files: Vec<Placed<'a>>,
     nft: Vec<Placed<'a>>,
+    passages: Vec<Placed<'a>>,
 }
 
 /// Carries out a wave.
@@ -39,6 +40,7 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     outcomes.extend(groups.files.into_iter().map(|(place, op)| (place, write_file(op))));
     outcomes.extend(requests(live, groups.requests).await);
     outcomes.extend(delete(live, groups.deleted_links, groups.old_namespaces).await);
+    let mut refused = None;
     if !groups.nft.is_empty() {
         let (places, ops): (Vec<_>, Vec<_>) = groups.nft.into_iter().unzip();
         let done = nft::execute(&ops).await;
@@ -46,6 +48,16 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
         if done.iter().all(Result::is_ok) {
             conntrack::forget_stale(&ops).await;
         }
+        refused = done.iter().find_map(|outcome| outcome.clone().err());
+        outcomes.extend(places.into_iter().zip(done));
+    }
+    if !groups.passages.is_empty() {
+        let (places, ops): (Vec<_>, Vec<_>) = groups.passages.into_iter().unzip();
+        // Nothing passes Docker's firewall that ours does not judge.
+        let done = match refused {
+            None => nft::passages::execute(live.project(), &ops).await,
+            Some(error) => ops.iter().map(|_| Err(error.clone())).collect(),
+        };
         outcomes.extend(places.into_iter().zip(done));
     }
     outcomes.sort_by_key(|(place, _)| *place);
@@ -68,6 +80,7 @@ fn group<'a>(live: &Live, wave: &'a [Op]) -> Groups<'a> {
                     Resource::Sysctl(sysctl) => groups.sysctls.push((place, sysctl.clone())),
                     Resource::File(_) => groups.files.push((place, op)),
                     Resource::NftTable(_) | Resource::NftElement(_) => groups.nft.push((place, op)),
+                    Resource::Passage(_) => groups.passages.push((place, op)),
                     Resource::Netns(_) | Resource::Link(_) | Resource::Address(_) | Resource::Route(_) => {
                         groups.requests.push((place, op));
                     }
@@ -218,6 +231,7 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     };
     std::iter::once(op.id().ns()).chain(peer).collect()

@@ -53,12 +53,13 @@ impl Collector {
             project,
             includes: _,
             pools,
+            coexist,
             networks,
             containers,
         } = self.document;
         match project {
             Some(project) if self.report.is_empty() => {
-                Ok(Loaded { manifest: Manifest { project, pools, networks, containers }, sources })
+                Ok(Loaded { manifest: Manifest { project, pools, coexist, networks, containers }, sources })
             }
             Some(_) | None => Err(Problems::counted(sources, self.report.problems, self.report.more)),
         }

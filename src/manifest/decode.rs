@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use indexmap::map::Entry as Slot;
 
+use super::coexist::{Coexist, coexist};
 use super::fields::{self, Fields, missing, wrong_type};
 use super::network;
 use super::node::{Entry, Kind, Node};
@@ -30,6 +31,8 @@ pub(super) struct Document {
     pub(super) includes: Vec<At<String>>,
     /// `pools`.
     pub(super) pools: Vec<At<Pool>>,
+    /// `coexist`.
+    pub(super) coexist: Coexist,
     /// `networks`.
     pub(super) networks: IndexMap<NetName, At<Network>>,
     /// `containers`.
@@ -53,6 +56,7 @@ pub(super) fn document(node: &Node, report: &mut Report) -> Document {
         project: project.and_then(|entry| scalar::name(&entry.value, "a project name", report)),
         includes: fields.value("include").map_or_else(Vec::new, |node| includes(node, report)),
         pools: fields.value("pools").map_or_else(Vec::new, |node| network::pools(node, report)),
+        coexist: fields.get("coexist").map_or_else(Coexist::default, |entry| coexist(entry, report)),
         networks: declared(fields.value("networks"), "`networks`", report, network::network),
         containers: declared(fields.value("containers"), "`containers`", report, container::container),
     }
@@ -61,7 +65,8 @@ pub(super) fn document(node: &Node, report: &mut Report) -> Document {
 impl Document {
     /// Adds what another file declares; what both declare is reported.
     pub(super) fn merge(&mut self, other: Self, report: &mut Report) {
-        let Self { head, version, project_key, project, includes: _, pools, networks, containers } = other;
+        let Self { head, version, project_key, project, includes: _, pools, coexist, networks, containers } =
+            other;
         self.head = self.head.or(head);
         self.version = self.version.or(version);
         self.project_key = self.project_key.or(project_key);
@@ -79,6 +84,7 @@ impl Document {
             (None, theirs) => self.project = theirs,
         }
         self.pools.extend(pools);
+        self.coexist.merge(coexist, report);
         merge_keys(&mut self.networks, networks, "network", report);
         merge_keys(&mut self.containers, containers, "container", report);
     }

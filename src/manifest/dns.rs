@@ -2,12 +2,40 @@
 
 use std::net::IpAddr;
 
+use super::At;
 use super::fields::{self, Fields, each_once};
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
-use super::{AliasPolicy, At, Dns};
+
+/// How names are answered on a network.
+///
+/// ```yaml
+/// dns: {upstream: [9.9.9.9], alias_policy: first, ttl: 1}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dns {
+    /// `upstream`: who is asked for names of elsewhere, in order; the host's resolvers when empty.
+    pub upstream: Vec<At<IpAddr>>,
+    /// `alias_policy: first | all`; the default is first.
+    pub alias_policy: Option<At<AliasPolicy>>,
+    /// `ttl`: for how many seconds an answer may be kept.
+    pub ttl: Option<At<u32>>,
+}
+
+/// Who answers to an alias that several containers declare.
+///
+/// ```yaml
+/// alias_policy: all
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AliasPolicy {
+    /// The first of them that runs.
+    First,
+    /// All of them that run, in turns.
+    All,
+}
 
 /// The words of `alias_policy`.
 const POLICIES: &[&str] = &["first", "all"];

@@ -20,12 +20,12 @@ pub(super) struct Shape {
 /// The whole file.
 pub(super) const MANIFEST: Shape = Shape {
     what: "a manifest",
-    keys: &["netform", "project", "include", "pools", "networks", "containers"],
-    later: &[
-        ("cluster", "this version connects containers of one host"),
-        ("coexist", "let the other firewall's forward chain accept the bridges"),
-    ],
+    keys: &["netform", "project", "include", "pools", "coexist", "networks", "containers"],
+    later: &[("cluster", "this version connects containers of one host")],
 };
+
+/// `coexist`.
+pub(super) const COEXIST: Shape = Shape { what: "`coexist`", keys: &["docker"], later: &[] };
 
 /// An entry of `pools`.
 pub(super) const POOL: Shape = Shape { what: "a pool", keys: &["cidr", "size"], later: &[] };

@@ -5,11 +5,13 @@
 //! taken) is judged by [`crate::topology`].
 
 mod check;
+mod coexist;
 mod collect;
 mod container;
 mod decode;
 mod dns;
 mod driver;
+pub mod edit;
 mod external;
 mod fields;
 mod home;
@@ -34,7 +36,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
-pub use self::load::{Input, LoadError, load};
+pub use self::coexist::Coexist;
+pub use self::dns::{AliasPolicy, Dns};
+pub use self::load::{Input, LoadError, load, load_edited};
 use self::problem::{Problems, Sources};
 pub use self::schema::schema;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
@@ -107,6 +111,8 @@ pub struct Manifest {
     pub project: At<ProjectName>,
     /// Address pools for networks without subnets: `pools: [{cidr: 172.17.0.0/12, size: 16}]`; the defaults when none.
     pub pools: Vec<At<Pool>>,
+    /// Whose firewalls shall let our packets pass: `coexist: {docker: true}`.
+    pub coexist: Coexist,
     /// Networks in the order of the file; the place is the key's.
     pub networks: IndexMap<NetName, At<Network>>,
     /// Containers in the order of the file; the place is the key's.
@@ -248,34 +254,6 @@ pub enum Ingress {
     Open,
     /// None, published ports neither.
     None,
-}
-
-/// How names are answered on a network.
-///
-/// ```yaml
-/// dns: {upstream: [9.9.9.9], alias_policy: first, ttl: 1}
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Dns {
-    /// `upstream`: who is asked for names of elsewhere, in order; the host's resolvers when empty.
-    pub upstream: Vec<At<IpAddr>>,
-    /// `alias_policy: first | all`; the default is first.
-    pub alias_policy: Option<At<AliasPolicy>>,
-    /// `ttl`: for how many seconds an answer may be kept.
-    pub ttl: Option<At<u32>>,
-}
-
-/// Who answers to an alias that several containers declare.
-///
-/// ```yaml
-/// alias_policy: all
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AliasPolicy {
-    /// The first of them that runs.
-    First,
-    /// All of them that run, in turns.
-    All,
 }
 
 /// A container as written.

@@ -52,6 +52,7 @@ impl Wish {
                 | ResourceId::Route(..)
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftTable(_)
+                | ResourceId::Passage(..)
                 | ResourceId::File(_) => format!("needs {object}"),
             },
             Self::Remove => format!("would lose {object}"),
@@ -160,7 +161,10 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
             format!("move {} away; netform overwrites only its own files", path.display())
         }
         ResourceId::NftTable(_) => "remove the table, or give the project another name".to_owned(),
-        ResourceId::Address(..) | ResourceId::Route(..) | ResourceId::Sysctl(..) => {
+        ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::Passage(..) => {
             format!("remove it, or change what {owner} asks for")
         }
         ResourceId::NftElement(..) => format!(

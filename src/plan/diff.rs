@@ -135,6 +135,7 @@ impl<'a> Diff<'a> {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_) => false,
         });
         if !table.body.is_empty() {
@@ -279,6 +280,7 @@ impl<'a> Diff<'a> {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_) => None,
         };
         let restricts = self.observed.get(element).is_some_and(|entry| match &entry.resource {
@@ -289,6 +291,7 @@ impl<'a> Diff<'a> {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
+            | Resource::Passage(_)
             | Resource::File(_) => false,
         });
         restricts && digest(self.desired).is_some_and(|wanted| Some(wanted) == digest(self.observed))

@@ -9,6 +9,7 @@ use crate::resource::file::TextFile;
 use crate::resource::link::{Link, LinkKind, Macvlan, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftTable};
+use crate::resource::passage::{Passage, chain};
 use crate::resource::route::Route;
 use crate::resource::sysctl::Sysctl;
 
@@ -55,6 +56,13 @@ fn created(resource: &Resource) -> Vec<String> {
             vec![format!("nft -j -f -  # table {} {}, rules {digest}", id.family.as_str(), id.name)]
         }
         Resource::NftElement(element) => vec![format!("nft add element {}", element_words(element))],
+        Resource::Passage(passage) => {
+            vec![format!(
+                "nft insert rule {} {} counter accept",
+                chain(passage.family),
+                passage_words(passage)
+            )]
+        }
         Resource::File(TextFile { path, content }) => {
             vec![format!("cat > {}  # {} lines", path.display(), content.lines().count())]
         }
@@ -108,6 +116,7 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_),
             _,
         ) => created(to),
@@ -165,6 +174,9 @@ fn deleted(resource: &Resource) -> Vec<String> {
             format!("nft delete table {} {}", table.id.family.as_str(), table.id.name)
         }
         Resource::NftElement(element) => format!("nft delete element {}", element_words(element)),
+        Resource::Passage(passage) => {
+            format!("nft delete rule {} handle ...  # {}", chain(passage.family), passage_words(passage))
+        }
         Resource::File(TextFile { path, content: _ }) => format!("rm {}", path.display()),
     };
     vec![line]
@@ -176,6 +188,12 @@ fn route_words(route: &Route) -> String {
     let via = via.map_or(String::new(), |via| format!(" via {via}"));
     let metric = if *metric == 0 { String::new() } else { format!(" metric {metric}") };
     format!("{dest}{via} dev {link}{metric}")
+}
+
+fn passage_words(passage: &Passage) -> String {
+    let Passage { family: _, from, to, intact: _ } = passage;
+    let from = from.iter().map(|from| format!("iifname {from}"));
+    from.chain(to.iter().map(|to| format!("oifname {to}"))).collect::<Vec<_>>().join(" ")
 }
 
 fn element_words(element: &NftElement) -> String {

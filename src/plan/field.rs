@@ -6,6 +6,7 @@ use super::diff::{Act, Step};
 use super::{Cause, Field};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
+use crate::resource::passage::{Passage, chain, way};
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
@@ -46,6 +47,7 @@ fn place(id: &ResourceId) -> Option<(NsRef, IfName, Family)> {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => None,
     }
 }
@@ -76,7 +78,10 @@ fn inside(step: &Step<'_>) -> Vec<Field> {
                 | ResourceId::NftTable(_)
                 | ResourceId::File(_)
                 | ResourceId::Address(..) => part.to_owned(),
-                ResourceId::Netns(_) | ResourceId::Sysctl(..) | ResourceId::NftElement(..) => name(step.id),
+                ResourceId::Netns(_)
+                | ResourceId::Sysctl(..)
+                | ResourceId::NftElement(..)
+                | ResourceId::Passage(..) => name(step.id),
                 ResourceId::Route(..) => format!("{} {part}", name(step.id)),
             };
             triple(step, label, value(&applied, part), value(&live, part), value(&desired, part))
@@ -113,6 +118,7 @@ pub(super) fn name(id: &ResourceId) -> String {
         ResourceId::Sysctl(_, key) => format!("sysctl {key}"),
         ResourceId::NftTable(_) => "rules".to_owned(),
         ResourceId::NftElement(_, set, _) => format!("nft {set}"),
+        ResourceId::Passage(family, ..) => format!("rule in {}", chain(*family)),
         ResourceId::File(path) => format!("file {}", path.display()),
     }
 }
@@ -132,6 +138,7 @@ pub(super) fn brief(resource: &Resource) -> String {
             Some(data) => format!("{} : {data}", element.key.join(" . ")),
             None => element.key.join(" . "),
         },
+        Resource::Passage(Passage { family: _, from, to, intact: _ }) => way(from.as_ref(), to.as_ref()),
         Resource::File(file) => file.content.to_string(),
     }
 }

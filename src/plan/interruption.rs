@@ -73,6 +73,7 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => None,
     }
 }

@@ -49,6 +49,7 @@ fn removed(entry: &Entry, management: &Management) -> Option<String> {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => false,
     };
     cut.then(|| format!("{id} carries it, and would be removed"))
@@ -79,6 +80,7 @@ fn changed((from, to): (&Entry, &Entry), management: &Management) -> Option<Stri
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_),
             _,
         ) => return None,
@@ -121,6 +123,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_) => return None,
         },
         ResourceId::Netns(_)
@@ -130,6 +133,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
         | ResourceId::File(_) => return None,
     };
     let wins = |route: IpNet| dest.prefix_len() >= route.prefix_len();

@@ -22,7 +22,9 @@ fn is_local(op: &Op) -> bool {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::File(_) => true,
-            Resource::Netns(_) | Resource::NftTable(_) | Resource::NftElement(_) => false,
+            Resource::Netns(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => {
+                false
+            }
         },
         Op::Create(entry) => makes_little(entry),
         // What goes with a link, and what guards say to it, takes a look at everything.
@@ -33,6 +35,7 @@ fn is_local(op: &Op) -> bool {
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
+            | Resource::Passage(_)
             | Resource::File(_) => false,
         },
     }
@@ -49,6 +52,6 @@ fn makes_little(entry: &Entry) -> bool {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::File(_) => true,
-        Resource::NftTable(_) | Resource::NftElement(_) => false,
+        Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => false,
     }
 }

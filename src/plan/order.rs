@@ -99,7 +99,7 @@ fn detached(mut entry: Entry) -> Entry {
 
 fn is_nft(id: &ResourceId) -> bool {
     match id {
-        ResourceId::NftTable(_) | ResourceId::NftElement(..) => true,
+        ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => true,
         ResourceId::Netns(_)
         | ResourceId::Link(..)
         | ResourceId::Address(..)
@@ -113,6 +113,7 @@ fn is_nft(id: &ResourceId) -> bool {
 fn tightens(op: &Op, step: &Step<'_>) -> bool {
     let stance = |entry: &Entry| match &entry.resource {
         Resource::NftElement(element) => Some(element.stance),
+        Resource::Passage(_) => Some(Stance::Allows),
         Resource::Netns(_)
         | Resource::Link(_)
         | Resource::Address(_)

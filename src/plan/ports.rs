@@ -173,6 +173,7 @@ fn ports(entry: &Entry) -> Option<HostPorts> {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     }
 }

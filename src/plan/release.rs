@@ -21,7 +21,11 @@ pub fn unmarked(entry: &Entry) -> Option<Entry> {
         // `IFAPROT_UNSPEC` and `RTPROT_BOOT`, as ip(8) writes.
         Resource::Address(_) => "0",
         Resource::Route(_) => "3",
-        Resource::Sysctl(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::File(_) => {
+        Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::File(_) => {
             return None;
         }
     };

@@ -12,6 +12,7 @@ pub mod nft;
 pub mod nft_set;
 pub mod owner;
 pub mod part;
+pub mod passage;
 pub mod route;
 pub mod state;
 pub mod sysctl;
@@ -30,6 +31,7 @@ use file::TextFile;
 use link::{Link, LinkKind, Macvlan};
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
+use passage::Passage;
 use route::Route;
 use sysctl::{Family, Sysctl, SysctlKey};
 
@@ -51,6 +53,8 @@ pub enum Resource {
     NftTable(NftTable),
     /// An element of one of its sets and maps.
     NftElement(NftElement),
+    /// A rule that lets packets pass the firewall of Docker.
+    Passage(Passage),
     /// A file that names need.
     File(TextFile),
 }
@@ -73,6 +77,8 @@ pub enum ResourceId {
     NftTable(NftTableId),
     /// An element by table, set and key.
     NftElement(NftTableId, SmolStr, Vec<SmolStr>),
+    /// A rule that lets packets pass the firewall of Docker, from a link to another.
+    Passage(Family, Option<IfName>, Option<IfName>),
     /// A file.
     File(PathBuf),
 }
@@ -119,6 +125,9 @@ impl Resource {
             Self::Sysctl(sysctl) => ResourceId::Sysctl(sysctl.ns.clone(), sysctl.key.clone()),
             Self::NftTable(table) => ResourceId::NftTable(table.id.clone()),
             Self::NftElement(e) => ResourceId::NftElement(e.table.clone(), e.set.clone(), e.key.clone()),
+            Self::Passage(Passage { family, from, to, intact: _ }) => {
+                ResourceId::Passage(*family, from.clone(), to.clone())
+            }
             Self::File(file) => ResourceId::File(file.path.clone()),
         }
     }
@@ -139,7 +148,12 @@ impl Resource {
             Self::Address(Address { ns, link, addr }) => {
                 slots.push(Slot::Addressed(ns.clone(), link.clone(), Family::of(addr.addr())));
             }
-            Self::Route(_) | Self::Sysctl(_) | Self::NftTable(_) | Self::NftElement(_) | Self::File(_) => {}
+            Self::Route(_)
+            | Self::Sysctl(_)
+            | Self::NftTable(_)
+            | Self::NftElement(_)
+            | Self::Passage(_)
+            | Self::File(_) => {}
         }
         slots
     }
@@ -149,7 +163,7 @@ impl Resource {
         let dies = |slot| Need { slot, bond: Bond::Dies };
         let stays = |slot| Need { slot, bond: Bond::Stays };
         match self {
-            Self::Netns(_) | Self::NftTable(_) | Self::File(_) => vec![],
+            Self::Netns(_) | Self::NftTable(_) | Self::Passage(_) | Self::File(_) => vec![],
             Self::Link(link) => {
                 let mut needs = vec![dies(Slot::Ns(link.ns.clone()))];
                 needs.extend(link.master.iter().map(|m| stays(Slot::Ifname(link.ns.clone(), m.clone()))));
@@ -225,6 +239,7 @@ impl Resource {
             (Self::Route(_), Self::Route(_))
             | (Self::Sysctl(_), Self::Sysctl(_))
             | (Self::NftTable(_), Self::NftTable(_))
+            | (Self::Passage(_), Self::Passage(_))
             | (Self::File(_), Self::File(_)) => Ok(()),
             (Self::NftElement(_), Self::NftElement(_)) => {
                 Err("a map's element cannot change its data".to_owned())
@@ -238,6 +253,7 @@ impl Resource {
                 | Self::Sysctl(_)
                 | Self::NftTable(_)
                 | Self::NftElement(_)
+                | Self::Passage(_)
                 | Self::File(_),
                 _,
             ) => Err("it becomes another kind of object".to_owned()),
@@ -297,6 +313,10 @@ impl Resource {
             Self::NftElement(element) => {
                 vec![("element", text(element.data.as_ref().map(SmolStr::to_string)))]
             }
+            Self::Passage(Passage { family: _, from, to, intact }) => vec![
+                ("passes", passage::way(from.as_ref(), to.as_ref())),
+                ("edited by hand", (!intact).to_string()),
+            ],
             Self::File(file) => vec![("content", file.content.to_string())],
         }
     }
@@ -309,7 +329,9 @@ impl ResourceId {
             Self::Link(ns, _) | Self::Address(ns, _, _) | Self::Route(ns, _, _) | Self::Sysctl(ns, _) => {
                 ns.clone()
             }
-            Self::Netns(_) | Self::NftTable(_) | Self::NftElement(..) | Self::File(_) => NsRef::Host,
+            Self::Netns(_) | Self::NftTable(_) | Self::NftElement(..) | Self::Passage(..) | Self::File(_) => {
+                NsRef::Host
+            }
         }
     }
 }
@@ -335,6 +357,10 @@ impl fmt::Display for ResourceId {
             Self::Sysctl(ns, key) => write!(f, "sysctl {key}{}", inside(ns)),
             Self::NftTable(id) => write!(f, "nft table {} {}", id.family.as_str(), id.name),
             Self::NftElement(_, set, key) => write!(f, "nft element {set} {}", key.join(" . ")),
+            Self::Passage(family, from, to) => {
+                let way = passage::way(from.as_ref(), to.as_ref());
+                write!(f, "rule in {} {way}", passage::chain(*family))
+            }
             Self::File(path) => write!(f, "file {}", path.display()),
         }
     }

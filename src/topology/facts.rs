@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{ContainerName, IfName, Mtu, NetName};
 use crate::resource::netns::{NsRef, Process};
+use crate::resource::sysctl::Family;
 
 /// What planning needs to know of the host, of others, and of before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,10 @@ pub struct Facts {
     pub leases: Leases,
     /// Chains of others that drop what the host forwards.
     pub barriers: BTreeSet<Barrier>,
+    /// In which of its tables Docker has left the chain `DOCKER-USER` to the rules of users.
+    pub docker_user: BTreeSet<Family>,
+    /// The links of others that lead out of the host.
+    pub outside: BTreeSet<IfName>,
     /// How much the host has room for.
     pub limits: Limits,
 }

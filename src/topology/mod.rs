@@ -3,6 +3,8 @@
 
 mod attach;
 pub mod barriers;
+mod coexist;
+pub mod environment;
 pub mod facts;
 mod hosts;
 mod interface;
@@ -37,6 +39,7 @@ use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName,
 use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
+use crate::resource::passage::Passage;
 use facts::Running;
 
 pub(crate) use hosts::{HOST, gateways};
@@ -55,6 +58,8 @@ pub struct Topology {
     pub networks: Vec<Network>,
     /// The containers, in the order of the manifest.
     pub containers: Vec<Container>,
+    /// What Docker's firewall has to let pass, each for its network.
+    pub passages: Vec<(NetName, Passage)>,
 }
 
 /// A network, resolved.

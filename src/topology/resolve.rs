@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::scene::{Silence, bind};
-use super::{Topology, attach, hosts, interface, ipam, mac, network, parent, ports, subnet};
+use super::{Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, ports, subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
 use crate::resource::owner::Origin;
@@ -39,7 +39,10 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     if problems.is_empty() {
         hosts::fill(&networks, &silence.name, &mut containers);
         let project = &manifest.project;
-        Ok(Topology { project: project.value.clone(), origin: origin(project.place), networks, containers })
+        let wanted = manifest.coexist.docker.as_ref().is_some_and(|docker| docker.value);
+        let passages = if wanted { coexist::passages(&networks, facts) } else { vec![] };
+        let (origin, project) = (origin(project.place), project.value.clone());
+        Ok(Topology { project, origin, networks, containers, passages })
     } else {
         problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
         Err(problems)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pool 10.0.0.0/8 24
+//! coexist
 //! net front 10.7.0.0/24,gw=10.7.0.9,pool=10.7.0.128/25,reserve=router:10.7.0.5 internal mtu=1400
 //! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3 publish=8080:80
 //! ```
@@ -14,8 +15,8 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    AliasPolicy, At, Attachment, Container, Driver, Egress, Home, Ingress, Manifest, Mode, Network, Place,
-    Pool, Publish, Subnet,
+    AliasPolicy, At, Attachment, Coexist, Container, Driver, Egress, Expose, Home, Ingress, Manifest, Mode,
+    Network, Place, Pool, Publish, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::MacvlanMode;
@@ -26,12 +27,18 @@ use crate::resource::owner::Origin;
 pub(crate) fn sketch(text: &str) -> Manifest {
     let sketch = Sketch { text, seen: Cell::new(0) };
     let project = sketch.at(ProjectName::try_from("shop").unwrap(), "");
-    let mut manifest =
-        Manifest { project, pools: vec![], networks: IndexMap::new(), containers: IndexMap::new() };
+    let mut manifest = Manifest {
+        project,
+        pools: vec![],
+        coexist: Coexist::default(),
+        networks: IndexMap::new(),
+        containers: IndexMap::new(),
+    };
     for line in text.lines() {
         let mut words = line.split_whitespace();
         match words.next() {
             None => {}
+            Some(word @ "coexist") => manifest.coexist.docker = Some(sketch.at(true, word)),
             Some("pool") => {
                 let cidr = words.next().unwrap();
                 let pool = Pool { cidr: cidr.parse().unwrap(), size: words.next().unwrap().parse().unwrap() };
@@ -168,6 +175,8 @@ impl Sketch<'_> {
                 container.home = Some(self.at(Home::Process(pid.parse().unwrap()), pid));
             } else if let Some(port) = word.strip_prefix("publish=") {
                 container.publish.push(self.publish(port));
+            } else if let Some(port) = word.strip_prefix("expose=") {
+                container.expose.push(self.expose(port));
             } else if let Some(path) = word.strip_prefix("netns=/") {
                 let home = Home::Netns(NsRef::Path(format!("/{path}").into()));
                 container.home = Some(self.at(home, path));
@@ -202,6 +211,17 @@ impl Sketch<'_> {
             }
         }
         At { value: attachment, place }
+    }
+
+    /// Reads `PORT[-LAST][/udp]`.
+    fn expose(&self, word: &str) -> At<Expose> {
+        let (ports, protocol) = match word.strip_suffix("/udp") {
+            None => (word, Protocol::Tcp),
+            Some(ports) => (ports, Protocol::Udp),
+        };
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let ports = first.parse().unwrap()..=last.parse().unwrap();
+        self.at(Expose { ports, protocol }, word)
     }
 
     /// Reads `[ADDRESS|]HOST[-LAST]:TARGET[/udp]`.

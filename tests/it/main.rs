@@ -11,6 +11,7 @@
 mod cli;
 mod costs;
 mod diagnostics;
+mod edit;
 mod examples;
 mod fuzz;
 mod laws;

@@ -162,6 +162,7 @@ fn door(entry: &Entry) -> Option<Door> {
         | Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)
+        | Resource::Passage(_)
         | Resource::File(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 
 use super::{Blocking, Refusal};
@@ -48,20 +48,19 @@ impl Blocking {
         self.netfilter((SOCK_DIAG_BY_FAMILY, NLM_F_DUMP), request, found)
     }
 
-    /// Has netfilter change the ruleset by one message, as a transaction.
-    pub(crate) fn transaction(&mut self, kind: u16, body: &[u8]) -> Result<(), Refusal> {
+    /// Has netfilter change the ruleset by messages, each of a kind and with flags, as one transaction.
+    pub(crate) fn transaction(&mut self, messages: &[((u16, u16), Vec<u8>)]) -> Result<(), Refusal> {
         // `struct nfgenmsg` with `NFNL_SUBSYS_NFTABLES`, in `include/uapi/linux/netfilter/nfnetlink.h`.
         const FOR_NFTABLES: [u8; 4] = [0, 0, 0, 10];
         self.sequence += 1;
         let mut bytes = vec![];
-        for (kind, flags, body) in [
-            (NFNL_MSG_BATCH_BEGIN, 0, &FOR_NFTABLES[..]),
-            (kind, NLM_F_CREATE | NLM_F_ACK, body),
-            (NFNL_MSG_BATCH_END, 0, &FOR_NFTABLES[..]),
-        ] {
-            // A refusal may answer the beginning, so all have the same number.
-            framed(&mut bytes, (kind, NLM_F_REQUEST | flags, self.sequence), body);
+        // A refusal may answer the beginning, so all have the same number; when there is none, the last one is answered.
+        framed(&mut bytes, (NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
+        for (left, ((kind, flags), body)) in (0..messages.len()).rev().zip(messages) {
+            let flags = NLM_F_REQUEST | flags | if left == 0 { NLM_F_ACK } else { 0 };
+            framed(&mut bytes, (*kind, flags, self.sequence), body);
         }
+        framed(&mut bytes, (NFNL_MSG_BATCH_END, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
         self.answers(&bytes, &|_, _| None::<()>).map(drop)
     }
 }

@@ -5,15 +5,17 @@
 //! - [`tables`]: which tables there are;
 //! - [`rules`]: what a table is made of, and whether it is what it was when it was made;
 //! - [`barrier`]: chains of others that are in the way;
+//! - [`passages`]: our rules in the chain that Docker leaves to users;
 //! - [`elements`]: the elements of sets and maps;
 //! - [`wire`]: an element's key as text, and as nft writes it.
 //!
-//! Only the project's own two tables are ever changed; those of other projects are read for what they publish. A table is
+//! Only the project's own two tables are ever changed, and our own rules in Docker's chain; those of other projects are read for what they publish. A table is
 //! recognised by two empty chains, since nft 1.0.6 keeps comments of tables and chains from its JSON: `skeleton-DIGEST`
 //! says which rules were asked for, and `seal-DIGEST` what the kernel made of them, so that an edit by hand shows.
 
 mod barrier;
 mod elements;
+pub(crate) mod passages;
 mod program;
 mod rules;
 mod tables;
@@ -32,8 +34,10 @@ use super::{FailureKind, ObserveError, Op, OpError, count, netlink, netns};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::state::Entry;
+use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::Barrier;
+use passages::Passages;
 use program::Refusal;
 use rules::Rules;
 use tables::There;
@@ -74,12 +78,14 @@ pub fn commands(ops: &[&Op]) -> Result<Vec<Value>, OpError> {
 /// What there is of firewalls of netform's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tables {
-    /// The project's tables and elements.
+    /// The project's tables and elements, and its rules in Docker's chain.
     pub own: Vec<Entry>,
     /// The other projects that have a table.
     pub others: BTreeSet<ProjectName>,
     /// Chains of others that drop what the host forwards.
     pub barriers: BTreeSet<Barrier>,
+    /// In which of its tables Docker has left a chain to the rules of users.
+    pub docker_user: BTreeSet<Family>,
 }
 
 /// Returns the project's tables and elements, as far as they are there, and whose there are besides.
@@ -98,13 +104,14 @@ pub async fn read(project: &ProjectName) -> Result<Tables, ObserveError> {
         Some(_) | None => list(&table_id(project, family)).await,
     };
     let (inet, bridge) = tokio::try_join!(list(NftFamily::Inet), list(NftFamily::Bridge))?;
-    let own = [inet, bridge].into_iter().flatten().flatten().collect();
-    let barriers = match &there {
-        Some(there) if there.has_strangers => barrier::barriers().await,
-        Some(_) | None => BTreeSet::new(),
+    let own = [inet, bridge].into_iter().flatten().flatten();
+    let (barriers, passages) = match &there {
+        Some(there) if there.has_strangers => (barrier::barriers().await, passages::read(project).await?),
+        Some(_) | None => (BTreeSet::new(), Passages::default()),
     };
+    let own = own.chain(passages.own).collect();
     let others = there.iter().flat_map(projects_of).filter(|other| other != project).collect();
-    Ok(Tables { own, others, barriers })
+    Ok(Tables { own, others, barriers, docker_user: passages.chains })
 }
 
 /// Returns the other projects that have a table; none when the kernel does not tell.
@@ -152,6 +159,13 @@ pub async fn published(
 pub async fn ruleset() -> Result<String, ObserveError> {
     let listed = program::nft(&["-a", "list", "ruleset"], "").await;
     listed.map_err(|refusal| unreadable("the firewall".to_owned(), refusal))
+}
+
+/// Returns the whole ruleset of the calling thread's namespace, as JSON and as `nft -a` prints it; or why it cannot be read.
+pub(super) fn ruleset_here() -> Result<(String, String), String> {
+    let listed = |flag| program::here(&[flag, "list", "ruleset"]);
+    let read = listed("-j").and_then(|rules| Ok((rules, listed("-a")?)));
+    read.map_err(|refusal| OpError::from(refusal).message)
 }
 
 fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
@@ -228,6 +242,7 @@ async fn elements_of(tables: BTreeSet<NftTableId>) -> Result<BTreeSet<ResourceId
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Passage(_)
             | Resource::File(_) => None,
         }));
     }

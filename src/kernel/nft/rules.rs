@@ -6,7 +6,7 @@
 //! that a table that was loaded again is the same. Source: `enum nft_table_attributes`, `nft_chain_attributes`,
 //! `nft_rule_attributes` and `nft_set_attributes` in `include/uapi/linux/netfilter/nf_tables.h`.
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
@@ -92,7 +92,7 @@ impl Rules {
         let mut body = tables::header(self.id.family);
         attr(&mut body, IN_TABLE, &terminated(&self.id.name));
         attr(&mut body, CHAINS.by, &terminated(&format!("{SEAL}{}", self.digest)));
-        socket.transaction(NEW_CHAIN, &body)
+        socket.transaction(&[((NEW_CHAIN, NLM_F_CREATE), body)])
     }
 
     /// Returns the table and its elements.

@@ -81,6 +81,7 @@ impl Transaction {
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Passage(_)
             | Resource::File(_) => {}
         }
         Ok(())
@@ -102,6 +103,7 @@ impl Transaction {
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Passage(_)
             | Resource::File(_) => {}
         }
     }

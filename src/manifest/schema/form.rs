@@ -19,10 +19,21 @@ pub(super) struct Manifest {
     include: Option<Vec<String>>,
     /// Where networks without subnets take theirs from.
     pools: Option<Vec<Pool>>,
+    /// Whose firewalls shall let our packets pass.
+    coexist: Option<Coexist>,
     /// The networks by name.
     networks: Option<IndexMap<NetName, Option<Network>>>,
     /// The containers by name. The order of their networks is the order of their interfaces.
     containers: Option<IndexMap<ContainerName, Option<Container>>>,
+}
+
+/// Whose firewalls shall let our packets pass.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Coexist {
+    /// Add accept rules of ours to `DOCKER-USER`, the chain that Docker leaves to the rules of users.
+    #[schemars(extend("default" = false))]
+    docker: Option<bool>,
 }
 
 /// A range that networks without subnets take theirs from.

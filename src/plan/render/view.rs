@@ -183,7 +183,7 @@ fn is_telling(id: &ResourceId) -> bool {
     match id {
         ResourceId::Netns(_) | ResourceId::Link(..) | ResourceId::Address(..) | ResourceId::Route(..) => true,
         ResourceId::NftElement(_, set, _) => set.contains("publish"),
-        ResourceId::Sysctl(..) => true,
+        ResourceId::Sysctl(..) | ResourceId::Passage(..) => true,
         ResourceId::NftTable(_) | ResourceId::File(_) => false,
     }
 }
@@ -208,6 +208,7 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Passage(_)
         | Resource::File(_) => vec![line(&name(&id), &brief(&entry.resource))],
     }
 }
@@ -221,6 +222,7 @@ fn kind(id: &ResourceId) -> &'static str {
         ResourceId::Sysctl(..) => "kernel parameter",
         ResourceId::NftTable(_) => "nft table",
         ResourceId::NftElement(..) => "nft element",
+        ResourceId::Passage(..) => "rule of Docker's chain",
         ResourceId::File(_) => "file",
     }
 }
@@ -292,6 +294,7 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftTable(_)
                 | ResourceId::NftElement(..)
+                | ResourceId::Passage(..)
                 | ResourceId::File(_) => format!("{object} "),
             };
             (Sign::Change, format!("{object}{field} {} -> {}", values.0, values.1))

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod barriers;
+mod coexist;
+mod environment;
 mod hosts;
 mod interfaces;
 mod limits;

@@ -15,7 +15,11 @@ fn with_and_without_marks(world: &World) -> (State, State) {
     let desired = world.desired();
     let bears = |resource: &Resource| match resource {
         Resource::Netns(_) | Resource::Link(_) | Resource::Address(_) | Resource::Route(_) => true,
-        Resource::Sysctl(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::File(_) => false,
+        Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::File(_) => false,
     };
     let marked: State =
         desired.0.iter().map(|(_, entry)| entry.clone()).filter(|it| bears(&it.resource)).collect();

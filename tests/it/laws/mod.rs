@@ -142,7 +142,11 @@ fn meddle(kernel: &mut Fake, which: &Index) {
         Resource::File(file) => file.content = format!("{}10.9.9.9 mine\n", file.content).into(),
         Resource::NftElement(element) if element.data.is_some() => element.data = Some("10.9.9.9".into()),
         Resource::Sysctl(sysctl) => sysctl.value = "7".into(),
-        Resource::Route(_) | Resource::Address(_) | Resource::Netns(_) | Resource::NftElement(_) => {
+        Resource::Route(_)
+        | Resource::Address(_)
+        | Resource::Netns(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_) => {
             return kernel.vanish(id);
         }
     }

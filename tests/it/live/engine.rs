@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
+use serde_json::{Value, json};
+
 use super::daemon::patiently;
 use super::world::{Done, GROUP, World};
 
@@ -118,11 +120,22 @@ impl<'w> Engine<'w> {
     /// Makes a container that sleeps, in a network mode of its runtime.
     #[track_caller]
     pub fn create(&self, name: &str, mode: &str) {
+        self.create_with(name, mode, &json!({}));
+    }
+
+    /// Makes one with more, in the words of the API.
+    #[track_caller]
+    pub fn create_with(&self, name: &str, mode: &str, more: &Value) {
         let group = std::env::var(GROUP).unwrap();
-        let body = format!(
-            r#"{{"Image":"box","Cmd":["sleep","600"],"HostConfig":{{"NetworkMode":"{mode}","CgroupParent":"/{group}","Init":false}},"StopTimeout":0}}"#
-        );
-        self.post(&format!("/containers/create?name={name}"), body.as_bytes());
+        let host = json!({"NetworkMode": mode, "CgroupParent": format!("/{group}"), "Init": false});
+        let mut body = json!({"Image": "box", "Cmd": ["sleep", "600"], "HostConfig": host, "StopTimeout": 0});
+        for (key, value) in more.as_object().unwrap() {
+            match (body[key].as_object_mut(), value.as_object()) {
+                (Some(into), Some(more)) => into.extend(more.clone()),
+                _ => body[key] = value.clone(),
+            }
+        }
+        self.post(&format!("/containers/create?name={name}"), body.to_string().as_bytes());
     }
 
     /// Starts, stops, restarts a container.

@@ -252,6 +252,7 @@ fn topology() -> Topology {
         container("pub", "open", &["10.9.0.3/24", "fd00:9::3/64"]),
     ];
     Topology {
+        passages: vec![],
         project: ProjectName::try_from("shop").unwrap(),
         origin: origin(),
         networks: vec![front, back, inner, open, lan],
