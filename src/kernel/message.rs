@@ -51,17 +51,12 @@ pub(crate) fn mark_namespace(mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link)
 }
 
-/// Brings up `lo`.
+/// Brings up `lo`, the first link of every namespace.
 pub(crate) fn loopback_up() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::NewLink(lo())
-}
-
-/// `lo`, to be up; it is the first link of every namespace.
-fn lo() -> LinkMessage {
     let mut link = LinkMessage::default();
     link.header.index = 1;
     set_state(&mut link, true);
-    link
+    RouteNetlinkMessage::NewLink(link)
 }
 
 /// Creates a bridge with its own link-layer address, so that it does not change with the ports; it is down.
