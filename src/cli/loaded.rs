@@ -78,6 +78,16 @@ pub(super) fn check(path: &Path, style: Style) -> Result<Found, Failure> {
     })
 }
 
+/// Refuses a manifest that is wrong, as far as that can be told without the host.
+pub(super) fn check_text(name: &str, text: &str, style: Style) -> Result<(), Failure> {
+    let parsed = manifest::parse([(name.to_owned(), text.as_bytes().to_vec())]);
+    let resolved = parsed.and_then(|manifest::Loaded { manifest, sources }| {
+        let facts = assumed(&manifest);
+        Loaded { manifest, sources, style }.resolved(&facts)
+    });
+    resolved.map(drop).map_err(|problems| wrong(&problems, style))
+}
+
 /// Returns the failure of a manifest that is wrong.
 pub(super) fn wrong(problems: &Problems, style: Style) -> Failure {
     let style = match style {
