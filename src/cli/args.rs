@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod edit;
 mod env;
 mod from;
 mod ownership;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
 pub(super) use from::From;
 pub(super) use ownership::{Consent, Forget, Import};
@@ -239,6 +241,8 @@ pub(super) enum Verb {
     Import(Import),
     /// Give up what a resource has in the kernel, and leave it there as it is.
     Forget(Forget),
+    #[command(flatten)]
+    Edit(EditVerb),
     /// Print a JSON Schema.
     Schema {
         /// Of what.

@@ -88,6 +88,24 @@ pub(super) fn check_text(name: &str, text: &str, style: Style) -> Result<(), Fai
     resolved.map(drop).map_err(|problems| wrong(&problems, style))
 }
 
+/// Reads a manifest as if one of its files had another text, and checks it as [`check`] does.
+pub(super) fn load_edited(path: &Path, (file, text): (&Path, &str), style: Style) -> Result<Loaded, Failure> {
+    let edited = manifest::load_edited(&Input::from_arg(path.as_os_str()), file, text);
+    let loaded = judged(edited, style)?.map_err(|problems| wrong(&problems, style))?;
+    match loaded.resolved(&assumed(&loaded.manifest)) {
+        Ok(_) => Ok(loaded),
+        Err(problems) => Err(wrong(&problems, style)),
+    }
+}
+
+/// Returns the files of a manifest, right or wrong, and the failure that it is when it is wrong.
+pub(super) fn files(path: &Path, style: Style) -> Result<(Arc<Sources>, Option<Failure>), Failure> {
+    Ok(match read(path, style)? {
+        Ok(loaded) => (loaded.sources, None),
+        Err(problems) => (Arc::clone(problems.sources()), Some(wrong(&problems, style))),
+    })
+}
+
 /// Returns the failure of a manifest that is wrong.
 pub(super) fn wrong(problems: &Problems, style: Style) -> Failure {
     let style = match style {
@@ -115,7 +133,14 @@ fn joined(sources: &Sources) -> String {
 }
 
 fn read(path: &Path, style: Style) -> Result<Result<Loaded, Problems>, Failure> {
-    match manifest::load(&Input::from_arg(path.as_os_str())) {
+    judged(manifest::load(&Input::from_arg(path.as_os_str())), style)
+}
+
+fn judged(
+    loaded: Result<manifest::Loaded, LoadError>,
+    style: Style,
+) -> Result<Result<Loaded, Problems>, Failure> {
+    match loaded {
         Ok(manifest::Loaded { manifest, sources }) => Ok(Ok(Loaded { manifest, sources, style })),
         Err(LoadError::Bad(problems)) => Ok(Err(problems)),
         Err(error @ (LoadError::Read { .. } | LoadError::EmptyDirectory { .. })) => {

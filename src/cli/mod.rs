@@ -6,6 +6,7 @@ mod ask;
 mod confirm;
 mod declared;
 mod discover;
+mod edit;
 mod env;
 mod events;
 mod exec;
@@ -122,6 +123,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             block_on(confirm::guard(&common, &which)).map(|()| Success::Done)
         }
         Verb::Daemon(verb) => block_on(daemon(&common, &verb)).map(|()| Success::Done),
+        Verb::Edit(verb) => edit::run(&common, &verb),
         Verb::Destroy { manifest, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
             told(&request, Success::Done, change(&common, &manifest.manifest, &request))

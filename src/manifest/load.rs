@@ -67,7 +67,20 @@ pub enum LoadError {
 ///
 /// When a file named on the command line cannot be read, and when there are problems in what was read.
 pub fn load(input: &Input) -> Result<Loaded, LoadError> {
-    let mut reader = Reader { collector: Collector::default(), read: vec![], chain: vec![] };
+    read(input, None)
+}
+
+/// Reads a manifest as if one of its files, named by its true path, had another text.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_edited(input: &Input, file: &Path, text: &str) -> Result<Loaded, LoadError> {
+    read(input, Some((file, text)))
+}
+
+fn read(input: &Input, edited: Option<(&Path, &str)>) -> Result<Loaded, LoadError> {
+    let mut reader = Reader { collector: Collector::default(), read: vec![], chain: vec![], edited };
     match input {
         Input::Stdin => {
             let bytes = limited(io::stdin().lock())
@@ -138,15 +151,17 @@ fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(files)
 }
 
-struct Reader {
+struct Reader<'e> {
     collector: Collector,
     /// The files that were read, by their true path.
     read: Vec<PathBuf>,
     /// The files that are being included: the one named on the command line, what it includes, and so on.
     chain: Vec<PathBuf>,
+    /// The file whose text is another one, and that text.
+    edited: Option<(&'e Path, &'e str)>,
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Reads a file that the user named, or one of the directory that the user named.
     fn root(&mut self, path: &Path, open: fn(&Path) -> io::Result<File>) -> Result<(), LoadError> {
         let failed = |source| LoadError::Read { path: path.to_owned(), source };
@@ -161,6 +176,10 @@ impl Reader {
     }
 
     fn take(&mut self, path: &Path, real: PathBuf, bytes: Vec<u8>) {
+        let bytes = match self.edited {
+            Some((edited, text)) if edited == real => text.into(),
+            Some(_) | None => bytes,
+        };
         let includes = self.collector.add(path.display().to_string(), bytes);
         self.read.push(real.clone());
         self.chain.push(real);

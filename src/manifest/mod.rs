@@ -11,6 +11,7 @@ mod container;
 mod decode;
 mod dns;
 mod driver;
+pub mod edit;
 mod external;
 mod fields;
 mod home;
@@ -37,7 +38,7 @@ use ipnet::IpNet;
 
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
-pub use self::load::{Input, LoadError, load};
+pub use self::load::{Input, LoadError, load, load_edited};
 pub(crate) use self::node::{Entry, Kind, Node};
 pub(crate) use self::problem::Problem;
 use self::problem::{Problems, Sources};

@@ -84,6 +84,17 @@ impl Spans {
         }
     }
 
+    /// Tells whether a node is an alias, which stands for a node elsewhere.
+    pub(super) fn is_alias(&self, id: Id) -> bool {
+        self.nodes.get(id).is_some_and(|node| matches!(node.inside, Inside::Alias(_)))
+    }
+
+    /// Returns the bytes of all keys and values that are neither maps nor lists, in no order.
+    pub(super) fn scalars(&self) -> impl Iterator<Item = Range<usize>> {
+        let scalars = self.nodes.iter().filter(|node| matches!(node.inside, Inside::Scalar));
+        scalars.map(|node| node.range.clone())
+    }
+
     fn inside(&self, id: Id) -> Option<&Inside> {
         match self.nodes.get(id).map(|node| &node.inside) {
             // An alias never stands for another alias: anchors are on nodes.
@@ -176,6 +187,7 @@ impl<'t> Indexer<'t> {
             }
             Event::Alias(anchor) => return self.alias(anchor, range),
             Event::Scalar(text, _, anchor, _) => {
+                let range = self.without_comment(range);
                 let id = self.spans.add(Stretch { range, inside: Inside::Scalar, size: 1, depth: 0 });
                 if anchor > 0 {
                     self.anchors.insert(anchor, Some(id));
@@ -193,7 +205,8 @@ impl<'t> Indexer<'t> {
                 );
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let end = range.end;
+                // What the parser takes for the bracket reaches over a comment behind it.
+                let end = range.start + 1;
                 let flow = matches!(self.source.text.as_bytes().get(range.start), Some(b']' | b'}'));
                 if let Some(id) = self.close()
                     && flow
@@ -204,6 +217,24 @@ impl<'t> Indexer<'t> {
             }
         }
         Ok(())
+    }
+
+    /// Ends a text in quotes at its last quote: what the parser takes for it reaches over a comment behind it.
+    fn without_comment(&self, range: Range<usize>) -> Range<usize> {
+        let text = self.source.text.get(range.clone()).unwrap_or_default();
+        let mut signs = text.char_indices();
+        let Some((_, quote @ ('"' | '\''))) = signs.next() else { return range };
+        while let Some((at, sign)) = signs.next() {
+            // A backslash escapes what follows, and so does the first of two single quotes.
+            if quote == '"' && sign == '\\'
+                || sign == '\'' && text.get(at..).is_some_and(|rest| rest.starts_with("''"))
+            {
+                signs.next();
+            } else if sign == quote {
+                return range.start..range.start + at + 1;
+            }
+        }
+        range
     }
 
     /// Turns saphyr's characters into bytes, white space at the end left out.
@@ -327,6 +358,8 @@ mod tests {
         );
         check("a: 1\r\nb:\r\n  c: d\r\n", &[("a", "1"), ("b", "c: d")]);
         check("ä: ö # ß\n🦀: \"x\"\n", &[("ä", "ö"), ("🦀", "\"x\"")]);
+        check("a: 'x''# y' # z\nb: \"x\\\"# y\" # z\n", &[("a", "'x''# y'"), ("b", "\"x\\\"# y\"")]);
+        check("a: {b: '}'} # }\nc: [d] # ]\n", &[("a", "{b: '}'}"), ("c", "[d]")]);
         check("a: &x {b: 1}\nc: *x\n", &[("a", "&x {b: 1}"), ("c", "*x")]);
         check("a: |\n  x\n  y\nb: 2\n", &[("a", "x\n  y"), ("b", "2")]);
     }

@@ -12,6 +12,7 @@ mod cli;
 mod compose;
 mod costs;
 mod diagnostics;
+mod edit;
 mod examples;
 mod fuzz;
 mod laws;
