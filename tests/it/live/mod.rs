@@ -26,6 +26,7 @@ mod memory;
 mod names;
 mod pairs;
 mod part;
+mod path;
 mod ports;
 mod private;
 mod publish;
