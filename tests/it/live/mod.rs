@@ -27,6 +27,7 @@ mod names;
 mod pairs;
 mod part;
 mod path;
+mod pods;
 mod ports;
 mod private;
 mod publish;
