@@ -5,6 +5,7 @@ mod attribute;
 pub mod census;
 mod conntrack;
 pub mod count;
+pub mod counters;
 pub mod discover;
 pub mod events;
 pub mod facts;
