@@ -170,6 +170,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
+        SchemaOf::Network => edit::network::look::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }
