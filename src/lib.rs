@@ -29,7 +29,7 @@
 //! | [`kernel`] | the only module that talks to the kernel; a stricter fake for tests | no |
 //! | [`apply`] | locks, journal, generations; done, or undone | no |
 //! | [`runtime`] | whose namespace is it: containers of Docker and Podman, processes | no |
-//! | [`explain`] | what anything on the host is, in a sentence: ours and others' | yes |
+//! | [`explain`] | what anything on the host is, in a sentence: ours and others'; whether a packet gets there, and what decides | yes |
 //! | [`watch`] | the daemon: what drifts is brought back, what is edited is applied | no |
 //! | [`cli`] | one file for each verb; errors become exit codes in one place | no |
 //!

@@ -206,8 +206,14 @@ pub(super) enum Verb {
     Explain {
         /// An interface, address, MAC, port, namespace, container, network or nft object; - for what `ip addr` printed;
         /// every interface of this host when none is given.
-        #[arg(value_name = "THING")]
+        #[arg(value_name = "THING", conflicts_with = "path")]
         things: Vec<String>,
+        /// Say whether a packet gets from one to the other, and what decides: containers, `host`, addresses.
+        #[arg(long, num_args = 2, value_names = ["FROM", "TO[:PORT[/udp]]"])]
+        path: Option<Vec<String>>,
+        /// With --path, exit with 2 unless the packet arrives and is answered.
+        #[arg(long, requires = "path", conflicts_with = "things")]
+        exit_code: bool,
         /// How to print.
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
@@ -319,6 +325,8 @@ pub(super) enum SchemaOf {
     Validate,
     /// `explain --output json`.
     Explain,
+    /// `explain --path --output json`.
+    Path,
     /// `env --output json`.
     Env,
     /// `network ls --output json` and `network inspect --output json`.

@@ -83,7 +83,7 @@ fn standard_input() -> Result<String, Failure> {
 }
 
 /// Looks at the namespaces, at what runs in them, and at what was applied last.
-async fn look(common: &Common, warnings: &mut Vec<String>) -> Result<Scene, Failure> {
+pub(super) async fn look(common: &Common, warnings: &mut Vec<String>) -> Result<Scene, Failure> {
     let sockets = Runtimes::new(common).sockets;
     let (namespaces, listing) = tokio::join!(census::take(), list::all(&sockets));
     let namespaces = namespaces.map_err(unreadable)?;

@@ -21,6 +21,7 @@ mod interrupt;
 mod loaded;
 mod naming;
 mod originals;
+mod path;
 mod ports;
 mod report;
 mod resolver;
@@ -144,9 +145,10 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             let in_sync = block_on(status(&common, &manifest, tree, output))?;
             Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
         }
-        Verb::Explain { things, output } => {
-            block_on(explain::run(&common, &things, output)).map(|()| Success::Done)
-        }
+        Verb::Explain { things, path, exit_code, output } => match path.as_deref() {
+            Some([from, to]) => block_on(path::run(&common, (from, to), exit_code, output)),
+            Some(_) | None => block_on(explain::run(&common, &things, output)).map(|()| Success::Done),
+        },
         Verb::Env(verb) => block_on(env::run(&common, &verb)).map(|()| Success::Done),
         Verb::Exec { manifest, container, command } => {
             match exec::run(&common, &manifest, &container, &command)? {}
@@ -169,6 +171,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Status => status::schema().to_value(),
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
+        SchemaOf::Path => path::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
         SchemaOf::Network => edit::network::look::schema().to_value(),
     };

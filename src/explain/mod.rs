@@ -9,6 +9,7 @@
 //! | [`namespace`] | namespaces, and where somebody is |
 //! | [`resource`] | containers, networks and resource addresses |
 //! | [`firewall`] | tables, chains, rules, sets and elements |
+//! | [`path`] | whether a packet gets from one place to another, and what decides |
 //! | [`pasted`] | what `ip addr` printed, here or elsewhere |
 //!
 //! All of it is a function of a [`Scene`].
@@ -19,6 +20,7 @@ mod interface;
 mod kinds;
 mod namespace;
 mod pasted;
+pub mod path;
 mod port;
 mod resource;
 pub mod ruleset;

@@ -258,7 +258,7 @@ pub(crate) fn each(attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|number| u32::from_ne_bytes(*number))
 }
 

@@ -8,7 +8,7 @@ mod pairs;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
@@ -19,9 +19,11 @@ use super::observe::{self, UNICAST};
 use super::reading::{MAIN_TABLE, failed};
 use super::{ObserveError, message, netns};
 use crate::names::Mac;
+use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 pub use namespaces::Group;
+pub(super) use namespaces::id_of;
 
 /// A network namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +48,24 @@ pub struct Namespace {
     pub interfaces: Vec<Interface>,
 }
 
+impl Namespace {
+    /// Returns a file that stands for it; `None` for that of netform, and when none is left.
+    pub fn path(&self) -> Option<PathBuf> {
+        let named = self.names.first().map(|name| Path::new(netns::DIR).join(name));
+        let of_process = || self.process.as_ref().map(|it| PathBuf::from(format!("/proc/{}/ns/net", it.pid)));
+        named.or_else(|| self.files.first().cloned()).or_else(of_process).filter(|_| !self.home)
+    }
+
+    /// Returns what it is called: `host`, or the file that stands for it.
+    pub fn called(&self) -> String {
+        if self.home {
+            return "host".to_owned();
+        }
+        let path = self.path().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| format!("net:[{}]", self.id.1))
+    }
+}
+
 /// An interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interface {
@@ -61,6 +81,8 @@ pub struct Interface {
     pub mac: Option<Mac>,
     /// Whether it is administratively up.
     pub up: bool,
+    /// The largest packet that it takes, in bytes.
+    pub mtu: u32,
     /// The index of the link whose port it is.
     pub master: Option<u32>,
     /// The mark of the project that owns it.
@@ -71,6 +93,8 @@ pub struct Interface {
     pub altnames: Vec<String>,
     /// Its addresses.
     pub addresses: Vec<IpNet>,
+    /// Of a macvlan interface, whether it and the others on its parent hear each other.
+    pub joins: bool,
     /// Whether a default route leaves by it.
     pub default_route: bool,
     /// The interface that it is paired with or stacked on.
@@ -178,6 +202,8 @@ fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
         kind: link.kind.to_string(),
         mac: link.mac.filter(|mac| mac.0 != [0; 6]),
         up: link.up,
+        mtu: link.mtu,
+        joins: link.mode == Some(MacvlanMode::Bridge),
         master: link.master,
         mark,
         maker,

@@ -39,7 +39,7 @@ pub struct Process {
     pub name: String,
 }
 
-/// Returns who listens in the host's namespace, as far as that can be read.
+/// Returns who listens in the namespace of the calling thread, as far as that can be read.
 ///
 /// Whoever listens on any IPv6 address is taken to hear IPv4, too, which is the default: `/proc` does not tell.
 pub fn listeners(protocols: &BTreeSet<Protocol>) -> Vec<(HostPorts, Listener)> {
@@ -51,7 +51,7 @@ pub fn listeners(protocols: &BTreeSet<Protocol>) -> Vec<(HostPorts, Listener)> {
     let mut found = vec![];
     for (file, protocol) in files {
         // A kernel without the protocol has no file.
-        let Ok(file) = File::open(format!("/proc/net/{file}")) else { continue };
+        let Ok(file) = File::open(format!("/proc/thread-self/net/{file}")) else { continue };
         for line in BufReader::new(file).lines().skip(1).map_while(Result::ok) {
             found.extend(heard(&line, protocol));
         }

@@ -21,6 +21,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
+use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
@@ -344,6 +345,19 @@ fn way(to: IpAddr) -> RouteMessage {
     message.header.destination_prefix_length = if to.is_ipv4() { 32 } else { 128 };
     message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
     message
+}
+
+/// Asks which way a packet goes, arriving by an interface or beginning here.
+pub(crate) fn find_way(traveller: &Traveller) -> RouteNetlinkMessage {
+    let Traveller { from, to, arrives_by, mark } = *traveller;
+    let mut message = way(to);
+    if let Some(from) = from {
+        message.header.source_prefix_length = if from.is_ipv4() { 32 } else { 128 };
+        message.attributes.push(RouteAttribute::Source(RouteAddress::from(from)));
+    }
+    message.attributes.extend(arrives_by.map(RouteAttribute::Iif));
+    message.attributes.extend((mark != 0).then_some(RouteAttribute::Mark(mark)));
+    RouteNetlinkMessage::GetRoute(message)
 }
 
 /// Asks for all neighbours of the address's family.

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod fake;
 mod file;
 mod heard;
+pub mod inside;
 mod limits;
 mod links;
 pub mod listeners;

@@ -86,7 +86,7 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Returns what tells an open namespace from others.
-pub(super) fn id_of(ns: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+pub(in crate::kernel) fn id_of(ns: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     let file = rustix::fs::fstat(ns)?;
     Ok((file.st_dev, file.st_ino))
 }

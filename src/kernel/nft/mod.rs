@@ -161,6 +161,13 @@ pub async fn ruleset() -> Result<String, ObserveError> {
     listed.map_err(|refusal| unreadable("the firewall".to_owned(), refusal))
 }
 
+/// Returns the whole ruleset of the calling thread's namespace, as JSON and as `nft -a` prints it; or why it cannot be read.
+pub(super) fn ruleset_here() -> Result<(String, String), String> {
+    let listed = |flag| program::here(&[flag, "list", "ruleset"]);
+    let read = listed("-j").and_then(|rules| Ok((rules, listed("-a")?)));
+    read.map_err(|refusal| OpError::from(refusal).message)
+}
+
 fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
     NftTableId { family, name: format_smolstr!("{PREFIX}{project}") }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -88,6 +88,27 @@ pub(super) async fn nft(args: &[&str], input: &str) -> Result<String, Refusal> {
     tokio::time::timeout(PATIENCE, converse(start(args)?, input)).await.unwrap_or(Err(Refusal::Late))
 }
 
+/// Runs `nft` in the network namespace of the calling thread, which waits, and returns what it prints.
+pub(super) fn here(args: &[&str]) -> Result<String, Refusal> {
+    for place in PLACES {
+        let done =
+            std::process::Command::new(place).args(args).env("LC_ALL", "C").stdin(Stdio::null()).output();
+        match done {
+            Ok(output) => return said(output),
+            Err(error) if is_elsewhere(&error, place) => {}
+            Err(error) => return Err(Refusal::Broken(error)),
+        }
+    }
+    Err(Refusal::NotInstalled)
+}
+
+/// Tells whether there is no such program at a place. A directory of `PATH` that may not be searched says the same of every
+/// program: execvp(3).
+fn is_elsewhere(error: &io::Error, place: &str) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::NotFound || (kind == io::ErrorKind::PermissionDenied && place == "nft")
+}
+
 /// Tells whether there is such a program at all; whether it runs is seen when it does.
 pub(super) fn is_installed() -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -108,9 +129,7 @@ fn start(args: &[&str]) -> Result<Child, Refusal> {
             .spawn();
         match child {
             Ok(child) => return Ok(child),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A directory of `PATH` that may not be searched says the same of every program: execvp(3).
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && place == "nft" => {}
+            Err(error) if is_elsewhere(&error, place) => {}
             Err(error) => return Err(Refusal::Broken(error)),
         }
     }
@@ -126,7 +145,10 @@ async fn converse(mut child: Child, input: &str) -> Result<String, Refusal> {
         }
     };
     let ((), output) = tokio::join!(tell, child.wait_with_output());
-    let output = output.map_err(Refusal::Broken)?;
+    said(output.map_err(Refusal::Broken)?)
+}
+
+fn said(output: Output) -> Result<String, Refusal> {
     if output.status.success() {
         String::from_utf8(output.stdout)
             .map_err(|error| Refusal::Broken(io::Error::new(io::ErrorKind::InvalidData, error)))

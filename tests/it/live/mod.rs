@@ -27,6 +27,7 @@ mod names;
 mod network;
 mod pairs;
 mod part;
+mod path;
 mod ports;
 mod private;
 mod publish;

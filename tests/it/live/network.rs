@@ -84,10 +84,10 @@ live! {
 live! {
     fn an_apply_that_is_undone_leaves_the_manifest_as_it_was(world) {
         world.apply(SHOP);
-        let refused = |args: &[&str], code: i32| {
+        let refused = |nth: usize, args: &[&str], code: i32| {
             let before = world.sh("cat netform.yaml; ip -o link; nft -s list ruleset; ip netns");
 
-            let done = haunted(world, 1, args).exits(code);
+            let done = haunted(world, nth, args).exits(code);
 
             assert!(done.stderr.contains("the disk is haunted"), "{}", done.stderr);
             assert!(done.stderr.contains("netform.yaml is as it was"), "{}", done.stderr);
@@ -95,9 +95,11 @@ live! {
             world.assert_in_sync();
         };
 
-        refused(&["network", "create", "--subnet", "10.7.0.0/24", "back", "--yes"], 1);
-        world.run(&["network", "create", "--subnet", "10.7.0.0/24", "back", "--yes"]).exits(0);
-        refused(&["network", "rm", "back", "--yes"], 4);
+        let create = ["network", "create", "--subnet", "10.7.0.0/24", "back", "--yes"];
+        refused(1, &create, 1);
+        refused(2, &create, 4);
+        world.run(&create).exits(0);
+        refused(1, &["network", "rm", "back", "--yes"], 1);
     }
 }
 

@@ -1,0 +1,279 @@
+//! Follows a packet from link to link: through pairs and bridges, to whoever has the next hop's address.
+
+use std::net::IpAddr;
+
+use super::judge::judge;
+use super::packet::{Packet, State};
+use super::term::View;
+use super::walk::{Halt, Reached, Walk};
+use super::{DecidedBy, Decision};
+use crate::kernel::census::{Interface, Peer};
+
+/// Through how many bridges somebody is looked for.
+const DEPTH: usize = 8;
+
+/// What is behind a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// Whoever has the address.
+    Holder,
+    /// Somebody, but not whoever has the address.
+    Others,
+    /// Another host, or a program: that cannot be seen.
+    Outside,
+    /// A namespace that cannot be looked into.
+    Unseen,
+}
+
+impl Walk<'_> {
+    /// Has a packet leave by a link, for whoever has the address of the next hop there.
+    pub(super) fn leave(
+        &mut self,
+        (ns, index): (usize, u32),
+        next: IpAddr,
+        packet: Packet,
+    ) -> Result<Reached, Halt> {
+        let link = self.link(ns, index)?;
+        self.is_up(ns, link)?;
+        match (link.kind.as_str(), link.peer) {
+            ("bridge", _) => self.across((ns, link), None, next, packet),
+            ("veth" | "netkit", Peer::At { namespace, index }) => {
+                self.enter((namespace, index), next, packet)
+            }
+            ("veth" | "netkit", Peer::Unseen) => Err(self.unseen(ns, link)),
+            ("macvlan", Peer::At { namespace, index }) => {
+                self.beside((ns, link), (namespace, index), next, packet)
+            }
+            ("ipvlan", _) => {
+                let sentence = format!("{} is an ipvlan interface, which is not followed", link.name);
+                Err(Halt::Unknown(self.decision(DecidedBy::Unseen, ns, sentence)))
+            }
+            _ => Ok(Reached::Outside { ns, link: index, next, packet }),
+        }
+    }
+
+    fn is_up(&self, ns: usize, link: &Interface) -> Result<(), Halt> {
+        if link.up {
+            Ok(())
+        } else {
+            Err(self.denied(DecidedBy::Interface, ns, format!("{} is down", link.name)))
+        }
+    }
+
+    fn unseen(&self, ns: usize, link: &Interface) -> Halt {
+        let sentence = format!("what is behind {} is in a namespace that may not be looked into", link.name);
+        Halt::Unknown(self.decision(DecidedBy::Unseen, ns, sentence))
+    }
+
+    /// Has a frame come in by a link.
+    fn enter(&mut self, (ns, index): (usize, u32), next: IpAddr, packet: Packet) -> Result<Reached, Halt> {
+        let link = self.link(ns, index)?;
+        self.is_up(ns, link)?;
+        if let Some(master) = link.master {
+            let master = self.link(ns, master)?;
+            if master.kind == "bridge" {
+                return self.across((ns, master), Some(link), next, packet);
+            }
+        }
+        if self.answers_for((ns, link), next)? {
+            return self.receive((ns, index), packet);
+        }
+        Err(self.denied(
+            DecidedBy::Neighbour,
+            ns,
+            format!("nobody behind {} has the address {next}", link.name),
+        ))
+    }
+
+    /// Tells whether a namespace answers who asks by a link for an address: it does for all its own, and for others' where
+    /// it stands in for them.
+    fn answers_for(&self, (ns, link): (usize, &Interface), next: IpAddr) -> Result<bool, Halt> {
+        let inside = self.inside(ns)?;
+        let on = |name: &str| {
+            let value = |of: &str| inside.sysctls.get(&format!("{name}/{of}")).is_some_and(|it| it != "0");
+            (value("arp_ignore"), value("proxy_arp"))
+        };
+        let ((ignore_all, proxy_all), (ignore, proxy)) =
+            (on("ipv4/conf/all"), on(&format!("ipv4/conf/{}", link.name)));
+        let here = link.addresses.iter().any(|own| own.addr() == next);
+        let anywhere = self.own(ns).iter().any(|(own, _)| *own == next);
+        // A neighbour of IPv6 is told of the addresses of the very link alone.
+        let own = here || (anywhere && next.is_ipv4() && !ignore && !ignore_all);
+        if !own && (proxy || proxy_all) {
+            let sentence =
+                format!("{} stands in for others' addresses (proxy_arp), which is not followed", link.name);
+            return Err(Halt::Unknown(self.decision(DecidedBy::Neighbour, ns, sentence)));
+        }
+        Ok(own)
+    }
+
+    /// Has a bridge take a frame from one of its ports, or from its own namespace, to whoever has the address.
+    fn across(
+        &mut self,
+        (ns, bridge): (usize, &Interface),
+        from: Option<&Interface>,
+        next: IpAddr,
+        packet: Packet,
+    ) -> Result<Reached, Halt> {
+        self.is_up(ns, bridge)?;
+        if from.is_some() && self.answers_for((ns, bridge), next)? {
+            self.frame((ns, "input"), (from, Some(bridge)), packet)?;
+            return self.receive((ns, bridge.index), packet);
+        }
+        let all = self.scene.namespaces.get(ns).map(|ns| ns.interfaces.as_slice()).unwrap_or_default();
+        let ports = || {
+            let other = |port: &&Interface| from.is_none_or(|from| from.index != port.index);
+            all.iter().filter(|port| port.master == Some(bridge.index)).filter(other)
+        };
+        let mut behind: Vec<(&Interface, Behind)> = vec![];
+        for port in ports() {
+            behind.push((port, self.behind(ns, port, next, DEPTH)));
+        }
+        let find = |what: Behind| behind.iter().find(|(_, behind)| *behind == what).map(|(port, _)| *port);
+        if let Some(port) = find(Behind::Holder) {
+            self.is_up(ns, port)?;
+            let mut packet = packet;
+            if let Some(from) = from {
+                self.is_up(ns, from)?;
+                self.step(ns, format!("bridge {} takes it from {} to {}", bridge.name, from.name, port.name));
+                packet = self.bridged((ns, bridge), packet)?;
+            }
+            let hook = if from.is_some() { "forward" } else { "output" };
+            self.frame((ns, hook), (from, Some(port)), packet)?;
+            let Peer::At { namespace, index } = port.peer else { return Err(self.unseen(ns, port)) };
+            return self.enter((namespace, index), next, packet);
+        }
+        if let Some(port) = find(Behind::Outside) {
+            self.is_up(ns, port)?;
+            self.step(ns, format!("bridge {} hands it to {}", bridge.name, port.name));
+            if from.is_some() {
+                self.bridged((ns, bridge), packet)?;
+            }
+            self.frame((ns, if from.is_some() { "forward" } else { "output" }), (from, Some(port)), packet)?;
+            return Ok(Reached::Outside { ns, link: port.index, next, packet });
+        }
+        if let Some(port) = find(Behind::Unseen) {
+            return Err(self.unseen(ns, port));
+        }
+        let sentence = format!("nobody behind bridge {} has the address {next}", bridge.name);
+        Err(self.denied(DecidedBy::Bridge, ns, sentence))
+    }
+
+    /// Returns what is behind a port of a bridge.
+    fn behind(&self, ns: usize, port: &Interface, next: IpAddr, depth: usize) -> Behind {
+        let Peer::At { namespace, index } = port.peer else {
+            return match (port.kind.as_str(), port.peer) {
+                ("veth" | "netkit", Peer::Unseen) => Behind::Unseen,
+                ("dummy", _) => Behind::Others,
+                (_, Peer::None | Peer::Unseen | Peer::At { .. }) => Behind::Outside,
+            };
+        };
+        if !matches!(port.kind.as_str(), "veth" | "netkit") {
+            return Behind::Outside;
+        }
+        let (Ok(link), Some(there)) = (self.link(namespace, index), self.scene.namespaces.get(namespace))
+        else {
+            return Behind::Unseen;
+        };
+        if !there.read {
+            return Behind::Unseen;
+        }
+        let is = |master: &&Interface| Some(master.index) == link.master && master.kind == "bridge";
+        let Some(bridge) = there.interfaces.iter().find(is) else {
+            let own = |link: &Interface| link.addresses.iter().any(|own| own.addr() == next);
+            let has = own(link) || (next.is_ipv4() && there.interfaces.iter().any(own));
+            // It may be the same namespace, on another leg.
+            return if has && (namespace != ns || own(link)) { Behind::Holder } else { Behind::Others };
+        };
+        if bridge.addresses.iter().any(|own| own.addr() == next) {
+            return Behind::Holder;
+        }
+        if depth == 0 {
+            return Behind::Outside;
+        }
+        let ports = there.interfaces.iter().filter(|it| it.master == Some(bridge.index) && it.index != index);
+        let all: Vec<_> = ports.map(|port| self.behind(namespace, port, next, depth - 1)).collect();
+        let first = [Behind::Holder, Behind::Outside, Behind::Unseen].into_iter().find(|it| all.contains(it));
+        first.unwrap_or(Behind::Others)
+    }
+
+    /// Follows a packet of a macvlan interface: to another one on the same parent, or out by that.
+    fn beside(
+        &mut self,
+        (ns, own): (usize, &Interface),
+        (home, parent): (usize, u32),
+        next: IpAddr,
+        packet: Packet,
+    ) -> Result<Reached, Halt> {
+        let up = self.link(home, parent)?;
+        self.is_up(home, up)?;
+        let stands = Peer::At { namespace: home, index: parent };
+        let spaces = self.scene.namespaces.iter().enumerate();
+        let all = spaces.flat_map(|(place, ns)| ns.interfaces.iter().map(move |link| (place, link)));
+        let beside = |(place, link): &(usize, &Interface)| {
+            link.kind == "macvlan" && link.peer == stands && (*place, link.index) != (ns, own.index)
+        };
+        let holder =
+            all.clone().filter(beside).find(|(_, link)| link.addresses.iter().any(|it| it.addr() == next));
+        if let Some((place, link)) = holder {
+            self.step(home, format!("{} passes it from one macvlan interface to another", up.name));
+            // In other modes than `bridge` they do not hear each other, or by way of a switch only.
+            self.doubts.extend(self.isolated((ns, own), (place, link)));
+            return self.enter((place, link.index), next, packet);
+        }
+        if self.own(home).iter().any(|(address, _)| *address == next) {
+            let sentence =
+                format!("{next} is the host's, which does not hear macvlan interfaces on {}", up.name);
+            return Err(self.denied(DecidedBy::Interface, home, sentence));
+        }
+        self.leave((home, parent), next, packet)
+    }
+
+    /// Says that two macvlan interfaces may not hear each other; which mode they have is not known here.
+    fn isolated(&self, (ns, own): (usize, &Interface), (_, other): (usize, &Interface)) -> Option<Decision> {
+        let both_bridge = own.joins && other.joins;
+        let sentence =
+            format!("{} is a macvlan interface of a mode that keeps it apart from others", own.name);
+        (!both_bridge).then(|| self.decision(DecidedBy::Interface, ns, sentence))
+    }
+
+    /// Has the hooks of the IP layer judge what a bridge passes on between its ports, where `br_netfilter` says so: it comes
+    /// from the bridge, and leaves by it.
+    fn bridged(&mut self, (ns, bridge): (usize, &Interface), packet: Packet) -> Result<Packet, Halt> {
+        let inside = self.inside(ns)?;
+        let name = if packet.dest.is_ipv4() { "iptables" } else { "ip6tables" };
+        let sysctl = inside.sysctls.get(&format!("bridge/bridge-nf-call-{name}"));
+        if sysctl.is_none_or(|value| value == "0") {
+            return Ok(packet);
+        }
+        self.step(ns, format!("bridge-nf-call-{name} is on: the firewall judges it, too"));
+        let mut seen = self.met(ns, packet.fresh());
+        let began = seen;
+        self.hook((ns, "prerouting"), &mut seen, (Some(bridge), None))?;
+        self.hook((ns, "forward"), &mut seen, (Some(bridge), Some(bridge)))?;
+        self.hook((ns, "postrouting"), &mut seen, (None, Some(bridge)))?;
+        self.note_flow(ns, began, seen);
+        Ok(seen)
+    }
+
+    /// Has the chains of bridges judge a frame.
+    fn frame(
+        &mut self,
+        (ns, hook): (usize, &str),
+        (from, to): (Option<&Interface>, Option<&Interface>),
+        packet: Packet,
+    ) -> Result<(), Halt> {
+        let known = self.known(ns)?;
+        let Some(rules) = &known.rules else { return Ok(()) };
+        let own = self.own(ns);
+        let [came_by, leaves_by] = [from, to].map(|link| link.map_or("", |link| link.name.as_str()));
+        let mut packet = Packet { state: State::Unknown, ..packet };
+        for (place, _, _) in rules.base(hook, &["bridge"]) {
+            let mut view = View { packet, came_by, leaves_by, own: &own, is_frame: true };
+            let verdict = judge(rules, place, &mut view);
+            packet.mark = view.packet.mark;
+            self.settle((ns, hook), verdict, (&mut packet, from, to))?;
+        }
+        Ok(())
+    }
+}
