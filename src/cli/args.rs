@@ -3,6 +3,7 @@
 mod daemon;
 mod edit;
 mod env;
+mod from;
 mod network;
 mod ownership;
 
@@ -15,6 +16,7 @@ pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
 pub(super) use edit::{EditVerb, Edited, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
+pub(super) use from::From;
 pub(super) use network::{Change, Connect, Create, Disconnect, Inspect, List, Look, NetworkVerb, Remove};
 pub(super) use ownership::{Consent, Forget, Import};
 
@@ -243,7 +245,7 @@ pub(super) enum Verb {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
-    /// Adopt an object that is there already, or print a manifest of what could be adopted.
+    /// Adopt an object that is there already, or print a manifest of what could be adopted, or of what others have.
     Import(Import),
     /// Give up what a resource has in the kernel, and leave it there as it is.
     Forget(Forget),

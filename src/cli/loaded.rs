@@ -84,6 +84,16 @@ pub(super) fn check(path: &Path, style: Style) -> Result<Found, Failure> {
     })
 }
 
+/// Refuses a manifest that is wrong, as far as that can be told without the host.
+pub(super) fn check_text(name: &str, text: &str, style: Style) -> Result<(), Failure> {
+    let parsed = manifest::parse([(name.to_owned(), text.as_bytes().to_vec())]);
+    let resolved = parsed.and_then(|manifest::Loaded { manifest, sources }| {
+        let facts = assumed(&manifest);
+        Loaded { manifest, sources, style }.resolved(&facts)
+    });
+    resolved.map(drop).map_err(|problems| wrong(&problems, style))
+}
+
 /// Reads a manifest as if one of its files had another text, and checks it as [`check`] does.
 pub(super) fn load_edited(path: &Path, (file, text): (&Path, &str), style: Style) -> Result<Loaded, Failure> {
     let edited = manifest::load_edited(&Input::from_arg(path.as_os_str()), file, text);

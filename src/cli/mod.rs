@@ -34,6 +34,7 @@ mod show;
 mod signals;
 mod ssh;
 mod status;
+mod translate;
 mod validate;
 mod voice;
 mod watch;

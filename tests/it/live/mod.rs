@@ -40,6 +40,7 @@ mod signals;
 mod snapshot;
 mod steps;
 mod systemd;
+mod translate;
 mod walk;
 mod watch;
 pub(crate) mod world;

@@ -161,7 +161,9 @@ live! {
         assert_eq!(json["networks"][1]["name"], "front");
         let counters = &json["networks"][0]["containers"][0]["counters"];
         assert!(counters["received_packets"].as_u64().unwrap() >= 3, "{json:#}");
-        assert_eq!(counters["received_bytes"].as_u64().unwrap(), counter(world, "web", "eth1", "rx_bytes"));
+        // Others on the link go on talking meanwhile: the kernel's files are a moment later.
+        let (shown, later) = (counters["received_bytes"].as_u64().unwrap(), counter(world, "web", "eth1", "rx_bytes"));
+        assert!((3 * 84..=later).contains(&shown), "{shown} {later}");
     }
 }
 
