@@ -1,4 +1,4 @@
-//! `netform import compose`: what others have, printed as a manifest. Nothing is changed.
+//! `netform import compose` and `import docker`: what others have, printed as a manifest. Nothing is changed.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use super::args::{Common, From};
 use super::failure::{Code, Failure};
 use super::loaded;
+use super::runtimes::Runtimes;
 use super::show::{self, Style};
 use crate::import::compose::{self, Variables};
-use crate::import::{Note, Sketch};
+use crate::import::{Note, Sketch, docker};
+use crate::names::ProjectName;
+use crate::runtime::list;
 
 /// How many bytes are read of a file at most: more than any reader takes.
 const MOST: u64 = (8 << 20) + 1;
@@ -23,6 +26,7 @@ pub(super) async fn run(common: &Common, from: &From) -> Result<(), Failure> {
         From::Compose { file, project_name, env_file } => {
             of_compose(common, file, project_name.as_deref(), env_file.as_deref())?
         }
+        From::Docker { project_name } => of_docker(common, project_name).await?,
     };
     let text = sketch.text();
     loaded::check_text("the manifest", &text, Style::of_stderr(common))?;
@@ -62,6 +66,17 @@ fn of_compose(
         directory: directory.unwrap_or_default(),
     };
     compose::compose(file, &variables).map_err(|problems| loaded::wrong(&problems, Style::of_stderr(common)))
+}
+
+async fn of_docker(common: &Common, project: &str) -> Result<Sketch, Failure> {
+    let project = ProjectName::try_from(project).map_err(|error| Failure::of(Code::Usage, &error))?;
+    let socket = Runtimes::new(common).sockets.docker;
+    let unreachable = |why: String| {
+        let message = format!("Docker cannot be asked at {}: {why}", socket.display());
+        Failure::new(Code::Missing, message).help("start it, or name its socket with --docker")
+    };
+    let (networks, containers) = list::told(&socket).await.map_err(unreachable)?;
+    docker::docker(project.as_str(), networks, containers).map_err(|error| unreachable(error.to_string()))
 }
 
 /// Returns the Compose file that a path means.

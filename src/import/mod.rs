@@ -4,6 +4,7 @@
 //! as a comment at its place in the manifest, and in a list with its place in the source. Nothing is left out silently.
 
 pub mod compose;
+pub mod docker;
 mod text;
 
 use crate::resource::owner::Origin;

@@ -6,6 +6,7 @@ pub mod census;
 mod conntrack;
 pub mod count;
 pub mod counters;
+mod diag;
 pub mod discover;
 pub mod events;
 pub mod facts;

@@ -21,11 +21,22 @@ fn imported(path: &Path) -> String {
     };
     let text = sketch.text();
     assert_eq!(diagnose(text.as_bytes()), "", "{text}");
+    assert_eq!(validated(&text), "", "{text}");
     let notes = sketch.notes.iter().map(|note| match &note.origin {
         Some(origin) => format!("note: {origin}: {}\n", note.text),
         None => format!("note: {}\n", note.text),
     });
     format!("{text}\n{}", notes.collect::<String>())
+}
+
+/// What `netform validate` says of a manifest that it refuses.
+fn validated(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("netform.yaml");
+    std::fs::write(&path, text).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netform"));
+    let output = command.arg("validate").arg(path).output().unwrap();
+    if output.status.success() { String::new() } else { String::from_utf8(output.stderr).unwrap() }
 }
 
 #[test]

@@ -18,4 +18,10 @@ pub(in crate::cli) enum From {
         #[arg(long, value_name = "FILE")]
         env_file: Option<PathBuf>,
     },
+    /// Print a manifest of the networks and containers of the Docker that runs here; it stays as it is.
+    Docker {
+        /// The project of the manifest that is printed.
+        #[arg(short, long, value_name = "NAME", default_value = "docker")]
+        project_name: String,
+    },
 }

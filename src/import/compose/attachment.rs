@@ -39,6 +39,9 @@ pub(super) fn attachments(
     if let Some(node) = field(&service.fields, "network_mode")
         && let Some(attached) = by_mode(service, (node, all), item, reader)
     {
+        if attached == Attached::Networks(Value::texts(["default"])) {
+            file.nameless();
+        }
         return attached;
     }
     let mut drafts: Vec<Draft<'_>> = vec![];

@@ -153,6 +153,14 @@ impl Whole {
         self.fates.get(name).cloned()
     }
 
+    /// Has the network without names be there, which stands for Docker's bridge for everybody.
+    fn nameless(&mut self) {
+        let is_it = |item: &Item| item.name.as_deref() == Some("default");
+        if !self.networks.iter().any(is_it) {
+            self.networks.push(Item::named("default"));
+        }
+    }
+
     fn default_name(&self) -> String {
         format!("{}_default", self.project)
     }

@@ -28,6 +28,7 @@ mod network;
 mod pairs;
 mod part;
 mod path;
+mod pods;
 mod ports;
 mod private;
 mod publish;

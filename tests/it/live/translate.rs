@@ -1,5 +1,7 @@
 //! What others have becomes a manifest that plans and works.
 
+use serde_json::json;
+
 use super::engine::Engine;
 use super::world::{Listen, World, contained, live};
 
@@ -50,6 +52,35 @@ contained! {
         let _server = world.serve("web", &Listen::tcp(80), "web");
         assert!(world.ask("host", "tcp", "127.0.0.1", 8080).is_some());
         world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+contained! {
+    fn the_networks_of_a_docker_become_a_manifest_that_is_applied_beside_them(world, "dockerd") {
+        assert!(world.run(&["import", "docker"]).exits(69).stderr.contains("Docker cannot be asked at"));
+        let docker = Engine::docker_with(world, "exec dockerd --containerd /run/containerd/containerd.sock --data-root /run/docker-data --exec-root /run/docker --pidfile /run/docker.pid -H unix:///run/docker.sock --storage-driver vfs --iptables=false --ip6tables=false --bip=10.99.0.1/24");
+        docker.post("/networks/create", br#"{"Name": "front", "Internal": true, "IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}, "Options": {"com.docker.network.driver.mtu": "1400"}}"#);
+        docker.create_with("db", "front", &json!({"ExposedPorts": {"5432/tcp": {}}, "NetworkingConfig": {"EndpointsConfig": {"front": {"Aliases": ["database"], "IPAMConfig": {"IPv4Address": "172.18.0.9"}}}}}));
+        docker.does("start", "db");
+        docker.create_with("web", "bridge", &json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}, "ExposedPorts": {"80/tcp": {}}}));
+        docker.does("start", "web");
+        docker.run("side", "container:web");
+        let before = world.sh("ip -o addr | grep -v nf-; ip route");
+
+        let told = imported(world, &["docker", "-p", "shop"]);
+        let manifest = std::fs::read_to_string(world.dir().join("netform.yaml")).unwrap();
+        assert!(told.contains("note: front: Docker holds its subnets until its network is gone: `subnets: [\"172.18.0.0/16\"]`"), "{told}");
+        assert!(told.contains("note: db: Docker holds its address on front") && told.contains("note: web: Docker publishes it: `publish: [\"8080:80/tcp\"]`"), "{told}");
+        for line in ["project: shop", "    internal: true", "    mtu: 1400", "      front: {aliases: [database]}", "      default: {}", "    mode: \"container:web\"", "    expose: [5432/tcp]"] {
+            assert!(manifest.lines().any(|it| it == line), "{line} in\n{manifest}");
+        }
+
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert!(docker.inside("db", "ip -o -4 addr show dev nf0").code == 0 && docker.inside("web", "ip -o -4 addr show dev nf0").code == 0);
+        let after = world.sh("ip -o addr; ip route");
+        assert!(before.lines().all(|line| line.contains("veth") || after.contains(line)), "{before}\n{after}");
         world.run(&["destroy", "--yes"]).exits(0);
     }
 }
