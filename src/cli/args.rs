@@ -4,6 +4,7 @@ mod daemon;
 mod edit;
 mod env;
 mod from;
+mod network;
 mod ownership;
 
 use std::path::PathBuf;
@@ -13,9 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
-pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
+pub(super) use edit::{EditVerb, Edited, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
 pub(super) use from::From;
+pub(super) use network::{Change, Connect, Create, Disconnect, Inspect, List, Look, NetworkVerb, Remove};
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -329,6 +331,8 @@ pub(super) enum SchemaOf {
     Path,
     /// `env --output json`.
     Env,
+    /// `network ls --output json` and `network inspect --output json`.
+    Network,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

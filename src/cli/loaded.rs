@@ -8,8 +8,9 @@ use super::failure::{Code, Failure, chain};
 use super::scope::given_namespaces;
 use super::show::Style;
 use crate::manifest::problem::{self, Problems, Sources};
-use crate::manifest::{self, Input, LoadError, Manifest};
+use crate::manifest::{self, Input, LoadError, Manifest, Place};
 use crate::names::Mtu;
+use crate::resource::owner::Origin;
 use crate::topology::facts::{Facts, LinkFact};
 use crate::topology::{Topology, resolve};
 
@@ -47,6 +48,11 @@ impl Loaded {
     /// Returns all files of the manifest as one text, as generations keep it.
     pub(super) fn text(&self) -> String {
         joined(&self.sources)
+    }
+
+    /// Returns file and line of a place in it.
+    pub(super) fn origin(&self, place: Place) -> Origin {
+        self.sources.place_to_origin(place)
     }
 
     /// Returns the files that it was read from, as the user sees them.

@@ -174,6 +174,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Explain => explain::schema().to_value(),
         SchemaOf::Path => path::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
+        SchemaOf::Network => edit::network::look::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }

@@ -134,23 +134,13 @@ fn service<'n>(entry: &'n Entry, reader: &mut Reader<'_>) -> Service<'n> {
     let fields = reader.map(&entry.value);
     let networks = match field(&fields, "networks").map(|node| &node.kind) {
         Some(Kind::Map(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
-        Some(Kind::List(items)) => items
-            .iter()
-            .filter_map(|item| match &item.kind {
-                Kind::Text(name) => Some(name.as_str()),
-                Kind::Null
-                | Kind::Bool(_)
-                | Kind::Integer(_)
-                | Kind::Number(_)
-                | Kind::List(_)
-                | Kind::Map(_)
-                | Kind::Refused => None,
-            })
-            .collect(),
-        Some(
-            Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) | Kind::Text(_) | Kind::Refused,
-        )
-        | None => vec![],
+        Some(Kind::List(items)) => items.iter().filter_map(|item| name(item, reader)).collect(),
+        Some(Kind::Null | Kind::Refused) | None => vec![],
+        Some(Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) | Kind::Text(_)) => {
+            let place = field(&fields, "networks").map_or(entry.at, |node| node.place);
+            reader.wrong(place, "`networks` is a list of names, or a map", "neither");
+            vec![]
+        }
     };
     let networks = match (networks.is_empty(), field(&fields, "network_mode")) {
         (true, None) => vec!["default"],
@@ -171,6 +161,18 @@ fn service<'n>(entry: &'n Entry, reader: &mut Reader<'_>) -> Service<'n> {
     let count =
         count.and_then(|node| reader.parsed(node, &format!("a number of containers up to {MOST}"), few));
     Service { name: &entry.key, place: entry.at, fields, networks, count: count.unwrap_or(1) }
+}
+
+/// Returns a network's name in a list.
+fn name<'n>(node: &'n Node, reader: &mut Reader<'_>) -> Option<&'n str> {
+    match &node.kind {
+        Kind::Text(name) => Some(name),
+        Kind::Refused => None,
+        Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) | Kind::List(_) | Kind::Map(_) => {
+            reader.wrong(node.place, "a network's name is text", "no name");
+            None
+        }
+    }
 }
 
 /// How ports lead to the containers of a service.

@@ -24,6 +24,7 @@ mod macvlan;
 mod management;
 mod memory;
 mod names;
+mod network;
 mod pairs;
 mod part;
 mod path;
