@@ -15,7 +15,7 @@ use crate::resource::netns::{NsRef, Process};
 
 /// What is meant when the manifest says nothing.
 pub(super) struct Silence {
-    /// The name of the network that a container joins without naming one (S8).
+    /// The name of the network that a container joins without naming one (S8); nobody has to declare it.
     pub(super) name: NetName,
     network: manifest::Network,
     attachment: manifest::Attachment,
@@ -143,15 +143,14 @@ fn networks<'a>(manifest: &'a Manifest, silence: &'a Silence) -> Vec<Net<'a>> {
         members: vec![],
     };
     let mut nets: Vec<_> = manifest.networks.iter().map(net).collect();
-    let silent = |container: &At<manifest::Container>| {
-        container.value.networks.is_none() && container.value.mode.is_none()
-    };
-    if let Some(container) = manifest.containers.values().find(|container| silent(container))
-        && !manifest.networks.contains_key(&silence.name)
-    {
+    let asked = manifest.containers.values().find_map(|at| {
+        let mut networks = wanted(&at.value, at.place, silence).into_iter();
+        networks.find_map(|(name, place, _)| is_default(name).then_some(place))
+    });
+    if let (Some(place), false) = (asked, manifest.networks.contains_key(&silence.name)) {
         nets.push(Net {
             name: &silence.name,
-            place: container.place,
+            place,
             spec: &silence.network,
             is_default: true,
             members: vec![],

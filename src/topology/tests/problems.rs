@@ -114,3 +114,9 @@ fn all_problems_are_reported_in_the_order_of_their_places() {
         problems.lines().filter_map(|line| line.strip_prefix("topology::")?.split(": ").next()).collect();
     assert_eq!(codes, ["subnet_overlap", "unknown_network", "address_outside"]);
 }
+
+#[test]
+fn the_network_of_who_names_none_needs_no_declaration_when_somebody_names_it() {
+    let topology = topology("net a 10.0.0.0/24\nctr x @default @a", &Facts::default());
+    assert_eq!(topology.networks.iter().filter(|network| network.name.as_str() == "default").count(), 1);
+}
