@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod doctor;
 mod edit;
 mod env;
 mod ownership;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use doctor::Doctor;
 pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
 pub(super) use ownership::{Consent, Forget, Import};
@@ -216,6 +218,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
+    /// Find out why a container does not reach the host or the outside, with what shows it and what cures it.
+    Doctor(Doctor),
     /// Run a command in a container's network namespace, with its names and what its links say.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
@@ -325,6 +329,8 @@ pub(super) enum SchemaOf {
     Explain,
     /// `explain --path --output json`.
     Path,
+    /// `doctor --output json`.
+    Doctor,
     /// `env --output json`.
     Env,
 }
