@@ -31,6 +31,7 @@
 //! | [`runtime`] | whose namespace is it: containers of Docker and Podman, processes | no |
 //! | [`explain`] | what anything on the host is, in a sentence: ours and others'; whether a packet gets there, and what decides | yes |
 //! | [`doctor`] | why a container does not reach the host or the outside, with what cures it | yes |
+//! | [`import`] | what others have, as a manifest: a Compose file, a Docker host | yes |
 //! | [`watch`] | the daemon: what drifts is brought back, what is edited is applied | no |
 //! | [`cli`] | one file for each verb; errors become exit codes in one place | no |
 //!
@@ -54,6 +55,7 @@ pub mod doctor;
 pub mod driver;
 pub mod explain;
 pub mod firewall;
+pub mod import;
 pub mod kernel;
 pub mod manifest;
 pub mod names;

@@ -4,6 +4,8 @@ mod daemon;
 mod doctor;
 mod edit;
 mod env;
+mod from;
+mod network;
 mod ownership;
 
 use std::path::PathBuf;
@@ -14,8 +16,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
 pub(super) use doctor::Doctor;
-pub(super) use edit::{EditVerb, Fmt, Get, Init, Set, YamlOrJson};
+pub(super) use edit::{EditVerb, Edited, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
+pub(super) use from::From;
+pub(super) use network::{Change, Connect, Create, Disconnect, Inspect, List, Look, NetworkVerb, Remove};
 pub(super) use ownership::{Consent, Forget, Import};
 
 /// Declarative container networking: a manifest says what shall be, netform shows the difference and applies it.
@@ -245,7 +249,7 @@ pub(super) enum Verb {
         #[arg(last = true, value_name = "COMMAND")]
         command: Vec<String>,
     },
-    /// Adopt an object that is there already, or print a manifest of what could be adopted.
+    /// Adopt an object that is there already, or print a manifest of what could be adopted, or of what others have.
     Import(Import),
     /// Give up what a resource has in the kernel, and leave it there as it is.
     Forget(Forget),
@@ -333,6 +337,8 @@ pub(super) enum SchemaOf {
     Doctor,
     /// `env --output json`.
     Env,
+    /// `network ls --output json` and `network inspect --output json`.
+    Network,
 }
 
 /// Reads a duration such as `10s`, `500ms` or `5m`; a bare number is seconds.

@@ -155,9 +155,19 @@ fn places(facts: &Facts) -> Vec<usize> {
     places
 }
 
-/// Follows packets of containers: to the host, to a neighbour, and outside.
-async fn probes(facts: &Facts, answers: &mut Answers) -> Result<Vec<Probe>, Failure> {
-    let mut wanted: Vec<(ProjectName, Owner, Option<String>, Goal, [String; 2])> = vec![];
+/// A packet that is to be followed.
+struct Wanted {
+    project: ProjectName,
+    owner: Owner,
+    bridge: Option<String>,
+    goal: Goal,
+    from: String,
+    to: String,
+}
+
+/// Returns the packets of containers to follow: to the host, to a neighbour, and outside.
+fn wanted(facts: &Facts) -> Vec<Wanted> {
+    let mut wanted = vec![];
     for project in &facts.projects {
         let mut last: BTreeMap<String, (String, String)> = BTreeMap::new();
         for (_, entry) in project.state.iter() {
@@ -173,16 +183,15 @@ async fn probes(facts: &Facts, answers: &mut Answers) -> Result<Vec<Probe>, Fail
             }
             let bridge = facts.bridge(&project.state, network.as_str());
             let mut add = |goal: Goal, to: String| {
-                let ends = [own.to_string(), to];
-                wanted.push((project.name.clone(), entry.owner.clone(), bridge.clone(), goal, ends));
+                let (project, owner, bridge) = (project.name.clone(), entry.owner.clone(), bridge.clone());
+                wanted.push(Wanted { project, owner, bridge, goal, from: own.to_string(), to });
             };
             add(Goal::Host, via.to_string());
             let [v4, v6] = OUTSIDE;
-            let (to, leads) = (if via.is_ipv4() { v4 } else { v6 }, facts.has_way_out(via.is_ipv4()));
-            if leads {
-                add(Goal::Outside, to.to_owned());
+            if facts.has_way_out(via.is_ipv4()) {
+                add(Goal::Outside, if via.is_ipv4() { v4 } else { v6 }.to_owned());
             }
-            let key = format!("{network}{}", via.is_ipv4());
+            let key = format!("{network} {}", via.is_ipv4());
             if let Some((name, address)) =
                 last.get(&key).filter(|_| facts.may_talk(&project.state, bridge.as_deref()))
             {
@@ -191,8 +200,13 @@ async fn probes(facts: &Facts, answers: &mut Answers) -> Result<Vec<Probe>, Fail
             last.insert(key, (container.to_string(), own.to_string()));
         }
     }
+    wanted
+}
+
+/// Follows packets of containers.
+async fn probes(facts: &Facts, answers: &mut Answers) -> Result<Vec<Probe>, Failure> {
     let mut probes = vec![];
-    for (project, owner, bridge, goal, [from, to]) in wanted {
+    for Wanted { project, owner, bridge, goal, from, to } in wanted(facts) {
         // Who has lost his address is told of otherwise.
         let Ok(ends) = path::ends(&from, &to, &facts.scene) else { continue };
         let path = loop {

@@ -13,7 +13,7 @@ use super::declared::{declares, owner_of};
 use super::failure::{self, Code, Failure, chain, unreadable};
 use super::session::{Aim, Prepared, Session, Target};
 use super::show::{self, Style};
-use super::{confirm, discover, run, scope};
+use super::{confirm, discover, run, scope, translate};
 use crate::apply::OnFailure;
 use crate::kernel::Scope;
 use crate::kernel::facts::Survey;
@@ -46,7 +46,10 @@ struct Adoption {
 
 /// Adopts an object, or shows what could be adopted.
 pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
-    let Import { address, object, manifest, consent, discover: _, project: _ } = wish;
+    let Import { from, address, object, manifest, consent, discover: _, project: _ } = wish;
+    if let Some(from) = from {
+        return translate::run(common, from).await;
+    }
     if wish.discover {
         return discover::run(&wish.project).await;
     }

@@ -8,8 +8,9 @@ use super::failure::{Code, Failure, chain};
 use super::scope::given_namespaces;
 use super::show::Style;
 use crate::manifest::problem::{self, Problems, Sources};
-use crate::manifest::{self, Input, LoadError, Manifest};
+use crate::manifest::{self, Input, LoadError, Manifest, Place};
 use crate::names::Mtu;
+use crate::resource::owner::Origin;
 use crate::topology::facts::{Facts, LinkFact};
 use crate::topology::{Topology, resolve};
 
@@ -49,6 +50,11 @@ impl Loaded {
         joined(&self.sources)
     }
 
+    /// Returns file and line of a place in it.
+    pub(super) fn origin(&self, place: Place) -> Origin {
+        self.sources.place_to_origin(place)
+    }
+
     /// Returns the files that it was read from, as the user sees them.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.files().iter().map(|file| Path::new(&*file.name))
@@ -76,6 +82,16 @@ pub(super) fn check(path: &Path, style: Style) -> Result<Found, Failure> {
         Ok(topology) => Found::Right(topology),
         Err(problems) => Found::Wrong(problems),
     })
+}
+
+/// Refuses a manifest that is wrong, as far as that can be told without the host.
+pub(super) fn check_text(name: &str, text: &str, style: Style) -> Result<(), Failure> {
+    let parsed = manifest::parse([(name.to_owned(), text.as_bytes().to_vec())]);
+    let resolved = parsed.and_then(|manifest::Loaded { manifest, sources }| {
+        let facts = assumed(&manifest);
+        Loaded { manifest, sources, style }.resolved(&facts)
+    });
+    resolved.map(drop).map_err(|problems| wrong(&problems, style))
 }
 
 /// Reads a manifest as if one of its files had another text, and checks it as [`check`] does.

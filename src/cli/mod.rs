@@ -35,6 +35,7 @@ mod show;
 mod signals;
 mod ssh;
 mod status;
+mod translate;
 mod validate;
 mod voice;
 mod watch;
@@ -176,6 +177,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Path => path::schema().to_value(),
         SchemaOf::Doctor => doctor::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
+        SchemaOf::Network => edit::network::look::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
 }

@@ -67,7 +67,7 @@ struct ContainerStatus<'a> {
 /// Whether what is live is what is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Health {
+pub(super) enum Health {
     /// It is.
     InSync,
     /// Nothing is live.
@@ -86,7 +86,7 @@ pub(super) fn schema() -> schemars::Schema {
 }
 
 impl Health {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::InSync => "in sync",
             Self::Missing => "missing",
@@ -105,16 +105,7 @@ impl<'a> Status<'a> {
         conflicts: &[Conflict],
         generation: Option<u64>,
     ) -> Self {
-        let health = |owner: &Owner| {
-            if conflicts.iter().any(|conflict| conflict.owner == *owner) {
-                return Health::Blocked;
-            }
-            let change = plan.changes.iter().find(|change| change.owner == *owner);
-            change.map_or(Health::InSync, |change| match change.action {
-                Action::Create => Health::Missing,
-                Action::Update | Action::Replace | Action::Destroy => Health::Differs,
-            })
-        };
+        let health = |owner: &Owner| health(owner, plan, conflicts);
         let destroyed = plan.changes.iter().filter(|change| change.action == Action::Destroy);
         Self {
             format_version: "1.0",
@@ -238,6 +229,18 @@ impl Status<'_> {
         let _ = writeln!(text, "{names}");
         text
     }
+}
+
+/// Returns how a resource is doing, as a plan and what is in its way tell it.
+pub(super) fn health(owner: &Owner, plan: &Plan, conflicts: &[Conflict]) -> Health {
+    if conflicts.iter().any(|conflict| conflict.owner == *owner) {
+        return Health::Blocked;
+    }
+    let change = plan.changes.iter().find(|change| change.owner == *owner);
+    change.map_or(Health::InSync, |change| match change.action {
+        Action::Create => Health::Missing,
+        Action::Update | Action::Replace | Action::Destroy => Health::Differs,
+    })
 }
 
 fn network_status<'a>(

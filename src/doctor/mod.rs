@@ -10,6 +10,8 @@
 
 mod applied;
 mod host;
+#[cfg(test)]
+mod tests;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};

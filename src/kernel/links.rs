@@ -122,7 +122,8 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
     let here = channel(live, &link.ns)?;
     let master = master(here, link)?;
     let names = link.altname.iter().map(|name| (here, message::add_altname(&link.name, name)));
-    let mut rest: Vec<_> = names.chain([(here, message::settle(link, mark))]).collect();
+    let up = link.up.then(|| (here, message::bring_up(&link.name)));
+    let mut rest: Vec<_> = names.chain(up).collect();
     match &link.kind {
         LinkKind::Bridge => send(here, message::new_bridge(link), NEW).await?,
         LinkKind::Veth(peer) => {
@@ -138,7 +139,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             return Err(OpError { kind: FailureKind::Other, message });
         }
     }
-    let mut outcome = Ok(());
+    let mut outcome = settle(here, link, mark).await;
     for (channel, message) in rest {
         outcome = outcome.and(send(channel, message, 0).await);
     }
@@ -147,6 +148,18 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
         let _ = send(here, message::delete_link(&link.name), 0).await;
     }
     outcome
+}
+
+/// Settles a new link that is down.
+async fn settle(here: &Channel, link: &Link, mark: &Mark) -> Outcome {
+    if link.master.is_some() {
+        match here.request(message::settle_port(link, mark), 0).await {
+            // There is no IPv6, or none for such an MTU: `inet6_validate_link_af()` in Linux `net/ipv6/addrconf.c`.
+            Err(refusal) if refusal.errno() == Some(Errno::AFNOSUPPORT) => {}
+            answer => return answer.map_err(OpError::from),
+        }
+    }
+    send(here, message::settle(link, mark), 0).await
 }
 
 async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &Mark)) -> Outcome {

@@ -1,4 +1,4 @@
-//! Who listens on the host's ports, by what `/proc` tells.
+//! Who listens on the host's ports, by what the kernel and `/proc` tell.
 //!
 //! Sources: `get_tcp4_sock()`, `udp4_format_sock()` and `sctp_eps_seq_show()` in Linux `net/ipv4/tcp_ipv4.c`,
 //! `net/ipv4/udp.c` and `net/sctp/proc.c`.
@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::diag::{self, TcpListener};
 use crate::names::Protocol;
 use crate::resource::host_ports::HostPorts;
 use crate::resource::sysctl::Family;
@@ -41,14 +42,22 @@ pub struct Process {
 
 /// Returns who listens in the namespace of the calling thread, as far as that can be read.
 ///
-/// Whoever listens on any IPv6 address is taken to hear IPv4, too, which is the default: `/proc` does not tell.
+/// Whoever listens on any IPv6 address is taken to hear IPv4, too, which is the default, where `/proc` alone is there to ask:
+/// it does not tell.
 pub fn listeners(protocols: &BTreeSet<Protocol>) -> Vec<(HostPorts, Listener)> {
+    let mut found = vec![];
+    let tcp = protocols.contains(&Protocol::Tcp).then(diag::tcp_listeners).and_then(Result::ok);
+    let told = tcp.is_some();
+    for TcpListener { at, inode, only_ipv6 } in tcp.into_iter().flatten() {
+        let heard = everywhere(Listener { at, protocol: Protocol::Tcp, inode });
+        found.extend(heard.into_iter().filter(|(ports, _)| !only_ipv6 || ports.family == Family::Ipv6));
+    }
     let files = protocols.iter().flat_map(|protocol| match protocol {
+        Protocol::Tcp if told => vec![],
         Protocol::Tcp => ["tcp", "tcp6"].map(|file| (file, Protocol::Tcp)).to_vec(),
         Protocol::Udp => ["udp", "udp6"].map(|file| (file, Protocol::Udp)).to_vec(),
         Protocol::Sctp => vec![("sctp/eps", Protocol::Sctp)],
     });
-    let mut found = vec![];
     for (file, protocol) in files {
         // A kernel without the protocol has no file.
         let Ok(file) = File::open(format!("/proc/thread-self/net/{file}")) else { continue };

@@ -9,8 +9,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
 };
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, Prop,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoPortData,
+    InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
@@ -43,13 +43,6 @@ pub(crate) fn group_of(project: &ProjectName) -> u32 {
     1 << 29 | number >> 3
 }
 
-/// Brings up `lo` and marks its namespace.
-pub(crate) fn loopback(mark: &Mark) -> RouteNetlinkMessage {
-    let mut link = lo();
-    link.attributes.push(alias(mark));
-    RouteNetlinkMessage::NewLink(link)
-}
-
 /// Marks a namespace that is there.
 pub(crate) fn mark_namespace(mark: &Mark) -> RouteNetlinkMessage {
     let mut link = LinkMessage::default();
@@ -58,17 +51,12 @@ pub(crate) fn mark_namespace(mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link)
 }
 
-/// Brings up `lo`.
+/// Brings up `lo`, the first link of every namespace.
 pub(crate) fn loopback_up() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::NewLink(lo())
-}
-
-/// `lo`, to be up; it is the first link of every namespace.
-fn lo() -> LinkMessage {
     let mut link = LinkMessage::default();
     link.header.index = 1;
     set_state(&mut link, true);
-    link
+    RouteNetlinkMessage::NewLink(link)
 }
 
 /// Creates a bridge with its own link-layer address, so that it does not change with the ports; it is down.
@@ -118,20 +106,41 @@ fn single_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
         .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
-/// Marks a new link, moves it from the group of those without a mark to that of its project, fixes its MTU, sets hairpin mode and brings it up.
+/// Marks a new link, moves it from the group of those without a mark to that of its project, fixes its MTU and sets hairpin
+/// mode.
 ///
-/// All of that is cheap as long as a link is down: each change of one that is up is told to everybody who listens, the
-/// bridge included (`netdev_state_change()`, `net/core/dev.c`). The kernel takes hairpin mode only for a link that is a bridge's port already
-/// (`__rtnl_newlink()`, `net/core/rtnetlink.c`).
+/// All of that is cheap while a link is down: each change of one that is up when the request ends is told to everybody
+/// who listens, the bridge included (`do_setlink()`, `net/core/rtnetlink.c`; `netdev_state_change()`, `net/core/dev.c`).
+/// The kernel takes hairpin mode only for a link that is a bridge's port already (`__rtnl_newlink()`,
+/// `net/core/rtnetlink.c`).
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewLink(settled(link, mark))
+}
+
+/// As [`settle`], for a port of a bridge: it is never spoken to itself, so it needs no link-local address, nor to ask whether
+/// somebody has it, nor routes for it.
+pub(crate) fn settle_port(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
+    let mut message = settled(link, mark);
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+    RouteNetlinkMessage::NewLink(message)
+}
+
+fn settled(link: &Link, mark: &Mark) -> LinkMessage {
     let mut message = named(&link.name);
-    set_state(&mut message, link.up);
     message.attributes.extend([
         alias(mark),
         LinkAttribute::Group(group_of(&mark.project)),
         LinkAttribute::Mtu(link.mtu.bytes()),
     ]);
     message.attributes.extend(link.hairpin.then(|| hairpin(true)));
+    message
+}
+
+/// Brings up a link.
+pub(crate) fn bring_up(link: &IfName) -> RouteNetlinkMessage {
+    let mut message = named(link);
+    set_state(&mut message, true);
     RouteNetlinkMessage::NewLink(message)
 }
 

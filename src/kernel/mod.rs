@@ -5,6 +5,8 @@ mod attribute;
 pub mod census;
 mod conntrack;
 pub mod count;
+pub mod counters;
+mod diag;
 pub mod discover;
 pub mod events;
 pub mod facts;

@@ -5,6 +5,8 @@
 //! The kernel carries out a request inside of `sendmsg(2)` and has its answer in the socket's queue when that returns
 //! (`netlink_unicast_kernel()`, `net/netlink/af_netlink.c`): there is nothing to wait for, so nothing here is woken up.
 
+mod plain;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +18,7 @@ use netlink_packet_core::{
     NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
@@ -38,10 +40,6 @@ const DUMP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_mil
 /// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`). From
 /// 64 KiB on, glibc would tidy up its whole heap each time that one is freed.
 const PIECE: usize = 48 * 1024;
-
-/// A transaction of netfilter's stands between these: `include/uapi/linux/netfilter/nfnetlink.h`.
-const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
-const NFNL_MSG_BATCH_END: u16 = 0x11;
 
 /// Why a request failed.
 #[derive(Debug, Error)]
@@ -207,11 +205,6 @@ impl Blocking {
         Self::of(NETLINK_ROUTE)
     }
 
-    /// Opens a socket to netfilter in the namespace of the calling thread.
-    pub(crate) fn open_netfilter() -> io::Result<Self> {
-        Self::of(NETLINK_NETFILTER)
-    }
-
     fn of(protocol: isize) -> io::Result<Self> {
         let socket = Socket::new(protocol)?;
         prepare(&socket);
@@ -248,36 +241,6 @@ impl Blocking {
             std::thread::sleep(pause);
             pause = (pause * 2).min(longest);
         }
-    }
-
-    /// Sends a request to netfilter, or asks for a dump by `NLM_F_DUMP` in `flags`, and returns what `read` makes of the
-    /// answers. A dump that others' changes interrupt is not begun anew: flows come and go all the time.
-    pub(crate) fn netfilter<T>(
-        &mut self,
-        (kind, flags): (u16, u16),
-        body: &[u8],
-        read: impl Fn(u16, &[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Refusal> {
-        self.sequence += 1;
-        let mut bytes = vec![];
-        framed(&mut bytes, (kind, NLM_F_REQUEST | flags, self.sequence), body);
-        self.answers(&bytes, &read).map(|(answers, _)| answers)
-    }
-
-    /// Has netfilter change the ruleset by messages, each of a kind and with flags, as one transaction.
-    pub(crate) fn transaction(&mut self, messages: &[((u16, u16), Vec<u8>)]) -> Result<(), Refusal> {
-        // `struct nfgenmsg` with `NFNL_SUBSYS_NFTABLES`, in `include/uapi/linux/netfilter/nfnetlink.h`.
-        const FOR_NFTABLES: [u8; 4] = [0, 0, 0, 10];
-        self.sequence += 1;
-        let mut bytes = vec![];
-        // A refusal may answer the beginning, so all have the same number; when there is none, the last one is answered.
-        framed(&mut bytes, (NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
-        for (left, ((kind, flags), body)) in (0..messages.len()).rev().zip(messages) {
-            let flags = NLM_F_REQUEST | flags | if left == 0 { NLM_F_ACK } else { 0 };
-            framed(&mut bytes, (*kind, flags, self.sequence), body);
-        }
-        framed(&mut bytes, (NFNL_MSG_BATCH_END, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
-        self.answers(&bytes, &|_, _| None::<()>).map(drop)
     }
 
     fn exchange<T>(
@@ -321,18 +284,6 @@ impl Blocking {
             }
         }
     }
-}
-
-/// Adds a message of a kind, with flags and a number: `struct nlmsghdr` in `include/uapi/linux/netlink.h`.
-fn framed(bytes: &mut Vec<u8>, (kind, flags, sequence): (u16, u16, u32), body: &[u8]) {
-    let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(body);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 /// Reads the messages of one datagram that answer the request `sequence`.

@@ -108,7 +108,10 @@ pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
 pub(crate) fn create(name: &NetnsName, mark: &Mark) -> Result<Blocking, Refusal> {
     unshare(UnshareFlags::NEWNET)?;
     let mut socket = Blocking::open()?;
-    socket.request(message::loopback(mark), |_, _| None::<()>)?;
+    // The mark comes first: nobody has to be told of it while `lo` is down.
+    for message in [message::mark_namespace(mark), message::loopback_up()] {
+        socket.request(message, |_, _| None::<()>)?;
+    }
     let path = path(&NsRef::Named(name.clone()));
     OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path)?;
     rustix::mount::mount_bind("/proc/thread-self/ns/net", &path).map_err(|errno| {

@@ -39,7 +39,10 @@ use ipnet::IpNet;
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
 pub use self::load::{Input, LoadError, load, load_edited};
+pub(crate) use self::node::{Entry, Kind, Node};
+pub(crate) use self::problem::Problem;
 use self::problem::{Problems, Sources};
+pub(crate) use self::report::Report;
 pub use self::schema::schema;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::link::MacvlanMode;
@@ -73,6 +76,23 @@ pub fn parse(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Loade
         collector.add(name, bytes);
     }
     collector.finish()
+}
+
+/// Returns the text of another kind of YAML file as nodes that know their places.
+pub(crate) fn yaml_of(name: &str, bytes: Vec<u8>) -> Result<(Node, Arc<Sources>), Problems> {
+    let (mut sources, mut report) = (Sources::default(), Report::default());
+    let text = yaml::text(0, bytes).unwrap_or_else(|(shown, problem)| {
+        report.add(problem);
+        shown
+    });
+    sources.add(name, text);
+    let source = sources.get(0).filter(|_| report.is_empty());
+    let node = source.and_then(|source| yaml::read(0, source, &mut report));
+    let sources = Arc::new(sources);
+    match node {
+        Some(node) if report.is_empty() => Ok((node, sources)),
+        Some(_) | None => Err(Problems::counted(sources, report.problems, report.more)),
+    }
 }
 
 /// A place in one of the manifest's files: bytes `start..end` of file number `file` in `problem::Sources`.

@@ -4,16 +4,16 @@ use super::Place;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it stands; the key's place when there is no text, as in `front:`.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// What a node is.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing, `null` or `~`.
     Null,
     /// `true` or `false`.
@@ -34,18 +34,18 @@ pub(super) enum Kind {
 
 /// A key and its value.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The key.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Where the key stands.
-    pub(super) at: Place,
+    pub(crate) at: Place,
     /// The value.
-    pub(super) value: Node,
+    pub(crate) value: Node,
 }
 
 impl Kind {
     /// Returns what users call it, as in "this is a list".
-    pub(super) fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match self {
             Self::Null => "empty",
             Self::Bool(_) => "`true` or `false`",

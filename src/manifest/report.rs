@@ -7,15 +7,15 @@ const ROOM: usize = 1_000;
 
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Report {
+    pub(crate) problems: Vec<Problem>,
     /// How many more there were.
-    pub(super) more: usize,
+    pub(crate) more: usize,
 }
 
 impl Report {
     /// Adds a problem.
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(crate) fn add(&mut self, problem: Problem) {
         if self.problems.len() < ROOM {
             self.problems.push(problem);
         } else {
@@ -23,7 +23,7 @@ impl Report {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 }

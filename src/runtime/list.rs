@@ -100,6 +100,26 @@ pub async fn all(sockets: &Sockets) -> Listing {
     all
 }
 
+/// Returns all networks and all containers of a Docker, as it tells them.
+///
+/// # Errors
+///
+/// Why it cannot be asked, in words.
+pub async fn told(socket: &Path) -> Result<(Vec<serde_json::Value>, Vec<serde_json::Value>), String> {
+    let ask = async {
+        let mut connection = Connection::open(socket).await?;
+        let networks = get(&mut connection, "/networks").await?.unwrap_or_default();
+        let mut containers = vec![];
+        let all = get::<Vec<Summary>>(&mut connection, "/containers/json?all=true").await?;
+        for Summary { id, .. } in all.unwrap_or_default() {
+            // It may be gone meanwhile.
+            containers.extend(get(&mut connection, &format!("/containers/{id}/json")).await?);
+        }
+        Ok::<_, Unreachable>((networks, containers))
+    };
+    ask.await.map_err(|error| error.to_string())
+}
+
 async fn ask(kind: Kind, socket: &Path) -> Result<Listing, Unreachable> {
     const BRIDGE: &str = "com.docker.network.bridge.name";
     let mut connection = Connection::open(socket).await?;

@@ -49,11 +49,13 @@ fn readme_lists_every_verb_and_no_other() {
         .collect();
     let readme = std::fs::read_to_string("README.md").unwrap();
     let listed = readme.split("## Verbs").nth(1).unwrap().split("##").next().unwrap();
-    let listed: Vec<_> = listed
+    let mut listed: Vec<_> = listed
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
         .filter_map(|line| line.split([' ', '`']).next())
         .collect();
+    // A verb may have a row for each way of using it.
+    listed.dedup();
 
     assert_eq!(verbs, listed);
 }

@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod compose;
 mod costs;
 mod diagnostics;
 mod edit;

@@ -5,11 +5,18 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ManifestArg, duration};
+use super::{ManifestArg, NetworkVerb, duration};
 
 /// The verbs that read and edit the manifest's text.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum EditVerb {
+    /// Create, connect, disconnect, remove, list and inspect networks, as `docker network` does: edits the manifest,
+    /// shows the plan, and applies it.
+    Network {
+        /// What to do.
+        #[command(subcommand)]
+        verb: NetworkVerb,
+    },
     /// Write a manifest to begin with.
     Init(Init),
     /// Print what the manifest says at a path, e.g. networks.front.subnets[0].

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::WhichProject;
+use super::{From, WhichProject};
 
 /// What is adopted, as what.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(in crate::cli) struct Import {
+    #[command(subcommand)]
+    pub(in crate::cli) from: Option<From>,
     /// The resource that it becomes: network.NAME, container.NAME or attachment.CONTAINER@NETWORK.
     #[arg(required_unless_present = "discover", conflicts_with = "discover")]
     pub(in crate::cli) address: Option<String>,

@@ -113,6 +113,11 @@ impl Draft {
         self.put(&self.before, &self.after)
     }
 
+    /// Puts the file back to what it was, unless somebody has changed it meanwhile.
+    pub(in crate::cli) fn take_back(&self) -> Result<(), Failure> {
+        self.put(&self.after, &self.before)
+    }
+
     fn put(&self, from: &str, to: &str) -> Result<(), Failure> {
         put(&self.file, from, to).map_err(|error| {
             let denied = error.kind() == std::io::ErrorKind::PermissionDenied;

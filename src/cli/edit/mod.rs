@@ -1,8 +1,9 @@
-//! The verbs that read and edit the manifest's text: `get`, `set`, `fmt` and `init`.
+//! The verbs that read and edit the manifest's text: `network`, `get`, `set`, `fmt` and `init`.
 
 mod draft;
 mod fmt;
 mod init;
+pub(super) mod network;
 mod place;
 
 use serde_yaml::{Mapping, Value};
@@ -20,6 +21,7 @@ use draft::Manuscript;
 /// Runs a verb.
 pub(super) fn run(common: &Common, verb: &EditVerb) -> Result<Success, Failure> {
     match verb {
+        EditVerb::Network { verb } => network::run(common, verb).map(|()| Success::Done),
         EditVerb::Get(wish) => get(common, wish).map(|()| Success::Done),
         EditVerb::Set(wish) => set(common, wish).map(|()| Success::Done),
         EditVerb::Fmt(wish) => fmt::run(common, wish),

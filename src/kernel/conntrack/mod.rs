@@ -21,6 +21,7 @@ use rustix::io::Errno;
 
 use self::door::Doors;
 use self::flow::Flow;
+use super::answer::each;
 use super::netlink::{Blocking, Refusal};
 use super::{Op, answer, message, netns};
 
@@ -28,6 +29,8 @@ use super::{Op, answer, message, netns};
 const NEW: u16 = 0x0100;
 const GET: u16 = 0x0101;
 const DELETE: u16 = 0x0102;
+/// `IPCTNL_MSG_CT_GET_STATS`.
+const GET_STATS: u16 = 0x0105;
 
 /// Removes the flows that these operations, which have been carried out, leave behind.
 pub(super) async fn forget_stale(ops: &[&Op]) {
@@ -39,8 +42,11 @@ pub(super) async fn forget_stale(ops: &[&Op]) {
 }
 
 fn remove(doors: &Doors) -> Result<(), Refusal> {
-    let local = if doors.open_any() { local_addresses()? } else { HashSet::new() };
     let mut socket = Blocking::open_netfilter()?;
+    if matches!(count(&mut socket), Ok(Some(0))) {
+        return Ok(());
+    }
+    let local = if doors.open_any() { local_addresses()? } else { HashSet::new() };
     let stale = |kind: u16, body: &[u8]| {
         let flow = (kind == NEW).then(|| Flow::read(body)).flatten()?;
         doors.are_past(&flow, &local).then_some(flow)
@@ -53,6 +59,22 @@ fn remove(doors: &Doors) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Returns how many flows there are: to look for them, the kernel walks a table that is as large as its memory lets it.
+fn count(socket: &mut Blocking) -> Result<Option<u32>, Refusal> {
+    /// `enum ctattr_stats_global`.
+    const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
+    let read = |kind: u16, body: &[u8]| {
+        let mut entries = None;
+        each(body.get(4..).filter(|_| kind == GET_STATS)?, |kind, value| {
+            if kind == CTA_STATS_GLOBAL_ENTRIES {
+                entries = value.first_chunk().map(|entries| u32::from_be_bytes(*entries));
+            }
+        });
+        entries
+    };
+    Ok(socket.netfilter((GET_STATS, NLM_F_ACK), &flow::header(0), read)?.into_iter().next())
 }
 
 fn local_addresses() -> Result<HashSet<IpAddr>, Refusal> {

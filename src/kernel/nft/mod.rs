@@ -187,6 +187,11 @@ pub async fn run(commands: &[Value]) -> Result<(), OpError> {
 }
 
 async fn carry_out(mut transaction: Transaction) -> Result<(), OpError> {
+    if transaction.makes_tables()
+        && let Ok(Ok(There { tables, has_strangers: _ })) = netns::on_thread(tables::there).await
+    {
+        transaction.know(&tables);
+    }
     let mut outcome = submit(&transaction.commands()).await;
     if outcome.as_ref().is_err_and(Refusal::is_gone) && transaction.deletes_elements() {
         let left = elements_of(transaction.tables_with_deletions()).await?;

@@ -18,6 +18,8 @@ pub(super) struct Transaction {
     deletions: BTreeMap<Place, Vec<(ResourceId, Value)>>,
     /// Tables with the commands that make them; the whole of an old one goes first.
     made: BTreeMap<NftTableId, Vec<Value>>,
+    /// Those among them that are not there before.
+    first: BTreeSet<NftTableId>,
     gone: BTreeSet<NftTableId>,
     additions: BTreeMap<Place, Vec<Value>>,
 }
@@ -51,7 +53,7 @@ impl Transaction {
                 }
             }
         }
-        let Self { deletions, made, gone, additions: _ } = &mut transaction;
+        let Self { deletions, made, first: _, gone, additions: _ } = &mut transaction;
         gone.retain(|id| !made.contains_key(id));
         // The elements of a table go with it.
         deletions.retain(|place, _| !made.contains_key(&place.table) && !gone.contains(&place.table));
@@ -126,6 +128,12 @@ impl Transaction {
         !self.made.is_empty()
     }
 
+    /// Notes which tables are there, so that of the others nothing goes first: the kernel waits some 10 ms after a
+    /// transaction that deletes something (`nf_tables_commit_release()`, `net/netfilter/nf_tables_api.c`).
+    pub(super) fn know(&mut self, there: &BTreeSet<NftTableId>) {
+        self.first = self.made.keys().filter(|id| !there.contains(id)).cloned().collect();
+    }
+
     /// Returns the tables that are made.
     pub(super) fn made(&self) -> impl Iterator<Item = &NftTableId> {
         self.made.keys()
@@ -145,9 +153,14 @@ impl Transaction {
             pieces.elements("delete", place, &keys);
         }
         for id in self.gone.iter().chain(self.made.keys()) {
-            // `delete` alone fails when there is no table, and nft 1.0.6 knows no `destroy`.
             let table = json!({"table": {"family": id.family.as_str(), "name": id.name}});
-            pieces.current.extend([json!({"add": table}), json!({"delete": table})]);
+            if self.first.contains(id) {
+                // Unlike `add`, it fails when somebody has made one in the meantime.
+                pieces.current.push(json!({"create": table}));
+            } else {
+                // `delete` alone fails when there is no table, and nft 1.0.6 knows no `destroy`.
+                pieces.current.extend([json!({"add": table}), json!({"delete": table})]);
+            }
         }
         pieces.current.extend(self.made.values().flatten().cloned());
         for (place, elements) in &self.additions {

@@ -311,7 +311,7 @@ contained! {
         let churns = |half: usize| {
             let mut seed = half as u64 + 7;
             let mut runs = [false; MANY];
-            let end = Instant::now() + Duration::from_secs(20);
+            let end = Instant::now() + Duration::from_secs(60);
             for n in (half..MANY).step_by(2) {
                 docker.create(&format!("c{n}"), "none");
             }

@@ -363,3 +363,27 @@ fn many_containers_fit_into_few_file_descriptors() {
         assert_eq!(world.own(), State::default(), "the pairs went with their namespaces");
     });
 }
+
+#[test]
+fn a_port_of_a_bridge_has_no_address_of_its_own_and_works_where_there_is_no_ipv6_for_it() {
+    in_private_network(|| {
+        let mut world = World::new();
+        let small = |mut entry: Entry| {
+            if let Resource::Link(link) = &mut entry.resource {
+                link.mtu = Mtu::try_from(1279).unwrap();
+                if let LinkKind::Veth(peer) = &mut link.kind {
+                    peer.mtu = link.mtu;
+                }
+            }
+            entry
+        };
+        world.create(&web_on_front());
+        world.create(&[vec![netns("db"), small(bridge("back"))], vec![small(veth(2, "db", "back"))]]);
+
+        sh("ip netns exec web ping -c1 -W2 fd00:7::1");
+        let addresses = sh("ip -6 -o addr");
+        assert!(addresses.contains(": br-front ") && !addresses.contains(": v"), "{addresses}");
+        assert!(sh("ip -n web -6 addr show eth0").contains("fe80::"), "it is the other end that has one");
+        assert!(sh("ip -o link show type veth").lines().all(|link| link.contains("state UP")));
+    });
+}

@@ -1,0 +1,327 @@
+//! `netform network ls` and `inspect`: the networks of a manifest, and what is live of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use smol_str::SmolStr;
+
+use super::super::super::args::{Common, Inspect, List, Look, TextOrJson};
+use super::super::super::failure::{Code, Failure, chain};
+use super::super::super::session::{Aim, Session};
+use super::super::super::show;
+use super::super::super::status::{Health, health};
+use crate::kernel::counters::{Counters, counters};
+use crate::plan::target::Selection;
+use crate::plan::{Conflict, Plan};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology, nearest};
+
+/// Networks, and what is live of them.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Report {
+    /// The version of this document, `MAJOR.MINOR`.
+    format_version: &'static str,
+    project: String,
+    networks: Vec<Shown>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Shown {
+    name: String,
+    /// What nothing else on the host is called: the further name of its bridge.
+    id: String,
+    driver: &'static str,
+    /// The bridge; with macvlan, the parent.
+    interface: String,
+    /// Whether what is live is what is declared.
+    state: Health,
+    subnets: Vec<Range>,
+    internal: bool,
+    /// Whether the bridge is somebody else's.
+    external: bool,
+    mtu: u32,
+    /// The line of the manifest that declares it; for `default`, the one that asks for it.
+    declared: String,
+    /// What went over the interface; `null` while it is not there.
+    counters: Option<Counters>,
+    containers: Vec<Member>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Range {
+    cidr: String,
+    gateway: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Member {
+    name: String,
+    state: Health,
+    /// The link in the container.
+    interface: String,
+    /// The other end, on the host.
+    host_interface: Option<String>,
+    mac: String,
+    addresses: Vec<String>,
+    aliases: Vec<String>,
+    /// What went over the link, as the container sees it; `null` while it is not there.
+    counters: Option<Counters>,
+}
+
+/// Returns the schema of the document, as `schemas/network.v1.json` holds it.
+pub(in crate::cli) fn schema() -> schemars::Schema {
+    schemars::schema_for!(Report)
+}
+
+/// What is so of a network that is listed.
+enum Filter {
+    Name(String),
+    Driver(String),
+    Internal(bool),
+}
+
+impl TryFrom<&str> for Filter {
+    type Error = Failure;
+
+    fn try_from(text: &str) -> Result<Self, Failure> {
+        match text.split_once('=') {
+            Some(("name", part)) => Ok(Self::Name(part.to_owned())),
+            Some(("driver", driver)) => Ok(Self::Driver(driver.to_owned())),
+            Some(("internal", "true")) => Ok(Self::Internal(true)),
+            Some(("internal", "false")) => Ok(Self::Internal(false)),
+            Some(_) | None => Err(Failure::new(Code::Usage, format!("there is no filter `{text}`"))
+                .help("write name=PART, driver=DRIVER, internal=true or internal=false")),
+        }
+    }
+}
+
+impl Filter {
+    fn takes(&self, network: &Network) -> bool {
+        match self {
+            Self::Name(part) => network.name.as_str().contains(part.as_str()),
+            Self::Driver(driver) => driver_of(network.driver) == driver,
+            Self::Internal(internal) => network.internal == *internal,
+        }
+    }
+}
+
+/// Lists networks.
+pub(super) async fn list(common: &Common, wish: &List) -> Result<(), Failure> {
+    let List { filters, quiet, look } = wish;
+    let filters =
+        filters.iter().map(|text| Filter::try_from(text.as_str())).collect::<Result<Vec<_>, _>>()?;
+    let report = report(common, look, |network| filters.iter().all(|filter| filter.takes(network))).await?;
+    if *quiet {
+        return show::out(
+            &report.networks.iter().map(|network| format!("{}\n", network.name)).collect::<String>(),
+        );
+    }
+    print(&report, look.output, table)
+}
+
+/// Shows networks with everything that is known of them.
+pub(super) async fn inspect(common: &Common, wish: &Inspect) -> Result<(), Failure> {
+    let Inspect { networks, look } = wish;
+    let report = report(common, look, |_| true).await?;
+    let mut chosen = vec![];
+    let Report { format_version, project, networks: mut all } = report;
+    for name in networks {
+        let at = all.iter().position(|network| network.name == *name);
+        let asked_before = chosen.iter().any(|network: &Shown| network.name == *name);
+        match at {
+            Some(at) => chosen.push(all.remove(at)),
+            None if asked_before => {}
+            None => {
+                let failure = Failure::new(Code::NoInput, format!("the manifest has no network {name}"));
+                return Err(match nearest(name, all.iter().map(|network| network.name.as_str())) {
+                    Some(near) => failure.help(format!("did you mean `{near}`?")),
+                    None => failure.help("`netform network ls` lists them"),
+                });
+            }
+        }
+    }
+    print(&Report { format_version, project, networks: chosen }, look.output, details)
+}
+
+fn print(report: &Report, output: TextOrJson, text: fn(&Report) -> String) -> Result<(), Failure> {
+    match output {
+        TextOrJson::Text => show::out(&text(report)),
+        TextOrJson::Json => {
+            let json =
+                serde_json::to_string_pretty(report).map_err(|error| Failure::of(Code::Failed, &error))?;
+            show::out(&format!("{json}\n"))
+        }
+    }
+}
+
+/// Reads the manifest, the kernel, and the counters of the networks that are wanted.
+async fn report(common: &Common, look: &Look, wanted: impl Fn(&Network) -> bool) -> Result<Report, Failure> {
+    let mut session = Session::open(common, &look.manifest)?;
+    session.tell_of_unfinished();
+    let (prepared, conflicts) = session.prepare_around(Aim::Manifest, &Selection::default()).await?;
+    let Some(topology) = &prepared.topology else {
+        return Err(Failure::new(Code::Usage, "this needs a manifest"));
+    };
+    let networks: Vec<_> = topology.networks.iter().filter(|network| wanted(network)).collect();
+    let mut counted = BTreeMap::new();
+    count(&mut counted, NsRef::Host).await;
+    for container in &topology.containers {
+        if container.attachments.iter().any(|at| networks.iter().any(|network| network.name == at.network)) {
+            count(&mut counted, container.ns.clone()).await;
+        }
+    }
+    let view = View { topology, plan: &prepared.plan, conflicts: &conflicts, counted };
+    Ok(Report {
+        format_version: "1.0",
+        project: topology.project.to_string(),
+        networks: networks.into_iter().map(|network| view.network(network)).collect(),
+    })
+}
+
+type Counted = BTreeMap<NsRef, BTreeMap<SmolStr, Counters>>;
+
+/// Adds the counters of a namespace; what may not be looked into has none, and is told.
+async fn count(counted: &mut Counted, ns: NsRef) {
+    match counters(ns.clone()).await {
+        Ok(links) => drop(counted.insert(ns, links)),
+        Err(error) => show::err(&format!("warning: {}\n", chain(&error))),
+    }
+}
+
+/// All that was read.
+struct View<'a> {
+    topology: &'a Topology,
+    plan: &'a Plan,
+    conflicts: &'a [Conflict],
+    counted: Counted,
+}
+
+impl View<'_> {
+    fn network(&self, network: &Network) -> Shown {
+        let Network { name, origin, driver, interface, external, subnets, internal, mtu, .. } = network;
+        let members = self.topology.containers.iter().flat_map(|container| {
+            let mine = container.attachments.iter().filter(|at| at.network == *name);
+            mine.map(move |attachment| self.member(container, attachment))
+        });
+        let project = &self.topology.project;
+        Shown {
+            name: name.to_string(),
+            id: format!("netform.{project}.{name}"),
+            driver: driver_of(*driver),
+            interface: interface.to_string(),
+            state: health(&Owner::Network(name.clone()), self.plan, self.conflicts),
+            subnets: subnets
+                .iter()
+                .map(|subnet| Range {
+                    cidr: subnet.cidr.to_string(),
+                    gateway: subnet.gateway.map(|gateway| gateway.to_string()),
+                })
+                .collect(),
+            internal: *internal,
+            external: *external,
+            mtu: mtu.bytes(),
+            declared: origin.to_string(),
+            counters: self.counters(&NsRef::Host, interface.as_str()),
+            containers: members.collect(),
+        }
+    }
+
+    fn member(&self, container: &Container, attachment: &Attachment) -> Member {
+        let Attachment { network, port, link, mac, addresses, aliases, .. } = attachment;
+        let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+        Member {
+            name: container.name.to_string(),
+            state: match container.runtime {
+                Runtime::Waiting => Health::Waiting,
+                Runtime::Netform | Runtime::Given | Runtime::Shared => {
+                    health(&owner, self.plan, self.conflicts)
+                }
+            },
+            interface: link.to_string(),
+            host_interface: port.as_ref().map(ToString::to_string),
+            mac: mac.to_string(),
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            aliases: aliases.iter().map(ToString::to_string).collect(),
+            counters: self.counters(&container.ns, link.as_str()),
+        }
+    }
+
+    fn counters(&self, ns: &NsRef, link: &str) -> Option<Counters> {
+        self.counted.get(ns)?.get(link).copied()
+    }
+}
+
+fn driver_of(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Bridge => "bridge",
+        Driver::Macvlan(_) => "macvlan",
+    }
+}
+
+/// Returns a line for each network.
+fn table(report: &Report) -> String {
+    let mut text = "NETWORK           DRIVER   INTERFACE        STATE    CONTAINERS  SUBNETS\n".to_owned();
+    for network in &report.networks {
+        let Shown { name, driver, interface, state, containers, subnets, .. } = network;
+        let subnets: Vec<_> = subnets.iter().map(|subnet| subnet.cidr.as_str()).collect();
+        let (state, subnets, count) = (state.as_str(), subnets.join(", "), containers.len());
+        let line = format!("{name:<17} {driver:<8} {interface:<16} {state:<8} {count:<11} {subnets}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// Returns all that is known of each network.
+fn details(report: &Report) -> String {
+    let mut text = String::new();
+    for (at, network) in report.networks.iter().enumerate() {
+        let Shown { name, id, driver, interface, state, subnets, internal, external, mtu, declared, .. } =
+            network;
+        let _ = writeln!(text, "{}network {name}  [{}]", if at == 0 { "" } else { "\n" }, state.as_str());
+        let _ = writeln!(
+            text,
+            "  id: {id}\n  declared: {declared}\n  driver: {driver}\n  interface: {interface}"
+        );
+        for Range { cidr, gateway } in subnets {
+            let gateway = gateway.as_ref().map_or_else(String::new, |gateway| format!(", gateway {gateway}"));
+            let _ = writeln!(text, "  subnet: {cidr}{gateway}");
+        }
+        for (what, is_so) in [("internal", internal), ("external", external)] {
+            if *is_so {
+                let _ = writeln!(text, "  {what}: yes");
+            }
+        }
+        let _ = writeln!(text, "  mtu: {mtu}");
+        text.push_str(&traffic("  ", network.counters));
+        for member in &network.containers {
+            let Member { name, state, interface, host_interface, mac, addresses, aliases, counters } = member;
+            let port =
+                host_interface.as_ref().map_or_else(String::new, |port| format!(" (on the host {port})"));
+            let _ =
+                writeln!(text, "  container {name}  [{}]\n    interface: {interface}{port}", state.as_str());
+            let _ = writeln!(text, "    mac: {mac}\n    addresses: {}", addresses.join(", "));
+            if !aliases.is_empty() {
+                let _ = writeln!(text, "    aliases: {}", aliases.join(", "));
+            }
+            text.push_str(&traffic("    ", *counters));
+        }
+    }
+    text
+}
+
+fn traffic(indent: &str, counters: Option<Counters>) -> String {
+    let Some(counters) = counters else { return String::new() };
+    let Counters { received_packets, received_bytes, sent_packets, sent_bytes, dropped, errors } = counters;
+    let mut line = format!(
+        "{indent}received: {received_packets} packets, {received_bytes} bytes; sent: {sent_packets} packets, {sent_bytes} bytes"
+    );
+    for (what, count) in [("dropped", dropped), ("errors", errors)] {
+        if count > 0 {
+            let _ = write!(line, "; {what}: {count}");
+        }
+    }
+    line + "\n"
+}
