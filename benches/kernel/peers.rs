@@ -3,6 +3,8 @@
 //! Each makes its own in private namespaces, by a script that is the shortest way to have it do so. What is not installed
 //! is skipped, and says so.
 
+mod docker;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,13 +22,16 @@ pub enum Peer {
     Netavark,
     /// The plugins `bridge`, `host-local` and `portmap`.
     Cni,
+    /// By its API, for containers that run already, without their published ports.
+    Docker,
 }
 
 /// All of them: what they are called, what they need, and whether the time of it grows too fast to wait for thousands.
-pub const PEERS: [(Peer, &str, &[&str]); 3] = [
+pub const PEERS: [(Peer, &str, &[&str]); 4] = [
     (Peer::Iproute, "ip -batch and nft -f", &["/sbin/ip", "/usr/sbin/nft"]),
     (Peer::Netavark, "netavark", &["/usr/lib/podman/netavark", "/usr/sbin/iptables"]),
     (Peer::Cni, "CNI plugins", &["/usr/lib/cni/bridge", "/usr/lib/cni/portmap", "/usr/sbin/iptables"]),
+    (Peer::Docker, "Docker", &["/usr/sbin/dockerd", "/usr/bin/containerd", "/usr/bin/curl", "/bin/busybox"]),
 ];
 
 /// What one peer cost in one round.
@@ -46,7 +51,15 @@ pub fn run(peer: Peer, size: Size) -> Option<Round> {
     }
     let args =
         ["inside-peer".to_owned(), name.to_owned(), size.attachments.to_string(), size.networks.to_string()];
-    let output = in_a_world(&args).stderr(Stdio::inherit()).output().unwrap();
+    let mut command = match peer {
+        Peer::Iproute | Peer::Netavark | Peer::Cni => in_a_world(&args),
+        Peer::Docker if !rustix::process::geteuid().is_root() => {
+            eprintln!("SKIPPED: {name}: it needs root");
+            return None;
+        }
+        Peer::Docker => docker::in_a_world(&args),
+    };
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the round of {name} failed");
     let lines = String::from_utf8(output.stdout).unwrap();
     let costs: Vec<Cost> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -61,6 +74,7 @@ pub fn inside(name: &str, size: Size) {
         Peer::Iproute => iproute(size, dir.path()),
         Peer::Netavark => netavark(size, dir.path()),
         Peer::Cni => cni(size, dir.path()),
+        Peer::Docker => docker::scripts(size, dir.path()),
     };
     for script in scripts {
         let file = dir.path().join("script");
