@@ -30,6 +30,7 @@
 //! | [`apply`] | locks, journal, generations; done, or undone | no |
 //! | [`runtime`] | whose namespace is it: containers of Docker and Podman, processes | no |
 //! | [`explain`] | what anything on the host is, in a sentence: ours and others'; whether a packet gets there, and what decides | yes |
+//! | [`doctor`] | why a container does not reach the host or the outside, with what cures it | yes |
 //! | [`import`] | what others have, as a manifest: a Compose file, a Docker host | yes |
 //! | [`watch`] | the daemon: what drifts is brought back, what is edited is applied | no |
 //! | [`cli`] | one file for each verb; errors become exit codes in one place | no |
@@ -50,6 +51,7 @@ pub mod apply;
 pub mod cli;
 pub mod desired;
 pub mod dns;
+pub mod doctor;
 pub mod driver;
 pub mod explain;
 pub mod firewall;

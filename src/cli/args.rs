@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod daemon;
+mod doctor;
 mod edit;
 mod env;
 mod from;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use super::flags::{HowMuch, Part, Rendering, Run, WhenItFails};
 pub(super) use daemon::{DaemonVerb, DriftArg, Watching};
+pub(super) use doctor::Doctor;
 pub(super) use edit::{EditVerb, Edited, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
 pub(super) use from::From;
@@ -220,6 +222,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "FORMAT", default_value = "text")]
         output: TextOrJson,
     },
+    /// Find out why a container does not reach the host or the outside, with what shows it and what cures it.
+    Doctor(Doctor),
     /// Run a command in a container's network namespace, with its names and what its links say.
     Exec {
         /// The manifest: a file, a directory, or - for standard input.
@@ -329,6 +333,8 @@ pub(super) enum SchemaOf {
     Explain,
     /// `explain --path --output json`.
     Path,
+    /// `doctor --output json`.
+    Doctor,
     /// `env --output json`.
     Env,
     /// `network ls --output json` and `network inspect --output json`.

@@ -96,7 +96,7 @@ pub(super) async fn look(common: &Common, warnings: &mut Vec<String>) -> Result<
 }
 
 /// Looks at the ports and the firewall, too.
-async fn look_closer(scene: &mut Scene, things: &[String], warnings: &mut Vec<String>) {
+pub(super) async fn look_closer(scene: &mut Scene, things: &[String], warnings: &mut Vec<String>) {
     let projects = nft::projects().await;
     match nft::published(&projects).await {
         Ok(published) => scene.published = published,
@@ -107,11 +107,16 @@ async fn look_closer(scene: &mut Scene, things: &[String], warnings: &mut Vec<St
         Err(error) => warnings.push(chain(&error)),
     }
     if things.iter().any(|thing| explain::is_port(thing)) {
-        let all = listeners::listeners(&BTreeSet::from([Protocol::Tcp, Protocol::Udp, Protocol::Sctp]));
-        let holders = listeners::holders(all.iter().map(|(_, listener)| listener.inode).collect());
-        let held = |listener: &listeners::Listener| holders.get(&listener.inode).cloned();
-        scene.listeners = all.into_iter().map(|(ports, listener)| (ports, held(&listener))).collect();
+        hear(scene);
     }
+}
+
+/// Looks at who listens on ports of the host.
+pub(super) fn hear(scene: &mut Scene) {
+    let all = listeners::listeners(&BTreeSet::from([Protocol::Tcp, Protocol::Udp, Protocol::Sctp]));
+    let holders = listeners::holders(all.iter().map(|(_, listener)| listener.inode).collect());
+    let held = |listener: &listeners::Listener| holders.get(&listener.inode).cloned();
+    scene.listeners = all.into_iter().map(|(ports, listener)| (ports, held(&listener))).collect();
 }
 
 /// Returns where the manifests that were applied last ask for what.

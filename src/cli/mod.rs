@@ -6,6 +6,7 @@ mod ask;
 mod confirm;
 mod declared;
 mod discover;
+mod doctor;
 mod edit;
 mod env;
 mod events;
@@ -151,6 +152,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             Some(_) | None => block_on(explain::run(&common, &things, output)).map(|()| Success::Done),
         },
         Verb::Env(verb) => block_on(env::run(&common, &verb)).map(|()| Success::Done),
+        Verb::Doctor(wish) => block_on(doctor::run(&common, &wish)),
         Verb::Exec { manifest, container, command } => {
             match exec::run(&common, &manifest, &container, &command)? {}
         }
@@ -173,6 +175,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
         SchemaOf::Path => path::schema().to_value(),
+        SchemaOf::Doctor => doctor::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
         SchemaOf::Network => edit::network::look::schema().to_value(),
     };

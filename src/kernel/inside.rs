@@ -6,9 +6,12 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use super::answer::{each, ip, u32_at};
+use ipnet::IpNet;
+
+use super::answer::{self, each, ip, u32_at};
 use super::census::Namespace;
 use super::netlink::{Blocking, Refusal};
+use super::observe::UNICAST;
 use super::reading::failed;
 use super::{ObserveError, census, listeners, message, netns, nft, sysctl};
 use crate::names::Protocol;
@@ -18,7 +21,10 @@ use crate::resource::netns::NsRef;
 /// Where the tables of the older iptables are named, which nftables does not show.
 const LEGACY: [&str; 2] = ["ip_tables_names", "ip6_tables_names"];
 
-/// What decides about packets in a namespace, its routes aside.
+/// `RT_TABLE_LOCAL`.
+const LOCAL_TABLE: u32 = 255;
+
+/// What decides about packets in a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inside {
     /// The firewall, as `nft -j list ruleset` prints it.
@@ -31,6 +37,8 @@ pub struct Inside {
     pub legacy: Vec<String>,
     /// Kernel parameters, by their paths below `/proc/sys/net`.
     pub sysctls: BTreeMap<String, String>,
+    /// Where its routes lead, those to its own addresses aside, with the indexes of the interfaces.
+    pub routes: Vec<(IpNet, u32)>,
     /// Who listens.
     pub listeners: Vec<HostPorts>,
 }
@@ -76,7 +84,7 @@ pub enum Way {
 /// When it cannot be entered. A firewall that cannot be read is told in what is returned.
 pub async fn look(ns: &Namespace) -> Result<Inside, ObserveError> {
     let links: Vec<String> = ns.interfaces.iter().map(|link| link.name.clone()).collect();
-    within(ns, move || Ok(look_around(&links))).await
+    within(ns, move || look_around(&links)).await
 }
 
 /// Returns which way a packet goes in a namespace, as the kernel decides it.
@@ -118,8 +126,13 @@ pub(super) async fn within<T: Send + 'static>(
     done.await.map_err(|error| failed(error.into()))?.map_err(failed)
 }
 
-fn look_around(links: &[String]) -> Inside {
+fn look_around(links: &[String]) -> Result<Inside, Refusal> {
     let mut inside = Inside::default();
+    // A namespace without routes has no table.
+    for route in Blocking::open()?.dump(message::all_routes(None), answer::route).unwrap_or_default() {
+        let leads = route.kind == UNICAST && route.table != LOCAL_TABLE;
+        inside.routes.extend(route.index.filter(|_| leads).map(|link| (route.dest.trunc(), link)));
+    }
     match nft::ruleset_here() {
         Ok((rules, listing)) => (inside.rules, inside.listing) = (rules, listing),
         Err(why) => inside.unread = Some(why),
@@ -137,6 +150,9 @@ fn look_around(links: &[String]) -> Inside {
             ("ipv4", "rp_filter"),
             ("ipv4", "proxy_arp"),
             ("ipv4", "arp_ignore"),
+            ("ipv4", "route_localnet"),
+            ("ipv6", "accept_ra"),
+            ("ipv6", "accept_dad"),
             ("ipv6", "forwarding"),
             ("ipv6", "disable_ipv6"),
             ("ipv6", "proxy_ndp"),
@@ -149,7 +165,7 @@ fn look_around(links: &[String]) -> Inside {
     }
     let all = BTreeSet::from([Protocol::Tcp, Protocol::Udp, Protocol::Sctp]);
     inside.listeners = listeners::listeners(&all).into_iter().map(|(ports, _)| ports).collect();
-    inside
+    Ok(inside)
 }
 
 fn note(inside: &mut Inside, key: String) {

@@ -9,6 +9,7 @@ mod containers;
 pub(crate) mod daemon;
 mod disk;
 mod dns;
+mod doctor;
 mod drift;
 pub(crate) mod engine;
 mod events;

@@ -1,0 +1,102 @@
+//! What loses the packets of containers, as they were followed.
+
+use super::{Cure, Facts, Finding, Goal, Probe, Severity};
+use crate::explain::path::{DecidedBy, Decision, RuleName, Verdict};
+
+/// What decides against packets of containers.
+pub(super) fn lost(facts: &Facts) -> Vec<Finding> {
+    facts.probes.iter().filter_map(finding).collect()
+}
+
+fn finding(probe: &Probe) -> Option<Finding> {
+    let Probe { project: _, owner, bridge, goal, path } = probe;
+    let severity = match path.verdict {
+        Verdict::Arrives => return None,
+        Verdict::NoAnswer | Verdict::Denied => Severity::Error,
+        Verdict::Unknown => Severity::Note,
+    };
+    let Decision { kind, at, sentence, rule } = &path.decision;
+    let goal = match goal {
+        Goal::Host => "the host".to_owned(),
+        Goal::Neighbour(name) => format!("{name} on its own network"),
+        Goal::Outside => "the outside".to_owned(),
+    };
+    let what = match severity {
+        Severity::Note => format!("whether {owner} reaches {goal} cannot be told"),
+        Severity::Error | Severity::Warning => format!("{owner} does not reach {goal}"),
+    };
+    let (code, cure) = match (severity, rule) {
+        (Severity::Note, _) => ("cannot-tell", Cure::advice("look at what is named")),
+        (_, Some(rule)) => by_rule(probe, rule, bridge.as_deref()),
+        (_, None) => by_kind(probe, *kind),
+    };
+    let subject = match rule {
+        Some(rule) => format!("chain {} of table {} {}", rule.chain, rule.family, rule.table),
+        None => format!("{at}: {sentence}"),
+    };
+    let text = rule.as_ref().map(|rule| format!(": {}", rule.text)).unwrap_or_default();
+    let evidence = format!("{at}: {sentence}{text}");
+    Some(Finding { code, severity, subject, sentence: what, evidence, cure })
+}
+
+fn by_rule(probe: &Probe, rule: &RuleName, bridge: Option<&str>) -> (&'static str, Cure) {
+    let RuleName { family, table, chain, handle: _, text: _ } = rule;
+    if table.starts_with("netform-") {
+        let advice = "somebody has changed netform's own table: netform apply writes it anew".to_owned();
+        return ("firewall-changed", Cure { command: None, advice: Some(advice) });
+    }
+    let at = format!("{family} {table} {chain}");
+    let by = bridge.unwrap_or("INTERFACE");
+    let accepts = |way: &str| format!("nft insert rule {at} {way} {by} accept");
+    let (code, command) = match (&probe.goal, rule.handle) {
+        (Goal::Host, _) => ("input-dropped", accepts("iifname")),
+        // What a bridge passes on between its ports is no business of a firewall of the IP layer.
+        (Goal::Neighbour(_), _) if family != "bridge" => {
+            let name = if family == "ip6" { "ip6tables" } else { "iptables" };
+            ("bridge-filtered", format!("sysctl -w net/bridge/bridge-nf-call-{name}=0"))
+        }
+        (Goal::Neighbour(_), _) => {
+            ("bridge-filtered", format!("nft insert rule {at} meta ibrname {by} accept"))
+        }
+        (Goal::Outside, None) => ("forward-policy-drop", both(&accepts)),
+        (Goal::Outside, Some(_)) => ("forward-rule-drop", both(&accepts)),
+    };
+    let advice =
+        "who made the chain may make it anew: tell that, too (for Docker, `coexist: {docker: true}`)"
+            .to_owned();
+    (code, Cure { command: Some(command), advice: Some(advice) })
+}
+
+fn both(accepts: &impl Fn(&str) -> String) -> String {
+    format!("{}; {}", accepts("iifname"), accepts("oifname"))
+}
+
+fn by_kind(probe: &Probe, kind: DecidedBy) -> (&'static str, Cure) {
+    let link = probe.bridge.as_deref().unwrap_or("INTERFACE");
+    match kind {
+        DecidedBy::Forwarding => {
+            ("link-forwarding-off", Cure::run(format!("sysctl -w net/ipv4/conf/{link}/forwarding=1")))
+        }
+        DecidedBy::RpFilter => (
+            "rp-filter",
+            Cure {
+                command: Some(format!("sysctl -w net/ipv4/conf/{link}/rp_filter=2")),
+                advice: Some("or take away the route that leads the answers another way".to_owned()),
+            },
+        ),
+        DecidedBy::Masquerade => (
+            "masquerade-missing",
+            Cure::advice("write `egress: masquerade` for the network, or give the outside a route back"),
+        ),
+        DecidedBy::Route => ("no-route", Cure::advice("give a route, or take away the one that refuses")),
+        DecidedBy::Interface => ("interface-down", Cure::advice("bring the interface up")),
+        DecidedBy::Bridge | DecidedBy::Neighbour => {
+            ("nobody-there", Cure::advice("see who has the address: netform explain ADDRESS"))
+        }
+        DecidedBy::Rule | DecidedBy::Policy => ("dropped", Cure::advice("look at the rule")),
+        DecidedBy::Answer => {
+            ("answer-astray", Cure::advice("see which way the answer takes: netform explain --path"))
+        }
+        DecidedBy::Unseen => ("cannot-tell", Cure::advice("look at what is named, as root")),
+    }
+}
