@@ -67,6 +67,9 @@ impl Loaded {
     }
 }
 
+/// Of what kind problems are with which the text is not what the file holds, so that it must not be written again.
+const UNWRITABLE: [&str; 3] = ["manifest::not_utf8", "manifest::control_character", "manifest::too_large"];
+
 /// Reads a manifest that has to be right.
 pub(super) fn load(path: &Path, style: Style) -> Result<Loaded, Failure> {
     read(path, style)?.map_err(|problems| wrong(&problems, style))
@@ -108,6 +111,9 @@ pub(super) fn load_edited(path: &Path, (file, text): (&Path, &str), style: Style
 pub(super) fn files(path: &Path, style: Style) -> Result<(Arc<Sources>, Option<Failure>), Failure> {
     Ok(match read(path, style)? {
         Ok(loaded) => (loaded.sources, None),
+        Err(problems) if problems.list().any(|problem| UNWRITABLE.contains(&problem.code)) => {
+            return Err(wrong(&problems, style));
+        }
         Err(problems) => (Arc::clone(problems.sources()), Some(wrong(&problems, style))),
     })
 }

@@ -273,6 +273,20 @@ fn fmt_leaves_what_is_no_yaml() {
 }
 
 #[test]
+fn what_no_text_can_hold_is_said_and_left_as_it_is() {
+    for bytes in [&b"netform:   1\nproject: x # caf\xe9\n"[..], b"netform:   1\nproject: x # \0\n"] {
+        let desk = Desk::with("");
+        fs::write(desk.path("netform.yaml"), bytes).unwrap();
+        for verb in [&["fmt"][..], &["fmt", "--check"], &["set", "project=y"]] {
+            let (code, _, told) = desk.run(verb);
+            assert_eq!(code, 65, "{verb:?}: {told}");
+            assert!(told.contains("netform.yaml:2:"), "{verb:?}: {told}");
+        }
+        assert_eq!(fs::read(desk.path("netform.yaml")).unwrap(), bytes);
+    }
+}
+
+#[test]
 fn init_writes_a_manifest_that_is_right_and_overwrites_nothing() {
     let desk = Desk::with("");
     fs::create_dir(desk.path("shop-1")).unwrap();
