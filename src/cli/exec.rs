@@ -46,10 +46,8 @@ pub(super) fn run(
 /// Returns what the links of a container say; that it cannot be known just now is no reason to be locked out.
 fn variables(common: &Common, loaded: Loaded, name: &ContainerName) -> IndexMap<String, String> {
     match block_on(env::look(common, loaded, name)) {
-        Ok(environment) => {
-            env::warn(&environment);
-            environment.variables
-        }
+        // What is missing is for `netform env` to tell: standard error is the command's.
+        Ok(environment) => environment.variables,
         Err(failure) => {
             show::err(&format!("warning: no variables of links: {failure}\n"));
             IndexMap::new()

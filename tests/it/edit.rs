@@ -287,6 +287,23 @@ fn what_no_text_can_hold_is_said_and_left_as_it_is() {
 }
 
 #[test]
+fn init_writes_no_file_of_the_name_of_standard_input() {
+    let desk = Desk::with(SHOP);
+
+    desk.refuses(&["init", "-"], 64, "`-` is none");
+    assert!(!desk.path("-").exists());
+}
+
+#[test]
+fn what_is_wrong_with_a_wish_comes_before_who_answers_the_question() {
+    let desk = Desk::with(SHOP);
+
+    desk.refuses(&["network", "rm", "fron"], 66, "did you mean `front`");
+    desk.refuses(&["network", "rm", "front"], 7, "in use");
+    desk.refuses(&["network", "rm", "back"], 64, "no terminal");
+}
+
+#[test]
 fn init_writes_a_manifest_that_is_right_and_overwrites_nothing() {
     let desk = Desk::with("");
     fs::create_dir(desk.path("shop-1")).unwrap();

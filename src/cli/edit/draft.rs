@@ -119,19 +119,20 @@ impl Draft {
     }
 
     fn put(&self, from: &str, to: &str) -> Result<(), Failure> {
-        put(&self.file, from, to).map_err(|error| {
-            let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
-            Failure::of(if denied { Code::Privilege } else { Code::Failed }, &*error)
-        })
+        put(&self.file, from, to)
     }
 }
 
 /// Writes a text over another one, the byte order mark kept.
-pub(super) fn put(file: &std::path::Path, from: &str, to: &str) -> Result<(), Box<place::WriteError>> {
-    place::write(file, |now| {
+pub(super) fn put(file: &std::path::Path, from: &str, to: &str) -> Result<(), Failure> {
+    let written = place::write(file, |now| {
         let marked = now.strip_prefix(BYTE_ORDER_MARK.to_string().as_bytes());
         (marked.unwrap_or(now) == from.as_bytes())
             .then(|| if marked.is_some() { format!("{BYTE_ORDER_MARK}{to}") } else { to.to_owned() })
+    });
+    written.map_err(|error| {
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        Failure::of(if denied { Code::Privilege } else { Code::Failed }, &*error)
     })
 }
 

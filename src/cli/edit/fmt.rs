@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::Success;
 use super::super::args::{Common, Fmt};
-use super::super::failure::{Code, Failure, chain};
+use super::super::failure::{Code, Failure};
 use super::super::loaded;
 use super::super::show::{self, Style};
 use super::draft::{difference, put};
@@ -50,7 +50,7 @@ pub(super) fn run(common: &Common, wish: &Fmt) -> Result<Success, Failure> {
             continue;
         }
         let file = place::file(Path::new(&*source.name))?;
-        put(&file, &source.text, after).map_err(|error| Failure::new(Code::Failed, chain(&*error)))?;
+        put(&file, &source.text, after)?;
         show::out(&format!("{}\n", source.name))?;
     }
     Ok(if *check && !new.is_empty() { Success::Changes } else { Success::Done })

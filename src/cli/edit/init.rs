@@ -14,6 +14,9 @@ const DEMO: &str = "demo";
 /// Writes the manifest.
 pub(super) fn run(wish: &Init) -> Result<(), Failure> {
     let Init { file, project } = wish;
+    if file == Path::new("-") {
+        return Err(Failure::new(Code::Usage, "this writes a file, and `-` is none").help("give it a name"));
+    }
     let project = match project {
         Some(name) => ProjectName::try_from(name.as_str())
             .map_err(|error| Failure::of(Code::Usage, &error))?

@@ -137,6 +137,8 @@ impl Walk<'_> {
                 None
             }
             Nat::Hide(addr) => Some(addr),
+            // 127.0.0.1 is no address to be hidden behind: `inet_select_addr()` passes over those of the host's scope.
+            Nat::Masquerade if leaves_by.is_some_and(|link| link.name == "lo") => Some(packet.source),
             Nat::Masquerade => Some(first(leaves_by).ok_or_else(|| {
                 let link = leaves_by.map_or("", |link| link.name.as_str());
                 self.denied(

@@ -121,12 +121,7 @@ fn check_unused(loaded: &Loaded, name: &str) -> Result<(), Failure> {
 
 /// Reads a manifest that is right, when nobody else edits it.
 fn open(common: &Common, change: &Change) -> Result<(Loaded, Manuscript), Failure> {
-    let Change { which, run, dry_run, no_apply, verbose: _ } = change;
-    if !(run.yes || *dry_run || *no_apply || std::io::stdin().is_terminal()) {
-        let message = "this asks before it changes anything, and there is no terminal";
-        return Err(Failure::new(Code::Usage, message)
-            .help("--yes answers the question; --dry-run only shows, --no-apply only edits"));
-    }
+    let Change { which, run, dry_run: _, no_apply: _, verbose: _ } = change;
     let style = Style::of_stderr(common);
     let manuscript = Manuscript::open(&which.manifest, run.lock_timeout, style)?;
     Ok((loaded::load(&which.manifest, style)?, manuscript))
@@ -135,9 +130,15 @@ fn open(common: &Common, change: &Change) -> Result<(Loaded, Manuscript), Failur
 /// Shows an edit and what it leads to, asks, writes it, and applies it.
 fn carry(common: &Common, draft: &Draft, change: &Change, verb: &'static str) -> Result<(), Failure> {
     let loaded = draft.check(common)?;
+    let Change { which: _, run, dry_run, no_apply, verbose: _ } = change;
+    if !(run.yes || *dry_run || *no_apply || std::io::stdin().is_terminal()) {
+        let message = "this asks before it changes anything, and there is no terminal";
+        return Err(Failure::new(Code::Usage, message)
+            .help("--yes answers the question; --dry-run only shows, --no-apply only edits"));
+    }
     show::out(&draft.diff(Style::of_stdout(common)))?;
-    if change.no_apply {
-        if !change.dry_run {
+    if *no_apply {
+        if !dry_run {
             draft.write()?;
             show::err(&format!("{} is written; `netform apply` makes it so.\n", draft.name()));
         }
