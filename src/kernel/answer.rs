@@ -258,6 +258,22 @@ pub(crate) fn each(attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
     }
 }
 
+/// Returns the value of an attribute among others; the last one's when there are several.
+pub(crate) fn value_of(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
+    let mut found = None;
+    each(attributes, |kind, value| {
+        if kind == wanted {
+            found = Some(value.to_vec());
+        }
+    });
+    found
+}
+
+/// Returns the value of an attribute that is a number in the order of bytes of networks, as netfilter writes them.
+pub(crate) fn number_of(attributes: &[u8], wanted: u16) -> Option<u32> {
+    value_of(attributes, wanted)?.first_chunk().map(|number| u32::from_be_bytes(*number))
+}
+
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|number| u32::from_ne_bytes(*number))
 }

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 
 use self::door::Doors;
 use self::flow::Flow;
-use super::answer::each;
+use super::answer::number_of;
 use super::netlink::{Blocking, Refusal};
 use super::{Op, answer, message, netns};
 
@@ -66,13 +66,7 @@ fn count(socket: &mut Blocking) -> Result<Option<u32>, Refusal> {
     /// `enum ctattr_stats_global`.
     const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
     let read = |kind: u16, body: &[u8]| {
-        let mut entries = None;
-        each(body.get(4..).filter(|_| kind == GET_STATS)?, |kind, value| {
-            if kind == CTA_STATS_GLOBAL_ENTRIES {
-                entries = value.first_chunk().map(|entries| u32::from_be_bytes(*entries));
-            }
-        });
-        entries
+        number_of(body.get(4..).filter(|_| kind == GET_STATS)?, CTA_STATS_GLOBAL_ENTRIES)
     };
     Ok(socket.netfilter((GET_STATS, NLM_F_ACK), &flow::header(0), read)?.into_iter().next())
 }

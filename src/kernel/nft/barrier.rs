@@ -10,7 +10,7 @@ use netlink_packet_core::NLM_F_DUMP;
 use serde_json::Value;
 
 use super::{PREFIX, program};
-use crate::kernel::answer::each;
+use crate::kernel::answer::{each, number_of};
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::kernel::netns;
 use crate::names::IfName;
@@ -81,11 +81,7 @@ fn chain(kind: u16, body: &[u8]) -> Option<Chain> {
     each(attributes, |kind, value| match kind {
         TABLE => table = text(value).to_string(),
         NAME => name = text(value).to_string(),
-        HOOK => each(value, |kind, value| {
-            if kind == HOOK_NUMBER {
-                hook = number(value);
-            }
-        }),
+        HOOK => hook = number_of(value, HOOK_NUMBER),
         POLICY => policy = number(value),
         _ => {}
     });

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlasIterator};
 
-use crate::kernel::answer::each;
+use crate::kernel::answer::number_of;
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::resource::nft::{NftFamily, NftTableId};
 
@@ -48,15 +48,8 @@ fn is_of_ip(kind: u16, body: &[u8]) -> bool {
 /// Returns the number of the ruleset, which every transaction changes.
 pub(super) fn generation(socket: &mut Blocking) -> Result<Option<u32>, Refusal> {
     const NFTA_GEN_ID: u16 = 1;
-    let read = |kind: u16, body: &[u8]| {
-        let mut number = None;
-        each(body.get(4..).filter(|_| kind == NEW_GENERATION)?, |kind, value| {
-            if kind == NFTA_GEN_ID {
-                number = value.first_chunk().map(|number| u32::from_be_bytes(*number));
-            }
-        });
-        number
-    };
+    let read =
+        |kind: u16, body: &[u8]| number_of(body.get(4..).filter(|_| kind == NEW_GENERATION)?, NFTA_GEN_ID);
     let numbers = socket.netfilter((GET_GENERATION, NLM_F_ACK), &ANY, read)?;
     Ok(numbers.into_iter().next())
 }

@@ -8,7 +8,7 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use rustix::io::Errno;
 
 use super::Way;
-use crate::kernel::answer::each;
+use crate::kernel::answer::{each, number_of, value_of};
 use crate::kernel::attribute::{attr, plain, terminated};
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::names::IfName;
@@ -174,44 +174,30 @@ impl Said {
             }
         }
         match name.as_str() {
-            "meta" => self.pending = number(data, 2),
+            "meta" => self.pending = number_of(data, 2),
             "cmp" => self.compared(data),
             "counter" => {}
             "immediate" => {
-                self.verdict = nested(data, 2).and_then(|it| nested(&it, 2)).and_then(|it| number(&it, 1))
+                self.verdict =
+                    value_of(data, 2).and_then(|it| value_of(&it, 2)).and_then(|it| number_of(&it, 1))
             }
-            "match" if nested(data, 1).is_some_and(|name| text(&name) == "comment") => {
-                self.comment = nested(data, 3).map(|info| until_zero(&info));
+            "match" if value_of(data, 1).is_some_and(|name| text(&name) == "comment") => {
+                self.comment = value_of(data, 3).map(|info| until_zero(&info));
             }
             _ => self.strange = true,
         }
     }
 
     fn compared(&mut self, data: &[u8]) {
-        let name = nested(data, 3).and_then(|it| nested(&it, 1)).filter(|it| it.last() == Some(&0));
+        let name = value_of(data, 3).and_then(|it| value_of(&it, 1)).filter(|it| it.last() == Some(&0));
         let name = name.and_then(|it| IfName::try_from(until_zero(&it)).ok());
-        let is_equal = number(data, 2) == Some(0);
+        let is_equal = number_of(data, 2) == Some(0);
         match (self.pending.take(), name) {
             (Some(IIFNAME), Some(name)) if is_equal && self.from.is_none() => self.from = Some(name),
             (Some(OIFNAME), Some(name)) if is_equal && self.to.is_none() => self.to = Some(name),
             _ => self.strange = true,
         }
     }
-}
-
-/// Returns the value of an attribute among others.
-fn nested(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
-    let mut found = None;
-    each(attributes, |kind, value| {
-        if kind == wanted {
-            found = Some(value.to_vec());
-        }
-    });
-    found
-}
-
-fn number(attributes: &[u8], wanted: u16) -> Option<u32> {
-    nested(attributes, wanted)?.first_chunk().map(|number| u32::from_be_bytes(*number))
 }
 
 /// Returns the comment among what programs keep with a rule: a kind, a length, and the bytes.
