@@ -14,10 +14,11 @@ use super::args::{Common, Doctor, TextOrJson};
 use super::explain::{hear, look, look_closer};
 use super::failure::{Code, Failure, chain};
 use super::loaded::load;
-use super::path::answer;
+use super::path::{answer, follow};
 use super::show::{self, Style};
 use super::{Success, ask};
 use crate::apply::{Dirs, projects};
+use crate::dns::resolv;
 use crate::doctor::{Facts, Finding, Goal, Probe, Project, Severity, Told, examine};
 use crate::explain::path::{self, Answers, Question};
 use crate::names::ProjectName;
@@ -112,7 +113,7 @@ async fn facts(
         facts.insides.extend(answers.of(place).map(|inside| (place, inside.clone())));
     }
     facts.probes = probes(&facts, &mut answers).await?;
-    for resolver in resolvers(&read(Path::new("/etc/resolv.conf"))) {
+    for resolver in resolvers(Path::new("/etc/resolv.conf")) {
         facts.resolvers.push((resolver, answers_queries(resolver).await));
     }
     facts.told = told(&facts.projects);
@@ -209,25 +210,15 @@ async fn probes(facts: &Facts, answers: &mut Answers) -> Result<Vec<Probe>, Fail
     for Wanted { project, owner, bridge, goal, from, to } in wanted(facts) {
         // Who has lost his address is told of otherwise.
         let Ok(ends) = path::ends(&from, &to, &facts.scene) else { continue };
-        let path = loop {
-            match path::follow(&facts.scene, answers, &ends) {
-                Ok(path) => break path,
-                Err(question) => answer(&facts.scene, question, answers).await?,
-            }
-        };
+        let path = follow(&facts.scene, answers, &ends).await?;
         probes.push(Probe { project, owner, bridge, goal, path });
     }
     Ok(probes)
 }
 
-/// Returns what a file holds; nothing when it cannot be read.
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
-}
-
-fn resolvers(text: &str) -> Vec<IpAddr> {
-    let named = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    named.filter_map(|address| address.trim().parse().ok()).collect()
+/// Returns whom a `resolv.conf` names; nobody when it cannot be read.
+fn resolvers(path: &Path) -> Vec<IpAddr> {
+    resolv::parse(&std::fs::read_to_string(path).unwrap_or_default()).servers
 }
 
 /// Asks a resolver for the root's name servers; whatever it answers, it lives.
@@ -254,7 +245,7 @@ fn told(projects: &[Project]) -> Vec<Told> {
             };
             if file.path.ends_with("resolv.conf") {
                 let (project, container) = (project.name.clone(), container.to_string());
-                let (resolvers, file) = (resolvers(&read(&file.path)), file.path.display().to_string());
+                let (resolvers, file) = (resolvers(&file.path), file.path.display().to_string());
                 all.push(Told { project, container, file, resolvers });
             }
         }

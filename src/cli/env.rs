@@ -80,9 +80,8 @@ pub(super) async fn look(
     }
     let mut session = Session::of_loaded(common, loaded)?;
     session.look_who_runs().await;
-    let mut facts = session.kernel.survey(&session.scope()).await.map_err(unreadable)?.facts;
-    facts.leases = session.past.leases.clone();
-    facts.runs = session.runtimes.look.runs.clone();
+    let facts = session.kernel.survey(&session.scope()).await.map_err(unreadable)?.facts;
+    let facts = session.completed(facts);
     let topology = session.loaded.as_ref().map(|loaded| loaded.resolve(&facts)).transpose()?;
     Ok(topology.map_or_else(Environment::default, |topology| environment(&topology, name)))
 }

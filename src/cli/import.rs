@@ -246,9 +246,8 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     // First as if all that is on it were ours, to know what the manifest makes of it.
     let mut ids: BTreeSet<ResourceId> = on_it(&first.observed).collect();
     ids.insert(claim.id.clone());
-    let mut facts = look(session, claim, ids.clone()).await?.adopted(&claim.owner).facts;
-    facts.leases = session.past.leases.clone();
-    facts.runs = session.runtimes.look.runs.clone();
+    let facts = look(session, claim, ids.clone()).await?.adopted(&claim.owner).facts;
+    let mut facts = session.completed(facts);
     // What is adopted later is in nobody's way now.
     let later: BTreeSet<_> =
         facts.bridges.values().flat_map(|bridge| &bridge.addresses).map(IpNet::trunc).collect();

@@ -8,7 +8,7 @@ use super::args::{Common, TextOrJson};
 use super::explain::look;
 use super::failure::{Code, Failure, unreadable};
 use super::show;
-use crate::explain::path::{self, Answers, Path, Question, Unclear, Verdict};
+use crate::explain::path::{self, Answers, Ends, Path, Question, Unclear, Verdict};
 use crate::explain::{self, Scene};
 use crate::kernel::inside;
 use crate::topology::nearest;
@@ -39,12 +39,7 @@ pub(super) async fn run(
     warnings.iter().for_each(|warning| show::err(&format!("warning: {warning}\n")));
     let ends = path::ends(from, to, &scene).map_err(|unclear| unclear_failure(&unclear, &scene))?;
     let mut answers = Answers::default();
-    let path = loop {
-        match path::follow(&scene, &answers, &ends) {
-            Ok(path) => break path,
-            Err(question) => answer(&scene, question, &mut answers).await?,
-        }
-    };
+    let path = follow(&scene, &mut answers, &ends).await?;
     let arrives = path.verdict == Verdict::Arrives;
     let text = match output {
         TextOrJson::Text => path.text(),
@@ -57,6 +52,16 @@ pub(super) async fn run(
     };
     show::out(&text)?;
     Ok(if told && !arrives { Success::Changes } else { Success::Done })
+}
+
+/// Follows a packet, and asks the kernel whatever that takes.
+pub(super) async fn follow(scene: &Scene, answers: &mut Answers, ends: &Ends) -> Result<Path, Failure> {
+    loop {
+        match path::follow(scene, answers, ends) {
+            Ok(path) => return Ok(path),
+            Err(question) => answer(scene, question, answers).await?,
+        }
+    }
 }
 
 /// Asks the kernel.

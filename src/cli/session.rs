@@ -277,6 +277,11 @@ impl Session {
         }
     }
 
+    /// Returns what is known of the host, with what the kernel cannot tell: what is leased, and what others run.
+    pub(super) fn completed(&self, facts: Facts) -> Facts {
+        Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
+    }
+
     async fn plan_around(
         &mut self,
         aim: Aim,
@@ -284,10 +289,9 @@ impl Session {
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
         let mut scope = self.scope();
-        let Survey { mut observed, mut facts, projects } =
+        let Survey { mut observed, facts, projects } =
             self.kernel.survey(&scope).await.map_err(unreadable)?;
-        facts.leases = self.past.leases.clone();
-        facts.runs = self.runtimes.look.runs.clone();
+        let facts = self.completed(facts);
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         originals::restore(&self.past.originals, &mut desired, &observed, &facts);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
