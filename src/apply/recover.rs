@@ -146,7 +146,7 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
                 NsRef::Host => {}
             }
         }
-        scope.add(id);
+        [before, after].into_iter().flatten().for_each(|entry| scope.add(entry));
         scope.begun.insert(id.clone());
     }
     scope

@@ -177,7 +177,7 @@ fn wanted(facts: &Facts) -> Vec<Wanted> {
             else {
                 continue;
             };
-            let (Some(via), 0) = (route.via, route.dest.prefix_len()) else { continue };
+            let (Some((_, Some(via))), 0) = (route.leaves_by(), route.dest.prefix_len()) else { continue };
             let Some(own) = facts.address(route) else { continue };
             if wanted.len() > FOLLOWED * 3 {
                 break;

@@ -107,11 +107,11 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             },
             Resource::Address(address) => Some(&mut address.ns),
             Resource::Route(route) => Some(&mut route.ns),
+            Resource::Sysctl(sysctl) => Some(&mut sysctl.ns),
             Resource::File(file) if !is_whole(&file.path) && !file.path.exists() => return None,
             Resource::Passage(passage) if !facts.docker_user.contains(&passage.family) => return None,
             Resource::File(_)
             | Resource::Netns(_)
-            | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_) => None,

@@ -12,7 +12,7 @@ use crate::resource::{Resource, ResourceId};
 
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
-    state.iter().for_each(|(id, _)| scope.add(id));
+    state.iter().for_each(|(_, entry)| scope.add(entry));
     // What netform makes itself is found by its mark.
     let peers = state.iter().filter_map(|(_, entry)| match &entry.resource {
         Resource::Link(Link { kind: LinkKind::Veth(peer), .. }) => Some(&peer.ns),
@@ -30,13 +30,32 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
     scope.namespaces.extend(given.cloned());
 }
 
-/// Tells whether a kernel parameter matters that was not looked at, of a link that is there.
-pub(super) fn must_look_again(
-    before: &BTreeSet<(NsRef, SysctlKey)>,
-    scope: &Scope,
-    observed: &Observed,
-) -> bool {
-    scope.sysctls.difference(before).any(|(ns, key)| match key {
+/// What was looked at that no mark leads to.
+pub(super) struct Looked {
+    sysctls: BTreeSet<(NsRef, SysctlKey)>,
+    routes: BTreeSet<ResourceId>,
+}
+
+impl Looked {
+    pub(super) fn at(scope: &Scope) -> Self {
+        Self { sysctls: scope.sysctls.clone(), routes: scope.routes.clone() }
+    }
+}
+
+/// Tells whether a route, or a kernel parameter, matters that was not looked at, in a namespace or of a link that is there.
+pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observed) -> bool {
+    let Looked { sysctls, routes } = before;
+    let is_there = |id: &ResourceId| match id.ns() {
+        NsRef::Named(name) => {
+            observed.own.get(&ResourceId::Netns(name.clone())).is_some()
+                || scope.namespaces.contains(&NsRef::Named(name))
+        }
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
+    };
+    if scope.routes.difference(routes).any(is_there) {
+        return true;
+    }
+    scope.sysctls.difference(sysctls).any(|(ns, key)| match key {
         SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => true,
         SysctlKey::PerLink { family: _, link, name: _ } => {
             observed.own.get(&ResourceId::Link(ns.clone(), link.clone())).is_some()

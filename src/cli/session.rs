@@ -13,7 +13,7 @@ use super::naming::{self, Naming};
 use super::originals;
 use super::ports;
 use super::runtimes::{self, Runtimes};
-use super::scope::{given_namespaces, must_look_again, widen};
+use super::scope::{Looked, given_namespaces, must_look_again, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -296,7 +296,7 @@ impl Session {
         originals::restore(&self.past.originals, &mut desired, &observed, &facts);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
         scope.unmarked.extend(given_up.iter().cloned());
-        let before = scope.sysctls.clone();
+        let before = Looked::at(&scope);
         widen(&mut scope, &desired.0);
         if must_look_again(&before, &scope, &observed) {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;

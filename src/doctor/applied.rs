@@ -150,8 +150,9 @@ pub(super) fn default_routes(facts: &Facts) -> Vec<Finding> {
     let mut found = vec![];
     for (project, owner, resource) in resources(facts) {
         let Resource::Route(route) = resource else { continue };
+        let Some((by, _)) = route.leaves_by().filter(|_| !route.is_apart()) else { continue };
         let Some((place, space)) = facts.namespace(&route.ns) else { continue };
-        let Some(link) = space.interfaces.iter().find(|it| it.name == route.link.as_str()) else { continue };
+        let Some(link) = space.interfaces.iter().find(|it| it.name == by.as_str()) else { continue };
         let Some(inside) = facts.insides.get(&place) else { continue };
         let there = inside.routes.iter().any(|(dest, by)| *dest == route.dest.trunc() && *by == link.index);
         if !there {
@@ -161,12 +162,7 @@ pub(super) fn default_routes(facts: &Facts) -> Vec<Finding> {
                 severity: Severity::Error,
                 subject: format!("{} {}", route.dest, called(&route.ns)),
                 sentence: format!("{owner} has lost its {what} to {}", route.dest),
-                evidence: format!(
-                    "ip route {}: nothing to {} by {}",
-                    called(&route.ns),
-                    route.dest,
-                    route.link
-                ),
+                evidence: format!("ip route {}: nothing to {} by {}", called(&route.ns), route.dest, by),
                 cure: apply(project),
             });
         }

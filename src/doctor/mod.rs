@@ -200,7 +200,7 @@ impl Facts {
 
     /// Returns the address by which packets leave by a route, when it is there.
     pub fn address(&self, route: &Route) -> Option<IpAddr> {
-        let link = self.link(&route.ns, route.link.as_str())?;
+        let link = self.link(&route.ns, route.leaves_by()?.0.as_str())?;
         let v4 = route.dest.addr().is_ipv4();
         let all = link.addresses.iter().map(ipnet::IpNet::addr);
         all.filter(|it| it.is_ipv4() == v4).find(|it| match it {

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod macvlan;
+mod routes;
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::{NetName, ProjectName};
@@ -23,10 +24,10 @@ use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, NetnsFile, TextFile, is_whole};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
-use crate::resource::route::Route;
+use crate::resource::route::{Rank, Route, Way};
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
-use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology};
+use crate::topology::{self, Attachment, Container, Driver, Network, Runtime, Topology};
 
 /// Returns the kernel objects of a topology, those of the firewall left out.
 ///
@@ -50,13 +51,18 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             Runtime::Netform | Runtime::Given => {}
         }
         entries.extend(namespace(&topology.project, container));
+        entries.extend(routes::of_container(container));
         for attachment in &container.attachments {
             let Some(network) = networks.get(&attachment.network) else { continue };
             let link = match network.driver {
                 Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
                 Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
             };
-            entries.extend(link.into_iter().chain(inside(container, attachment)));
+            entries.extend(
+                link.into_iter()
+                    .chain(inside(container, attachment))
+                    .chain(routes::of_attachment(container, attachment)),
+            );
         }
     }
     entries
@@ -90,10 +96,8 @@ fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
     let address =
         |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
     let route = |(via, dest): (IpAddr, IpNet)| {
-        // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
-        // IPv6; what is asked for is what will be read back.
-        let metric = if via.is_ipv4() { 0 } else { 1024 };
-        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(via), metric })
+        let way = Way::By { link: link.clone(), via: Some(via), onlink: false };
+        Resource::Route(Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::of(via)) })
     };
     let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
     let routes =
@@ -120,10 +124,7 @@ fn enabled(container: &Container, attachment: &Attachment) -> Option<Resource> {
 /// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all
 /// addresses each are closer to any of them than one to all.
 fn everywhere(via: IpAddr, beside: bool) -> Vec<IpNet> {
-    let all = match via {
-        IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
-        IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
-    };
+    let all = topology::everywhere(Family::of(via));
     match all.subnets(1) {
         Ok(halves) if beside => halves.collect(),
         Ok(_) | Err(_) => vec![all],

@@ -55,6 +55,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         mtu: Mtu::ETHERNET,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         default_via: vec![],
+        routes: vec![],
         aliases: vec![],
         links: vec![],
     };
@@ -67,6 +68,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         run: None,
         guests: vec![],
         attachments: vec![attachment],
+        routes: vec![],
         publish: vec![],
         expose: vec![],
         hosts: vec![],

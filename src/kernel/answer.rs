@@ -94,6 +94,8 @@ pub(crate) struct RouteAnswer {
     pub(crate) index: Option<u32>,
     /// Its priority.
     pub(crate) metric: u32,
+    /// Whether its next hop is on the link though no subnet says so: `RTNH_F_ONLINK`.
+    pub(crate) onlink: bool,
     /// Whether it says nothing else that a replacement by a route of ours would lose: another source address, metrics, a
     /// type of service.
     pub(crate) plain: bool,
@@ -222,8 +224,9 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
         12 | 20 => {}
         _ => plain = false,
     });
+    let onlink = u32_at(header, 8)? & 4 != 0;
     let dest = IpNet::new(dest, byte(1)?).ok()?;
-    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric, plain })
+    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric, onlink, plain })
 }
 
 /// Reads a neighbour; `None` for anything else.

@@ -14,9 +14,10 @@ use ipnet::IpNet;
 
 use super::answer::{self, LinkAnswer};
 use super::listeners::Process;
+use super::message::MAIN_TABLE;
 use super::netlink::{Blocking, Refusal};
 use super::observe::{self, UNICAST};
-use super::reading::{MAIN_TABLE, failed};
+use super::reading::failed;
 use super::{ObserveError, message, netns};
 use crate::names::Mac;
 use crate::resource::link::MacvlanMode;

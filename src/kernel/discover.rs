@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::answer::LinkAnswer;
+use super::message::MAIN_TABLE;
 use super::observe::{self, UNICAST};
-use super::reading::{self, MAIN_TABLE, NsReading, Reading};
+use super::reading::{self, NsReading, Reading};
 use super::{ObserveError, Scope, netns};
 use crate::names::{IfName, Mac, Mtu, NetnsName, ProjectName};
 use crate::resource::netns::NsRef;

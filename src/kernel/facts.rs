@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::answer::{LinkAnswer, RouteAnswer};
+use super::message::MAIN_TABLE;
 use super::nft::Tables;
 use super::observe::{self, OwnLinks};
-use super::reading::{MAIN_TABLE, NsReading, Reading};
+use super::reading::{NsReading, Reading};
 use super::{Scope, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;

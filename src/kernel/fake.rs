@@ -328,12 +328,13 @@ impl Fake {
     }
 
     fn is_down(&self, route: &Route) -> bool {
+        let Some((by, _)) = route.leaves_by() else { return false };
         self.own.iter().any(|(_, entry)| match &entry.resource {
             Resource::Link(link) => {
-                let here = link.ns == route.ns && link.name == route.link && !link.up;
+                let here = link.ns == route.ns && link.name == *by && !link.up;
                 let there = match &link.kind {
                     LinkKind::Veth(Peer { ns, name, up, mac: _, mtu: _ }) => {
-                        *ns == route.ns && *name == route.link && !up
+                        *ns == route.ns && name == by && !up
                     }
                     LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => false,
                 };

@@ -12,14 +12,14 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, macvlan, message, netns};
+use super::{FailureKind, Op, OpError, answer, macvlan, message, netns, routes};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::route::{PROTOCOL, Route};
+use crate::resource::route::PROTOCOL;
 use crate::resource::state::Entry;
 
 /// How long the kernel may take to remove the links of a namespace that is gone (`cleanup_net()` runs later).
@@ -29,7 +29,7 @@ pub(super) const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// The protocol numbers of addresses and routes that are typed by hand: `IFAPROT_UNSPEC`, `RTPROT_BOOT`.
 const NOBODYS_ADDRESS: u8 = 0;
-const NOBODYS_ROUTE: u8 = 3;
+pub(super) const NOBODYS_ROUTE: u8 = 3;
 
 pub(super) type Outcome = Result<(), OpError>;
 
@@ -39,7 +39,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
         Op::Create(Entry { resource, owner, .. }) => match resource {
             Resource::Link(link) => create(live, link, &marked(live, link, owner)).await,
             Resource::Address(address) => add_address(live, address, (owner, NEW)).await,
-            Resource::Route(route) => put_route(live, route, (owner, NEW)).await,
+            Resource::Route(route) => routes::put(live, route, (owner, NEW)).await,
             other @ (Resource::Netns(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
@@ -53,7 +53,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 update(live, (old, &was), (new, &mark)).await
             }
             (Resource::Route(old), Resource::Route(new)) => {
-                replace_route(live, (old, &from.owner), (new, &to.owner)).await
+                routes::replace(live, (old, &from.owner), (new, &to.owner)).await
             }
             // Only the mark of these can change.
             (Resource::Address(_), Resource::Address(new)) => {
@@ -67,7 +67,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
         },
         Op::Delete(Entry { resource, owner, .. }) => match resource {
             Resource::Address(address) => remove_address(live, address).await,
-            Resource::Route(route) => remove_route(live, route, owner).await,
+            Resource::Route(route) => routes::remove(live, route, owner).await,
             other @ (Resource::Netns(_)
             | Resource::Link(_)
             | Resource::Sysctl(_)
@@ -99,7 +99,7 @@ pub(super) async fn send(channel: &Channel, message: RouteNetlinkMessage, flags:
 }
 
 /// Sends a request that has nothing left to do when the kernel says one of `fine`.
-async fn send_unless(channel: &Channel, message: RouteNetlinkMessage, fine: &[Errno]) -> Outcome {
+pub(super) async fn send_unless(channel: &Channel, message: RouteNetlinkMessage, fine: &[Errno]) -> Outcome {
     match channel.request(message, 0).await {
         Err(refusal) if refusal.errno().is_some_and(|errno| fine.contains(&errno)) => Ok(()),
         answer => answer.map_err(OpError::from),
@@ -318,7 +318,7 @@ pub(super) async fn wait_until_gone(mut pairs: BTreeSet<u32>) {
 }
 
 /// Returns the protocol number of an address or a route: our mark, or what stands in its place.
-fn protocol(owner: &Owner, otherwise: u8) -> u8 {
+pub(super) fn protocol(owner: &Owner, otherwise: u8) -> u8 {
     match owner {
         Owner::Unmarked(number) => number.parse().unwrap_or(otherwise),
         Owner::Project
@@ -356,33 +356,4 @@ async fn remove_address(live: &Live, address: &Address) -> Outcome {
     };
     let message = RouteNetlinkMessage::DelAddress(message::address(*addr, index));
     send_unless(channel, message, &[Errno::ADDRNOTAVAIL, Errno::NODEV]).await
-}
-
-async fn put_route(live: &Live, route: &Route, (owner, flags): (&Owner, u16)) -> Outcome {
-    let channel = channel(live, &route.ns)?;
-    let index = found(channel, &route.link)?;
-    let message = message::route(route, index, protocol(owner, NOBODYS_ROUTE));
-    send(channel, RouteNetlinkMessage::NewRoute(message), flags).await
-}
-
-async fn replace_route(live: &Live, (from, old): (&Route, &Owner), (to, new): (&Route, &Owner)) -> Outcome {
-    // Which route a replacement hits is decided by destination and metric, which are the route's id.
-    let Route { ns, dest, link: _, via: _, metric } = to;
-    if (&from.ns, &from.dest, &from.metric) == (ns, dest, metric) {
-        put_route(live, to, (new, NLM_F_CREATE | NLM_F_REPLACE)).await
-    } else {
-        put_route(live, to, (new, NEW)).await?;
-        remove_route(live, from, old).await
-    }
-}
-
-async fn remove_route(live: &Live, route: &Route, owner: &Owner) -> Outcome {
-    let channel = channel(live, &route.ns)?;
-    let index = match channel.index(&route.link) {
-        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
-        index => index?,
-    };
-    let message = message::route(route, index, protocol(owner, NOBODYS_ROUTE));
-    let message = RouteNetlinkMessage::DelRoute(message);
-    send_unless(channel, message, &[Errno::SRCH, Errno::NODEV]).await
 }

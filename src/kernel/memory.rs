@@ -94,6 +94,7 @@ impl Memory {
         let mut wide = self.scope.clone();
         wide.namespaces.extend(scope.namespaces.iter().cloned());
         wide.sysctls.extend(scope.sysctls.iter().cloned());
+        wide.routes.extend(scope.routes.iter().cloned());
         wide.files.extend(scope.files.iter().cloned());
         wide.unmarked.extend(scope.unmarked.iter().cloned());
         self.take_on(&wide, &mut parts);
@@ -123,7 +124,8 @@ impl Memory {
         let before = &self.scope;
         parts.namespaces.extend(before.namespaces.symmetric_difference(&scope.namespaces).cloned());
         let unmarked = before.unmarked.symmetric_difference(&scope.unmarked);
-        parts.namespaces.extend(unmarked.map(reading::home));
+        let routes = before.routes.symmetric_difference(&scope.routes);
+        parts.namespaces.extend(unmarked.chain(routes).map(reading::home));
         parts.files.extend(before.files.symmetric_difference(&scope.files).cloned());
         for (ns, key) in before.sysctls.symmetric_difference(&scope.sysctls) {
             match ns {
@@ -223,7 +225,7 @@ impl Memory {
 
     /// Returns what of the scope lies within parts.
     fn narrowed(&self, parts: &Parts) -> Scope {
-        let Scope { project, namespaces, sysctls, files, unmarked, begun } = &self.scope;
+        let Scope { project, namespaces, sysctls, routes, files, unmarked, begun } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
             NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => parts.namespaces.contains(ns),
@@ -232,6 +234,7 @@ impl Memory {
             project: project.clone(),
             namespaces: namespaces.clone(),
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
+            routes: routes.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
             begun: begun.clone(),

@@ -14,9 +14,7 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
@@ -25,8 +23,10 @@ use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
-use crate::resource::route::Route;
 use crate::resource::sysctl::Family;
+
+/// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
+pub(crate) const MAIN_TABLE: u8 = RouteHeader::RT_TABLE_MAIN;
 
 /// The group of links that have no mark yet: the kernel takes none at creation (`rtnl_create_link()` in `net/core/
 /// rtnetlink.c`), but it does take a group. Whoever dies before [`settle`] leaves links that can be told from others'.
@@ -302,31 +302,6 @@ pub(crate) fn addresses_of(index: u32) -> RouteNetlinkMessage {
     let mut message = AddressMessage::default();
     message.header.index = index;
     RouteNetlinkMessage::GetAddress(message)
-}
-
-/// A route in the main table that leaves by the link with this index.
-pub(crate) fn route(route: &Route, index: u32, protocol: u8) -> RouteMessage {
-    let Route { ns: _, dest, link: _, via, metric } = route;
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(Family::of(dest.addr()));
-    message.header.destination_prefix_length = dest.prefix_len();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::from(protocol);
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = match (via, dest) {
-        // What has no next hop is on the link itself; IPv6 knows no such scope.
-        (None, IpNet::V4(_)) => RouteScope::Link,
-        (None, IpNet::V6(_)) | (Some(_), _) => RouteScope::Universe,
-    };
-    if dest.prefix_len() > 0 {
-        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(dest.network())));
-    }
-    message.attributes.extend(via.map(|via| RouteAttribute::Gateway(RouteAddress::from(via))));
-    message.attributes.push(RouteAttribute::Oif(index));
-    if *metric > 0 {
-        message.attributes.push(RouteAttribute::Priority(*metric));
-    }
-    message
 }
 
 /// Asks for the routes of all families, of one table or of all.

@@ -30,6 +30,7 @@ mod observe;
 pub mod process;
 mod reading;
 pub(crate) mod redirect;
+mod routes;
 pub mod sandbox;
 pub mod slice;
 mod sysctl;
@@ -42,10 +43,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names::{IfName, ProjectName};
-use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
+use crate::resource::{Resource, ResourceId};
 
 pub(crate) use file::LARGEST as LARGEST_PART;
 
@@ -87,6 +88,8 @@ pub struct Scope {
     pub namespaces: BTreeSet<NsRef>,
     /// Kernel parameters whose value matters. One that does not exist (its link is gone) is left out.
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
+    /// Routes that no link of ours tells to be ours, or that are in another table than the main one.
+    pub routes: BTreeSet<ResourceId>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
@@ -104,6 +107,7 @@ impl Scope {
             project,
             namespaces: BTreeSet::new(),
             sysctls: BTreeSet::new(),
+            routes: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
@@ -111,21 +115,18 @@ impl Scope {
     }
 
     /// Adds an object that carries no mark of its own, so that it is looked at.
-    pub fn add(&mut self, id: &ResourceId) {
-        match id {
-            ResourceId::Sysctl(ns, key) => {
-                self.sysctls.insert((ns.clone(), key.clone()));
-            }
-            ResourceId::File(path) => {
-                self.files.insert(path.clone());
-            }
-            ResourceId::Netns(_)
-            | ResourceId::Link(..)
-            | ResourceId::Address(..)
-            | ResourceId::Route(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..)
-            | ResourceId::Passage(..) => {}
+    pub fn add(&mut self, entry: &Entry) {
+        match &entry.resource {
+            Resource::Route(route) if route.is_apart() => drop(self.routes.insert(entry.resource.id())),
+            Resource::Sysctl(sysctl) => drop(self.sysctls.insert((sysctl.ns.clone(), sysctl.key.clone()))),
+            Resource::File(file) => drop(self.files.insert(file.path.clone())),
+            Resource::Netns(_)
+            | Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::Passage(_) => {}
         }
     }
 }

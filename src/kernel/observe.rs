@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use smol_str::ToSmolStr;
 
-use super::Scope;
-use super::answer::{AddressAnswer, LinkAnswer, RouteAnswer};
+use super::answer::{AddressAnswer, LinkAnswer};
 use super::macvlan::spare_name;
 use super::message::NEWBORN;
-use super::reading::{MAIN_TABLE, NsReading, Other, Reading};
+use super::reading::{NsReading, Other, Reading};
+use super::{Scope, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
@@ -17,16 +17,13 @@ use crate::resource::link::{Link, LinkKind, Macvlan, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
-use crate::resource::route::{PROTOCOL, Route};
+use crate::resource::route::PROTOCOL;
 use crate::resource::state::{Entry, Foreign, Observed, State};
 use crate::resource::sysctl::Sysctl;
 use crate::resource::{Resource, ResourceId, Slot};
 
 /// A unicast route: `RTN_UNICAST`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const UNICAST: u8 = 1;
-
-/// Routes that the kernel makes itself: `RTPROT_UNSPEC`, `_REDIRECT`, `_KERNEL`, `_RA`.
-const KERNEL_ROUTES: [u8; 4] = [0, 1, 2, 9];
 
 /// Addresses that the kernel makes itself: `IFAPROT_KERNEL_LO`, `_RA`, `_LL`.
 const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
@@ -47,9 +44,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
         for address in &ns.addresses {
             see_address(&mut observed, address, (&ns.ns, &own), scope);
         }
-        for route in &ns.routes {
-            see_route(&mut observed, route, (&ns.ns, &own), scope);
-        }
+        routes::see(&mut observed, (ns, &own), reading, scope);
         for (key, value) in &ns.sysctls {
             let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
@@ -295,29 +290,6 @@ fn see_address(
     }
 }
 
-fn see_route(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) {
-    let RouteAnswer { table, protocol, kind, dest, via, index, metric, plain } = route;
-    let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return };
-    if *kind != UNICAST || *table != u32::from(MAIN_TABLE) {
-        return;
-    }
-    let id = ResourceId::Route(ns.clone(), *dest, *metric);
-    let resource = || {
-        let (ns, link) = (ns.clone(), link.clone());
-        Resource::Route(Route { ns, dest: *dest, link, via: *via, metric: *metric })
-    };
-    if *protocol == PROTOCOL {
-        insert(observed, resource(), owner.clone());
-    } else if *plain && scope.unmarked.contains(&id) {
-        insert(observed, resource(), Owner::Unmarked(protocol.to_smolstr()));
-    } else if !KERNEL_ROUTES.contains(protocol) {
-        let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
-        let what = format!("route {dest}{next} on {link}");
-        let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
-        observed.foreign.insert(Slot::Object(id), foreign);
-    }
-}
-
 fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
     for (path, text) in &reading.files {
         let ours = if is_whole(path) { None } else { part::of(text, &scope.project) };
@@ -345,7 +317,7 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
     }
 }
 
-fn insert(observed: &mut Observed, resource: Resource, owner: Owner) {
+pub(super) fn insert(observed: &mut Observed, resource: Resource, owner: Owner) {
     observed.own.insert(Entry { resource, owner, origin: None, ignore: vec![] });
 }
 

@@ -11,15 +11,12 @@ use rustix::io::Errno;
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
-use super::{ObserveError, Scope, file, message, netns, sysctl};
+use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::SysctlKey;
-
-/// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
-pub(crate) const MAIN_TABLE: u8 = 254;
 
 /// What one namespace holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +30,7 @@ pub(crate) struct NsReading {
     pub(crate) links: Vec<LinkAnswer>,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressAnswer>,
-    /// Its routes: in the host those of all tables, elsewhere those of the main table.
+    /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
     pub(crate) routes: Vec<RouteAnswer>,
     /// The kernel parameters that were asked for and exist.
     pub(crate) sysctls: Vec<(SysctlKey, String)>,
@@ -112,6 +109,8 @@ enum Look {
 struct Task {
     project: ProjectName,
     wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
+    /// The namespaces whose other tables of routes matter, beside the main one.
+    all_tables: BTreeSet<NsRef>,
 }
 
 /// Links of the host, by name and by index, and whether its routes are asked for.
@@ -138,7 +137,8 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
     let second = all.split_off(all.len() / 2);
 
-    let task = Arc::new(Task { project: scope.project.clone(), wanted });
+    let all_tables = routes::in_other_tables(scope);
+    let task = Arc::new(Task { project: scope.project.clone(), wanted, all_tables });
     let paths = scope.files.clone();
     let files = thread(move || file::read(&paths));
     let (first_task, second_task) = (Arc::clone(&task), Arc::clone(&task));
@@ -307,7 +307,8 @@ impl NsReading {
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }
         self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
-        self.read_rest(&mut socket, Some(MAIN_TABLE))?;
+        let table = (!task.all_tables.contains(&self.ns)).then_some(message::MAIN_TABLE);
+        self.read_rest(&mut socket, table)?;
         self.read_sysctls(task)?;
         Ok(Look::Read(Box::new(self)))
     }

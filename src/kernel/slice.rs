@@ -129,7 +129,7 @@ impl Slice {
             // Routes of links that are not in here are not ours to tell.
             ResourceId::Route(NsRef::Host, ..) => {
                 parts.whole.contains(&Whole::Routes)
-                    && matches!(&entry.resource, Resource::Route(route) if links.contains(&route.link))
+                    && matches!(&entry.resource, Resource::Route(route) if route.leaves_by().is_some_and(|(by, _)| links.contains(by)))
             }
             ResourceId::Sysctl(NsRef::Host, key) => is_parameter_in(parts, key),
             ResourceId::Link(ns, _)

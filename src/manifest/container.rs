@@ -10,12 +10,13 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place, home};
+use super::{At, Attachment, Container, Place, home, route};
 use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
 pub(super) fn container(entry: &Entry, report: &mut Report) -> Container {
-    let empty = Container { home: None, mode: None, networks: None, publish: vec![], expose: vec![] };
+    let empty =
+        Container { home: None, mode: None, networks: None, publish: vec![], expose: vec![], routes: vec![] };
     // `web:` with nothing behind it is a container on the default network.
     if matches!(entry.value.kind, Kind::Null) {
         return empty;
@@ -29,6 +30,7 @@ pub(super) fn container(entry: &Entry, report: &mut Report) -> Container {
         networks: fields.value("networks").and_then(|node| networks(node, report)),
         publish: publish.iter().filter_map(|node| publish::publish(node, report)).collect(),
         expose: expose.iter().filter_map(|node| publish::expose(node, report)).collect(),
+        routes: route::routes(fields, route::Of::Container, report),
     }
 }
 
@@ -113,6 +115,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .value("gateway_priority")
             .and_then(|node| scalar::integer(node, "`gateway_priority`", -1_000_000..=1_000_000, report))
             .unwrap_or(0),
+        routes: route::routes(fields, route::Of::Attachment, report),
     }
 }
 

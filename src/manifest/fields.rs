@@ -71,16 +71,20 @@ pub(super) const LIFECYCLE: Shape =
 /// A container.
 pub(super) const CONTAINER: Shape = Shape {
     what: "a container",
-    keys: &["netns", "docker", "podman", "pid", "mode", "networks", "publish", "expose"],
+    keys: &["netns", "docker", "podman", "pid", "mode", "networks", "publish", "expose", "routes"],
     later: &[("host", "this version connects containers of one host")],
 };
 
 /// A container on a network.
 pub(super) const ATTACHMENT: Shape = Shape {
     what: "an attachment",
-    keys: &["address", "aliases", "links", "mac", "interface", "gateway_priority"],
+    keys: &["address", "aliases", "links", "mac", "interface", "gateway_priority", "routes"],
     later: &[],
 };
+
+/// An entry of `routes`.
+pub(super) const ROUTE: Shape =
+    Shape { what: "a route", keys: &["to", "via", "metric", "table", "type", "onlink"], later: &[] };
 
 /// An entry of `publish` that is a map.
 pub(super) const PUBLISH: Shape = Shape {
@@ -108,6 +112,8 @@ const COMPOSE: &[(&str, &str)] = &[
     ("mac_address", "mac"),
     ("interface_name", "interface"),
     ("gw_priority", "gateway_priority"),
+    ("destination", "to"),
+    ("gateway", "via"),
 ];
 
 /// A map whose keys have been checked.

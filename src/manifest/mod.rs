@@ -22,6 +22,7 @@ pub mod problem;
 mod publish;
 mod render;
 mod report;
+mod route;
 mod scalar;
 mod schema;
 mod sources;
@@ -30,7 +31,6 @@ mod values;
 mod yaml;
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -42,9 +42,11 @@ pub use self::load::{Input, LoadError, load, load_edited};
 pub(crate) use self::node::{Entry, Kind, Node};
 pub(crate) use self::problem::Problem;
 use self::problem::{Problems, Sources};
+pub use self::publish::{Expose, Publish};
 pub(crate) use self::report::Report;
+pub use self::route::{Hop, Route};
 pub use self::schema::schema;
-use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
+use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 
@@ -297,6 +299,8 @@ pub struct Container {
     pub publish: Vec<At<Publish>>,
     /// `expose`.
     pub expose: Vec<At<Expose>>,
+    /// `routes`, in order.
+    pub routes: Vec<At<Route>>,
 }
 
 /// Whose namespace a container lives in.
@@ -360,38 +364,6 @@ pub struct Attachment {
     pub interface: Option<At<IfName>>,
     /// `gateway_priority`: the highest has the default route; the default is 0.
     pub gateway_priority: i64,
-}
-
-/// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
-///
-/// ```yaml
-/// publish:
-///   - "8080:80"
-///   - {host_address: 127.0.0.1, host_port: 9000-9010, target_port: 90-100, protocol: udp, allow_from: [198.51.100.0/24]}
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publish {
-    /// The host's address; `0.0.0.0` and `::` are any of their family, `None` is any of both.
-    pub host_address: Option<IpAddr>,
-    /// The ports on the host.
-    pub host_ports: RangeInclusive<u16>,
-    /// The container's ports: as many.
-    pub target_ports: RangeInclusive<u16>,
-    /// The protocol; the default is TCP.
-    pub protocol: Protocol,
-    /// `allow_from`: who may connect; empty means everyone.
-    pub allow_from: Vec<At<IpNet>>,
-}
-
-/// A port that a container serves: `5432/tcp`.
-///
-/// ```yaml
-/// expose: [80, 5432/tcp, 8000-8010/udp]
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expose {
-    /// The ports.
-    pub ports: RangeInclusive<u16>,
-    /// The protocol; the default is TCP.
-    pub protocol: Protocol,
+    /// `routes`, in order.
+    pub routes: Vec<At<Route>>,
 }

@@ -3,14 +3,50 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 use super::fields::{self, Fields, shortened, wrong_type};
 use super::network::required;
 use super::node::{Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
-use super::{At, Expose, Place, Publish};
+use super::{At, Place};
 use crate::names::Protocol;
+
+/// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
+///
+/// ```yaml
+/// publish:
+///   - "8080:80"
+///   - {host_address: 127.0.0.1, host_port: 9000-9010, target_port: 90-100, protocol: udp, allow_from: [198.51.100.0/24]}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// The host's address; `0.0.0.0` and `::` are any of their family, `None` is any of both.
+    pub host_address: Option<IpAddr>,
+    /// The ports on the host.
+    pub host_ports: RangeInclusive<u16>,
+    /// The container's ports: as many.
+    pub target_ports: RangeInclusive<u16>,
+    /// The protocol; the default is TCP.
+    pub protocol: Protocol,
+    /// `allow_from`: who may connect; empty means everyone.
+    pub allow_from: Vec<At<IpNet>>,
+}
+
+/// A port that a container serves: `5432/tcp`.
+///
+/// ```yaml
+/// expose: [80, 5432/tcp, 8000-8010/udp]
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expose {
+    /// The ports.
+    pub ports: RangeInclusive<u16>,
+    /// The protocol; the default is TCP.
+    pub protocol: Protocol,
+}
 
 /// The forms of an entry of `publish`, as help shows them.
 const FORMS: &str =

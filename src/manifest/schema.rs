@@ -4,6 +4,7 @@
 //! without computing with addresses. Its keys are those of [`super::fields`], by a test.
 
 mod driver;
+mod ends;
 mod form;
 
 use schemars::Schema;
@@ -95,6 +96,7 @@ mod tests {
         check(&schema, "/definitions/Lifecycle", &fields::LIFECYCLE);
         check(&schema, "/definitions/Container", &fields::CONTAINER);
         check(&schema, "/definitions/Attachment", &fields::ATTACHMENT);
+        check(&schema, "/definitions/Route", &fields::ROUTE);
         check(&schema, "/definitions/PublishMap", &fields::PUBLISH);
     }
 }

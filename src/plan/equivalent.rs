@@ -10,7 +10,7 @@ use crate::resource::link::{Link, LinkKind, Macvlan, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftTable};
 use crate::resource::passage::{Passage, chain};
-use crate::resource::route::Route;
+use crate::resource::route::{MAIN_TABLE, Rank, Route, Way};
 use crate::resource::sysctl::Sysctl;
 
 /// Returns the commands of ip(8), sysctl(8) and nft(8) that do the same as an operation.
@@ -183,11 +183,18 @@ fn deleted(resource: &Resource) -> Vec<String> {
 }
 
 fn route_words(route: &Route) -> String {
-    let Route { ns: _, dest, link, via, metric } = route;
+    let Route { ns: _, dest, way, rank: Rank { table, metric } } = route;
     let dest = if dest.prefix_len() == 0 { "default".to_owned() } else { dest.to_string() };
-    let via = via.map_or(String::new(), |via| format!(" via {via}"));
     let metric = if *metric == 0 { String::new() } else { format!(" metric {metric}") };
-    format!("{dest}{via} dev {link}{metric}")
+    let table = if *table == MAIN_TABLE { String::new() } else { format!(" table {table}") };
+    match way {
+        Way::By { link, via, onlink } => {
+            let via = via.map_or(String::new(), |via| format!(" via {via}"));
+            let onlink = if *onlink { " onlink" } else { "" };
+            format!("{dest}{via} dev {link}{onlink}{metric}{table}")
+        }
+        Way::Refused(refusal) => format!("{refusal} {dest}{metric}{table}"),
+    }
 }
 
 fn passage_words(passage: &Passage) -> String {

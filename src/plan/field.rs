@@ -7,6 +7,7 @@ use super::{Cause, Field};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::passage::{Passage, chain, way};
+use crate::resource::route::Way;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
@@ -113,8 +114,14 @@ pub(super) fn name(id: &ResourceId) -> String {
         ResourceId::Netns(_) => "netns".to_owned(),
         ResourceId::Link(..) => "interface".to_owned(),
         ResourceId::Address(..) => "address".to_owned(),
-        ResourceId::Route(_, dest, _) if dest.prefix_len() == 0 => "default route".to_owned(),
-        ResourceId::Route(_, dest, _) => format!("route {dest}"),
+        ResourceId::Route(_, dest, rank) => {
+            let rank = rank.words(Family::of(dest.addr()));
+            if dest.prefix_len() == 0 {
+                format!("default route{rank}")
+            } else {
+                format!("route {dest}{rank}")
+            }
+        }
         ResourceId::Sysctl(_, key) => format!("sysctl {key}"),
         ResourceId::NftTable(_) => "rules".to_owned(),
         ResourceId::NftElement(_, set, _) => format!("nft {set}"),
@@ -129,9 +136,13 @@ pub(super) fn brief(resource: &Resource) -> String {
         Resource::Netns(netns) => netns.name.to_string(),
         Resource::Link(link) => link.name.to_string(),
         Resource::Address(address) => address.addr.to_string(),
-        Resource::Route(route) => route
-            .via
-            .map_or_else(|| format!("dev {}", route.link), |via| format!("via {via} dev {}", route.link)),
+        Resource::Route(route) => match &route.way {
+            Way::By { link, via: None, onlink: _ } => format!("dev {link}"),
+            Way::By { link, via: Some(via), onlink } => {
+                format!("via {via} dev {link}{}", if *onlink { " onlink" } else { "" })
+            }
+            Way::Refused(refusal) => refusal.to_string(),
+        },
         Resource::Sysctl(sysctl) => sysctl.value.to_string(),
         Resource::NftTable(table) => table.digest.clone(),
         Resource::NftElement(element) => match &element.data {

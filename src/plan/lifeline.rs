@@ -70,7 +70,7 @@ fn changed((from, to): (&Entry, &Entry), management: &Management) -> Option<Stri
         }
         (Resource::Route(old), Resource::Route(new)) => {
             let carries = old.ns == NsRef::Host && Some(old.dest.trunc()) == management.route;
-            (carries && (&old.link, old.via) != (&new.link, new.via)).then_some("would lead elsewhere")?
+            (carries && old.way != new.way).then_some("would lead elsewhere")?
         }
         (
             Resource::Netns(_)
@@ -116,7 +116,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
     let (link, dest) = match &id {
         ResourceId::Address(NsRef::Host, link, addr) => (link, addr.trunc()),
         ResourceId::Route(NsRef::Host, dest, _) => match &entry.resource {
-            Resource::Route(route) => (&route.link, dest.trunc()),
+            Resource::Route(route) => (route.leaves_by()?.0, dest.trunc()),
             Resource::Netns(_)
             | Resource::Link(_)
             | Resource::Address(_)
@@ -184,7 +184,8 @@ mod tests {
     use crate::names::{Mac, Mtu};
     use crate::resource::address::Address;
     use crate::resource::link::Peer;
-    use crate::resource::route::Route;
+    use crate::resource::route::{Rank, Route, Way};
+    use crate::resource::sysctl::Family;
 
     fn ifname(text: &str) -> IfName {
         IfName::try_from(text).unwrap()
@@ -218,7 +219,12 @@ mod tests {
 
     fn route(dest: &str, link: &str, via: &str) -> Entry {
         let (dest, via) = (dest.parse().unwrap(), Some(via.parse().unwrap()));
-        entry(Resource::Route(Route { ns: NsRef::Host, dest, link: ifname(link), via, metric: 0 }))
+        entry(Resource::Route(Route {
+            ns: NsRef::Host,
+            dest,
+            way: Way::By { link: ifname(link), via, onlink: false },
+            rank: Rank::usual(Family::Ipv4),
+        }))
     }
 
     fn address(addr: &str, link: &str) -> Entry {

@@ -9,8 +9,9 @@ use crate::resource::file::TextFile;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
-use crate::resource::route::Route;
+use crate::resource::route::{Rank, Route, Way};
 use crate::resource::state::Foreign;
+use crate::resource::sysctl::Family;
 use crate::resource::sysctl::{Sysctl, SysctlKey};
 use crate::resource::{Resource, Slot};
 
@@ -84,7 +85,12 @@ impl Story {
         };
         let address = Address { ns: ns.clone(), link: ifname("eth0"), addr: address.parse().unwrap() };
         let via = Some(via.parse().unwrap());
-        let route = Route { ns, dest: "0.0.0.0/0".parse().unwrap(), link: ifname("eth0"), via, metric: 0 };
+        let route = Route {
+            ns,
+            dest: "0.0.0.0/0".parse().unwrap(),
+            way: Way::By { link: ifname("eth0"), via, onlink: false },
+            rank: Rank::usual(Family::Ipv4),
+        };
         self.put(&owner, 22, Resource::Link(link)).put(&owner, 22, Resource::Address(address)).put(
             &owner,
             22,

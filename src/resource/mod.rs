@@ -32,7 +32,7 @@ use link::{Link, LinkKind, Macvlan};
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
-use route::Route;
+use route::{Rank, Route, Way};
 use sysctl::{Family, Sysctl, SysctlKey};
 
 /// A kernel object.
@@ -69,8 +69,8 @@ pub enum ResourceId {
     Link(NsRef, IfName),
     /// An address on a link.
     Address(NsRef, IfName, IpNet),
-    /// A route by destination and metric.
-    Route(NsRef, IpNet, u32),
+    /// A route by destination and rank.
+    Route(NsRef, IpNet, Rank),
     /// A kernel parameter.
     Sysctl(NsRef, SysctlKey),
     /// A table of the firewall.
@@ -121,7 +121,7 @@ impl Resource {
             Self::Netns(Netns { name, whole: _ }) => ResourceId::Netns(name.clone()),
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
             Self::Address(Address { ns, link, addr }) => ResourceId::Address(ns.clone(), link.clone(), *addr),
-            Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.metric),
+            Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.rank),
             Self::Sysctl(sysctl) => ResourceId::Sysctl(sysctl.ns.clone(), sysctl.key.clone()),
             Self::NftTable(table) => ResourceId::NftTable(table.id.clone()),
             Self::NftElement(e) => ResourceId::NftElement(e.table.clone(), e.set.clone(), e.key.clone()),
@@ -179,16 +179,19 @@ impl Resource {
             Self::Address(Address { ns, link, addr: _ }) => {
                 vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
             }
-            Self::Route(Route { ns, dest, link, via, metric: _ }) => {
-                // A link that loses its last address loses the routes that use it (`fib_del_ifaddr()`, `net/ipv4/
-                // fib_frontend.c`), so a route stands on the addresses of its family, too.
-                let family = via.map_or_else(|| Family::of(dest.addr()), Family::of);
-                vec![
-                    dies(Slot::Ns(ns.clone())),
-                    dies(Slot::Ifname(ns.clone(), link.clone())),
-                    dies(Slot::Addressed(ns.clone(), link.clone(), family)),
-                ]
-            }
+            Self::Route(Route { ns, dest, way, rank: _ }) => match way {
+                Way::Refused(_) => vec![dies(Slot::Ns(ns.clone()))],
+                Way::By { link, via, onlink: _ } => {
+                    // A link that loses its last address loses the routes that use it (`fib_del_ifaddr()`, `net/ipv4/
+                    // fib_frontend.c`), so a route stands on the addresses of its family, too.
+                    let family = via.map_or_else(|| Family::of(dest.addr()), Family::of);
+                    vec![
+                        dies(Slot::Ns(ns.clone())),
+                        dies(Slot::Ifname(ns.clone(), link.clone())),
+                        dies(Slot::Addressed(ns.clone(), link.clone(), family)),
+                    ]
+                }
+            },
             Self::Sysctl(Sysctl { ns, key, value: _ }) => match key {
                 SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => vec![dies(Slot::Ns(ns.clone()))],
                 SysctlKey::PerLink { family: _, link, name: _ } => {
@@ -300,12 +303,7 @@ impl Resource {
                 fields
             }
             Self::Address(Address { ns: _, link: _, addr }) => vec![("address", addr.to_string())],
-            Self::Route(Route { ns: _, dest, link, via, metric }) => vec![
-                ("destination", dest.to_string()),
-                ("via", text(via.map(|via| via.to_string()))),
-                ("interface", link.to_string()),
-                ("metric", metric.to_string()),
-            ],
+            Self::Route(route) => route.fields(),
             Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.to_string())],
             Self::NftTable(table) => {
                 vec![("rules", table.digest.clone()), ("edited by hand", (!table.intact).to_string())]
@@ -346,14 +344,16 @@ impl fmt::Display for ResourceId {
             Self::Netns(name) => write!(f, "netns {name}"),
             Self::Link(ns, name) => write!(f, "link {name}{}", inside(ns)),
             Self::Address(ns, link, addr) => write!(f, "address {addr} on {link}{}", inside(ns)),
-            Self::Route(ns, dest, _) if dest.prefix_len() == 0 => {
+            Self::Route(ns, dest, rank) if dest.prefix_len() == 0 => {
                 let family = match dest.addr() {
                     IpAddr::V4(_) => "default route",
                     IpAddr::V6(_) => "default route (IPv6)",
                 };
-                write!(f, "{family}{}", inside(ns))
+                write!(f, "{family}{}{}", rank.words(Family::of(dest.addr())), inside(ns))
             }
-            Self::Route(ns, dest, _) => write!(f, "route {dest}{}", inside(ns)),
+            Self::Route(ns, dest, rank) => {
+                write!(f, "route {dest}{}{}", rank.words(Family::of(dest.addr())), inside(ns))
+            }
             Self::Sysctl(ns, key) => write!(f, "sysctl {key}{}", inside(ns)),
             Self::NftTable(id) => write!(f, "nft table {} {}", id.family.as_str(), id.name),
             Self::NftElement(_, set, key) => write!(f, "nft element {set} {}", key.join(" . ")),

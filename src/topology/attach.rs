@@ -22,11 +22,11 @@ pub(super) struct Parts<'p> {
     pub(super) networks: &'p [Network],
 }
 
-/// Returns the containers, with neither published ports nor names yet.
+/// Returns the containers, with neither published ports, routes nor names yet.
 pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) -> Vec<Container> {
     let mut guests = guests(scene);
     let container = |party: &Party<'_>| {
-        let manifest::Container { home: _, mode: _, networks: _, publish: _, expose } = party.spec;
+        let manifest::Container { home: _, mode: _, networks: _, publish: _, expose, routes: _ } = party.spec;
         let runtime = runtime(scene, party);
         let members = party.members.clone().zip(scene.of(party));
         let mut attachments: Vec<_> =
@@ -42,6 +42,7 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
             run: party.run.cloned(),
             guests: guests.remove(party.name).unwrap_or_default(),
             attachments,
+            routes: vec![],
             publish: vec![],
             expose: expose.iter().map(|at| at.value.clone()).collect(),
             hosts: vec![],
@@ -83,8 +84,15 @@ fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName
 
 fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
     let Parts { interfaces, macs, addresses, networks } = parts;
-    let manifest::Attachment { addresses: _, aliases, links, mac: _, interface: _, gateway_priority: _ } =
-        member.spec;
+    let manifest::Attachment {
+        addresses: _,
+        aliases,
+        links,
+        mac: _,
+        interface: _,
+        gateway_priority: _,
+        routes: _,
+    } = member.spec;
     let network = networks.get(member.net)?;
     Some(Attachment {
         network: network.name.clone(),
@@ -96,6 +104,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         mtu: network.mtu,
         addresses: addresses.get(index)?.clone(),
         default_via: vec![],
+        routes: vec![],
         aliases: aliases.iter().map(|at| at.value.clone()).collect(),
         links: links.iter().map(|(At { value, .. }, to)| (value.clone(), to.value.clone())).collect(),
     })

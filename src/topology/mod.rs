@@ -19,6 +19,7 @@ mod pool;
 mod ports;
 mod prefix;
 mod resolve;
+mod routes;
 mod scene;
 mod subnet;
 mod text;
@@ -32,7 +33,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
@@ -40,6 +41,8 @@ use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
+use crate::resource::route::{Rank, Refusal};
+use crate::resource::sysctl::Family;
 use facts::Running;
 
 pub(crate) use hosts::{HOST, gateways};
@@ -172,6 +175,8 @@ pub struct Container {
     pub guests: Vec<ContainerName>,
     /// Its attachments, in the order of the interfaces; none for `mode: none`.
     pub attachments: Vec<Attachment>,
+    /// The routes that lead nowhere, whatever its attachments are.
+    pub routes: Vec<StaticRoute>,
     /// Its published ports, those of `ingress: none` and `internal` networks left out.
     pub publish: Vec<Publish>,
     /// The ports that it serves.
@@ -224,10 +229,47 @@ pub struct Attachment {
     pub addresses: Vec<IpNet>,
     /// The next hops of its default routes, at most one per family; empty unless this attachment has them.
     pub default_via: Vec<IpAddr>,
+    /// The routes that the manifest asks for besides.
+    pub routes: Vec<StaticRoute>,
     /// Further names on this network.
     pub aliases: Vec<Alias>,
     /// Private names of other containers: alias and container.
     pub links: Vec<(Alias, ContainerName)>,
+}
+
+/// A route that the manifest asks for, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticRoute {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// Where it leads.
+    pub to: IpNet,
+    /// What becomes of the packets.
+    pub hop: Hop,
+    /// Which of the routes of one destination it is.
+    pub rank: Rank,
+}
+
+/// What becomes of the packets of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// They leave by the attachment's link.
+    By {
+        /// The next hop; `None` for what is on the link itself.
+        via: Option<IpAddr>,
+        /// Whether the next hop is on the link though no subnet says so.
+        onlink: bool,
+    },
+    /// They go nowhere.
+    Refused(Refusal),
+}
+
+/// Returns the range of all addresses of a family.
+pub(crate) fn everywhere(family: Family) -> IpNet {
+    match family {
+        Family::Ipv4 => IpNet::V4(Ipv4Net::default()),
+        Family::Ipv6 => IpNet::V6(Ipv6Net::default()),
+    }
 }
 
 /// A published port or range, resolved.

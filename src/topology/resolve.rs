@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::scene::{Silence, bind};
-use super::{Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, ports, subnet};
+use super::{Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, ports, routes, subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
 use crate::resource::owner::Origin;
@@ -34,6 +34,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let parts =
         attach::Parts { interfaces: &interfaces, macs: &macs, addresses: &addresses, networks: &networks };
     let mut containers = attach::assemble(&scene, &parts, origin);
+    routes::assign(&scene, &mut containers, origin, &mut problems);
     ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
 
     if problems.is_empty() {

@@ -4,7 +4,7 @@
 //! pool 10.0.0.0/8 24
 //! coexist
 //! net front 10.7.0.0/24,gw=10.7.0.9,pool=10.7.0.128/25,reserve=router:10.7.0.5 internal mtu=1400
-//! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3 publish=8080:80
+//! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3 publish=8080:80 route=10.9.0.0/16>10.7.0.9
 //! ```
 
 use std::cell::Cell;
@@ -15,13 +15,14 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    AliasPolicy, At, Attachment, Coexist, Container, Driver, Egress, Expose, Home, Ingress, Manifest, Mode,
-    Network, Place, Pool, Publish, Subnet,
+    AliasPolicy, At, Attachment, Coexist, Container, Driver, Egress, Expose, Home, Hop, Ingress, Manifest,
+    Mode, Network, Place, Pool, Publish, Route, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
+use crate::resource::route::{MAIN_TABLE, Refusal};
 
 /// Returns the manifest that the text describes.
 pub(crate) fn sketch(text: &str) -> Manifest {
@@ -156,8 +157,14 @@ impl Sketch<'_> {
     }
 
     fn container<'w>(&self, words: impl Iterator<Item = &'w str>) -> Container {
-        let mut container =
-            Container { home: None, mode: None, networks: None, publish: vec![], expose: vec![] };
+        let mut container = Container {
+            home: None,
+            mode: None,
+            networks: None,
+            publish: vec![],
+            expose: vec![],
+            routes: vec![],
+        };
         for word in words {
             if let Some(word) = word.strip_prefix('@') {
                 let name = word.split(',').next().unwrap();
@@ -177,6 +184,8 @@ impl Sketch<'_> {
                 container.publish.push(self.publish(port));
             } else if let Some(port) = word.strip_prefix("expose=") {
                 container.expose.push(self.expose(port));
+            } else if let Some(route) = word.strip_prefix("route=") {
+                container.routes.push(self.route(route));
             } else if let Some(path) = word.strip_prefix("netns=/") {
                 let home = Home::Netns(NsRef::Path(format!("/{path}").into()));
                 container.home = Some(self.at(home, path));
@@ -206,11 +215,27 @@ impl Sketch<'_> {
                 }
                 ("mac", v) => attachment.mac = Some(self.at(Mac::try_from(v.to_owned()).unwrap(), v)),
                 ("if", v) => attachment.interface = Some(self.at(v.try_into().unwrap(), v)),
+                ("route", v) => attachment.routes.push(self.route(v)),
                 ("prio", v) => attachment.gateway_priority = v.parse().unwrap(),
                 other => panic!("{other:?} is nothing of an attachment"),
             }
         }
         At { value: attachment, place }
+    }
+
+    /// Reads `TO`, `TO>blackhole`, `TO>ROUTER` or `TO>ROUTER!` when the router is on the link, each with `*METRIC`.
+    fn route(&self, word: &str) -> At<Route> {
+        let (rest, metric) = word.split_once('*').unwrap_or((word, "0"));
+        let (to, via) = rest.split_once('>').unwrap_or((rest, ""));
+        let place = self.place(to);
+        let router = via.trim_end_matches('!');
+        let hop = match router {
+            "" => Hop::Direct,
+            "blackhole" => Hop::Refused(Refusal::Blackhole),
+            _ => Hop::Via { router: self.at(router.parse().unwrap(), router), onlink: via.ends_with('!') },
+        };
+        let to = At { value: to.parse().unwrap(), place };
+        At { value: Route { to, hop, metric: metric.parse().ok(), table: MAIN_TABLE }, place }
     }
 
     /// Reads `PORT[-LAST][/udp]`.

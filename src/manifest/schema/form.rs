@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
+use super::ends::Route;
 
 /// A netform manifest: the networks of a host, and the containers on them.
 #[derive(JsonSchema)]
@@ -221,6 +222,8 @@ struct Container {
     publish: Option<Vec<Publish>>,
     /// Ports that the container serves.
     expose: Option<Vec<Expose>>,
+    /// Routes that it has besides; each leaves by the network whose subnet its router is in.
+    routes: Option<Vec<Route>>,
 }
 
 /// `none`, `host` or `container:OTHER`.
@@ -254,6 +257,8 @@ struct Attachment {
     /// The network with the highest has the default route.
     #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
     gateway_priority: Option<i64>,
+    /// Routes that leave by this network.
+    routes: Option<Vec<Route>>,
 }
 
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
@@ -374,14 +379,14 @@ struct Mac(#[schemars(regex(pattern = r"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2
 /// An IPv4 or IPv6 address.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct Address(
+pub(super) struct Address(
     #[schemars(regex(pattern = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$"))] String,
 );
 
 /// An IPv4 or IPv6 range with its prefix length, like `10.7.0.0/24`.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct Cidr(
+pub(super) struct Cidr(
     #[schemars(regex(
         pattern = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*/([0-9]{1,2}|1[01][0-9]|12[0-8]))$"
     ))]

@@ -11,6 +11,7 @@ mod modes;
 mod parents;
 mod ports;
 mod problems;
+mod routes;
 mod subnets;
 
 use super::facts::Facts;

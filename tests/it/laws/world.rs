@@ -8,7 +8,7 @@ use netform::resource::link::{Link, LinkKind, Peer};
 use netform::resource::netns::{Netns, NsRef};
 use netform::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
 use netform::resource::owner::Owner;
-use netform::resource::route::Route;
+use netform::resource::route::{Rank, Refusal, Route, Way};
 use netform::resource::state::{Desired, Entry, State};
 use netform::resource::sysctl::{Family, Sysctl, SysctlKey};
 use proptest::prelude::*;
@@ -159,6 +159,11 @@ impl World {
             let host = host + 10 * number as u8;
             self.attachment(state, (number, *net, place), network, host);
         }
+        if *hosts == 1 {
+            let (dest, way) = ("10.66.0.0/16".parse().unwrap(), Way::Refused(Refusal::Blackhole));
+            let route = Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::Ipv4) };
+            state.put(&owner, Resource::Route(route));
+        }
         let Some((net, network, host)) = attached.first() else { return };
         let attachment = format!("attachment.c{number}@n{net}");
         let place = if *backwards { attached.len() - 1 } else { 0 };
@@ -167,8 +172,18 @@ impl World {
         let dest = "0.0.0.0/0".parse().unwrap();
         state.put(
             &attachment,
-            Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via, metric: 0 }),
+            Resource::Route(Route {
+                ns: ns.clone(),
+                dest,
+                way: Way::By { link: link.clone(), via, onlink: false },
+                rank: Rank::usual(Family::Ipv4),
+            }),
         );
+        if *backwards {
+            let way = Way::By { link: link.clone(), via, onlink: false };
+            let (dest, rank) = ("10.66.0.0/16".parse().unwrap(), Rank { table: 100, metric: 7 });
+            state.put(&attachment, Resource::Route(Route { ns: ns.clone(), dest, way, rank }));
+        }
         if *localnet {
             let key = SysctlKey::PerLink { family: Family::Ipv4, link, name: "route_localnet".into() };
             state.put(&attachment, Resource::Sysctl(Sysctl { ns, key, value: "1".into() }));

@@ -35,6 +35,7 @@ mod private;
 mod publish;
 mod readme;
 mod resolve;
+mod routes;
 mod safety;
 mod sandbox;
 mod show;

@@ -11,7 +11,7 @@ use netform::resource::address::Address;
 use netform::resource::link::{Link, LinkKind, Peer};
 use netform::resource::netns::{Netns, NsRef};
 use netform::resource::owner::Owner;
-use netform::resource::route::Route;
+use netform::resource::route::{MAIN_TABLE, Rank, Route, Way};
 use netform::resource::state::{Entry, Foreign, Observed, State};
 
 /// Says that the process is inside already.
@@ -202,7 +202,15 @@ pub(crate) fn address(ns: NsRef, link: &str, addr: &str, owner: &str) -> Entry {
 
 pub(crate) fn route(ns: NsRef, dest: &str, via: &str, metric: u32, owner: &str) -> Entry {
     let (dest, via) = (dest.parse().unwrap(), Some(via.parse().unwrap()));
-    entry(Resource::Route(Route { ns, dest, link: ifname("eth0"), via, metric }), owner)
+    entry(
+        Resource::Route(Route {
+            ns,
+            dest,
+            way: Way::By { link: ifname("eth0"), via, onlink: false },
+            rank: Rank { table: MAIN_TABLE, metric },
+        }),
+        owner,
+    )
 }
 
 /// Returns the link of an entry, to be changed.

@@ -221,8 +221,9 @@ fn die_or_fail(world: &World) -> bool {
     let saved = SavedPlan::read(&Path::new(&dir).join("saved.plan")).unwrap().unwrap();
     let dirs = Dirs::new(&Path::new(&dir).join("state"), &Path::new(&dir).join("run"), &saved.project);
     let mut scope = Scope::new(saved.project.clone());
-    saved.desired.0.iter().for_each(|(id, _)| scope.add(id));
-    saved.plan.touched().iter().for_each(|touched| scope.add(&touched.id));
+    saved.desired.0.iter().for_each(|(_, entry)| scope.add(entry));
+    let touched = saved.plan.touched();
+    touched.iter().flat_map(|it| [&it.before, &it.after]).flatten().for_each(|entry| scope.add(entry));
     let state = saved.desired.0.clone();
     let generation = Generation::new(saved.base + 1, 1, saved.manifest.clone(), state, saved.leases.clone());
     let at = |what: &str| steps.split(',').find_map(|step| step.strip_prefix(what)?.parse().ok());

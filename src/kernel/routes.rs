@@ -1,0 +1,210 @@
+//! Routes: what is asked of the kernel for each operation, and what is seen of them.
+
+use std::collections::BTreeSet;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rustix::io::Errno;
+use smol_str::ToSmolStr;
+
+use super::Scope;
+use super::answer::{LinkAnswer, RouteAnswer};
+use super::links::{NEW, NOBODYS_ROUTE, Outcome, channel, found, protocol, send, send_unless};
+use super::live::Live;
+use super::netlink::Channel;
+use super::observe::{OwnLinks, UNICAST, insert};
+use super::reading::{NsReading, Reading};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::{Mark, Owner};
+use crate::resource::route::{MAIN_TABLE, PROTOCOL, Rank, Refusal, Route, Way};
+use crate::resource::state::{Foreign, Observed};
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// Routes that the kernel makes itself: `RTPROT_UNSPEC`, `_REDIRECT`, `_KERNEL`, `_RA`.
+const KERNEL_ROUTES: [u8; 4] = [0, 1, 2, 9];
+
+/// Adds a route, or puts it in the place of the one of its rank.
+pub(super) async fn put(live: &Live, route: &Route, (owner, flags): (&Owner, u16)) -> Outcome {
+    let channel = channel(live, &route.ns)?;
+    let index = match route.leaves_by() {
+        Some((link, _)) => Some(found(channel, link)?),
+        None => None,
+    };
+    let message = message(route, index, protocol(owner, NOBODYS_ROUTE));
+    send(channel, RouteNetlinkMessage::NewRoute(message), flags).await
+}
+
+/// Changes a route.
+pub(super) async fn replace(
+    live: &Live,
+    (from, old): (&Route, &Owner),
+    (to, new): (&Route, &Owner),
+) -> Outcome {
+    // Which route a replacement hits is decided by destination, table and metric, which are the route's id.
+    let Route { ns, dest, way: _, rank } = to;
+    if (&from.ns, &from.dest, &from.rank) == (ns, dest, rank) {
+        put(live, to, (new, NLM_F_CREATE | NLM_F_REPLACE)).await
+    } else {
+        put(live, to, (new, NEW)).await?;
+        remove(live, from, old).await
+    }
+}
+
+/// Removes a route.
+pub(super) async fn remove(live: &Live, route: &Route, owner: &Owner) -> Outcome {
+    let channel = channel(live, &route.ns)?;
+    let index = match index_of(channel, route) {
+        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
+        index => index?,
+    };
+    let message = message(route, index, protocol(owner, NOBODYS_ROUTE));
+    send_unless(channel, RouteNetlinkMessage::DelRoute(message), &[Errno::SRCH, Errno::NODEV]).await
+}
+
+fn index_of(channel: &Channel, route: &Route) -> Result<Option<u32>, super::netlink::Refusal> {
+    route.leaves_by().map(|(link, _)| channel.index(link)).transpose()
+}
+
+/// A route that leaves by the link with this index, if by any.
+fn message(route: &Route, index: Option<u32>, protocol: u8) -> RouteMessage {
+    let Route { ns: _, dest, way, rank: Rank { table, metric } } = route;
+    let mut message = RouteMessage::default();
+    message.header.address_family =
+        if dest.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.destination_prefix_length = dest.prefix_len();
+    message.header.protocol = RouteProtocol::from(protocol);
+    message.header.scope = RouteScope::Universe;
+    match u8::try_from(*table) {
+        Ok(table) => message.header.table = table,
+        Err(_) => {
+            message.header.table = RouteHeader::RT_TABLE_UNSPEC;
+            message.attributes.push(RouteAttribute::Table(*table));
+        }
+    }
+    if dest.prefix_len() > 0 {
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::from(dest.network())));
+    }
+    message.header.kind = match way {
+        Way::By { link: _, via, onlink } => {
+            match via {
+                Some(via) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(*via))),
+                // What has no next hop is on the link itself; IPv6 knows no such scope.
+                None if dest.addr().is_ipv4() => message.header.scope = RouteScope::Link,
+                None => {}
+            }
+            if *onlink {
+                message.header.flags = RouteFlags::Onlink;
+            }
+            RouteType::Unicast
+        }
+        Way::Refused(Refusal::Blackhole) => RouteType::BlackHole,
+        Way::Refused(Refusal::Unreachable) => RouteType::Unreachable,
+        Way::Refused(Refusal::Prohibit) => RouteType::Prohibit,
+    };
+    message.attributes.extend(index.map(RouteAttribute::Oif));
+    if *metric > 0 {
+        message.attributes.push(RouteAttribute::Priority(*metric));
+    }
+    message
+}
+
+/// Returns the namespaces with routes that matter in other tables than the main one.
+pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
+    let elsewhere = scope.routes.iter().filter_map(|route| match route {
+        ResourceId::Route(ns, _, rank) if rank.table != MAIN_TABLE => Some(ns.clone()),
+        ResourceId::Route(..)
+        | ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::File(_) => None,
+    });
+    elsewhere.collect()
+}
+
+/// Notes the routes of a namespace that are ours, or that others put on our links.
+pub(super) fn see(
+    observed: &mut Observed,
+    (ns, own): (&NsReading, &OwnLinks),
+    reading: &Reading,
+    scope: &Scope,
+) {
+    for route in &ns.routes {
+        match refusal(route) {
+            Some(refusal) if route.protocol == PROTOCOL => {
+                see_refusal(observed, (route, refusal), (ns, own), reading, scope);
+            }
+            Some(_) => {}
+            None => see_one(observed, route, (&ns.ns, own), scope),
+        }
+    }
+}
+
+/// `RTN_BLACKHOLE`, `_UNREACHABLE` and `_PROHIBIT`, `include/uapi/linux/rtnetlink.h`.
+fn refusal(route: &RouteAnswer) -> Option<Refusal> {
+    match route.kind {
+        6 => Some(Refusal::Blackhole),
+        7 => Some(Refusal::Unreachable),
+        8 => Some(Refusal::Prohibit),
+        _ => None,
+    }
+}
+
+/// A route that leads nowhere is on no link that says whose it is. It is ours in a namespace in which nobody else of us
+/// has anything; where another project has, it is ours when we asked for it.
+fn see_refusal(
+    observed: &mut Observed,
+    (route, refusal): (&RouteAnswer, Refusal),
+    (ns, own): (&NsReading, &OwnLinks),
+    reading: &Reading,
+    scope: &Scope,
+) {
+    let rank = Rank { table: route.table, metric: route.metric };
+    let id = ResourceId::Route(ns.ns.clone(), route.dest, rank);
+    let is_home = ns.mark().is_some_and(|mark| mark.project == scope.project);
+    if scope.routes.contains(&id) || ((is_home || !own.is_empty()) && !has_others(ns, reading, scope)) {
+        let way = Way::Refused(refusal);
+        let resource = Route { ns: ns.ns.clone(), dest: route.dest, way, rank };
+        insert(observed, Resource::Route(resource), Owner::Project);
+    }
+}
+
+/// Tells whether another project has something in a namespace.
+fn has_others(ns: &NsReading, reading: &Reading, scope: &Scope) -> bool {
+    let is_others = |mark: &Mark| mark.project != scope.project;
+    let pairs: BTreeSet<u32> =
+        ns.links.iter().filter(|link| link.peer_ns == ns.host_id).filter_map(|link| link.peer).collect();
+    let outside = reading.host.links.iter().filter(|link| pairs.contains(&link.index));
+    ns.links.iter().chain(outside).filter_map(LinkAnswer::mark).any(|mark| is_others(&mark))
+}
+
+fn see_one(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) {
+    let RouteAnswer { table, protocol, kind, dest, via, index, metric, onlink, plain } = route;
+    let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return };
+    let ours = *protocol == PROTOCOL;
+    if *kind != UNICAST || (*table != MAIN_TABLE && !ours) {
+        return;
+    }
+    let rank = Rank { table: *table, metric: *metric };
+    let id = ResourceId::Route(ns.clone(), *dest, rank);
+    let resource = || {
+        let way = Way::By { link: link.clone(), via: *via, onlink: *onlink };
+        Resource::Route(Route { ns: ns.clone(), dest: *dest, way, rank })
+    };
+    if ours {
+        insert(observed, resource(), owner.clone());
+    } else if *plain && scope.unmarked.contains(&id) {
+        insert(observed, resource(), Owner::Unmarked(protocol.to_smolstr()));
+    } else if !KERNEL_ROUTES.contains(protocol) {
+        let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
+        let what = format!("route {dest}{next} on {link}");
+        let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+        observed.foreign.insert(Slot::Object(id), foreign);
+    }
+}
