@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and is missing, then runs all of them. Works as root and as an ordinary user; only the
 # installing needs root or sudo. Docker and Podman are started for root alone: elsewhere the tests with them say that they
-# are skipped. Arguments go to `cargo test`.
+# are skipped. Arguments go to `cargo test`; without any, those tests that need another kernel are run in a virtual machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . examples/requirements.sh
@@ -22,4 +22,5 @@ if [ "$(id -u)" -eq 0 ]; then
   promised=live,root,docker,podman
 fi
 install_required
-NETFORM_TEST_REQUIRE="${NETFORM_TEST_REQUIRE:-$promised}" exec cargo test --locked "$@"
+NETFORM_TEST_REQUIRE="${NETFORM_TEST_REQUIRE:-$promised}" cargo test --locked "$@"
+[ "$#" -gt 0 ] || bash tests/vm.sh

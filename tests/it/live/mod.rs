@@ -44,6 +44,7 @@ mod snapshot;
 mod steps;
 mod systemd;
 mod translate;
+mod vm;
 mod walk;
 mod watch;
 pub(crate) mod world;

@@ -1,0 +1,36 @@
+//! Stories that need of the kernel what not every host has. Where it is missing they are skipped, each by its kind;
+//! `tests/vm.sh` runs all of them on Debian's kernel.
+
+mod vlan;
+
+use super::world::{World, skip};
+
+/// What a kernel may lack.
+#[derive(Clone, Copy)]
+enum Feature {
+    /// 802.1Q tags.
+    Vlan,
+}
+
+/// Tells whether the kernel has it, and says so when it has not: `NETFORM_TEST_REQUIRE` may promise it by its name.
+fn has(world: &World, feature: Feature) -> bool {
+    let (kind, link) = match feature {
+        Feature::Vlan => ("vlan", "vlan id 9"),
+    };
+    let tried = world.try_sh(&format!(
+        "ip netns add probe; ip -n probe link add p0 type veth peer name p1
+         ip -n probe link add link p0 name p2 type {link} || {{ ip netns del probe; exit 1; }}; ip netns del probe"
+    ));
+    if tried.code != 0 {
+        skip(kind, &format!("this kernel has no {kind}: {}", tried.stderr.trim()));
+    }
+    tried.code == 0
+}
+
+/// Makes a host whose `eth0` leads to `peer`, which is 192.168.9.1 and knows 203.0.113.5.
+fn wired(world: &World) {
+    world.sh("ip netns add peer; ip link add eth0 type veth peer name p0 netns peer; ip link set eth0 up
+         ip addr add 192.168.9.10/24 dev eth0; ip -n peer link set p0 up; ip -n peer link set lo up
+         ip -n peer addr add 192.168.9.1/24 dev p0; ip -n peer addr add fd00:9::1/64 dev p0 nodad
+         ip -n peer addr add 203.0.113.5/32 dev lo");
+}
