@@ -5,6 +5,7 @@
 //! here: the containers' namespaces with their hosts files, and forwarding.
 
 mod bridge;
+mod ipvlan;
 mod macvlan;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
             // Its parent is somebody else's.
-            Driver::Macvlan(_) => {}
+            Driver::Macvlan(_) | Driver::Ipvlan(..) => {}
         }
     }
     for container in &topology.containers {
@@ -55,6 +56,9 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             let link = match network.driver {
                 Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
                 Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
+                Driver::Ipvlan(mode, flag) => {
+                    Some(ipvlan::attachment(container, attachment, (mode, flag), &mut names))
+                }
             };
             entries.extend(link.into_iter().chain(inside(container, attachment)));
         }
@@ -84,20 +88,22 @@ fn forwarding(topology: &Topology) -> Vec<Entry> {
 
 /// Returns the addresses and default routes of an attachment.
 fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
-    let Attachment { network, origin, link, addresses, default_via, .. } = attachment;
+    let Attachment { network, origin, link, addresses, default_via, default_on_link, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let ns = &container.ns;
     let address =
         |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
-    let route = |(via, dest): (IpAddr, IpNet)| {
+    let route = |(via, dest): (Option<IpAddr>, IpNet)| {
         // Without a metric the kernel takes 0 for IPv4 and `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`) for
         // IPv6; what is asked for is what will be read back.
-        let metric = if via.is_ipv4() { 0 } else { 1024 };
-        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via: Some(via), metric })
+        let metric = if dest.addr().is_ipv4() { 0 } else { 1024 };
+        Resource::Route(Route { ns: ns.clone(), dest, link: link.clone(), via, metric })
     };
     let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
+    let hops = default_via.iter().map(|via| (Some(*via), Family::of(*via)));
+    let hops = hops.chain(default_on_link.iter().map(|family| (None, *family)));
     let routes =
-        default_via.iter().flat_map(|via| everywhere(*via, beside).into_iter().map(|dest| (*via, dest)));
+        hops.flat_map(|(via, family)| everywhere(family, beside).into_iter().map(move |dest| (via, dest)));
     let others = enabled(container, attachment).into_iter();
     let others = others.chain(addresses.iter().map(address)).chain(routes.map(route));
     others.map(|resource| entry(resource, &owner, origin)).collect()
@@ -119,10 +125,10 @@ fn enabled(container: &Container, attachment: &Attachment) -> Option<Resource> {
 
 /// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all
 /// addresses each are closer to any of them than one to all.
-fn everywhere(via: IpAddr, beside: bool) -> Vec<IpNet> {
-    let all = match via {
-        IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
-        IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
+fn everywhere(family: Family, beside: bool) -> Vec<IpNet> {
+    let all = match family {
+        Family::Ipv4 => IpNet::V4(Ipv4Net::default()),
+        Family::Ipv6 => IpNet::V6(Ipv6Net::default()),
     };
     match all.subnets(1) {
         Ok(halves) if beside => halves.collect(),

@@ -339,6 +339,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         mtu: Mtu::ETHERNET,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         default_via: vec![],
+        default_on_link: vec![],
         aliases: vec![],
         links: vec![],
     };
