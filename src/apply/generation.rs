@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
@@ -29,6 +31,7 @@ pub struct Generation {
     /// The SHA-256 of that text, in hex.
     pub manifest_sha256: String,
     /// What the manifest asked for, and what the kernel held right after.
+    #[serde(serialize_with = "by_two")]
     pub state: State,
     /// Who holds which address.
     pub leases: Leases,
@@ -40,6 +43,22 @@ impl Generation {
         let manifest_sha256 = hex(&manifest);
         Self { format: Known, number, applied_at, manifest, manifest_sha256, state, leases }
     }
+}
+
+/// Writes a state as it writes itself, on two threads: nothing is begun before it is on the disk, and of all that an apply
+/// of a small change does it takes longest.
+fn by_two<S: Serializer>(state: &State, s: S) -> Result<S::Ok, S::Error> {
+    let entries: Vec<&Entry> = state.iter().map(|(_, entry)| entry).collect();
+    let texts = |entries: &[&Entry]| entries.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>();
+    let (first, second) = entries.split_at(entries.len() / 2);
+    let both = thread::scope(|scope| {
+        let first = thread::Builder::new().spawn_scoped(scope, || texts(first));
+        let second = texts(second);
+        let first = first.ok()?.join().ok()?;
+        Some((first, second))
+    });
+    let Some((Ok(first), Ok(second))) = both else { return state.serialize(s) };
+    s.collect_seq(first.iter().chain(&second))
 }
 
 /// Returns the SHA-256 of a text in hex, by which manifests are compared.

@@ -1,5 +1,7 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
+mod todo;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,12 +15,13 @@ use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
 use super::{ObserveError, Scope, file, message, netns, sysctl};
-use crate::names::{IfName, NetnsName, ProjectName};
+use crate::names::{IfName, NetnsName};
 use crate::resource::ResourceId;
 use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::SysctlKey;
+use todo::{Task, Todo};
 
 /// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const MAIN_TABLE: u8 = 254;
@@ -105,12 +108,6 @@ enum Look {
     Gone,
 }
 
-/// What the reading threads need to know.
-struct Task {
-    project: ProjectName,
-    wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
-}
-
 /// Links of the host, by name and by index, and whether its routes are asked for.
 struct SomeLinks {
     names: BTreeSet<IfName>,
@@ -133,17 +130,18 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
     );
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
-    let second = all.split_off(all.len() / 2);
+    let todo = Arc::new(Todo::new(all));
 
     let task = Arc::new(Task { project: scope.project.clone(), wanted });
     let paths = scope.files.clone();
     let files = thread(move || file::read(&paths));
     let (first_task, second_task) = (Arc::clone(&task), Arc::clone(&task));
     let namespaces = async {
-        let first = thread(move || look_into(all, &first_task));
-        let second = thread(move || look_into(second, &second_task));
+        let (first_todo, second_todo) = (Arc::clone(&todo), todo);
+        let first = thread(move || look_into(&first_todo, &first_task));
+        let second = thread(move || look_into(&second_todo, &second_task));
         let (first, second) = tokio::try_join!(first, second)?;
-        Ok(first.into_iter().chain(second))
+        Ok(todo::in_order(first, second))
     };
     let Some(at) = at else {
         let first = Arc::clone(&task);
@@ -252,17 +250,17 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
     Ok(reading)
 }
 
-/// Enters one namespace after the other; the thread must end afterwards.
-fn look_into(namespaces: Vec<NsRef>, task: &Task) -> Result<Vec<Look>, ObserveError> {
+/// Enters one namespace after the other, each with its place; the thread must end afterwards.
+fn look_into(todo: &Todo, task: &Task) -> Result<Vec<(usize, Look)>, ObserveError> {
     let host = netns::open(&NsRef::Host).map_err(|error| failed("the host".to_owned(), error.into()))?;
     let mut looks = vec![];
-    for ns in namespaces {
-        let what = format!("namespace {ns}");
-        match NsReading::empty(ns).look(host.as_fd(), task) {
-            Ok(look) => looks.push(look),
+    while let Some((at, ns)) = todo.take() {
+        let what = || format!("namespace {ns}");
+        match NsReading::empty(ns.clone()).look(host.as_fd(), task) {
+            Ok(look) => looks.push((at, look)),
             // It went away while we looked.
             Err(refusal) if is_missing(&refusal) => {}
-            Err(refusal) => return Err(failed(what, refusal)),
+            Err(refusal) => return Err(failed(what(), refusal)),
         }
     }
     Ok(looks)

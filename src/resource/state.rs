@@ -1,6 +1,7 @@
 //! A state: kernel objects by id, with who asked for each. Desired, observed and applied are all of this shape.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -22,24 +23,24 @@ pub struct Entry {
     pub ignore: Vec<String>,
 }
 
-/// Kernel objects, each once.
+/// Kernel objects, each once. A copy costs nothing before one of the two changes.
 ///
 /// It is written as a list of entries, since JSON takes only texts as keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<Entry>")]
 pub struct State {
-    entries: BTreeMap<ResourceId, Entry>,
+    entries: Arc<BTreeMap<ResourceId, Entry>>,
 }
 
 impl State {
     /// Puts an object in, in place of one with the same id, and returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        self.entries.insert(entry.resource.id(), entry)
+        Arc::make_mut(&mut self.entries).insert(entry.resource.id(), entry)
     }
 
     /// Takes an object out.
     pub fn remove(&mut self, id: &ResourceId) -> Option<Entry> {
-        self.entries.remove(id)
+        if self.entries.contains_key(id) { Arc::make_mut(&mut self.entries).remove(id) } else { None }
     }
 
     /// Returns the object with this id.
@@ -77,19 +78,23 @@ impl From<Vec<Entry>> for State {
 
 impl From<State> for Vec<Entry> {
     fn from(state: State) -> Self {
-        state.entries.into_values().collect()
+        Arc::unwrap_or_clone(state.entries).into_values().collect()
     }
 }
 
 impl Extend<Entry> for State {
     fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
-        self.entries.extend(entries.into_iter().map(|entry| (entry.resource.id(), entry)));
+        let mut entries = entries.into_iter().map(|entry| (entry.resource.id(), entry)).peekable();
+        if entries.peek().is_some() {
+            Arc::make_mut(&mut self.entries).extend(entries);
+        }
     }
 }
 
 impl FromIterator<Entry> for State {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        Self { entries: entries.into_iter().map(|entry| (entry.resource.id(), entry)).collect() }
+        let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.resource.id(), entry)).collect();
+        Self { entries: Arc::new(entries) }
     }
 }
 

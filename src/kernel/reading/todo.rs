@@ -1,0 +1,40 @@
+//! What the reading threads do, and which namespace is looked into next.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::names::ProjectName;
+use crate::resource::netns::NsRef;
+use crate::resource::sysctl::SysctlKey;
+
+/// What the reading threads need to know.
+pub(super) struct Task {
+    pub(super) project: ProjectName,
+    pub(super) wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
+}
+
+/// Namespaces that are still to be looked into. Whoever is done with one takes the next: threads that were given as many
+/// each would not end together.
+pub(super) struct Todo {
+    namespaces: Vec<NsRef>,
+    next: AtomicUsize,
+}
+
+impl Todo {
+    pub(super) fn new(namespaces: Vec<NsRef>) -> Self {
+        Self { namespaces, next: AtomicUsize::new(0) }
+    }
+
+    /// Returns the next one, with its place in the list.
+    pub(super) fn take(&self) -> Option<(usize, &NsRef)> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        Some((at, self.namespaces.get(at)?))
+    }
+}
+
+/// Returns what two threads saw, in the order of the list.
+pub(super) fn in_order<T>(first: Vec<(usize, T)>, second: Vec<(usize, T)>) -> impl Iterator<Item = T> {
+    let mut all: Vec<_> = first.into_iter().chain(second).collect();
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, seen)| seen)
+}
