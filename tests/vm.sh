@@ -111,7 +111,7 @@ chmod +x "$root/init"
 echo "     Running tests/it/main.rs on Linux $version in a virtual machine" >&2
 status=0
 # Without a terminal of its own, qemu would take ours.
-timeout --foreground "${NETFORM_TEST_VM_SECONDS:-150}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults \
+timeout --foreground "${NETFORM_TEST_VM_SECONDS:-300}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults \
   -display none -no-reboot -serial stdio -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initrd" \
   -append "console=ttyS0 quiet loglevel=1 panic=-1" </dev/null 2>"$work/qemu" |
   tr -d '\r' | tee "$work/output" | sed -u '/^the tests ended with/d; /reboot: Power down/d' || status=$?

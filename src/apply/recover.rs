@@ -157,7 +157,7 @@ pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
             LinkKind::Veth(peer) => Some(peer.ns.clone()),
-            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => None,
+            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => None,
         },
         Resource::Netns(_)
         | Resource::Address(_)

@@ -193,12 +193,20 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             LinkKind::Bridge => None,
             LinkKind::Veth(_) => Some("a veth pair".to_owned()),
             LinkKind::Macvlan(_) => Some("a macvlan link".to_owned()),
+            LinkKind::Ipvlan(_) => Some("an ipvlan link".to_owned()),
             LinkKind::Other(kind) => Some(format!("a {kind} link")),
         }
         .map(|what| format!("{id} is {what}, and a network is a bridge")),
         (Resource::Link(link), _) => match (&link.kind, inside) {
             (LinkKind::Veth(peer), Some(ns)) if peer.ns == *ns => None,
-            (LinkKind::Veth(_) | LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_), ns) => {
+            (
+                LinkKind::Veth(_)
+                | LinkKind::Bridge
+                | LinkKind::Macvlan(_)
+                | LinkKind::Ipvlan(_)
+                | LinkKind::Other(_),
+                ns,
+            ) => {
                 let ns = ns.as_ref().map_or_else(String::new, |ns| format!(" in namespace {ns}"));
                 Some(format!("{id} is no veth pair with its other end{ns}"))
             }
@@ -293,7 +301,7 @@ fn on_it(observed: &Observed) -> impl Iterator<Item = ResourceId> {
         observed.foreign.iter().filter(|(_, foreign)| foreign.on.as_ref().is_some_and(Owner::is_unmarked));
     on_it.filter_map(|(slot, _)| match slot {
         Slot::Object(id @ (ResourceId::Address(..) | ResourceId::Route(..))) => Some(id.clone()),
-        Slot::Object(_) | Slot::Ns(_) | Slot::Ifname(..) | Slot::Addressed(..) => None,
+        Slot::Object(_) | Slot::Ns(_) | Slot::Ifname(..) | Slot::Addressed(..) | Slot::Shared(_) => None,
     })
 }
 

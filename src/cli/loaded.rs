@@ -167,8 +167,8 @@ fn assumed(manifest: &Manifest) -> Facts {
     let external = manifest.networks.values().filter_map(|network| network.value.external.as_ref());
     let parents = manifest.networks.values().filter_map(|network| network.value.driver.parent());
     // A mistake in the MTU is the kernel's to know.
-    let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![] };
-    let bridge = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![] };
+    let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![], mac: None };
+    let bridge = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![], mac: None };
     Facts {
         bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
         parents: parents.map(|name| (name.value.clone(), link.clone())).collect(),

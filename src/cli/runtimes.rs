@@ -102,7 +102,7 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
         let ns = match &mut resource {
             Resource::Link(link) => match &mut link.kind {
                 LinkKind::Veth(peer) => Some(&mut peer.ns),
-                LinkKind::Macvlan(_) => Some(&mut link.ns),
+                LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(&mut link.ns),
                 LinkKind::Bridge | LinkKind::Other(_) => None,
             },
             Resource::Address(address) => Some(&mut address.ns),

@@ -26,7 +26,6 @@
 
 use std::collections::HashSet;
 use std::iter;
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -100,8 +99,7 @@ impl<'t> Wants<'t> {
             let reached = container.attachments.iter().filter(|attachment| has_ipv4(attachment));
             let reached = reached.map(|attachment| &attachment.network).filter(|name| open.contains(*name));
             let mut reached = entrances.chain(reached);
-            let leaves_by_ipv4 =
-                |attachment: &&Attachment| attachment.default_via.iter().any(IpAddr::is_ipv4);
+            let leaves_by_ipv4 = |attachment: &&Attachment| attachment.leads_out(Family::Ipv4);
             if let Some(exit) = container.attachments.iter().find(leaves_by_ipv4)
                 && reached.any(|entrance| *entrance != exit.network)
             {

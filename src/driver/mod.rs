@@ -5,6 +5,7 @@
 //! here: the containers' namespaces with their hosts files, and forwarding.
 
 mod bridge;
+mod ipvlan;
 mod macvlan;
 mod routes;
 
@@ -42,7 +43,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
             // Its parent is somebody else's.
-            Driver::Macvlan(_) => {}
+            Driver::Macvlan(_) | Driver::Ipvlan(..) => {}
         }
     }
     for container in &topology.containers {
@@ -57,6 +58,9 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             let link = match network.driver {
                 Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
                 Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
+                Driver::Ipvlan(mode, flag) => {
+                    Some(ipvlan::attachment(container, attachment, (mode, flag), &mut names))
+                }
             };
             entries.extend(
                 link.into_iter()
@@ -90,18 +94,20 @@ fn forwarding(topology: &Topology) -> Vec<Entry> {
 
 /// Returns the addresses and default routes of an attachment.
 fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
-    let Attachment { network, origin, link, addresses, default_via, .. } = attachment;
+    let Attachment { network, origin, link, addresses, default_via, default_on_link, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let ns = &container.ns;
     let address =
         |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
-    let route = |(via, dest): (IpAddr, IpNet)| {
-        let way = Way::By { link: link.clone(), via: Some(via), onlink: false };
-        Resource::Route(Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::of(via)) })
+    let route = |(via, dest): (Option<IpAddr>, IpNet)| {
+        let way = Way::By { link: link.clone(), via, onlink: false };
+        Resource::Route(Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::of(dest.addr())) })
     };
     let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
+    let hops = default_via.iter().map(|via| (Some(*via), Family::of(*via)));
+    let hops = hops.chain(default_on_link.iter().map(|family| (None, *family)));
     let routes =
-        default_via.iter().flat_map(|via| everywhere(*via, beside).into_iter().map(|dest| (*via, dest)));
+        hops.flat_map(|(via, family)| everywhere(family, beside).into_iter().map(move |dest| (via, dest)));
     let others = enabled(container, attachment).into_iter();
     let others = others.chain(addresses.iter().map(address)).chain(routes.map(route));
     others.map(|resource| entry(resource, &owner, origin)).collect()
@@ -123,8 +129,8 @@ fn enabled(container: &Container, attachment: &Attachment) -> Option<Resource> {
 
 /// Returns where a default route leads to. Where somebody else's is beside it, that one stays: two routes to half of all
 /// addresses each are closer to any of them than one to all.
-fn everywhere(via: IpAddr, beside: bool) -> Vec<IpNet> {
-    let all = topology::everywhere(Family::of(via));
+fn everywhere(family: Family, beside: bool) -> Vec<IpNet> {
+    let all = topology::everywhere(family);
     match all.subnets(1) {
         Ok(halves) if beside => halves.collect(),
         Ok(_) | Err(_) => vec![all],

@@ -76,7 +76,8 @@ fn a_container_on_a_network_is_a_veth_pair_between_its_namespace_and_a_bridge() 
 
 #[test]
 fn of_a_network_on_an_existing_bridge_only_the_attachments_are_made() {
-    let bridge = crate::topology::facts::LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![] };
+    let bridge =
+        crate::topology::facts::LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None };
     let facts = Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() };
     let topology = resolved("net lan external=br-lan\nctr web @lan", &facts).unwrap();
 

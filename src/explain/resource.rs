@@ -195,7 +195,8 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
 fn parents(scene: &Scene, project: &ProjectName, network: &str) -> Vec<String> {
     let stacked = scene.interfaces().filter(|(place, _, link)| {
         let whose = interface::whose(scene, *place, link);
-        let attaches = link.kind == "macvlan" && whose.network.as_deref() == Some(network);
+        let attaches =
+            matches!(link.kind.as_str(), "macvlan" | "ipvlan") && whose.network.as_deref() == Some(network);
         attaches && whose.project.as_ref() == Some(project)
     });
     let peers = stacked.filter_map(|(_, _, link)| interface::peer(scene, link));

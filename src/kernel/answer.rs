@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 
 use super::netlink::text;
 use crate::names::{IfName, Mac};
-use crate::resource::link::MacvlanMode;
+use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
 use crate::resource::owner::Mark;
 
 const RTM_NEWLINK: u16 = 16;
@@ -50,8 +50,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) peer_ns: Option<i32>,
     /// Its group.
     pub(crate) group: u32,
-    /// Of a macvlan link, whom it reaches; `None` when that is none of the modes that netform asks for.
-    pub(crate) mode: Option<MacvlanMode>,
+    /// Of a macvlan or ipvlan link, how it shares its parent; `None` when that is no way that netform asks for.
+    pub(crate) shares: Option<Shares>,
 }
 
 impl LinkAnswer {
@@ -129,7 +129,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         peer: None,
         peer_ns: None,
         group: 0,
-        mode: None,
+        shares: None,
     };
     each(attributes, |kind, value| match kind {
         1 => link.mac = value.try_into().ok().map(Mac),
@@ -137,7 +137,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         4 => link.mtu = u32_at(value, 0).unwrap_or(0),
         5 => link.peer = u32_at(value, 0),
         10 => link.master = u32_at(value, 0),
-        18 => (link.kind, link.hairpin, link.mode) = link_info(value),
+        18 => (link.kind, link.hairpin, link.shares) = link_info(value),
         20 => link.alias = text(value),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
@@ -156,23 +156,46 @@ pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
     u32_at(body, 4).filter(|_| kind == RTM_NEWLINK)
 }
 
-/// Reads a link's kind, whether it is a bridge's port in hairpin mode, and a macvlan link's mode: `IFLA_INFO_KIND`,
-/// `_DATA`, in which `IFLA_MACVLAN_MODE` is 1, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
-fn link_info(info: &[u8]) -> (SmolStr, bool, Option<MacvlanMode>) {
+/// Reads a link's kind, whether it is a bridge's port in hairpin mode, and how it shares its parent: `IFLA_INFO_KIND`,
+/// `_DATA`, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
+fn link_info(info: &[u8]) -> (SmolStr, bool, Option<Shares>) {
     let (mut own, mut port, mut hairpin) = (SmolStr::default(), SmolStr::default(), false);
-    let mut mode = None;
+    let mut shares = None;
     each(info, |kind, value| match kind {
         1 => own = text(value),
-        2 if own == "macvlan" => each(value, |kind, value| {
-            if kind == 1 {
-                mode = u32_at(value, 0).and_then(macvlan_mode);
-            }
-        }),
+        2 if own == "macvlan" => shares = macvlan(value),
+        2 if own == "ipvlan" => shares = ipvlan(value),
         4 => port = text(value),
         5 => each(value, |kind, value| hairpin |= kind == 4 && value == [1]),
         _ => {}
     });
-    (own, hairpin && port == "bridge", mode)
+    (own, hairpin && port == "bridge", shares)
+}
+
+/// Reads the data of a macvlan link, in which `IFLA_MACVLAN_MODE` is 1.
+fn macvlan(data: &[u8]) -> Option<Shares> {
+    let mode = value_of(data, 1).and_then(|value| u32_at(&value, 0));
+    mode.and_then(macvlan_mode).map(Shares::Macvlan)
+}
+
+/// Reads the data of an ipvlan link, in which `IFLA_IPVLAN_MODE` is 1 and `IFLA_IPVLAN_FLAGS` is 2; kernels before 4.15 have
+/// no flags.
+fn ipvlan(data: &[u8]) -> Option<Shares> {
+    let number =
+        |kind| value_of(data, kind)?.first_chunk().map(|number: &[u8; 2]| u16::from_ne_bytes(*number));
+    let mode = match number(1)? {
+        0 => IpvlanMode::L2,
+        1 => IpvlanMode::L3,
+        2 => IpvlanMode::L3s,
+        _ => return None,
+    };
+    let flag = match number(2).unwrap_or(0) {
+        0 => IpvlanFlag::Bridge,
+        1 => IpvlanFlag::Private,
+        2 => IpvlanFlag::Vepa,
+        _ => return None,
+    };
+    Some(Shares::Ipvlan(mode, flag))
 }
 
 /// `enum macvlan_mode` in `include/uapi/linux/if_link.h`.

@@ -20,7 +20,7 @@ use super::observe::{self, UNICAST};
 use super::reading::failed;
 use super::{ObserveError, message, netns};
 use crate::names::Mac;
-use crate::resource::link::MacvlanMode;
+use crate::resource::link::{IpvlanFlag, MacvlanMode, Shares};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 pub use namespaces::Group;
@@ -94,8 +94,10 @@ pub struct Interface {
     pub altnames: Vec<String>,
     /// Its addresses.
     pub addresses: Vec<IpNet>,
-    /// Of a macvlan interface, whether it and the others on its parent hear each other.
+    /// Of a macvlan or ipvlan interface, whether it and the others on its parent hear each other.
     pub joins: bool,
+    /// Whether it is an ipvlan interface whose packets are routed where its parent lives.
+    pub routed: bool,
     /// Whether a default route leaves by it.
     pub default_route: bool,
     /// The interface that it is paired with or stacked on.
@@ -204,7 +206,15 @@ fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
         mac: link.mac.filter(|mac| mac.0 != [0; 6]),
         up: link.up,
         mtu: link.mtu,
-        joins: link.mode == Some(MacvlanMode::Bridge),
+        joins: match link.shares {
+            Some(Shares::Macvlan(mode)) => mode == MacvlanMode::Bridge,
+            Some(Shares::Ipvlan(_, flag)) => flag == IpvlanFlag::Bridge,
+            None => false,
+        },
+        routed: match link.shares {
+            Some(Shares::Ipvlan(mode, _)) => mode.is_routed(),
+            Some(Shares::Macvlan(_)) | None => false,
+        },
         master: link.master,
         mark,
         maker,

@@ -10,7 +10,7 @@ use super::message::MAIN_TABLE;
 use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::reading::{NsReading, Reading};
-use super::{Scope, limits};
+use super::{Scope, carried, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
@@ -78,6 +78,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .filter(|link| link.kind != "bridge" && link.master.is_none() && link.index != 1)
             .filter_map(|link| fact(link, host))
             .collect(),
+        carried: carried::carried(reading, &own, scope),
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
@@ -164,7 +165,11 @@ fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
 }
 
 fn fact(link: &LinkAnswer, host: &NsReading) -> Option<(IfName, LinkFact)> {
-    let fact = LinkFact { mtu: Mtu::try_from(link.mtu).ok()?, addresses: addresses(link, host).collect() };
+    let fact = LinkFact {
+        mtu: Mtu::try_from(link.mtu).ok()?,
+        addresses: addresses(link, host).collect(),
+        mac: link.mac,
+    };
     Some((link.ifname()?, fact))
 }
 

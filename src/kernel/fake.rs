@@ -66,8 +66,11 @@ impl Kernel for Fake {
             .collect();
         let mut foreign = self.foreign.clone();
         for (id, entry) in self.own.iter().filter(|(_, entry)| hidden(entry)) {
-            let slots =
-                entry.resource.provides().into_iter().filter(|slot| !matches!(slot, Slot::Addressed(..)));
+            let slots = entry
+                .resource
+                .provides()
+                .into_iter()
+                .filter(|slot| !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)));
             foreign.extend(slots.map(|slot| (slot, Foreign { what: id.to_string(), owner: None, on: None })));
         }
         for (ns, key) in &scope.sysctls {
@@ -203,7 +206,14 @@ impl Fake {
             (Resource::Sysctl(_), _) | (_, None) => {}
             (_, Some(_)) => return Err(refused(format!("{id}: File exists"))),
         }
-        let taken = entry.resource.provides().into_iter().filter(|slot| !matches!(slot, Slot::Addressed(..)));
+        if let Some(parent) = self.is_received_by_others(entry) {
+            return Err(refused(format!("{id}: {parent}: Device or resource busy")));
+        }
+        let taken = entry
+            .resource
+            .provides()
+            .into_iter()
+            .filter(|slot| !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)));
         let sysctl = matches!(entry.resource, Resource::Sysctl(_));
         if let Some(slot) = taken.into_iter().find(|slot| !sysctl && self.is_filled(slot)) {
             return Err(refused(format!("{id}: File exists: {slot:?}")));
@@ -273,7 +283,7 @@ impl Fake {
     /// Removes all that stood on an object that is gone.
     fn cascade(&mut self, gone: &Resource) {
         for slot in gone.provides() {
-            if !matches!(slot, Slot::Addressed(..)) || !self.is_filled(&slot) {
+            if !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)) || !self.is_filled(&slot) {
                 self.cascade_slot(&slot);
             }
         }
@@ -336,7 +346,9 @@ impl Fake {
                     LinkKind::Veth(Peer { ns, name, up, mac: _, mtu: _ }) => {
                         *ns == route.ns && name == by && !up
                     }
-                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => false,
+                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {
+                        false
+                    }
                 };
                 here || there
             }
@@ -351,10 +363,35 @@ impl Fake {
         })
     }
 
+    /// Returns the link that an object would share with links of another kind.
+    fn is_received_by_others<'e>(&self, entry: &'e Entry) -> Option<&'e crate::names::IfName> {
+        let Resource::Link(link) = &entry.resource else { return None };
+        let parent = link.kind.shares()?;
+        let differs = |other: &Entry| match &other.resource {
+            Resource::Link(other) => {
+                let alike = std::mem::discriminant(&other.kind) == std::mem::discriminant(&link.kind);
+                other.kind.shares() == Some(parent) && !alike
+            }
+            Resource::Netns(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::Passage(_)
+            | Resource::File(_) => false,
+        };
+        self.own.iter().any(|(_, other)| differs(other)).then_some(parent)
+    }
+
     fn is_filled(&self, slot: &Slot) -> bool {
         match slot {
             Slot::Ns(NsRef::Host | NsRef::Path(_) | NsRef::Process(_)) => true,
-            Slot::Ns(NsRef::Named(_)) | Slot::Ifname(..) | Slot::Addressed(..) | Slot::Object(_) => {
+            Slot::Ns(NsRef::Named(_))
+            | Slot::Ifname(..)
+            | Slot::Addressed(..)
+            | Slot::Shared(_)
+            | Slot::Object(_) => {
                 self.foreign.contains_key(slot)
                     || self.own.iter().any(|(_, entry)| entry.resource.provides().contains(slot))
             }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, macvlan, message, netns, routes};
+use super::{FailureKind, Op, OpError, answer, message, netns, routes, shared};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -133,7 +133,8 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             let down = Peer { up: false, ..peer.clone() };
             rest.extend(message::change_peer(&down, peer).map(|up| (there, up)));
         }
-        LinkKind::Macvlan(macvlan) => macvlan::create(live, link, macvlan).await?,
+        LinkKind::Macvlan(kind) => shared::create(live, link, shared::Kind::Macvlan(kind)).await?,
+        LinkKind::Ipvlan(kind) => shared::create(live, link, shared::Kind::Ipvlan(kind)).await?,
         LinkKind::Other(kind) => {
             let message = format!("netform makes no links of kind {kind}");
             return Err(OpError { kind: FailureKind::Other, message });

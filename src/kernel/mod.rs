@@ -2,6 +2,7 @@
 
 mod answer;
 mod attribute;
+mod carried;
 pub mod census;
 mod conntrack;
 pub mod count;
@@ -18,7 +19,6 @@ mod limits;
 mod links;
 pub mod listeners;
 pub mod live;
-mod macvlan;
 pub mod management;
 pub mod memory;
 mod message;
@@ -32,6 +32,7 @@ mod reading;
 pub(crate) mod redirect;
 mod routes;
 pub mod sandbox;
+mod shared;
 pub mod slice;
 mod sysctl;
 mod wave;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Glance, netns};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
-use crate::resource::link::{LinkKind, Macvlan};
+use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::state::Entry;
 
@@ -139,9 +139,9 @@ impl Parts {
                 parts.links.extend((ns == NsRef::Host).then(|| link.name.clone()));
                 match &link.kind {
                     LinkKind::Veth(peer) => drop(parts.namespaces.insert(peer.ns.clone())),
-                    LinkKind::Macvlan(Macvlan { parent, mode: _ }) => parts.links.extend([parent.clone()]),
-                    LinkKind::Bridge | LinkKind::Other(_) => {}
+                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {}
                 }
+                parts.links.extend(link.kind.shares().cloned());
             }
             Resource::Address(address) => {
                 parts.links.extend((ns == NsRef::Host).then(|| address.link.clone()));

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use smol_str::ToSmolStr;
 
 use super::answer::{AddressAnswer, LinkAnswer};
-use super::macvlan::spare_name;
 use super::message::NEWBORN;
 use super::reading::{NsReading, Other, Reading};
+use super::shared::spare_name;
 use super::{Scope, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
-use crate::resource::link::{Link, LinkKind, Macvlan, Peer};
+use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Shares};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
@@ -61,7 +61,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
                 );
                 continue;
             }
-            Other::Namespace(mark) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
+            Other::Namespace(mark, _) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
             Other::Stale => (format!("file /run/netns/{name}, which a namespace left behind"), None),
         };
         let foreign = Foreign { what, owner, on: None };
@@ -148,7 +148,7 @@ fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
 }
 
 /// Tells whether a link is one that a killed run had made and not yet marked.
-fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
+pub(crate) fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
     let begun = |name: IfName| {
         let is_spare = |id: &ResourceId| matches!(id, ResourceId::Link(home, link) if home == ns && spare_name(home, link) == name);
         scope.begun.contains(&ResourceId::Link(ns.clone(), name.clone())) || scope.begun.iter().any(is_spare)
@@ -243,18 +243,21 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
     let other = || LinkKind::Other(link.kind.to_string());
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
-        ("macvlan", NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_)) => {
-            macvlan(link, ns, reading).unwrap_or_else(other)
+        ("macvlan" | "ipvlan", NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_)) => {
+            sharing(link, ns, reading).unwrap_or_else(other)
         }
         ("veth", NsRef::Host) => peer_of(link, reading).and_then(veth).unwrap_or_else(other),
         _ => other(),
     }
 }
 
-fn macvlan(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> Option<LinkKind> {
+fn sharing(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> Option<LinkKind> {
     let index = ns.stands_on(link)?;
     let parent = reading.host.links.iter().find(|parent| parent.index == index)?.ifname()?;
-    Some(LinkKind::Macvlan(Macvlan { parent, mode: link.mode? }))
+    match link.shares? {
+        Shares::Macvlan(mode) => Some(LinkKind::Macvlan(Macvlan { parent, mode })),
+        Shares::Ipvlan(mode, flag) => Some(LinkKind::Ipvlan(Ipvlan { parent, mode, flag })),
+    }
 }
 
 fn veth((ns, peer): (&NsReading, &LinkAnswer)) -> Option<LinkKind> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use smol_str::SmolStr;
 
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::moved::{Parts, Whole};
@@ -16,6 +17,7 @@ use super::netlink::{Blocking, Refusal};
 use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
 use crate::names::{IfName, NetnsName};
 use crate::resource::ResourceId;
+use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::SysctlKey;
@@ -43,12 +45,6 @@ impl NsReading {
     /// Returns the mark on its `lo`.
     pub(crate) fn mark(&self) -> Option<Mark> {
         self.links.iter().find(|link| link.index == 1).and_then(LinkAnswer::mark)
-    }
-
-    /// Returns the index of the host's link that a macvlan link in here stands on.
-    pub(crate) fn stands_on(&self, link: &LinkAnswer) -> Option<u32> {
-        let into_host = link.kind == "macvlan" && self.host_id.is_some() && link.peer_ns == self.host_id;
-        link.peer.filter(|_| into_host)
     }
 
     /// Returns what is written on its `lo`.
@@ -94,8 +90,9 @@ impl Reading {
 /// What a name under `/run/netns` that is not ours stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Other {
-    /// A namespace, with its mark when it has one.
-    Namespace(Option<Mark>),
+    /// A namespace, with its mark when it has one, and its links that share what one of the host receives: that one's index,
+    /// how, and the name.
+    Namespace(Option<Mark>, Vec<(u32, Shares, SmolStr)>),
     /// An ordinary file that a namespace left behind.
     Stale,
 }
@@ -298,7 +295,12 @@ impl NsReading {
         let ours = mark.as_ref().is_some_and(|mark| mark.project == task.project);
         match &self.ns {
             NsRef::Named(name) if !ours && !asked => {
-                return Ok(Look::Other(name.clone(), Other::Namespace(mark)));
+                let name = name.clone();
+                // What is not there need not be asked for.
+                if self.links.iter().any(|link| link.shares.is_some()) {
+                    self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
+                }
+                return Ok(Look::Other(name, Other::Namespace(mark, self.sharing().collect())));
             }
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }

@@ -146,7 +146,7 @@ fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
             LinkKind::Veth(peer) => inside(&peer.ns),
-            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => false,
+            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => false,
         },
         Resource::Netns(_)
         | Resource::Address(_)

@@ -222,7 +222,7 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
         Resource::Link(link) => match &link.kind {
             LinkKind::Veth(peer) => Some(peer.ns.clone()),
             // It is made on its parent.
-            LinkKind::Macvlan(_) => Some(NsRef::Host),
+            LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(NsRef::Host),
             LinkKind::Bridge | LinkKind::Other(_) => None,
         },
         Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),

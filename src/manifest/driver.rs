@@ -1,18 +1,57 @@
 //! `driver` with its `options`, and what the networks of a driver cannot have.
 
-use super::Driver;
+use super::At;
 use super::fields::{self, Fields, missing};
 use super::node::{Entry, Kind};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
 use crate::names::IfName;
-use crate::resource::link::MacvlanMode;
+use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
+
+/// How a network is made, as written.
+///
+/// ```yaml
+/// driver: macvlan
+/// options: {parent: eth1, mode: bridge}
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// `bridge`: a Linux bridge.
+    #[default]
+    Bridge,
+    /// `macvlan`: each container has a link of its own on a link of the host.
+    Macvlan {
+        /// `options.parent`: that link.
+        parent: At<IfName>,
+        /// `options.mode: bridge | vepa | private | passthru`; the default is bridge.
+        mode: MacvlanMode,
+    },
+    /// `ipvlan`: each container has a link of its own on a link of the host, with that one's link-layer address.
+    Ipvlan {
+        /// `options.parent`: that link.
+        parent: At<IfName>,
+        /// `options.mode: l2 | l3 | l3s`; the default is l2.
+        mode: IpvlanMode,
+        /// `options.flag: bridge | private | vepa`; the default is bridge.
+        flag: IpvlanFlag,
+    },
+}
+
+impl Driver {
+    /// Returns the link of the host that the network stands on.
+    pub fn parent(&self) -> Option<&At<IfName>> {
+        match self {
+            Self::Bridge => None,
+            Self::Macvlan { parent, mode: _ } | Self::Ipvlan { parent, mode: _, flag: _ } => Some(parent),
+        }
+    }
+}
 
 /// The words of `driver`.
-const DRIVERS: &[&str] = &["bridge", "macvlan"];
+const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan"];
 /// Drivers that netform will have.
-const LATER: &[&str] = &["overlay", "ipvlan", "veth", "openvswitch"];
+const LATER: &[&str] = &["overlay", "veth", "openvswitch"];
 
 /// Returns the driver of a network.
 pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
@@ -22,6 +61,7 @@ pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
     match text {
         "bridge" => bridge(options, report),
         "macvlan" => macvlan(driver, fields, report).unwrap_or_default(),
+        "ipvlan" => ipvlan(driver, fields, report).unwrap_or_default(),
         later if LATER.contains(&later) => {
             let message = format!("the driver `{later}` is not supported by this version of netform");
             let problem =
@@ -40,19 +80,37 @@ fn bridge(options: Option<&Entry>, report: &mut Report) -> Driver {
     if let Some(options) = options {
         let message = "a bridge network takes no `options`";
         let problem = Problem::new("manifest::driver_key", message, options.at, "nothing to set");
-        report.add(problem.help("leave `options` out, or write `driver: macvlan`"));
+        report.add(problem.help("leave `options` out, or write `driver: macvlan` or `driver: ipvlan`"));
     }
     Driver::Bridge
 }
 
 fn macvlan(driver: &Entry, fields: Fields<'_>, report: &mut Report) -> Option<Driver> {
-    refuse_others(driver, fields, report);
+    let (options, parent) = behind_a_link(driver, (fields, "a macvlan", &fields::MACVLAN), report)?;
+    let mode = chosen(options, "mode", &MacvlanMode::ALL, report);
+    Some(Driver::Macvlan { parent: parent?, mode })
+}
+
+fn ipvlan(driver: &Entry, fields: Fields<'_>, report: &mut Report) -> Option<Driver> {
+    let (options, parent) = behind_a_link(driver, (fields, "an ipvlan", &fields::IPVLAN), report)?;
+    let mode = chosen(options, "mode", &IpvlanMode::ALL, report);
+    let flag = chosen(options, "flag", &IpvlanFlag::ALL, report);
+    Some(Driver::Ipvlan { parent: parent?, mode, flag })
+}
+
+/// Returns the options of a network behind a link of the host, and that link.
+fn behind_a_link<'f>(
+    driver: &Entry,
+    (fields, what, shape): (Fields<'f>, &str, &fields::Shape),
+    report: &mut Report,
+) -> Option<(Fields<'f>, Option<At<IfName>>)> {
+    refuse_others(driver, (fields, what), report);
     if fields
         .get("subnets")
         .is_none_or(|entry| matches!(&entry.value.kind, Kind::List(list) if list.is_empty()))
     {
         let message =
-            "a macvlan network needs its `subnets`: they are those of the network behind its parent";
+            format!("{what} network needs its `subnets`: they are those of the network behind its parent");
         let problem = Problem::new("manifest::missing_key", message, driver.value.place, "which subnet?");
         report.add(problem.help(
             "write `subnets: [{cidr: 192.168.1.0/24, gateway: 192.168.1.1, pool: 192.168.1.192/27}]`, the pool being what \
@@ -60,25 +118,34 @@ fn macvlan(driver: &Entry, fields: Fields<'_>, report: &mut Report) -> Option<Dr
         ));
     }
     let Some(entry) = fields.get("options") else {
-        let message = "a macvlan network needs its parent, a link of the host";
+        let message = format!("{what} network needs its parent, a link of the host");
         let problem = Problem::new("manifest::missing_key", message, driver.value.place, "on which link?");
         report.add(problem.help("write `options: {parent: eth0}`"));
         return None;
     };
-    let options = Fields::open(&entry.value, &fields::MACVLAN, report)?;
-    let words = MacvlanMode::ALL.map(|(_, word)| word);
-    let mode = options.value("mode").and_then(|node| scalar::word(node, "`mode`", &words, report));
-    let mode = mode.and_then(|at| MacvlanMode::ALL.get(at)).map(|(mode, _)| *mode);
+    let options = Fields::open(&entry.value, shape, report)?;
     let Some(parent) = options.value("parent") else {
-        report.add(missing(options.node, &fields::MACVLAN, "parent"));
-        return None;
+        report.add(missing(options.node, shape, "parent"));
+        return Some((options, None));
     };
-    let parent = scalar::name::<IfName>(parent, "a link's name", report)?;
-    Some(Driver::Macvlan { parent, mode: mode.unwrap_or_default() })
+    Some((options, scalar::name::<IfName>(parent, "a link's name", report)))
+}
+
+/// Returns what an option says in one of some words, or what silence means.
+fn chosen<T: Copy + Default, const N: usize>(
+    options: Fields<'_>,
+    key: &str,
+    all: &[(T, &str); N],
+    report: &mut Report,
+) -> T {
+    let words = all.map(|(_, word)| word);
+    let what = format!("`{key}`");
+    let word = options.value(key).and_then(|node| scalar::word(node, &what, &words, report));
+    word.and_then(|at| all.get(at)).map(|(value, _)| *value).unwrap_or_default()
 }
 
 /// Reports the keys that a network without the host cannot have.
-fn refuse_others(driver: &Entry, fields: Fields<'_>, report: &mut Report) {
+fn refuse_others(driver: &Entry, (fields, what): (Fields<'_>, &str), report: &mut Report) {
     for entry in fields.entries() {
         let why = match entry.key.as_str() {
             "internal" | "icc" | "egress" | "ingress" => "its packets do not pass the host's firewall",
@@ -86,7 +153,7 @@ fn refuse_others(driver: &Entry, fields: Fields<'_>, report: &mut Report) {
             "lifecycle" => "nothing of it is on the host",
             _ => continue,
         };
-        let message = format!("a macvlan network has no `{}`: {why}", entry.key);
+        let message = format!("{what} network has no `{}`: {why}", entry.key);
         report.add(
             Problem::new("manifest::driver_key", message, entry.at, "nothing to set")
                 .and(driver.value.place, "the driver")

@@ -54,6 +54,10 @@ pub(super) const NETWORK: Shape = Shape {
 pub(super) const MACVLAN: Shape =
     Shape { what: "a macvlan network's `options`", keys: &["parent", "mode"], later: &[] };
 
+/// `options` of an ipvlan network.
+pub(super) const IPVLAN: Shape =
+    Shape { what: "an ipvlan network's `options`", keys: &["parent", "mode", "flag"], later: &[] };
+
 /// An entry of `subnets` that is a map.
 pub(super) const SUBNET: Shape =
     Shape { what: "a subnet", keys: &["cidr", "gateway", "pool", "reserve"], later: &[] };

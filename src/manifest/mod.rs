@@ -38,6 +38,7 @@ use ipnet::IpNet;
 
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
+pub use self::driver::Driver;
 pub use self::load::{Input, LoadError, load, load_edited};
 pub(crate) use self::node::{Entry, Kind, Node};
 pub(crate) use self::problem::Problem;
@@ -47,7 +48,6 @@ pub(crate) use self::report::Report;
 pub use self::route::{Hop, Route};
 pub use self::schema::schema;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName};
-use crate::resource::link::MacvlanMode;
 use crate::resource::netns::NsRef;
 
 /// A manifest with the texts that its places are in.
@@ -195,36 +195,6 @@ pub struct Network {
     pub prevent_destroy: bool,
     /// `lifecycle.ignore`: fields whose drift is left alone; `mtu` and `mac` are known.
     pub ignore: Vec<At<String>>,
-}
-
-/// How a network is made, as written.
-///
-/// ```yaml
-/// driver: macvlan
-/// options: {parent: eth1, mode: bridge}
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Driver {
-    /// `bridge`: a Linux bridge.
-    #[default]
-    Bridge,
-    /// `macvlan`: each container has a link of its own on a link of the host.
-    Macvlan {
-        /// `options.parent`: that link.
-        parent: At<IfName>,
-        /// `options.mode: bridge | vepa | private | passthru`; the default is bridge.
-        mode: MacvlanMode,
-    },
-}
-
-impl Driver {
-    /// Returns the link of the host that the network stands on.
-    pub fn parent(&self) -> Option<&At<IfName>> {
-        match self {
-            Self::Bridge => None,
-            Self::Macvlan { parent, mode: _ } => Some(parent),
-        }
-    }
 }
 
 /// A subnet as written: `10.7.0.0/24`, or a map with `cidr`.

@@ -228,10 +228,13 @@ impl<'a> Diff<'a> {
     /// Tells whether an object goes with a namespace only once nobody is in there any more: unlike a pair it has no end that
     /// could be taken away outside, and would go on for whoever is.
     fn outlives(&self, id: &ResourceId, killer: &ResourceId) -> bool {
-        let is_macvlan = |entry: &Entry| {
-            matches!(&entry.resource, Resource::Link(Link { kind: LinkKind::Macvlan(_), .. }))
+        let shares = |entry: &Entry| {
+            matches!(
+                &entry.resource,
+                Resource::Link(Link { kind: LinkKind::Macvlan(_) | LinkKind::Ipvlan(_), .. })
+            )
         };
-        matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(is_macvlan)
+        matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(shares)
     }
 
     /// Has a route made anew because an address of its link goes. Only the last of a family surely takes the routes

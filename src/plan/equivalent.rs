@@ -6,7 +6,7 @@ use crate::kernel::Op;
 use crate::resource::Resource;
 use crate::resource::address::Address;
 use crate::resource::file::TextFile;
-use crate::resource::link::{Link, LinkKind, Macvlan, Peer};
+use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftTable};
 use crate::resource::passage::{Passage, chain};
@@ -91,6 +91,9 @@ fn created_link(link: &Link) -> Vec<String> {
         }
         LinkKind::Macvlan(Macvlan { parent, mode }) => vec![format!(
             "ip link add link {parent} name {name}{mac} mtu {mtu} netns {ns} type macvlan mode {mode}"
+        )],
+        LinkKind::Ipvlan(Ipvlan { parent, mode, flag }) => vec![format!(
+            "ip link add link {parent} name {name} mtu {mtu} netns {ns} type ipvlan mode {mode} {flag}"
         )],
         LinkKind::Other(kind) => vec![format!("{ip} link add {name}{mac} mtu {mtu} type {kind}")],
     };

@@ -91,7 +91,14 @@ fn changed((from, to): (&Entry, &Entry), management: &Management) -> Option<Stri
 fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
     let peer_down = match (&old.kind, &new.kind) {
         (LinkKind::Veth(old), LinkKind::Veth(new)) => old.up && !new.up,
-        (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Macvlan(_) | LinkKind::Other(_), _) => false,
+        (
+            LinkKind::Bridge
+            | LinkKind::Veth(_)
+            | LinkKind::Macvlan(_)
+            | LinkKind::Ipvlan(_)
+            | LinkKind::Other(_),
+            _,
+        ) => false,
     };
     if (old.up && !new.up) || peer_down {
         Some("would be brought down")

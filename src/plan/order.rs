@@ -152,7 +152,7 @@ impl Fillers {
     fn add(&mut self, entry: &Entry, op: usize) {
         for slot in entry.resource.provides() {
             match slot {
-                Slot::Addressed(..) => self.shared.entry(slot).or_default().push(op),
+                Slot::Addressed(..) | Slot::Shared(_) => self.shared.entry(slot).or_default().push(op),
                 Slot::Ns(_) | Slot::Ifname(..) | Slot::Object(_) => {
                     self.sole.insert(slot, op);
                 }

@@ -28,7 +28,7 @@ use smol_str::SmolStr;
 use crate::names::{IfName, NetnsName};
 use address::Address;
 use file::TextFile;
-use link::{Link, LinkKind, Macvlan};
+use link::{Ipvlan, Link, LinkKind, Macvlan};
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
@@ -92,6 +92,9 @@ pub enum Slot {
     Ifname(NsRef, IfName),
     /// That a link has addresses of this family; filled by each of them.
     Addressed(NsRef, IfName, Family),
+    /// That links share what a link of the host receives; filled by each of them. Those of one kind go before those of
+    /// another come: a link has one receiver (`netdev_rx_handler_register()` in Linux `net/core/dev.c`).
+    Shared(IfName),
     /// The object itself.
     Object(ResourceId),
 }
@@ -142,8 +145,9 @@ impl Resource {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 match &link.kind {
                     LinkKind::Veth(peer) => slots.push(Slot::Ifname(peer.ns.clone(), peer.name.clone())),
-                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Other(_) => {}
+                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {}
                 }
+                slots.extend(link.kind.shares().map(|parent| Slot::Shared(parent.clone())));
             }
             Self::Address(Address { ns, link, addr }) => {
                 slots.push(Slot::Addressed(ns.clone(), link.clone(), Family::of(addr.addr())));
@@ -169,11 +173,10 @@ impl Resource {
                 needs.extend(link.master.iter().map(|m| stays(Slot::Ifname(link.ns.clone(), m.clone()))));
                 match &link.kind {
                     LinkKind::Veth(peer) => needs.push(dies(Slot::Ns(peer.ns.clone()))),
-                    LinkKind::Macvlan(Macvlan { parent, mode: _ }) => {
-                        needs.push(dies(Slot::Ifname(NsRef::Host, parent.clone())));
-                    }
-                    LinkKind::Bridge | LinkKind::Other(_) => {}
+                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {}
                 }
+                let parent = link.kind.shares();
+                needs.extend(parent.map(|parent| dies(Slot::Ifname(NsRef::Host, parent.clone()))));
                 needs
             }
             Self::Address(Address { ns, link, addr: _ }) => {
@@ -229,9 +232,16 @@ impl Resource {
                     Err(format!("its mode becomes {} instead of {}", new.mode, old.mode))
                 }
                 (LinkKind::Macvlan(_), LinkKind::Macvlan(_)) => Ok(()),
-                (LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Macvlan(_) | LinkKind::Other(_), _) => {
-                    Err("it becomes another kind of link".to_owned())
-                }
+                (LinkKind::Ipvlan(old), LinkKind::Ipvlan(new)) if old != new => Err(link::moved(old, new)),
+                (LinkKind::Ipvlan(_), LinkKind::Ipvlan(_)) => Ok(()),
+                (
+                    LinkKind::Bridge
+                    | LinkKind::Veth(_)
+                    | LinkKind::Macvlan(_)
+                    | LinkKind::Ipvlan(_)
+                    | LinkKind::Other(_),
+                    _,
+                ) => Err("it becomes another kind of link".to_owned()),
             },
             (Self::Netns(old), Self::Netns(new)) if old.whole != new.whole => {
                 Err("there is no namespace behind its name".to_owned())
@@ -283,6 +293,12 @@ impl Resource {
                         ("kind", "macvlan".to_owned()),
                         ("parent", parent.to_string()),
                         ("mode", mode.to_string()),
+                    ]),
+                    LinkKind::Ipvlan(Ipvlan { parent, mode, flag }) => fields.extend([
+                        ("kind", "ipvlan".to_owned()),
+                        ("parent", parent.to_string()),
+                        ("mode", mode.to_string()),
+                        ("flag", flag.to_string()),
                     ]),
                     LinkKind::Veth(peer) => fields.extend([
                         ("kind", "veth".to_owned()),

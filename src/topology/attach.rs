@@ -1,6 +1,7 @@
 //! Attachments and containers, put together.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -8,7 +9,7 @@ use super::interface::Interfaces;
 use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Container, Network, Runtime};
+use super::{Attachment, Container, Driver, Network, Runtime};
 use crate::manifest::{self, At, Home, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::Family;
@@ -105,6 +106,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         addresses: addresses.get(index)?.clone(),
         default_via: vec![],
         routes: vec![],
+        default_on_link: vec![],
         aliases: aliases.iter().map(|at| at.value.clone()).collect(),
         links: links.iter().map(|(At { value, .. }, to)| (value.clone(), to.value.clone())).collect(),
     })
@@ -122,14 +124,34 @@ fn route(
     let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
         let network = networks.get(member.net).filter(|network| !network.internal)?;
-        let mut gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
-        let gateway = gateways.find(|gateway| Family::of(*gateway) == family)?;
+        let way = way_out(network, family)?;
         let priority = member.spec.gateway_priority;
-        (!has_one || priority > 0).then_some((priority, attachment, gateway))
+        (!has_one || priority > 0).then_some((priority, attachment, way))
     });
     // `max_by_key` returns the last of equals.
     let best = candidates.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    if let Some((_, attachment, gateway)) = best {
-        attachment.default_via.push(gateway);
+    match best {
+        Some((_, attachment, Way::Via(gateway))) => attachment.default_via.push(gateway),
+        Some((_, attachment, Way::Link)) => attachment.default_on_link.push(family),
+        None => {}
+    }
+}
+
+/// How packets leave a network.
+enum Way {
+    /// By a next hop.
+    Via(IpAddr),
+    /// By the link itself: whoever routes is behind it.
+    Link,
+}
+
+/// Returns how packets of a family leave a network, when they do.
+fn way_out(network: &Network, family: Family) -> Option<Way> {
+    let mut subnets = network.subnets.iter().filter(|subnet| Family::of(subnet.cidr.addr()) == family);
+    match network.driver {
+        Driver::Ipvlan(mode, _) if mode.is_routed() => subnets.next().map(|_| Way::Link),
+        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) => {
+            subnets.find_map(|subnet| subnet.gateway).map(Way::Via)
+        }
     }
 }

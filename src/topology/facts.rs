@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{ContainerName, IfName, Mtu, NetName};
+use crate::names::{ContainerName, IfName, Mac, Mtu, NetName};
+use crate::resource::link::Shares;
 use crate::resource::netns::{NsRef, Process};
 use crate::resource::sysctl::Family;
 
@@ -27,6 +28,8 @@ pub struct Facts {
     pub bridges: BTreeMap<IfName, LinkFact>,
     /// Other links of others that a network may have for its `parent`: those that are no bridge's ports.
     pub parents: BTreeMap<IfName, LinkFact>,
+    /// Links of others that share what these, or bridges, receive: a link carries macvlan or ipvlan links, not both.
+    pub carried: BTreeMap<IfName, BTreeSet<Carried>>,
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
     /// The host's ends of this project's live veth pairs, by container and network.
@@ -114,6 +117,22 @@ pub struct LinkFact {
     /// Its addresses, with the prefix lengths of their subnets.
     #[serde(default)]
     pub addresses: Vec<IpNet>,
+    /// Its link-layer address, when it is an Ethernet one.
+    #[serde(default)]
+    pub mac: Option<Mac>,
+}
+
+/// A link of somebody else's that shares what a link of the host receives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// How it shares it.
+    pub how: Shares,
+    /// What it is: `eth0 in namespace web`.
+    pub what: String,
+    /// Whose it is, as far as can be told.
+    #[serde(default)]
+    pub owner: Option<String>,
 }
 
 /// Who holds which address, and which network which subnets.

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::parent::parent;
 use super::scene::{Member, Net, Scene};
 use super::text::digest;
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Place};
+use crate::manifest::{At, Driver, Place};
 use crate::names::Mac;
 
 /// Returns the address of each bridge, and of each attachment in its container.
@@ -21,6 +22,12 @@ pub(super) fn assign(
         scene.nets.iter().map(|net| hashed(scene, &["bridge", net.name.as_str()])).collect();
     let mut macs: Vec<Mac> = scene.members.iter().map(|_| Mac([0; 6])).collect();
     for (net, bridge) in scene.nets.iter().zip(&bridges) {
+        if let Some(parents) = of_parent(scene, net, problems) {
+            for (index, _) in scene.on(net) {
+                macs.get_mut(index).into_iter().for_each(|mac| *mac = parents);
+            }
+            continue;
+        }
         let mut taken: HashMap<Mac, (String, Place)> = HashMap::new();
         taken.insert(*bridge, (format!("the bridge of `{}`", net.name), net.place));
         // Given ones come first, so that a derived one keeps clear of them where it can.
@@ -48,6 +55,28 @@ pub(super) fn assign(
         }
     }
     (bridges, macs)
+}
+
+/// Returns the address that all attachments of a network share with its parent, where they do; one of their own that the
+/// manifest gives them becomes a problem.
+fn of_parent(scene: &Scene<'_>, net: &Net<'_>, problems: &mut Vec<Problem>) -> Option<Mac> {
+    let Driver::Ipvlan { parent: at, mode: _, flag: _ } = &net.spec.driver else { return None };
+    for (_, member) in scene.on(net) {
+        problems.extend(member.spec.mac.as_ref().map(|mac| Problem {
+            message: format!(
+                "`{}` cannot have a link-layer address of its own on `{}`",
+                member.container, net.name
+            ),
+            code: "topology::ipvlan_mac",
+            labels: vec![
+                (mac.place, "given here".to_owned()),
+                (at.place, "every ipvlan link has its parent's".to_owned()),
+            ],
+            help: Some("leave `mac` out, or use `driver: macvlan`".to_owned()),
+        }));
+    }
+    let known = parent(scene, net).ok().flatten().and_then(|link| link.mac);
+    Some(known.unwrap_or(Mac([0; 6])))
 }
 
 /// Returns Docker's locally administered address of four bytes of one's own.

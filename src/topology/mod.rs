@@ -37,7 +37,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
-use crate::resource::link::MacvlanMode;
+use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
@@ -74,7 +74,7 @@ pub struct Network {
     pub origin: Origin,
     /// How it is made.
     pub driver: Driver,
-    /// The bridge; with macvlan, the parent.
+    /// The bridge; with macvlan and ipvlan, the parent.
     pub interface: IfName,
     /// The bridge's link-layer address, derived from project and network.
     pub mac: Mac,
@@ -116,6 +116,8 @@ pub enum Driver {
     Bridge,
     /// Each container has a link of its own on a link of the host.
     Macvlan(MacvlanMode),
+    /// Each container has a link of its own on a link of the host, with that one's link-layer address.
+    Ipvlan(IpvlanMode, IpvlanFlag),
 }
 
 impl Driver {
@@ -123,7 +125,7 @@ impl Driver {
     pub fn has_host(self) -> bool {
         match self {
             Self::Bridge => true,
-            Self::Macvlan(_) => false,
+            Self::Macvlan(_) | Self::Ipvlan(..) => false,
         }
     }
 }
@@ -217,7 +219,7 @@ pub struct Attachment {
     pub origin: Origin,
     /// The bridge, or the parent.
     pub interface: IfName,
-    /// The veth pair's end on the host, which is the bridge's port; `None` with macvlan.
+    /// The veth pair's end on the host, which is the bridge's port; `None` with macvlan and ipvlan.
     pub port: Option<IfName>,
     /// The link in the container, e.g. `eth0`.
     pub link: IfName,
@@ -231,10 +233,20 @@ pub struct Attachment {
     pub default_via: Vec<IpAddr>,
     /// The routes that the manifest asks for besides.
     pub routes: Vec<StaticRoute>,
+    /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
+    pub default_on_link: Vec<Family>,
     /// Further names on this network.
     pub aliases: Vec<Alias>,
     /// Private names of other containers: alias and container.
     pub links: Vec<(Alias, ContainerName)>,
+}
+
+impl Attachment {
+    /// Tells whether the container's default route of a family leaves by it.
+    pub fn leads_out(&self, family: Family) -> bool {
+        let mut via = self.default_via.iter().map(|gateway| Family::of(*gateway));
+        self.default_on_link.contains(&family) || via.any(|own| own == family)
+    }
 }
 
 /// A route that the manifest asks for, resolved.

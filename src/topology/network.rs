@@ -58,6 +58,7 @@ pub(super) fn assemble(
             driver: match &driver {
                 manifest::Driver::Bridge => Driver::Bridge,
                 manifest::Driver::Macvlan { parent: _, mode } => Driver::Macvlan(*mode),
+                manifest::Driver::Ipvlan { parent: _, mode, flag } => Driver::Ipvlan(*mode, *flag),
             },
             subnets: grounds.iter().map(|g| Subnet { cidr: g.cidr, gateway: g.gateway }).collect(),
             internal: *internal,
@@ -143,7 +144,9 @@ fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut 
         return value;
     }
     let external = net.spec.external.as_ref().and_then(|at| scene.facts.bridges.get(&at.value));
-    if let Some(LinkFact { mtu, addresses: _ }) = external.or_else(|| parent(scene, net).ok().flatten()) {
+    if let Some(LinkFact { mtu, addresses: _, mac: _ }) =
+        external.or_else(|| parent(scene, net).ok().flatten())
+    {
         return *mtu;
     }
     let uplink = scene.facts.uplink_mtu.unwrap_or(Mtu::ETHERNET);

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::facts::LinkFact;
+use super::facts::{Carried, LinkFact};
 use super::scene::{Net, Scene};
 use super::text::did_you_mean;
 use crate::manifest::Driver;
 use crate::manifest::problem::Problem;
 use crate::names::IfName;
-use crate::resource::link::MacvlanMode;
+use crate::resource::link::{MacvlanMode, Shares};
 
 /// Returns the link that a network stands on; `None` when its driver needs none.
 ///
@@ -31,13 +31,104 @@ pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<&'a 
     })
 }
 
-/// A link in passthru mode has its parent for itself: `macvlan_common_newlink()` in Linux `drivers/net/macvlan.c`.
+/// Tells what cannot be together on one link of the host.
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    check_passthru(scene, problems);
+    check_kinds(scene, problems);
+    for net in &scene.nets {
+        problems.extend(gateway_of_nobody(net));
+    }
+}
+
+/// A link has one receiver, so that it carries macvlan or ipvlan links; and all ipvlan links on it have one mode and flag.
+fn check_kinds(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    let mut first: HashMap<&IfName, (&Net<'_>, Shares)> = HashMap::new();
+    for net in &scene.nets {
+        let (Some(parent), Some(how)) = (net.spec.driver.parent(), shares(&net.spec.driver)) else {
+            continue;
+        };
+        let (other, theirs) = *first.entry(&parent.value).or_insert((net, how));
+        if let (Some(why), Some(at)) = (clash(how, theirs), other.spec.driver.parent()) {
+            problems.push(Problem {
+                message: format!(
+                    "`{}` and `{}` cannot share `{}`: {why}",
+                    other.name, net.name, parent.value
+                ),
+                code: "topology::parent_clash",
+                labels: vec![
+                    (parent.place, format!("`{}` is {how}", net.name)),
+                    (at.place, format!("`{}` is {theirs}", other.name)),
+                ],
+                help: Some("make them alike, or give one of them another parent, such as a VLAN".to_owned()),
+            });
+        }
+        let carried = scene.facts.carried.get(&parent.value).into_iter().flatten();
+        let mut others = carried.filter_map(|carried| Some((carried, clash(how, carried.how)?)));
+        if let Some((Carried { how: theirs, what, owner }, why)) = others.next() {
+            let whose = owner.as_ref().map_or_else(String::new, |owner| format!(" of {owner}"));
+            problems.push(Problem {
+                message: format!("`{}` cannot be on `{}`: {why}", net.name, parent.value),
+                code: "topology::parent_taken",
+                labels: vec![(parent.place, format!("{what}{whose} is {theirs} on it"))],
+                help: Some(
+                    "make the network alike, give it another parent, such as a VLAN, or remove what is there"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+}
+
+/// Returns how the links of a driver share their parent.
+fn shares(driver: &Driver) -> Option<Shares> {
+    match driver {
+        Driver::Bridge => None,
+        Driver::Macvlan { parent: _, mode } => Some(Shares::Macvlan(*mode)),
+        Driver::Ipvlan { parent: _, mode, flag } => Some(Shares::Ipvlan(*mode, *flag)),
+    }
+}
+
+/// Returns why links cannot be on one parent.
+fn clash(one: Shares, other: Shares) -> Option<&'static str> {
+    match (one, other) {
+        (Shares::Macvlan(_), Shares::Macvlan(_)) => None,
+        (Shares::Ipvlan(..), Shares::Ipvlan(..)) => {
+            (one != other).then_some("all ipvlan links on a link have one mode and one flag")
+        }
+        (Shares::Macvlan(_), Shares::Ipvlan(..)) | (Shares::Ipvlan(..), Shares::Macvlan(_)) => {
+            Some("a link carries macvlan or ipvlan links, not both")
+        }
+    }
+}
+
+/// Where packets are routed, nobody is asked for a gateway.
+fn gateway_of_nobody(net: &Net<'_>) -> Option<Problem> {
+    let Driver::Ipvlan { parent, mode, flag: _ } = &net.spec.driver else { return None };
+    let gateway =
+        net.spec.subnets.iter().find_map(|at| at.value.gateway.as_ref()).filter(|_| mode.is_routed())?;
+    Some(Problem {
+        message: format!(
+            "network `{}` has no gateway in mode {mode}: this host routes its packets",
+            net.name
+        ),
+        code: "topology::gateway_unused",
+        labels: vec![
+            (gateway.place, "nobody would be asked for it".to_owned()),
+            (parent.place, format!("by way of `{}`", parent.value)),
+        ],
+        help: Some(
+            "leave `gateway` out; whoever is behind the parent needs a route to the subnet".to_owned(),
+        ),
+    })
+}
+
+/// A link in passthru mode has its parent for itself: `macvlan_common_newlink()` in Linux `drivers/net/macvlan.c`.
+fn check_passthru(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     let mut users: HashMap<&IfName, Vec<(&Net<'_>, MacvlanMode)>> = HashMap::new();
     for net in &scene.nets {
         match &net.spec.driver {
             Driver::Macvlan { parent, mode } => users.entry(&parent.value).or_default().push((net, *mode)),
-            Driver::Bridge => {}
+            Driver::Bridge | Driver::Ipvlan { .. } => {}
         }
     }
     for net in &scene.nets {

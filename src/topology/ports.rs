@@ -97,7 +97,9 @@ fn reach<'t>(
     } else {
         let name = scene.net(first).map_or("", |net| net.name.as_str());
         let (what, why) = match networks.get(first.net).map(|network| network.driver) {
-            Some(Driver::Macvlan(_)) => ("without the host", "its containers are reached directly"),
+            Some(Driver::Macvlan(_) | Driver::Ipvlan(..)) => {
+                ("without the host", "its containers are reached directly")
+            }
             Some(Driver::Bridge) | None => ("internal", "declared `internal`"),
         };
         let mut labels = vec![(first.place, format!("on `{name}`, which is {what}"))];
@@ -198,9 +200,7 @@ fn port(
 /// Returns the address that connections are led to: answers leave by the default route, so the attachment that has it
 /// comes first.
 fn target(reachable: &[&Attachment], family: Family) -> Option<IpAddr> {
-    let is_default = |attachment: &&&Attachment| {
-        attachment.default_via.iter().any(|gateway| Family::of(*gateway) == family)
-    };
+    let is_default = |attachment: &&&Attachment| attachment.leads_out(family);
     let address = |attachment: &&Attachment| {
         attachment.addresses.iter().map(ipnet::IpNet::addr).find(|addr| Family::of(*addr) == family)
     };

@@ -190,13 +190,10 @@ fn check_each_once(
             let rank = Rank { table: MAIN_TABLE, metric };
             taken.insert((net.trunc(), rank), (member.place, format!("the subnet of `{network}` itself")));
         }
-        for via in &attachment.default_via {
-            let family = Family::of(*via);
-            let all = super::everywhere(family);
-            taken.insert(
-                (all, Rank::usual(family)),
-                (member.place, format!("the default route by `{network}`")),
-            );
+        for family in [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| attachment.leads_out(*family))
+        {
+            let what = format!("the default route by `{network}`");
+            taken.insert((super::everywhere(family), Rank::usual(family)), (member.place, what));
         }
     }
     let all = members.iter().flat_map(|member| &member.spec.routes).chain(&party.spec.routes);

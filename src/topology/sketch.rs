@@ -19,7 +19,7 @@ use crate::manifest::{
     Mode, Network, Place, Pool, Publish, Route, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
-use crate::resource::link::MacvlanMode;
+use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::route::{MAIN_TABLE, Refusal};
@@ -112,6 +112,7 @@ impl Sketch<'_> {
                 }
                 Some(("if", v)) => network.interface = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("macvlan", v)) => network.driver = self.macvlan(v),
+                Some(("ipvlan", v)) => network.driver = self.ipvlan(v),
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
                 Some(("policy", v)) => {
@@ -135,6 +136,17 @@ impl Sketch<'_> {
         let (parent, mode) = word.split_once(',').unwrap_or((word, "bridge"));
         let (mode, _) = MacvlanMode::ALL.into_iter().find(|(_, name)| *name == mode).unwrap();
         Driver::Macvlan { parent: self.at(parent.try_into().unwrap(), word), mode }
+    }
+
+    /// `ipvlan=PARENT`, `ipvlan=PARENT,MODE` or `ipvlan=PARENT,MODE,FLAG`.
+    fn ipvlan(&self, word: &str) -> Driver {
+        let mut words = word.split(',');
+        let parent = self.at(words.next().unwrap().try_into().unwrap(), word);
+        let mode = words.next().unwrap_or("l2");
+        let flag = words.next().unwrap_or("bridge");
+        let (mode, _) = IpvlanMode::ALL.into_iter().find(|(_, name)| *name == mode).unwrap();
+        let (flag, _) = IpvlanFlag::ALL.into_iter().find(|(_, name)| *name == flag).unwrap();
+        Driver::Ipvlan { parent, mode, flag }
     }
 
     fn subnet(&self, word: &str) -> At<Subnet> {

@@ -41,12 +41,8 @@ impl Walk<'_> {
                 self.enter((namespace, index), next, packet)
             }
             ("veth" | "netkit", Peer::Unseen) => Err(self.unseen(ns, link)),
-            ("macvlan", Peer::At { namespace, index }) => {
+            ("macvlan" | "ipvlan", Peer::At { namespace, index }) => {
                 self.beside((ns, link), (namespace, index), next, packet)
-            }
-            ("ipvlan", _) => {
-                let sentence = format!("{} is an ipvlan interface, which is not followed", link.name);
-                Err(Halt::Unknown(self.decision(DecidedBy::Unseen, ns, sentence)))
             }
             _ => Ok(Reached::Outside { ns, link: index, next, packet }),
         }
@@ -197,7 +193,7 @@ impl Walk<'_> {
         first.unwrap_or(Behind::Others)
     }
 
-    /// Follows a packet of a macvlan interface: to another one on the same parent, or out by that.
+    /// Follows a packet of a macvlan or ipvlan interface: to another one on the same parent, or out by that.
     fn beside(
         &mut self,
         (ns, own): (usize, &Interface),
@@ -211,29 +207,33 @@ impl Walk<'_> {
         let spaces = self.scene.namespaces.iter().enumerate();
         let all = spaces.flat_map(|(place, ns)| ns.interfaces.iter().map(move |link| (place, link)));
         let beside = |(place, link): &(usize, &Interface)| {
-            link.kind == "macvlan" && link.peer == stands && (*place, link.index) != (ns, own.index)
+            link.kind == own.kind && link.peer == stands && (*place, link.index) != (ns, own.index)
         };
         let holder =
             all.clone().filter(beside).find(|(_, link)| link.addresses.iter().any(|it| it.addr() == next));
         if let Some((place, link)) = holder {
-            self.step(home, format!("{} passes it from one macvlan interface to another", up.name));
+            self.step(home, format!("{} passes it from one {} interface to another", up.name, own.kind));
             // In other modes than `bridge` they do not hear each other, or by way of a switch only.
             self.doubts.extend(self.isolated((ns, own), (place, link)));
             return self.enter((place, link.index), next, packet);
         }
         if self.own(home).iter().any(|(address, _)| *address == next) {
             let sentence =
-                format!("{next} is the host's, which does not hear macvlan interfaces on {}", up.name);
+                format!("{next} is the host's, which does not hear {} interfaces on {}", own.kind, up.name);
             return Err(self.denied(DecidedBy::Interface, home, sentence));
+        }
+        if own.routed {
+            let sentence = format!("the host routes what {} sends, which is not followed", own.name);
+            return Err(Halt::Unknown(self.decision(DecidedBy::Unseen, ns, sentence)));
         }
         self.leave((home, parent), next, packet)
     }
 
-    /// Says that two macvlan interfaces may not hear each other; which mode they have is not known here.
+    /// Says that two macvlan or ipvlan interfaces may not hear each other; which mode they have is not known here.
     fn isolated(&self, (ns, own): (usize, &Interface), (_, other): (usize, &Interface)) -> Option<Decision> {
         let both_bridge = own.joins && other.joins;
         let sentence =
-            format!("{} is a macvlan interface of a mode that keeps it apart from others", own.name);
+            format!("the {} interface {} is of a mode that keeps it apart from others", own.kind, own.name);
         (!both_bridge).then(|| self.decision(DecidedBy::Interface, ns, sentence))
     }
 

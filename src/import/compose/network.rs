@@ -50,9 +50,12 @@ pub(super) fn network(entry: &Entry, name: &str, reader: &mut Reader<'_>) -> (It
         None | Some(("" | "default" | "bridge", _)) => {}
         Some(("host", _)) => return (Item::default(), Fate::Host),
         Some(("none" | "null", _)) => return (Item::default(), Fate::Nothing),
-        Some(("macvlan", place)) => draft.macvlan(field("driver_opts"), place, reader),
+        Some((driver @ ("macvlan" | "ipvlan"), place)) => {
+            draft.behind_a_link(driver, (field("driver_opts"), place), reader);
+        }
         Some((other, place)) => {
-            let why = "netform makes bridges and macvlan; the network is left out, with what is on it";
+            let why =
+                "netform makes bridges, macvlan and ipvlan; the network is left out, with what is on it";
             reader.note(&mut draft.item, place, (&format!("driver {other}"), why));
             draft.left = true;
         }
@@ -174,7 +177,8 @@ impl Draft {
                 Ok(address) => self.binding = Some(address),
                 Err(_) => reader.wrong(place, format!("`{value}` is not an address"), "not an address"),
             },
-            "parent" | "macvlan_mode" if self.item.fields.iter().any(|(key, _)| *key == "driver") => {}
+            "parent" | "macvlan_mode" | "ipvlan_mode" | "ipvlan_flag"
+                if self.item.fields.iter().any(|(key, _)| *key == "driver") => {}
             other => {
                 let what = format!("driver_opts {other}");
                 let why = format!("has no equivalent ({value})");
@@ -183,28 +187,44 @@ impl Draft {
         }
     }
 
-    fn macvlan(&mut self, options: Option<&Node>, place: Place, reader: &mut Reader<'_>) {
+    fn behind_a_link(
+        &mut self,
+        driver: &str,
+        (options, place): (Option<&Node>, Place),
+        reader: &mut Reader<'_>,
+    ) {
         let options = options.map_or_else(Vec::new, |node| reader.pairs(node));
         let option =
             |key: &str| options.iter().find(|(it, _, _)| it == key).map(|(_, value, place)| (value, *place));
         let Some((parent, at)) = option("parent") else {
             let why =
                 "without a parent Docker makes a network that leads nowhere; left out, with what is on it";
-            reader.note(&mut self.item, place, ("driver macvlan", why));
+            reader.note(&mut self.item, place, (&format!("driver {driver}"), why));
             self.left = true;
             return;
         };
         if let Err(error) = IfName::try_from(parent.as_str()) {
             reader.wrong(at, error.to_string(), "not a name of an interface");
         }
-        self.item.put("driver", Value::text("macvlan"));
+        self.item.put("driver", Value::text(driver));
         let mut fields = vec![("parent".to_owned(), Value::text(parent))];
-        match option("macvlan_mode") {
-            None => {}
-            Some((mode, _)) if ["bridge", "vepa", "private", "passthru"].contains(&mode.as_str()) => {
-                fields.push(("mode".to_owned(), Value::text(mode)));
+        let known: &[(&str, &str, &[&str])] = match driver {
+            "ipvlan" => &[
+                ("ipvlan_mode", "mode", &["l2", "l3", "l3s"]),
+                ("ipvlan_flag", "flag", &["bridge", "private", "vepa"]),
+            ],
+            _ => &[("macvlan_mode", "mode", &["bridge", "vepa", "private", "passthru"])],
+        };
+        for (key, name, words) in known {
+            match option(key) {
+                None => {}
+                Some((word, _)) if words.contains(&word.as_str()) => {
+                    fields.push(((*name).to_owned(), Value::text(word)));
+                }
+                Some((word, at)) => {
+                    reader.wrong(at, format!("`{word}` is no {name} of {driver}"), &format!("not a {name}"));
+                }
             }
-            Some((mode, at)) => reader.wrong(at, format!("`{mode}` is no mode of macvlan"), "not a mode"),
         }
         self.item.put("options", Value::Map(fields));
     }
@@ -286,8 +306,8 @@ impl Draft {
             let why = "a subnet of IPv6 has to be written under `subnets`, where there is none yet";
             reader.note(&mut self.item, place, ("enable_ipv6", why));
         }
-        let is_macvlan = self.item.fields.iter().any(|(key, _)| *key == "driver");
-        if is_macvlan {
+        let is_behind = self.item.fields.iter().any(|(key, _)| *key == "driver");
+        if is_behind {
             // These are a bridge's, and Docker takes no notice of them there.
             let (kept, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.item.fields)
                 .into_iter()
@@ -304,7 +324,7 @@ impl Draft {
                         if key == "internal" {
                             "on a link of the host it could not be so; left out, with what is on it"
                         } else {
-                            "a macvlan network has no such thing"
+                            "a network behind a link has no such thing"
                         },
                     ),
                 );

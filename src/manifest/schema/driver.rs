@@ -13,29 +13,53 @@ pub(super) enum Driver {
     Bridge,
     /// Each container has a link of its own on a link of the host, and is on the network behind it.
     Macvlan,
+    /// As macvlan, with the link-layer address of the host's link.
+    Ipvlan,
 }
 
-/// What a macvlan network needs to know.
+/// What a macvlan or ipvlan network needs to know.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Options {
     /// The link of the host that the containers share.
     parent: IfName,
-    /// Whom a container reaches besides: the others on the parent, those by way of the switch, none, or it has the parent for itself.
+    /// Of macvlan, whom a container reaches besides: the others on the parent (`bridge`, the default), those by way of the switch
+    /// (`vepa`), none (`private`), or it has the parent for itself (`passthru`). Of ipvlan, at which layer its packets find their
+    /// way: `l2` (the default), `l3` or `l3s`.
+    mode: Option<Mode>,
+    /// Of ipvlan, whom a container reaches besides.
     #[schemars(extend("default" = "bridge"))]
-    mode: Option<MacvlanMode>,
+    flag: Option<Flag>,
 }
 
-/// Whom a container on a macvlan network reaches besides.
+/// How containers share the link.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
-enum MacvlanMode {
+enum Mode {
+    /// ipvlan, as on any Ethernet.
+    L2,
+    /// ipvlan, routed by the host, without gateway and broadcast.
+    L3,
+    /// ipvlan, as `l3`, and through the host's firewall.
+    L3s,
+    /// macvlan: the others on the same parent.
+    Bridge,
+    /// macvlan: the others, if the switch behind the parent sends packets back.
+    Vepa,
+    /// macvlan: none of the others.
+    Private,
+    /// macvlan: it has the parent for itself.
+    Passthru,
+}
+
+/// Whom a container on an ipvlan network reaches besides.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Flag {
     /// The others on the same parent.
     Bridge,
-    /// The others, if the switch behind the parent sends packets back.
-    Vepa,
     /// None of the others.
     Private,
-    /// It has the parent for itself.
-    Passthru,
+    /// The others, if the switch behind the parent sends packets back.
+    Vepa,
 }

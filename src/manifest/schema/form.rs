@@ -55,7 +55,7 @@ struct Network {
     /// How the network is made of kernel objects.
     #[schemars(extend("default" = "bridge"))]
     driver: Option<Driver>,
-    /// What only the driver knows: a macvlan network's parent and mode.
+    /// What only the driver knows: the parent and mode of a macvlan or ipvlan network.
     options: Option<Options>,
     /// Its subnets, IPv4 and IPv6; one is taken from the pools when none is given to a bridge.
     subnets: Option<Vec<SubnetOrCidr>>,

@@ -8,7 +8,11 @@ use crate::topology::facts::{Barrier, Facts};
 const NETWORKS: &str = "net a 10.0.0.0/24 fd00::/64\nnet in 10.1.0.0/24 internal\nnet lan external=lan\nnet street 192.0.2.0/24 macvlan=eth0";
 
 fn facts(chains: &[Family]) -> Facts {
-    let link = || crate::topology::facts::LinkFact { mtu: crate::names::Mtu::ETHERNET, addresses: vec![] };
+    let link = || crate::topology::facts::LinkFact {
+        mtu: crate::names::Mtu::ETHERNET,
+        addresses: vec![],
+        mac: None,
+    };
     let name = |text: &str| text.try_into().unwrap();
     Facts {
         docker_user: chains.iter().copied().collect(),

@@ -1,11 +1,17 @@
 //! Networks on a link of the host.
 
 use super::{problems, topology};
-use crate::topology::facts::{Facts, LinkFact};
+use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
+use crate::resource::sysctl::Family;
+use crate::topology::facts::{Carried, Facts, LinkFact};
 
 /// A host that is itself on 192.168.1.0/24, by a link that carries 1,400 bytes.
 fn on_eth0() -> Facts {
-    let link = LinkFact { mtu: 1400.try_into().unwrap(), addresses: vec!["192.168.1.2/24".parse().unwrap()] };
+    let link = LinkFact {
+        mtu: 1400.try_into().unwrap(),
+        addresses: vec!["192.168.1.2/24".parse().unwrap()],
+        mac: None,
+    };
     Facts {
         parents: [("eth0".try_into().unwrap(), link)].into(),
         routes: ["192.168.1.0/24".parse().unwrap()].into(),
@@ -77,5 +83,82 @@ fn the_host_publishes_no_port_where_it_is_not() {
       a: on `a`, which is without the host
       a: its containers are reached directly
       help: put `x` on a bridge network that is not internal, or publish nothing
+    ");
+}
+
+#[test]
+fn all_ipvlan_networks_on_a_parent_are_alike_and_macvlan_is_not_beside_them() {
+    topology("net a ipvlan=eth0,l3 10.1.0.0/24\nnet b ipvlan=eth0,l3 10.2.0.0/24\nctr x @a @b", &on_eth0());
+    insta::assert_snapshot!(
+        problems(
+            "net a ipvlan=eth0 10.1.0.0/24\nnet b ipvlan=eth0,l3 10.2.0.0/24\nnet c ipvlan=eth0,l2,vepa 10.3.0.0/24\nnet d \
+             macvlan=eth0,vepa 10.4.0.0/24",
+            &on_eth0()
+        ),
+        @r"
+        topology::parent_clash: `a` and `b` cannot share `eth0`: all ipvlan links on a link have one mode and one flag
+          eth0,l3: `b` is ipvlan in mode l3
+          eth0: `a` is ipvlan in mode l2
+          help: make them alike, or give one of them another parent, such as a VLAN
+        topology::parent_clash: `a` and `c` cannot share `eth0`: all ipvlan links on a link have one mode and one flag
+          eth0,l2,vepa: `c` is ipvlan in mode l2, vepa
+          eth0: `a` is ipvlan in mode l2
+          help: make them alike, or give one of them another parent, such as a VLAN
+        topology::parent_clash: `a` and `d` cannot share `eth0`: a link carries macvlan or ipvlan links, not both
+          eth0,vepa: `d` is macvlan
+          eth0: `a` is ipvlan in mode l2
+          help: make them alike, or give one of them another parent, such as a VLAN
+        "
+    );
+}
+
+#[test]
+fn what_others_have_on_the_parent_decides_what_can_be_on_it() {
+    let theirs = |how| Carried { how, what: "eth0 in db".to_owned(), owner: Some("project blog".to_owned()) };
+    let beside =
+        |how| Facts { carried: [("eth0".try_into().unwrap(), [theirs(how)].into())].into(), ..on_eth0() };
+    let macvlan = beside(Shares::Macvlan(MacvlanMode::Bridge));
+    let ipvlan = beside(Shares::Ipvlan(IpvlanMode::L3, IpvlanFlag::Private));
+
+    topology("net a macvlan=eth0,vepa 10.1.0.0/24", &macvlan);
+    topology("net a ipvlan=eth0,l3,private 10.1.0.0/24", &ipvlan);
+    insta::assert_snapshot!(problems("net a ipvlan=eth0 10.1.0.0/24", &macvlan), @r"
+    topology::parent_taken: `a` cannot be on `eth0`: a link carries macvlan or ipvlan links, not both
+      eth0: eth0 in db of project blog is macvlan on it
+      help: make the network alike, give it another parent, such as a VLAN, or remove what is there
+    ");
+    insta::assert_snapshot!(problems("net a ipvlan=eth0,l3 10.1.0.0/24", &ipvlan), @r"
+    topology::parent_taken: `a` cannot be on `eth0`: all ipvlan links on a link have one mode and one flag
+      eth0,l3: eth0 in db of project blog is ipvlan in mode l3, private on it
+      help: make the network alike, give it another parent, such as a VLAN, or remove what is there
+    ");
+    insta::assert_snapshot!(problems("net a macvlan=eth0 10.1.0.0/24", &ipvlan), @r"
+    topology::parent_taken: `a` cannot be on `eth0`: a link carries macvlan or ipvlan links, not both
+      eth0: eth0 in db of project blog is ipvlan in mode l3, private on it
+      help: make the network alike, give it another parent, such as a VLAN, or remove what is there
+    ");
+}
+
+#[test]
+fn where_the_host_routes_the_link_itself_leads_out() {
+    let ways = |text: &str| {
+        let topology = topology(text, &on_eth0());
+        let attachment = topology.attachment("x", "a");
+        (attachment.default_via.len(), attachment.default_on_link.clone())
+    };
+
+    let both = vec![Family::Ipv4, Family::Ipv6];
+    assert_eq!(ways("net a ipvlan=eth0,l3 10.1.0.0/24 10.2.0.0/24 fd00::/64\nctr x @a"), (0, both));
+    assert_eq!(ways("net a ipvlan=eth0,l3s fd00::/64\nctr x @a"), (0, vec![Family::Ipv6]));
+    assert_eq!(ways("net a ipvlan=eth0 10.1.0.0/24,gw=10.1.0.9\nctr x @a"), (1, vec![]));
+    insta::assert_snapshot!(problems("net a ipvlan=eth0,l3 10.1.0.0/24,gw=10.1.0.9\nctr x @a,mac=02:00:00:00:00:01", &on_eth0()), @r"
+    topology::gateway_unused: network `a` has no gateway in mode l3: this host routes its packets
+      10.1.0.9: nobody would be asked for it
+      eth0,l3: by way of `eth0`
+      help: leave `gateway` out; whoever is behind the parent needs a route to the subnet
+    topology::ipvlan_mac: `x` cannot have a link-layer address of its own on `a`
+      02:00:00:00:00:01: given here
+      eth0,l3: every ipvlan link has its parent's
+      help: leave `mac` out, or use `driver: macvlan`
     ");
 }

@@ -258,6 +258,7 @@ fn driver_of(driver: Driver) -> &'static str {
     match driver {
         Driver::Bridge => "bridge",
         Driver::Macvlan(_) => "macvlan",
+        Driver::Ipvlan(..) => "ipvlan",
     }
 }
 

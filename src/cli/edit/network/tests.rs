@@ -47,6 +47,10 @@ fn dockers_flags_are_keys_of_the_manifest() {
         "{driver: macvlan, subnets: [10.7.0.0/24], options: {parent: eth0, mode: vepa}}",
     );
     check(
+        "-d ipvlan -o parent=eth0 -o ipvlan_mode=l3 -o ipvlan_flag=vepa --subnet 10.7.0.0/24",
+        "{driver: ipvlan, subnets: [10.7.0.0/24], options: {parent: eth0, mode: l3, flag: vepa}}",
+    );
+    check(
         "-o com.docker.network.driver.mtu=1400 -o com.docker.network.bridge.name=br-x -o com.docker.network.bridge.enable_icc=false",
         "{mtu: 1400, interface: br-x, icc: false}",
     );

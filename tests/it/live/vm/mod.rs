@@ -1,6 +1,7 @@
 //! Stories that need of the kernel what not every host has. Where it is missing they are skipped, each by its kind;
 //! `tests/vm.sh` runs all of them on Debian's kernel.
 
+mod ipvlan;
 mod vlan;
 
 use super::world::{World, skip};
@@ -8,6 +9,8 @@ use super::world::{World, skip};
 /// What a kernel may lack.
 #[derive(Clone, Copy)]
 enum Feature {
+    /// Links on a link of the host, with its address.
+    Ipvlan,
     /// 802.1Q tags.
     Vlan,
 }
@@ -15,6 +18,7 @@ enum Feature {
 /// Tells whether the kernel has it, and says so when it has not: `NETFORM_TEST_REQUIRE` may promise it by its name.
 fn has(world: &World, feature: Feature) -> bool {
     let (kind, link) = match feature {
+        Feature::Ipvlan => ("ipvlan", "ipvlan"),
         Feature::Vlan => ("vlan", "vlan id 9"),
     };
     let tried = world.try_sh(&format!(

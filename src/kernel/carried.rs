@@ -1,0 +1,85 @@
+//! What others' links share with links of the host: a link carries macvlan or ipvlan links, not both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
+
+use super::Scope;
+use super::answer::LinkAnswer;
+use super::observe::{self, OwnLinks};
+use super::reading::{NsReading, Other, Reading};
+use crate::names::IfName;
+use crate::resource::link::Shares;
+use crate::resource::owner::Mark;
+use crate::topology::facts::Carried;
+
+impl NsReading {
+    /// Returns the index of the host's link that a macvlan or ipvlan link in here stands on.
+    pub(crate) fn stands_on(&self, link: &LinkAnswer) -> Option<u32> {
+        let shares = matches!(link.kind.as_str(), "macvlan" | "ipvlan");
+        let into_host = shares && self.host_id.is_some() && link.peer_ns == self.host_id;
+        link.peer.filter(|_| into_host)
+    }
+
+    /// Returns the links in here that share what a link of the host receives: that one's index, how, and the name.
+    pub(crate) fn sharing(&self) -> impl Iterator<Item = (u32, Shares, SmolStr)> {
+        self.links.iter().filter_map(|link| Some((self.stands_on(link)?, link.shares?, link.name.clone())))
+    }
+}
+
+/// Returns the links of others that share what a link of the host receives, by that one's name: those of the host, of the
+/// namespaces that were looked into, and of those that have a name.
+pub(super) fn carried(
+    reading: &Reading,
+    own: &OwnLinks,
+    scope: &Scope,
+) -> BTreeMap<IfName, BTreeSet<Carried>> {
+    let Reading { host, namespaces, others, .. } = reading;
+    let mut all: Vec<(u32, Carried)> = vec![];
+    for link in host.links.iter().filter(|link| !own.contains_key(&link.index) && link.peer_ns.is_none()) {
+        if let (Some(how), Some(parent)) = (link.shares, link.peer) {
+            let owner = observe::owner_of_link(link, &host.links);
+            all.push((parent, Carried { how, what: link.name.to_string(), owner }));
+        }
+    }
+    for ns in namespaces {
+        all.extend(inside(ns, scope));
+    }
+    for (name, other) in others {
+        match other {
+            Other::Namespace(mark, links) => {
+                let owner = mark.as_ref().map(project_of);
+                let named = |(parent, how, link): &(u32, Shares, SmolStr)| {
+                    (*parent, Carried { how: *how, what: format!("{link} in {name}"), owner: owner.clone() })
+                };
+                all.extend(links.iter().map(named));
+            }
+            Other::Stale => {}
+        }
+    }
+    let mut by_parent = BTreeMap::<IfName, BTreeSet<Carried>>::new();
+    for (index, carried) in all {
+        let parent = host.links.iter().find(|link| link.index == index);
+        if let Some(name) = parent.and_then(|link| link.ifname()) {
+            by_parent.entry(name).or_default().insert(carried);
+        }
+    }
+    by_parent
+}
+
+/// Returns those in a namespace that was looked into, ours left out.
+fn inside<'r>(ns: &'r NsReading, scope: &'r Scope) -> impl Iterator<Item = (u32, Carried)> + 'r {
+    let others = ns.links.iter().filter(|link| {
+        let ours = link.mark().is_some_and(|mark| mark.project == scope.project);
+        !ours && !observe::is_newborn(link, &ns.ns, scope)
+    });
+    others.filter_map(|link| {
+        let owner = link.mark().as_ref().map(project_of);
+        let what = format!("{} in {}", link.name, ns.ns);
+        Some((ns.stands_on(link)?, Carried { how: link.shares?, what, owner }))
+    })
+}
+
+fn project_of(mark: &Mark) -> String {
+    format!("project {}", mark.project)
+}
