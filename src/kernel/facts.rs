@@ -9,7 +9,7 @@ use super::answer::{LinkAnswer, RouteAnswer};
 use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::reading::{MAIN_TABLE, NsReading, Reading};
-use super::{Scope, carried, limits};
+use super::{Scope, carried, identity, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
@@ -81,6 +81,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
+        own_range: identity::own_range(),
         outside: outside(host, &own),
         ..held(observed)
     }
