@@ -1,8 +1,11 @@
 //! A manifest that was read, and what is wrong with it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::sync::Arc;
+
+use ipnet::Ipv6Net;
 
 use super::failure::{Code, Failure, chain};
 use super::scope::given_namespaces;
@@ -173,6 +176,7 @@ fn assumed(manifest: &Manifest) -> Facts {
         bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
         parents: parents.map(|name| (name.value.clone(), link.clone())).collect(),
         namespaces: given_namespaces(manifest),
+        own_range: Ipv6Net::new(Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0]), 48).ok(),
         ..Facts::default()
     }
 }

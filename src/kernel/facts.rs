@@ -10,7 +10,7 @@ use super::message::MAIN_TABLE;
 use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, limits};
+use super::{Scope, carried, identity, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
@@ -82,6 +82,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
+        own_range: identity::own_range(),
         outside: outside(host, &own),
         ..held(observed)
     }

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod fake;
 mod file;
 mod heard;
+mod identity;
 pub mod inside;
 mod limits;
 mod links;

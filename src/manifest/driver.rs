@@ -149,6 +149,7 @@ fn refuse_others(driver: &Entry, (fields, what): (Fields<'_>, &str), report: &mu
     for entry in fields.entries() {
         let why = match entry.key.as_str() {
             "internal" | "icc" | "egress" | "ingress" => "its packets do not pass the host's firewall",
+            "ipv4" | "ipv6" => "its `subnets` are those of the network behind its parent",
             "interface" | "external" => "it has no bridge; `options.parent` names the link that it stands on",
             "lifecycle" => "nothing of it is on the host",
             _ => continue,

@@ -84,6 +84,10 @@ fn refusal(entry: &Entry) -> Option<(&'static str, &'static str)> {
             "`mtu` configures a bridge, and this one is somebody else's",
             "leave `mtu` out: containers take the bridge's",
         )),
+        "ipv4" | "ipv6" => Some((
+            "`ipv4` and `ipv6` say which subnets a bridge gets, and this one is somebody else's",
+            "leave them out: its subnets are those of its addresses",
+        )),
         // A port of the bridge may be the way out, and no firewall of the host sees what the bridge itself forwards.
         "internal" if says(entry, true) => Some((
             "`internal` closes a bridge, and this one is somebody else's",

@@ -36,6 +36,8 @@ pub(super) const NETWORK: Shape = Shape {
     keys: &[
         "driver",
         "subnets",
+        "ipv4",
+        "ipv6",
         "internal",
         "icc",
         "mtu",
@@ -105,6 +107,8 @@ const COMPOSE: &[(&str, &str)] = &[
     ("ipam", "subnets"),
     ("subnet", "cidr"),
     ("ip_range", "pool"),
+    ("enable_ipv4", "ipv4"),
+    ("enable_ipv6", "ipv6"),
     ("aux_addresses", "reserve"),
     ("network_mode", "mode"),
     ("ports", "publish"),

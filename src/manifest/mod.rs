@@ -13,6 +13,7 @@ mod dns;
 mod driver;
 pub mod edit;
 mod external;
+mod families;
 mod fields;
 mod home;
 mod load;
@@ -39,6 +40,7 @@ use ipnet::IpNet;
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
 pub use self::driver::Driver;
+pub use self::families::Families;
 pub use self::load::{Input, LoadError, load, load_edited};
 pub(crate) use self::node::{Entry, Kind, Node};
 pub(crate) use self::problem::Problem;
@@ -174,6 +176,8 @@ pub struct Network {
     pub driver: Driver,
     /// `subnets`: empty when none is given.
     pub subnets: Vec<At<Subnet>>,
+    /// `ipv4` and `ipv6`: the families of which it has subnets.
+    pub families: Families,
     /// `internal: true`: no way out, no way in.
     pub internal: bool,
     /// `icc: false`: its containers may not talk to each other.

@@ -13,7 +13,7 @@ use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
-use super::{At, Egress, Ingress, Network, Pool, Subnet};
+use super::{At, Egress, Families, Ingress, Network, Pool, Subnet};
 use crate::names::{IfName, Mtu};
 
 /// The fields that `lifecycle.ignore` may name.
@@ -36,9 +36,11 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
     let (prevent_destroy, ignore) = lifecycle.unwrap_or_default();
     let interface =
         fields.value("interface").and_then(|node| scalar::name::<IfName>(node, "an interface name", report));
+    let subnets = fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, report));
     let network = Network {
         driver: driver::driver(fields, report),
-        subnets: fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, report)),
+        families: Families::read(fields, &subnets, report),
+        subnets,
         internal: fields
             .get("internal")
             .and_then(|entry| scalar::flag(entry, report))

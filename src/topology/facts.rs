@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName};
@@ -20,6 +20,8 @@ pub struct Facts {
     pub uplink_mtu: Option<Mtu>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.
     pub routes: BTreeSet<IpNet>,
+    /// The range that IPv6 subnets are taken from when no pool has any: a /48 of the host's own.
+    pub own_range: Option<Ipv6Net>,
     /// Subnets that belong to others, with their owner's name: other projects, Docker networks.
     pub subnets: BTreeMap<IpNet, String>,
     /// The names of links in the host's namespace that are not this project's.

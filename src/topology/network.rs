@@ -34,6 +34,7 @@ pub(super) fn assemble(
         let manifest::Network {
             driver,
             subnets: _,
+            families: _,
             internal,
             icc,
             mtu: _,

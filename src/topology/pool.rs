@@ -1,5 +1,7 @@
 //! The pools that networks without subnets take theirs from.
 
+use std::net::IpAddr;
+
 use ipnet::{IpNet, Ipv4Net};
 
 use super::facts::Facts;
@@ -7,7 +9,8 @@ use super::prefix::{PrefixMap, address, family, first_host, number};
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Place};
+use crate::manifest::{At, Families, Place};
+use crate::resource::sysctl::Family;
 
 /// What stands in the way of a subnet from a pool.
 struct Taken {
@@ -26,18 +29,61 @@ impl Taken {
     }
 }
 
+/// What a network wants of the pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// A subnet, whichever comes first.
+    Any,
+    /// One of this family, which the manifest asks for.
+    One(Family),
+}
+
+/// Returns what a network wants of the pools. Networks on existing bridges may do without.
+fn wants(net: &Net<'_>) -> Vec<Want> {
+    let Families { ipv4, ipv6 } = &net.spec.families;
+    let asked = |flag: &Option<At<bool>>| flag.as_ref().map(|at| at.value);
+    let has = |family| net.spec.subnets.iter().any(|at| Family::of(at.value.cidr.addr()) == family);
+    match (asked(ipv4), asked(ipv6), net.spec.subnets.is_empty()) {
+        _ if net.spec.external.is_some() => vec![],
+        (None, None, true) => vec![Want::Any],
+        (ipv4, ipv6, is_empty) => {
+            let ipv4 = ipv4.unwrap_or(is_empty);
+            let both = [(ipv4, Family::Ipv4), (ipv6 == Some(true), Family::Ipv6)].into_iter();
+            both.filter(|(asked, family)| *asked && !has(*family))
+                .map(|(_, family)| Want::One(family))
+                .collect()
+        }
+    }
+}
+
 /// A pool, and how far it is used up.
 struct Source {
     cidr: IpNet,
     size: u8,
     place: Option<Place>,
+    /// Whether it gives nothing to whoever does not ask for its family: it is the host's own range.
+    only_asked: bool,
     /// Everything before it is taken; `None` when there is nothing behind it.
     next: Option<u128>,
 }
 
 impl Source {
     fn new(cidr: IpNet, size: u8, place: Option<Place>) -> Self {
-        Self { cidr, size, place, next: Some(number(cidr.network())) }
+        Self { cidr, size, place, only_asked: false, next: Some(number(cidr.network())) }
+    }
+
+    fn gives(&self, want: Want) -> bool {
+        match want {
+            Want::Any => !self.only_asked,
+            Want::One(family) => Family::of(self.cidr.addr()) == family,
+        }
+    }
+
+    /// Tells whether a subnet that is held may be kept. A host may come to have another range of its own, and the subnets of
+    /// the former stay.
+    fn keeps(&self, cidr: IpNet) -> bool {
+        let own = self.only_asked && cidr.prefix_len() == self.size && is_private(cidr.addr());
+        own || self.cidr.contains(&cidr)
     }
 
     /// Returns the first subnet that is free, and does not look at what is before it again.
@@ -65,19 +111,21 @@ impl Source {
     }
 }
 
-/// Gives a subnet to each network that has none: the one it holds, or held, or else the first that is free.
+/// Gives a subnet to each network that wants one: the one it holds, or held, or else the first that is free.
 ///
-/// `subnets` are those that the manifest gives. Networks on existing bridges may do without.
+/// `subnets` are those that the manifest gives.
 pub(super) fn fill<'a>(
     scene: &Scene<'a>,
     subnets: PrefixMap<()>,
     grounds: &mut [Option<Vec<Ground<'a>>>],
     problems: &mut Vec<Problem>,
 ) {
-    let wanting = |net: &Net<'_>| net.spec.external.is_none() && net.spec.subnets.is_empty();
     let mut sources = sources(scene);
     let mut taken = obstacles(scene, subnets);
-    let mut chosen: Vec<Option<IpNet>> = vec![None; scene.nets.len()];
+    let nets = scene.nets.iter().enumerate();
+    let mut orders: Vec<Order<'_, 'a>> = nets
+        .flat_map(|(at, net)| wants(net).into_iter().map(move |want| Order { at, net, want, chosen: None }))
+        .collect();
 
     // What is live stays, whatever routes came up since: to move it would cut connections. What is only remembered has
     // to be as free as a new one.
@@ -86,13 +134,10 @@ pub(super) fn fill<'a>(
             Routes::Ignored => &scene.facts.live,
             Routes::Avoided => &scene.facts.leases,
         };
-        for (net, chosen) in scene.nets.iter().zip(&mut chosen) {
-            if !wanting(net) || chosen.is_some() {
-                continue;
-            }
+        for Order { at: _, net, want, chosen } in orders.iter_mut().filter(|order| order.chosen.is_none()) {
             let held = leases.subnets.get(net.name).into_iter().flatten().map(IpNet::trunc);
             let free = |cidr: &IpNet| {
-                sources.iter().any(|source| source.cidr.contains(cidr))
+                sources.iter().any(|source| source.gives(*want) && source.keeps(*cidr))
                     && cidr.prefix_len() < cidr.max_prefix_len()
                     && taken.subnets.overlap(*cidr).is_none()
                     && match routes_matter {
@@ -106,30 +151,35 @@ pub(super) fn fill<'a>(
             }
         }
     }
-    for ((net, chosen), grounds) in scene.nets.iter().zip(&chosen).zip(grounds) {
-        if !wanting(net) {
-            continue;
-        }
-        let cidr = chosen.or_else(|| sources.iter_mut().find_map(|source| source.take(&taken)));
-        let cidr = cidr.or_else(|| take_leaving(&sources, &taken));
+    for Order { at, net, want, chosen } in orders {
+        let mut giving = sources.iter_mut().filter(|source| source.gives(want));
+        let cidr = chosen.or_else(|| giving.find_map(|source| source.take(&taken)));
+        let cidr = cidr.or_else(|| take_leaving(&sources, want, &taken));
+        let Some(grounds) = grounds.get_mut(at) else { continue };
         match cidr {
             Some(cidr) => {
                 taken.subnets.insert(cidr, ());
-                *grounds = Some(vec![Ground {
-                    cidr,
-                    gateway: Some(first_host(cidr)),
-                    pool: cidr,
-                    reserve: &[],
-                    held: vec![],
-                    place: net.place,
-                }]);
+                grounds.iter_mut().for_each(|grounds| grounds.push(ground(cidr, net.place)));
             }
             None => {
                 *grounds = None;
-                problems.push(exhausted(net, &sources));
+                problems.push(exhausted(net, want, &sources));
             }
         }
     }
+}
+
+/// A subnet that a network wants, and the one that it gets.
+struct Order<'s, 'a> {
+    /// The place of the network.
+    at: usize,
+    net: &'s Net<'a>,
+    want: Want,
+    chosen: Option<IpNet>,
+}
+
+fn ground<'a>(cidr: IpNet, place: Place) -> Ground<'a> {
+    Ground { cidr, gateway: Some(first_host(cidr)), pool: cidr, reserve: &[], held: vec![], place }
 }
 
 /// Whether a subnet has to keep clear of the host's routes.
@@ -138,9 +188,10 @@ enum Routes {
     Avoided,
 }
 
-/// Returns the pools: those of the manifest, or else Docker's, so that nobody is surprised.
+/// Returns the pools: those of the manifest, or else Docker's, so that nobody is surprised. IPv6 subnets come from the host's
+/// own range when no pool has any, as Docker's do.
 fn sources(scene: &Scene<'_>) -> Vec<Source> {
-    if scene.manifest.pools.is_empty() {
+    let mut sources: Vec<_> = if scene.manifest.pools.is_empty() {
         let docker =
             (17..=31).map(|second| ([172, second, 0, 0], 16, 16)).chain([([192, 168, 0, 0], 16, 20)]);
         docker
@@ -152,6 +203,23 @@ fn sources(scene: &Scene<'_>) -> Vec<Source> {
     } else {
         let pools = scene.manifest.pools.iter();
         pools.map(|At { value, place }| Source::new(value.cidr.trunc(), value.size, Some(*place))).collect()
+    };
+    if sources.iter().all(|source| source.cidr.addr().is_ipv4()) {
+        let own = scene.facts.own_range.map(|own| Source::new(own.into(), OWN_SIZE, None));
+        sources.extend(own.map(|own| Source { only_asked: true, ..own }));
+    }
+    sources
+}
+
+/// The prefix length of a subnet of the host's own range: the shortest that addresses may be made in by the hosts
+/// themselves (RFC 4291 section 2.5.1).
+const OWN_SIZE: u8 = 64;
+
+/// Tells whether an address is a private one of IPv6, made by the host itself: `fd00::/8` (RFC 4193 section 3.1).
+fn is_private(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(addr) => addr.octets().first() == Some(&0xfd),
     }
 }
 
@@ -173,22 +241,36 @@ fn obstacles(scene: &Scene<'_>, mut subnets: PrefixMap<()>) -> Taken {
     Taken { subnets, routes, leaving }
 }
 
-fn take_leaving(sources: &[Source], taken: &Taken) -> Option<IpNet> {
+fn take_leaving(sources: &[Source], want: Want, taken: &Taken) -> Option<IpNet> {
     taken.leaving.keys().find(|cidr| {
-        sources.iter().any(|source| source.cidr.contains(cidr))
+        sources.iter().any(|source| source.gives(want) && source.keeps(*cidr))
             && cidr.prefix_len() < cidr.max_prefix_len()
             && taken.subnets.overlap(*cidr).is_none()
             && taken.routes.overlap(*cidr).is_none()
     })
 }
 
-fn exhausted(net: &Net<'_>, sources: &[Source]) -> Problem {
-    let mut labels = vec![(net.place, format!("`{}` needs a subnet", net.name))];
-    labels.extend(sources.iter().filter_map(|source| {
+fn exhausted(net: &Net<'_>, want: Want, sources: &[Source]) -> Problem {
+    let (article, what) = match want {
+        Want::Any => ("a", "subnet"),
+        Want::One(Family::Ipv4) => ("an", "IPv4 subnet"),
+        Want::One(Family::Ipv6) => ("an", "IPv6 subnet"),
+    };
+    let mut labels = vec![(net.place, format!("`{}` needs {article} {what}", net.name))];
+    if !sources.iter().any(|source| source.gives(want)) {
+        let family = what.trim_end_matches(" subnet");
+        return Problem {
+            message: format!("no pool has the {what} that network `{}` asks for", net.name),
+            code: "topology::pools_exhausted",
+            labels,
+            help: Some(format!("give `{}` a subnet with `subnets`, or `pools` one of {family}", net.name)),
+        };
+    }
+    labels.extend(sources.iter().filter(|source| source.gives(want)).filter_map(|source| {
         source.place.map(|place| (place, format!("no /{} of {} is free", source.size, source.cidr)))
     }));
     Problem {
-        message: format!("the pools have no subnet left for network `{}`", net.name),
+        message: format!("the pools have no {what} left for network `{}`", net.name),
         code: "topology::pools_exhausted",
         labels,
         help: Some(format!(

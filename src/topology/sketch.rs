@@ -106,6 +106,8 @@ impl Sketch<'_> {
                 None if word == "internal" => network.internal = true,
                 None if word == "protect" => network.prevent_destroy = true,
                 None => network.subnets.push(self.subnet(word)),
+                Some(("ipv4", v)) => network.families.ipv4 = Some(self.at(v.parse().unwrap(), v)),
+                Some(("ipv6", v)) => network.families.ipv6 = Some(self.at(v.parse().unwrap(), v)),
                 Some(("icc", v)) => network.icc = Some(self.at(v.parse().unwrap(), v)),
                 Some(("mtu", v)) => {
                     network.mtu = Some(self.at(Mtu::try_from(v.parse::<u32>().unwrap()).unwrap(), v));

@@ -64,6 +64,12 @@ pub(in crate::cli) struct Create {
     /// An address that no container gets; may be repeated (`reserve`).
     #[arg(long = "aux-address", value_name = "NAME=ADDRESS")]
     pub(in crate::cli) reserved: Vec<String>,
+    /// An IPv6 subnet, too: one from the pools when no --subnet is of IPv6 (`ipv6`).
+    #[arg(long)]
+    pub(in crate::cli) ipv6: bool,
+    /// Whether it has an IPv4 subnet; `--ipv4=false` with --ipv6 makes a network of IPv6 alone (`ipv4`).
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(in crate::cli) ipv4: Option<bool>,
     /// No way out, no way in (`internal`).
     #[arg(long)]
     pub(in crate::cli) internal: bool,

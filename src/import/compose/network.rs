@@ -112,6 +112,7 @@ struct Draft {
     binding: Option<IpAddr>,
     /// Where the file asks for IPv6.
     wants_ipv6: Option<Place>,
+    wants_no_ipv4: bool,
 }
 
 impl Draft {
@@ -131,12 +132,7 @@ impl Draft {
             }
             "ipam" => self.ipam(node, reader),
             "enable_ipv6" => self.wants_ipv6 = reader.flag(node).filter(|wanted| *wanted).map(|_| entry.at),
-            "enable_ipv4" => {
-                if reader.flag(node) == Some(false) {
-                    let why = "a network is of the families that its subnets are of";
-                    reader.note(&mut self.item, entry.at, ("enable_ipv4: false", why));
-                }
-            }
+            "enable_ipv4" => self.wants_no_ipv4 = reader.flag(node) == Some(false),
             "attachable" => reader.note(
                 &mut self.item,
                 entry.at,
@@ -302,11 +298,19 @@ impl Draft {
     }
 
     fn finish(mut self, reader: &mut Reader<'_>, place: Place) -> (Item, Fate) {
-        if let Some(place) = self.wants_ipv6.filter(|_| !self.has_ipv6) {
-            let why = "a subnet of IPv6 has to be written under `subnets`, where there is none yet";
-            reader.note(&mut self.item, place, ("enable_ipv6", why));
-        }
         let is_behind = self.item.fields.iter().any(|(key, _)| *key == "driver");
+        if self.wants_no_ipv4 && !self.has_subnets {
+            self.item.put("ipv4", Value::plain(false));
+        }
+        if let Some(place) = self.wants_ipv6.filter(|_| !self.has_ipv6) {
+            if is_behind {
+                let why = "a subnet of IPv6 has to be written under `subnets`, where there is none yet";
+                reader.note(&mut self.item, place, ("enable_ipv6", why));
+            } else {
+                self.item.put("ipv6", Value::plain(true));
+                self.has_ipv6 = true;
+            }
+        }
         if is_behind {
             // These are a bridge's, and Docker takes no notice of them there.
             let (kept, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.item.fields)

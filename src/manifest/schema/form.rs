@@ -59,6 +59,10 @@ struct Network {
     options: Option<Options>,
     /// Its subnets, IPv4 and IPv6; one is taken from the pools when none is given to a bridge.
     subnets: Option<Vec<SubnetOrCidr>>,
+    /// Whether it has an IPv4 subnet: one from the pools when none is given.
+    ipv4: Option<bool>,
+    /// Whether it has an IPv6 subnet: one from the pools, or of the host's own range, when none is given.
+    ipv6: Option<bool>,
     /// No way out, no way in.
     #[schemars(extend("default" = false))]
     internal: Option<bool>,

@@ -1,7 +1,7 @@
 //! Subnets.
 
 use super::{problems, topology};
-use crate::topology::facts::{Facts, LinkFact};
+use crate::topology::facts::{Facts, Leases, LinkFact};
 
 #[test]
 fn a_container_that_names_no_network_is_on_the_default_one_which_comes_last() {
@@ -208,4 +208,56 @@ fn addresses_that_are_not_given_out_cannot_be_hidden() {
     ");
     topology("net lan external=br-lan egress=masquerade 10.9.0.0/24\nctr web @lan", &on_br_lan(&[]));
     topology("net lan external=br-lan egress=routed\nctr web @lan", &on_br_lan(&[]));
+}
+
+/// A host with an IPv6 range of its own.
+fn host() -> Facts {
+    Facts { own_range: "fd12:3456:789a::/48".parse().ok(), ..Facts::default() }
+}
+
+#[test]
+fn a_network_that_asks_for_ipv6_gets_a_subnet_of_the_hosts_own_range_beside_that_of_ipv4() {
+    let topology =
+        topology("net a ipv6=true\nnet b ipv6=true ipv4=false\nnet c 10.7.0.0/24 ipv6=true\nnet d", &host());
+
+    assert_eq!(
+        topology.subnets(),
+        [
+            "a 172.17.0.0/16 via 172.17.0.1",
+            "a fd12:3456:789a::/64 via fd12:3456:789a::1",
+            "b fd12:3456:789a:1::/64 via fd12:3456:789a:1::1",
+            "c 10.7.0.0/24 via 10.7.0.1",
+            "c fd12:3456:789a:2::/64 via fd12:3456:789a:2::1",
+            "d 172.18.0.0/16 via 172.18.0.1"
+        ]
+    );
+}
+
+#[test]
+fn a_pool_of_ipv6_stands_in_for_the_hosts_own_range() {
+    let topology = topology("pool fd00:9::/48 64\nnet a ipv6=true ipv4=false\nnet b", &host());
+
+    assert_eq!(topology.subnets(), ["a fd00:9::/64 via fd00:9::1", "b fd00:9:0:1::/64 via fd00:9:0:1::1"]);
+}
+
+#[test]
+fn subnets_of_both_families_stay_although_the_hosts_range_is_another_one_now() {
+    let held = ["172.19.0.0/16", "fd99:1:2:3::/64"].map(|cidr| cidr.parse().unwrap()).to_vec();
+    let live = Leases { subnets: [("a".try_into().unwrap(), held)].into(), ..Leases::default() };
+    let facts = Facts { live, ..host() };
+
+    assert_eq!(
+        topology("net a ipv6=true", &facts).subnets(),
+        ["a 172.19.0.0/16 via 172.19.0.1", "a fd99:1:2:3::/64 via fd99:1:2:3::1"]
+    );
+    assert_eq!(topology("net a ipv6=false", &facts).subnets(), ["a 172.19.0.0/16 via 172.19.0.1"]);
+}
+
+#[test]
+fn a_family_that_no_pool_has_is_named() {
+    insta::assert_snapshot!(problems("pool fd00:9::/48 64\nnet a ipv4=true", &host()), @r"
+    topology::pools_exhausted: no pool has the IPv4 subnet that network `a` asks for
+      a: `a` needs an IPv4 subnet
+      help: give `a` a subnet with `subnets`, or `pools` one of IPv4
+    ");
 }

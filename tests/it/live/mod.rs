@@ -15,6 +15,7 @@ pub(crate) mod engine;
 mod events;
 mod explain;
 mod failure;
+mod families;
 mod firewall;
 mod flows;
 mod foreign;

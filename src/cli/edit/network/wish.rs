@@ -26,7 +26,7 @@ pub(super) fn container(name: &str) -> Path {
 
 /// Returns what the manifest says of a new network.
 pub(super) fn new_network(wish: &Create) -> Result<Value, Failure> {
-    let Create { name: _, driver, subnets, gateways, ranges, reserved, internal, options, change: _ } = wish;
+    let Create { driver, subnets, gateways, ranges, reserved, .. } = wish;
     let mut map = Mapping::new();
     if driver != "bridge" {
         put(&mut map, "driver", driver.as_str());
@@ -62,13 +62,22 @@ pub(super) fn new_network(wish: &Create) -> Result<Value, Failure> {
     if !nets.is_empty() {
         put(&mut map, "subnets", Value::Sequence(nets.into_iter().map(shortest).collect()));
     }
-    if *internal {
-        put(&mut map, "internal", true);
-    }
-    for option in options {
+    add_flags(&mut map, wish);
+    for option in &wish.options {
         add_option(&mut map, option)?;
     }
     Ok(Value::Mapping(map))
+}
+
+fn add_flags(map: &mut Mapping, wish: &Create) {
+    if let Some(ipv4) = wish.ipv4 {
+        put(map, "ipv4", ipv4);
+    }
+    for (key, flag) in [("ipv6", wish.ipv6), ("internal", wish.internal)] {
+        if flag {
+            put(map, key, true);
+        }
+    }
 }
 
 /// The subnets of a network, and what is said of each.

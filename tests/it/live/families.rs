@@ -1,0 +1,44 @@
+//! Networks of both families, and of IPv6 alone, whose subnets nobody gave.
+
+use super::world::live;
+
+const SHOP: &str = "\
+netform: 1
+project: shop
+networks:
+  both: {ipv6: true}
+  six: {ipv4: false, ipv6: true}
+containers:
+  web: {networks: [both], publish: [\"8080:80\"]}
+  db: {networks: [both, six]}
+  job: {networks: [six]}
+";
+
+/// The IPv6 address of a container that is not the kernel's own.
+fn address(world: &super::world::World, container: &str, link: &str) -> String {
+    let told = world.sh(&format!("ip -6 -o -n {container} addr show dev {link} scope global"));
+    let (_, rest) = told.split_once("inet6 ").unwrap();
+    rest.split_once('/').unwrap().0.to_owned()
+}
+
+live! {
+    fn networks_without_subnets_have_ipv6_where_it_is_asked_for(world) {
+        world.apply(SHOP);
+
+        let (web, job) = (address(world, "web", "eth0"), address(world, "job", "eth0"));
+        assert!(web.starts_with("fd") && job.starts_with("fd"), "{web} {job}");
+        assert_eq!(web.split(':').take(3).collect::<Vec<_>>(), job.split(':').take(3).collect::<Vec<_>>());
+        assert!(world.pings("db", &web) && world.pings("db", &job));
+        assert!(!world.pings("web", &job) && !world.pings("job", &web));
+        assert!(!world.sh("ip -4 -o -n job addr").contains("eth0"));
+        world.assert_in_sync();
+
+        // A machine that becomes another one keeps what it has.
+        world.sh("echo 0123456789abcdef0123456789abcdef > /etc/machine-id");
+        world.assert_in_sync();
+        world.apply(&SHOP.replace("  both: {ipv6: true}\n", "  both: {}\n"));
+        assert!(!world.sh("ip -6 -o -n web addr show scope global").contains("eth0"));
+        assert!(!world.pings("db", &web) && world.pings("db", &job));
+        world.assert_in_sync();
+    }
+}
