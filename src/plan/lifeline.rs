@@ -1,5 +1,7 @@
 //! What of a plan would cut the SSH session that netform was started from.
 
+mod wall;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -25,7 +27,12 @@ pub(super) fn cuts(plan: &Plan, management: &Management) -> impl Iterator<Item =
     let lost =
         plan.lost.iter().filter(|entry| !matches!(entry.resource, Resource::Link(_)) || goes(plan, entry));
     let lost = lost.filter_map(|entry| removed(entry, management));
-    done.chain(lost).chain(published(plan, &management.session)).collect::<BTreeSet<_>>().into_iter()
+    let denied = wall::denied(plan, &management.session);
+    done.chain(lost)
+        .chain(published(plan, &management.session))
+        .chain(denied)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
 }
 
 /// Tells whether a link that is taken along goes, and is not only taken from its bridge.

@@ -35,7 +35,8 @@ fn span(part: &str) -> Option<(u128, u128)> {
     }
 }
 
-fn number(address: IpAddr) -> u128 {
+/// Returns an address as what it covers.
+pub fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
