@@ -26,6 +26,8 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         Subnet { cidr, gateway: cidr.hosts().next() }
     };
     Network {
+        vlan: None,
+        waits: false,
         name: NetName::try_from(name).unwrap(),
         origin: origin(),
         driver: Driver::Bridge,

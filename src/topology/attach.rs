@@ -123,7 +123,7 @@ fn route(
 ) {
     let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
-        let network = networks.get(member.net).filter(|network| !network.internal)?;
+        let network = networks.get(member.net).filter(|network| !network.internal && !network.waits)?;
         let way = way_out(network, family)?;
         let priority = member.spec.gateway_priority;
         (!has_one || priority > 0).then_some((priority, attachment, way))

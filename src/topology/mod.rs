@@ -21,6 +21,7 @@ mod prefix;
 mod resolve;
 mod routes;
 mod scene;
+pub mod silent;
 mod subnet;
 mod text;
 
@@ -43,6 +44,7 @@ use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
 use crate::resource::route::{Rank, Refusal};
 use crate::resource::sysctl::Family;
+use crate::resource::vlan::Vlan;
 use facts::Running;
 
 pub(crate) use hosts::{HOST, gateways};
@@ -74,6 +76,10 @@ pub struct Network {
     pub origin: Origin,
     /// How it is made.
     pub driver: Driver,
+    /// The VLAN that netform makes for it to stand on, with the MTU of the link that this is on.
+    pub vlan: Option<(Vlan, Mtu)>,
+    /// Whether its parent was there before and is not now: nothing of it is in the desired state until it is.
+    pub waits: bool,
     /// The bridge; with macvlan and ipvlan, the parent.
     pub interface: IfName,
     /// The bridge's link-layer address, derived from project and network.
