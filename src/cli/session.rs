@@ -302,6 +302,8 @@ impl Session {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
         let mut applied = self.runtimes.outlasting(self.past.state(), &self.past.leases.runs);
+        originals::reset(&applied, &mut desired, &observed);
+        originals::check(&desired, &observed)?;
         let yielded = naming::yield_to_others(&mut desired, &observed);
         let mut extra = extra::extra(topology.as_ref(), &desired, &observed);
         extra.warnings.splice(0..0, self.past.warnings.iter().cloned());

@@ -8,6 +8,7 @@ mod bridge;
 mod ipvlan;
 mod macvlan;
 mod routes;
+mod sysctls;
 
 #[cfg(test)]
 mod tests;
@@ -65,7 +66,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))
-                    .chain(routes::of_attachment(container, attachment)),
+                    .chain(routes::of_attachment(container, attachment))
+                    .chain(sysctls::of_attachment(container, attachment)),
             );
         }
     }

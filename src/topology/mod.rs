@@ -34,6 +34,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smol_str::SmolStr;
 
 use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
@@ -42,7 +43,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
 use crate::resource::route::{Rank, Refusal};
-use crate::resource::sysctl::Family;
+use crate::resource::sysctl::{Family, SysctlKey};
 use facts::Running;
 
 pub(crate) use hosts::{HOST, gateways};
@@ -233,6 +234,8 @@ pub struct Attachment {
     pub default_via: Vec<IpAddr>,
     /// The routes that the manifest asks for besides.
     pub routes: Vec<StaticRoute>,
+    /// Kernel parameters of the link in the container, each with its value and where the manifest declares it.
+    pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.

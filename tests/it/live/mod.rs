@@ -43,6 +43,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod steps;
+mod sysctls;
 mod systemd;
 mod translate;
 mod vm;
