@@ -90,6 +90,7 @@ fn belongs(owner: &Owner, whole: &Owner) -> bool {
                 | Owner::Container(_)
                 | Owner::Attachment { .. }
                 | Owner::Port(_)
+                | Owner::Policy(_)
                 | Owner::Unmarked(_),
                 _,
             ) => false,

@@ -97,7 +97,9 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
                 facts.runs.get(name)
             }
-            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Unmarked(_) => None,
+            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
+                None
+            }
         };
         let ns = match &mut resource {
             Resource::Link(link) => match &mut link.kind {

@@ -312,6 +312,7 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
             extra.warnings.extend(topology::barriers::warnings(topology, &facts));
+            extra.warnings.extend(topology.policies.warnings.iter().cloned());
         }
         extra.warnings.extend(given_up.iter().map(|id| {
             format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")

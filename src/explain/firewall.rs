@@ -44,7 +44,7 @@ const TABLES: [(&str, &str); 8] = [
 ];
 
 /// What the sets and maps of netform's tables are for, by their names without the family.
-const SETS: [(&str, &str); 22] = [
+const SETS: [(&str, &str); 39] = [
     ("bridges", "the bridges of its networks"),
     ("internal", "the bridges of networks that nothing leaves or comes to"),
     ("open", "the bridges of networks that everybody may reach"),
@@ -67,6 +67,23 @@ const SETS: [(&str, &str); 22] = [
     ("guard_host", "published ports of one address of the host that only some sources may use"),
     ("allow_any", "the sources that may use these"),
     ("ports", "the host's ends of containers that may not talk to each other"),
+    ("inside", "the subnets of its networks, whose addresses nobody outside has"),
+    ("allow_flow", "from whom to whom and on which ports policies allow connections"),
+    ("deny_flow", "from whom to whom and on which ports policies deny connections"),
+    ("allow_pair", "from whom to whom policies allow everything else"),
+    ("deny_pair", "from whom to whom policies deny everything else"),
+    ("allow_to_host", "from whom and on which ports policies allow connections to the host"),
+    ("deny_to_host", "from whom and on which ports policies deny connections to the host"),
+    ("deny_all_to_host", "from whom policies deny everything else to the host"),
+    ("allow_from_host", "to whom and on which ports policies allow connections of the host"),
+    ("deny_from_host", "to whom and on which ports policies deny connections of the host"),
+    ("deny_all_from_host", "to whom policies deny everything else of the host"),
+    ("guarded", "the host's ends of containers that send with their own addresses only"),
+    ("held", "the addresses that may come from these"),
+    ("near_allow_flow", "between which neighbours and on which ports policies allow connections"),
+    ("near_deny_flow", "between which neighbours and on which ports policies deny connections"),
+    ("near_allow_pair", "between which neighbours policies allow everything else"),
+    ("near_deny_pair", "between which neighbours policies deny everything else"),
 ];
 
 /// Tells whether words begin as an object of the firewall does.

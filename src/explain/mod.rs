@@ -6,6 +6,7 @@
 //! | [`kinds`] | kinds of interfaces, and whose names are whose |
 //! | [`address`] | addresses, subnets and MACs |
 //! | [`port`] | ports of the host |
+//! | [`policy`] | policies |
 //! | [`namespace`] | namespaces, and where somebody is |
 //! | [`resource`] | containers, networks and resource addresses |
 //! | [`firewall`] | tables, chains, rules, sets and elements |
@@ -21,6 +22,7 @@ mod kinds;
 mod namespace;
 mod pasted;
 pub mod path;
+mod policy;
 mod port;
 mod resource;
 pub mod ruleset;
@@ -69,6 +71,8 @@ pub enum Kind {
     Address,
     /// A port of the host.
     Port,
+    /// A policy.
+    Policy,
     /// A network namespace.
     Namespace,
     /// A container.
@@ -179,7 +183,7 @@ impl Whose {
             Owner::Attachment { container, network } => {
                 (Some(network.to_string()), Some(container.to_string()))
             }
-            Owner::Project | Owner::Port(_) | Owner::Unmarked(_) => (None, None),
+            Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => (None, None),
         };
         let owner_name = Some("netform".to_owned());
         Self {
@@ -239,6 +243,7 @@ pub fn explain(thing: &str, scene: &Scene) -> Vec<Finding> {
     let mut found = interface::named(thing, scene);
     found.extend(address::find(thing, scene));
     found.extend(port::find(thing, scene));
+    found.extend(policy::find(thing, scene));
     found.extend(namespace::find(thing, scene));
     found.extend(resource::find(thing, scene));
     found.extend(firewall::find(thing, scene));

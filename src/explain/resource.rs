@@ -31,6 +31,7 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
             | Owner::Attachment { .. }
             | Owner::Project
             | Owner::Port(_)
+            | Owner::Policy(_)
             | Owner::Unmarked(_) => {}
         }
     }
@@ -165,6 +166,7 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
             | Owner::Network(_)
             | Owner::Container(_)
             | Owner::Port(_)
+            | Owner::Policy(_)
             | Owner::Unmarked(_) => None,
         })
         .collect();

@@ -5,9 +5,9 @@ use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::terms::Part;
+use super::terms;
 use crate::resource::nft::{NftFamily, NftTable, NftTableId};
-use crate::resource::nft_set::{Field, Lookup, SETS, SetSpec};
+use crate::resource::nft_set::{Field, Lookup, Part, SETS, SetSpec};
 
 /// What a base chain does.
 #[derive(Debug, Clone, Copy)]
@@ -20,13 +20,19 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Body {
     id: NftTableId,
+    parts: &'static [Part],
     chains: Vec<NfListObject<'static>>,
     rules: Vec<NfListObject<'static>>,
 }
 
 impl Body {
-    pub(super) fn new(id: NftTableId) -> Self {
-        Self { id, chains: vec![], rules: vec![] }
+    pub(super) fn new(id: NftTableId, parts: &'static [Part]) -> Self {
+        Self { id, parts, chains: vec![], rules: vec![] }
+    }
+
+    /// Tells whether a part of the firewall is asked for.
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
     }
 
     /// Declares a chain that packets come to from the kernel.
@@ -58,7 +64,7 @@ impl Body {
     }
 
     /// Appends a rule; its comment is `netform:` and `key`, so that people and other programs can refer to it.
-    pub(super) fn rule<const N: usize>(&mut self, chain: &'static str, key: &str, parts: [Part; N]) {
+    pub(super) fn rule<const N: usize>(&mut self, chain: &'static str, key: &str, parts: [terms::Part; N]) {
         self.rules.push(NfListObject::Rule(Rule {
             family: family(self.id.family),
             table: self.id.name.to_string().into(),
@@ -77,7 +83,8 @@ impl Body {
             name: self.id.name.to_string().into(),
             ..Table::default()
         })];
-        objects.extend(SETS.iter().filter(|set| set.family == self.id.family).map(|set| self.declare(set)));
+        let sets = SETS.iter().filter(|set| set.family == self.id.family && self.has(set.part));
+        objects.extend(sets.map(|set| self.declare(set)));
         objects.append(&mut self.chains);
         objects.append(&mut self.rules);
         let mut body = commands(objects);
@@ -88,7 +95,7 @@ impl Body {
     }
 
     fn declare(&self, spec: &SetSpec) -> NfListObject<'static> {
-        let &SetSpec { family: of, name, key, data, lookup, stance: _ } = spec;
+        let &SetSpec { family: of, name, key, data, lookup, stance: _, part: _ } = spec;
         let table = self.id.name.to_string().into();
         let types: Vec<SetType> = key.iter().copied().map(set_type).collect();
         let set_type_value = match types.as_slice() {

@@ -132,7 +132,7 @@ fn ways<'a>(from: &'a Attachment, to: &'a Attachment) -> impl Iterator<Item = (I
 }
 
 /// The attachments of containers that are there.
-fn attachments(topology: &Topology) -> impl Iterator<Item = (&Container, &Attachment)> {
+pub(super) fn attachments(topology: &Topology) -> impl Iterator<Item = (&Container, &Attachment)> {
     topology
         .containers
         .iter()
@@ -148,7 +148,7 @@ pub(super) fn is_there(container: &Container) -> bool {
     }
 }
 
-fn by_network(network: &Network) -> Asked<'_> {
+pub(super) fn by_network(network: &Network) -> Asked<'_> {
     asked(Owner::Network(network.name.clone()), &network.origin)
 }
 

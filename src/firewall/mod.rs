@@ -2,17 +2,20 @@
 //!
 //! - [`skeleton`]: the rules, in the order in which a packet meets them;
 //! - [`elements`]: what each network and each link between containers puts into the sets;
-//! - [`ports`]: what each published port puts into them.
+//! - [`ports`]: what each published port puts into them;
+//! - [`walls`], [`policies`]: the rules that judge by policies, when there are any, and what each policy puts into the sets.
 //!
 //! What an element does, and when it comes and goes in an apply, is written in [`crate::resource::nft_set::SETS`].
 
 mod body;
 mod elements;
+mod policies;
 mod ports;
 mod skeleton;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod walls;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,7 +25,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::names::{NetName, ProjectName};
 use crate::resource::nft::{NftElement, NftFamily, NftTable, NftTableId};
-use crate::resource::nft_set;
+use crate::resource::nft_set::{self, Part};
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::passage::Passage;
 use crate::resource::state::Entry;
@@ -32,19 +35,23 @@ use body::Body;
 
 /// Returns the tables of a project's firewall and the elements of their sets.
 ///
-/// The table of the IP layer is always there; that of the bridges only when a network says `icc: false`.
+/// The table of the IP layer is always there; that of the bridges only when a network says `icc: false`, or there are policies.
 pub fn lower(topology: &Topology) -> Vec<Entry> {
     let mut out = Elements::new(&topology.project);
     elements::add(topology, &mut out);
     ports::add(topology, &mut out);
+    policies::add(topology, &mut out);
 
     let passages = passages(topology);
     let Elements { project, entries, taken: _ } = out;
-    let mut inet = Body::new(table_id(&project, NftFamily::Inet));
+    let parts: &[Part] =
+        if topology.policies.all.is_empty() { &[Part::Core] } else { &[Part::Core, Part::Policies] };
+    let mut inet = Body::new(table_id(&project, NftFamily::Inet), parts);
     skeleton::inet(&mut inet);
     let mut tables = vec![inet.finish()];
-    if topology.networks.iter().any(|network| !network.icc && !network.external) {
-        let mut bridge = Body::new(table_id(&project, NftFamily::Bridge));
+    let apart = topology.networks.iter().any(|network| !network.icc && !network.external);
+    if apart || !topology.policies.all.is_empty() {
+        let mut bridge = Body::new(table_id(&project, NftFamily::Bridge), parts);
         skeleton::bridge(&mut bridge);
         tables.push(bridge.finish());
     }

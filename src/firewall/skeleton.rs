@@ -13,9 +13,10 @@ use super::terms::{
     lead_same_port, leave, mark_published, marked_published, masquerade, meta, oif, one_of, opens_connection,
     port, prefix, protocol, redirected, source_from, state, text, within, without,
 };
+use super::walls;
 
 const TRANSPORTS: [&str; 3] = ["tcp", "udp", "sctp"];
-const DISCOVERY: [&str; 2] = ["nd-neighbor-solicit", "nd-neighbor-advert"];
+pub(super) const DISCOVERY: [&str; 2] = ["nd-neighbor-solicit", "nd-neighbor-advert"];
 
 /// Writes the rules of the `inet` table.
 pub(super) fn inet(body: &mut Body) {
@@ -27,6 +28,7 @@ pub(super) fn inet(body: &mut Body) {
     published(body);
     postrouting(body);
     after(body);
+    walls::inet(body);
 }
 
 /// Judges packets by the port that they were sent to, before it is translated. The hook stands behind connection
@@ -100,6 +102,7 @@ fn publish(body: &mut Body) {
 /// An internal network reaches the host by its own gateway's address, and by no other.
 fn input(body: &mut Body) {
     body.base("input", Kind::Filter, NfHook::Input, 0);
+    walls::begin_input(body);
     body.rule("input", "not-internal", [without(iif(), "@internal"), leave()]);
     body.rule("input", "established", [state("established"), leave()]);
     body.rule("input", "related", [state("related"), leave()]);
@@ -123,6 +126,7 @@ fn forward(body: &mut Body) {
     }
     let pair = || concat(vec![iif(), oif()]);
     body.rule("forward", "not-ours", [without(iif(), "@bridges"), without(oif(), "@bridges"), leave()]);
+    walls::begin_forward(body);
     body.rule("forward", "same-network", [within(pair(), "@same_network"), leave()]);
     body.rule("forward", "no-icc", [within(pair(), "@no_icc"), jump("neighbours")]);
     // Before everything that lets DNATed connections pass: another network's published port is no way out either.
@@ -271,6 +275,7 @@ fn any_service() -> Term {
 pub(super) fn bridge(body: &mut Body) {
     body.base("forward", Kind::Filter, NfHook::Forward, 200);
     body.chain("neighbours");
+    walls::bridge(body);
     body.rule("forward", "ports", [within(iif(), "@ports"), within(oif(), "@ports"), jump("neighbours")]);
     body.rule("neighbours", "arp", [is(field("ether", "type"), text("arp")), accept()]);
     body.rule("neighbours", "published", [marked_published(), accept()]);

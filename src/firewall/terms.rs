@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use nftables::expr::{
     BinaryOperation, CT, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression, Payload,
-    PayloadField, Prefix, SetItem,
+    PayloadField, Prefix, Range, SetItem,
 };
 use nftables::stmt::{JumpTarget, Mangle, Match, NAT, NATFamily, Operator, Statement};
 
@@ -49,6 +49,11 @@ pub(super) fn text(text: &'static str) -> Term {
 
 pub(super) fn prefix(addr: &'static str, len: u32) -> Term {
     Expression::Named(NamedExpression::Prefix(Prefix { addr: Box::new(text(addr)), len }))
+}
+
+/// Numbers from the first to the last.
+pub(super) fn range((first, last): (u32, u32)) -> Term {
+    Expression::Range(Box::new(Range { range: [Expression::Number(first), Expression::Number(last)] }))
 }
 
 pub(super) fn one_of(items: &[&'static str]) -> Term {

@@ -17,6 +17,7 @@ fn topology(networks: Vec<Network>, containers: Vec<Container>) -> Topology {
         networks,
         containers,
         passages: vec![],
+        policies: Default::default(),
     }
 }
 

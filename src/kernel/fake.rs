@@ -3,13 +3,16 @@
 //! It refuses to make what has nothing to stand on or whose place is taken, takes along what the kernel takes along, and
 //! carries out a wave in whichever order it was told, since a wave promises none.
 
+mod sets;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sets::{fits, refused};
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
-use super::{FailureKind, Glance, Kernel, ObserveError, Op, OpError, Scope};
+use super::{Glance, Kernel, ObserveError, Op, OpError, Scope};
 use crate::names::Mac;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
@@ -154,10 +157,6 @@ fn seen(entry: &Entry) -> Option<Entry> {
     Some(Entry { resource, owner: entry.owner.clone(), origin: None, ignore: vec![] })
 }
 
-fn refused(message: impl Into<String>) -> OpError {
-    OpError { kind: FailureKind::Other, message: message.into() }
-}
-
 impl Fake {
     /// Removes an object by hand, as somebody else would, with all that goes with it.
     pub fn vanish(&mut self, id: &ResourceId) {
@@ -216,6 +215,7 @@ impl Fake {
             return Err(refused(format!("{id}: File exists: {slot:?}")));
         }
         self.stands(&entry.resource)?;
+        fits(&entry.resource, &self.own)?;
         let mut entry = entry.clone();
         if let Resource::Link(link) = &mut entry.resource {
             // The kernel chooses an address of its own.

@@ -326,7 +326,8 @@ pub(super) fn protocol(owner: &Owner, otherwise: u8) -> u8 {
         | Owner::Network(_)
         | Owner::Container(_)
         | Owner::Attachment { .. }
-        | Owner::Port(_) => PROTOCOL,
+        | Owner::Port(_)
+        | Owner::Policy(_) => PROTOCOL,
     }
 }
 

@@ -54,12 +54,15 @@ impl Collector {
             includes: _,
             pools,
             coexist,
+            policies,
             networks,
             containers,
         } = self.document;
         match project {
             Some(project) if self.report.is_empty() => {
-                Ok(Loaded { manifest: Manifest { project, pools, coexist, networks, containers }, sources })
+                let policies = policies.map(|at| at.value).unwrap_or_default();
+                let manifest = Manifest { project, pools, coexist, policies, networks, containers };
+                Ok(Loaded { manifest, sources })
             }
             Some(_) | None => Err(Problems::counted(sources, self.report.problems, self.report.more)),
         }

@@ -7,6 +7,7 @@ use super::coexist::{Coexist, coexist};
 use super::fields::{self, Fields, missing, wrong_type};
 use super::network;
 use super::node::{Entry, Kind, Node};
+use super::policy::{self, Policy};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
@@ -33,6 +34,8 @@ pub(super) struct Document {
     pub(super) pools: Vec<At<Pool>>,
     /// `coexist`.
     pub(super) coexist: Coexist,
+    /// `policies`.
+    pub(super) policies: Option<At<Vec<At<Policy>>>>,
     /// `networks`.
     pub(super) networks: IndexMap<NetName, At<Network>>,
     /// `containers`.
@@ -57,6 +60,7 @@ pub(super) fn document(node: &Node, report: &mut Report) -> Document {
         includes: fields.value("include").map_or_else(Vec::new, |node| includes(node, report)),
         pools: fields.value("pools").map_or_else(Vec::new, |node| network::pools(node, report)),
         coexist: fields.get("coexist").map_or_else(Coexist::default, |entry| coexist(entry, report)),
+        policies: fields.get("policies").map(|entry| policy::policies(entry, report)),
         networks: declared(fields.value("networks"), "`networks`", report, network::network),
         containers: declared(fields.value("containers"), "`containers`", report, container::container),
     }
@@ -65,8 +69,18 @@ pub(super) fn document(node: &Node, report: &mut Report) -> Document {
 impl Document {
     /// Adds what another file declares; what both declare is reported.
     pub(super) fn merge(&mut self, other: Self, report: &mut Report) {
-        let Self { head, version, project_key, project, includes: _, pools, coexist, networks, containers } =
-            other;
+        let Self {
+            head,
+            version,
+            project_key,
+            project,
+            includes: _,
+            pools,
+            coexist,
+            policies,
+            networks,
+            containers,
+        } = other;
         self.head = self.head.or(head);
         self.version = self.version.or(version);
         self.project_key = self.project_key.or(project_key);
@@ -85,6 +99,7 @@ impl Document {
         }
         self.pools.extend(pools);
         self.coexist.merge(coexist, report);
+        policy::merge(&mut self.policies, policies, report);
         merge_keys(&mut self.networks, networks, "network", report);
         merge_keys(&mut self.containers, containers, "container", report);
     }

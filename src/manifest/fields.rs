@@ -20,12 +20,19 @@ pub(super) struct Shape {
 /// The whole file.
 pub(super) const MANIFEST: Shape = Shape {
     what: "a manifest",
-    keys: &["netform", "project", "include", "pools", "coexist", "networks", "containers"],
+    keys: &["netform", "project", "include", "pools", "coexist", "policies", "networks", "containers"],
     later: &[("cluster", "this version connects containers of one host")],
 };
 
 /// `coexist`.
 pub(super) const COEXIST: Shape = Shape { what: "`coexist`", keys: &["docker"], later: &[] };
+
+/// An entry of `policies`.
+pub(super) const POLICY: Shape = Shape { what: "a policy", keys: &["allow", "deny"], later: &[] };
+
+/// What a policy allows or denies.
+pub(super) const POLICY_WAY: Shape =
+    Shape { what: "what a policy decides", keys: &["from", "to", "ports"], later: &[] };
 
 /// An entry of `pools`.
 pub(super) const POOL: Shape = Shape { what: "a pool", keys: &["cidr", "size"], later: &[] };

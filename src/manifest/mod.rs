@@ -19,6 +19,7 @@ mod home;
 mod load;
 mod network;
 mod node;
+mod policy;
 pub mod problem;
 mod publish;
 mod render;
@@ -44,6 +45,7 @@ pub use self::driver::Driver;
 pub use self::families::Families;
 pub use self::load::{Input, LoadError, load, load_edited};
 pub(crate) use self::node::{Entry, Kind, Node};
+pub use self::policy::Policy;
 pub(crate) use self::problem::Problem;
 use self::problem::{Problems, Sources};
 pub use self::publish::{Expose, Publish};
@@ -139,6 +141,8 @@ pub struct Manifest {
     pub pools: Vec<At<Pool>>,
     /// Whose firewalls shall let our packets pass: `coexist: {docker: true}`.
     pub coexist: Coexist,
+    /// Who may connect to whom, in order: the first that matches decides.
+    pub policies: Vec<At<Policy>>,
     /// Networks in the order of the file; the place is the key's.
     pub networks: IndexMap<NetName, At<Network>>,
     /// Containers in the order of the file; the place is the key's.

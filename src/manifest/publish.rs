@@ -84,9 +84,14 @@ pub(super) fn publish(node: &Node, report: &mut Report) -> Option<At<Publish>> {
 
 /// Returns the port or range that an entry of `expose` means: `80`, `5432/tcp`, `8000-8010/udp`.
 pub(super) fn expose(node: &Node, report: &mut Report) -> Option<At<Expose>> {
+    served(node, "`expose`", report)
+}
+
+/// Returns the port or range that an entry of a list of a container's ports means; `list` is the list's key.
+pub(super) fn served(node: &Node, list: &str, report: &mut Report) -> Option<At<Expose>> {
     let value = match &node.kind {
         Kind::Text(text) if text.contains(':') => {
-            let message = format!("`{}` publishes a port, and `expose` only names it", shortened(text));
+            let message = format!("`{}` publishes a port, and {list} only names it", shortened(text));
             let problem = Problem::new("manifest::bad_port", message, node.place, "two ports");
             report.add(problem.help("write the container's port alone, or move this to `publish`"));
             return None;
@@ -97,7 +102,7 @@ pub(super) fn expose(node: &Node, report: &mut Report) -> Option<At<Expose>> {
         }
         Kind::Refused => return None,
         Kind::Integer(_) | Kind::Number(_) | Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
-            let port = port(node, "an exposed port", report)?;
+            let port = port(node, &format!("a port of {list}"), report)?;
             Expose { ports: port..=port, protocol: Protocol::Tcp }
         }
     };

@@ -6,6 +6,7 @@
 mod driver;
 mod ends;
 mod form;
+mod policy;
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -89,6 +90,8 @@ mod tests {
 
         check(&schema, "", &fields::MANIFEST);
         check(&schema, "/definitions/Pool", &fields::POOL);
+        check(&schema, "/definitions/Policy", &fields::POLICY);
+        check(&schema, "/definitions/Way", &fields::POLICY_WAY);
         check(&schema, "/definitions/Network", &fields::NETWORK);
         check(&schema, "/definitions/Subnet", &fields::SUBNET);
         check(&schema, "/definitions/Snat", &fields::EGRESS);

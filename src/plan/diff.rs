@@ -380,9 +380,10 @@ pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
     }
 }
 
-/// Tells whether the mark on a link names another owner, or whether a mark has to be set or taken away. Other objects
-/// carry no owner, or have it in their content.
+/// Tells whether the mark on a link, or on what a policy decides, names another owner, or whether a mark has to be set or
+/// taken away. Other objects carry no owner, or have it in their content.
 pub(super) fn must_remark(wanted: &Entry, seen: &Entry) -> bool {
-    let another = matches!(seen.resource, Resource::Link(_)) && wanted.owner != seen.owner;
+    let is_marked = matches!(seen.resource, Resource::Link(_)) || matches!(wanted.owner, Owner::Policy(_));
+    let another = is_marked && wanted.owner != seen.owner;
     another || wanted.owner.is_unmarked() != seen.owner.is_unmarked()
 }

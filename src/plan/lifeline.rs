@@ -171,6 +171,7 @@ fn published(plan: &Plan, session: &Session) -> impl Iterator<Item = String> {
         | Owner::Network(_)
         | Owner::Container(_)
         | Owner::Attachment { .. }
+        | Owner::Policy(_)
         | Owner::Unmarked(_) => None,
     })
 }

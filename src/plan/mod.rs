@@ -17,6 +17,8 @@ mod leave;
 mod lifeline;
 mod local;
 mod order;
+mod overlap;
+mod policy;
 pub mod ports;
 pub mod release;
 pub mod render;
@@ -61,7 +63,9 @@ impl Extra {
             Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
                 self.waiting.iter().any(|(waiting, _)| waiting == name)
             }
-            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Unmarked(_) => false,
+            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
+                false
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::diff::{Act, Diff, Step};
 use super::index::Index;
+use super::overlap::Coming;
 use crate::kernel::Op;
 use crate::resource::link::Link;
 use crate::resource::nft::Stance;
@@ -26,13 +27,15 @@ pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
         diff.replace(&stuck);
     };
     let (mut first, mut last) = (vec![], vec![]);
+    let coming = Coming::of(&diff.steps);
     for step in diff.steps.iter().filter(|step| is_nft(step.id)) {
         // In one transaction nothing has to outlive the swap of its table.
-        if middle.is_empty() && matches!(step.act, Act::Carry) {
+        let cannot_stay = coming.is_in_the_way_of(step);
+        if matches!(step.act, Act::Carry) && (middle.is_empty() || cannot_stay) {
             continue;
         }
         for op in todo(step).into_iter().flatten().map(|todo| todo.op()) {
-            if tightens(&op, step) { first.push(op) } else { last.push(op) }
+            if tightens(&op, step) || cannot_stay { first.push(op) } else { last.push(op) }
         }
     }
     if middle.is_empty() {
@@ -129,7 +132,7 @@ fn tightens(op: &Op, step: &Step<'_>) -> bool {
             // What was let through before goes on without a gap when its table is swapped.
             Some(Stance::Allows) => {
                 let unchanged = step.before.as_deref().is_some_and(|old| old.resource == entry.resource);
-                matches!(step.act, Act::Restore(_)) && unchanged
+                matches!(step.act, Act::Restore(_) | Act::Replace(_)) && unchanged
             }
         },
         Op::Delete(entry) => match stance(entry) {

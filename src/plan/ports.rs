@@ -65,6 +65,7 @@ impl Published {
                 | Owner::Network(_)
                 | Owner::Container(_)
                 | Owner::Attachment { .. }
+                | Owner::Policy(_)
                 | Owner::Unmarked(_) => format!("port {ports}"),
             };
             seen.insert(ports.to_string()).then(|| (ports, Self { project: project.clone(), what }))

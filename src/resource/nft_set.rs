@@ -28,6 +28,15 @@ pub enum Lookup {
     Interval,
 }
 
+/// A part of the firewall that is there only when something asks for it, so that it costs nobody else anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What is always there.
+    Core,
+    /// What judges by the manifest's policies.
+    Policies,
+}
+
 /// A set or a map of one of the firewall's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetSpec {
@@ -43,6 +52,8 @@ pub struct SetSpec {
     pub lookup: Lookup,
     /// What its elements do.
     pub stance: Stance,
+    /// When it is declared.
+    pub part: Part,
 }
 
 /// Returns the set of this name in a table of this family, when it is one of ours.
@@ -51,7 +62,7 @@ pub fn find(family: NftFamily, name: &str) -> Option<&'static SetSpec> {
 }
 
 const fn set(name: &'static str, key: &'static [Field], lookup: Lookup, stance: Stance) -> SetSpec {
-    SetSpec { family: NftFamily::Inet, name, key, data: None, lookup, stance }
+    SetSpec { family: NftFamily::Inet, name, key, data: None, lookup, stance, part: Part::Core }
 }
 
 const fn map(
@@ -61,11 +72,15 @@ const fn map(
     lookup: Lookup,
     stance: Stance,
 ) -> SetSpec {
-    SetSpec { family: NftFamily::Inet, name, key, data: Some(data), lookup, stance }
+    SetSpec { family: NftFamily::Inet, name, key, data: Some(data), lookup, stance, part: Part::Core }
 }
 
 const fn bridge(name: &'static str, key: &'static [Field], lookup: Lookup, stance: Stance) -> SetSpec {
-    SetSpec { family: NftFamily::Bridge, name, key, data: None, lookup, stance }
+    SetSpec { family: NftFamily::Bridge, name, key, data: None, lookup, stance, part: Part::Core }
+}
+
+const fn judging(set: SetSpec) -> SetSpec {
+    SetSpec { part: Part::Policies, ..set }
 }
 
 use Field::{Ipv4, Ipv6, Link, Port, Protocol};
@@ -126,4 +141,43 @@ pub const SETS: &[SetSpec] = &[
     // The host's ends of containers that may not talk to each other, and the exceptions: from, to, protocol, port.
     bridge("ports", &[Link], Exact, Restricts),
     bridge("link", &[Link, Link, Protocol, Port], Interval, Allows),
+    // The subnets of all networks, whose addresses nobody outside has.
+    judging(set("inside4", &[Ipv4], Interval, Restricts)),
+    judging(set("inside6", &[Ipv6], Interval, Restricts)),
+    // What the policies decide, from one address to the other: by port, and of all else. No two of a set overlap, nor do
+    // those of `allow` and of `deny`.
+    judging(set("allow_flow4", &[Ipv4, Ipv4, Protocol, Port], Interval, Allows)),
+    judging(set("allow_flow6", &[Ipv6, Ipv6, Protocol, Port], Interval, Allows)),
+    judging(set("deny_flow4", &[Ipv4, Ipv4, Protocol, Port], Interval, Restricts)),
+    judging(set("deny_flow6", &[Ipv6, Ipv6, Protocol, Port], Interval, Restricts)),
+    judging(set("allow_pair4", &[Ipv4, Ipv4], Interval, Allows)),
+    judging(set("allow_pair6", &[Ipv6, Ipv6], Interval, Allows)),
+    judging(set("deny_pair4", &[Ipv4, Ipv4], Interval, Restricts)),
+    judging(set("deny_pair6", &[Ipv6, Ipv6], Interval, Restricts)),
+    // The same with the host as one end.
+    judging(set("allow_to_host4", &[Ipv4, Protocol, Port], Interval, Allows)),
+    judging(set("allow_to_host6", &[Ipv6, Protocol, Port], Interval, Allows)),
+    judging(set("deny_to_host4", &[Ipv4, Protocol, Port], Interval, Restricts)),
+    judging(set("deny_to_host6", &[Ipv6, Protocol, Port], Interval, Restricts)),
+    judging(set("deny_all_to_host4", &[Ipv4], Interval, Restricts)),
+    judging(set("deny_all_to_host6", &[Ipv6], Interval, Restricts)),
+    judging(set("allow_from_host4", &[Ipv4, Protocol, Port], Interval, Allows)),
+    judging(set("allow_from_host6", &[Ipv6, Protocol, Port], Interval, Allows)),
+    judging(set("deny_from_host4", &[Ipv4, Protocol, Port], Interval, Restricts)),
+    judging(set("deny_from_host6", &[Ipv6, Protocol, Port], Interval, Restricts)),
+    judging(set("deny_all_from_host4", &[Ipv4], Interval, Restricts)),
+    judging(set("deny_all_from_host6", &[Ipv6], Interval, Restricts)),
+    // The host's ends of containers on networks that policies name, and the addresses that may come from each.
+    judging(bridge("guarded", &[Link], Exact, Restricts)),
+    judging(bridge("held4", &[Link, Ipv4], Exact, Restricts)),
+    judging(bridge("held6", &[Link, Ipv6], Exact, Restricts)),
+    // What the policies decide among the containers of a network.
+    judging(bridge("near_allow_flow4", &[Ipv4, Ipv4, Protocol, Port], Interval, Allows)),
+    judging(bridge("near_allow_flow6", &[Ipv6, Ipv6, Protocol, Port], Interval, Allows)),
+    judging(bridge("near_deny_flow4", &[Ipv4, Ipv4, Protocol, Port], Interval, Restricts)),
+    judging(bridge("near_deny_flow6", &[Ipv6, Ipv6, Protocol, Port], Interval, Restricts)),
+    judging(bridge("near_allow_pair4", &[Ipv4, Ipv4], Interval, Allows)),
+    judging(bridge("near_allow_pair6", &[Ipv6, Ipv6], Interval, Allows)),
+    judging(bridge("near_deny_pair4", &[Ipv4, Ipv4], Interval, Restricts)),
+    judging(bridge("near_deny_pair6", &[Ipv6, Ipv6], Interval, Restricts)),
 ];

@@ -26,6 +26,8 @@ pub enum Owner {
     },
     /// A published port or range, written `port.0.0.0.0:8080/tcp`; the text behind `port.`.
     Port(SmolStr),
+    /// A policy, written `policy.deny:network.front:world`; the text behind `policy.` is its name.
+    Policy(SmolStr),
     /// Nobody yet, or no longer: what is being adopted or given up. The text is what stands in the mark's place: the
     /// alias of a link or of a namespace's `lo`, the protocol number of an address or a route.
     Unmarked(SmolStr),
@@ -40,7 +42,8 @@ impl Owner {
             | Self::Network(_)
             | Self::Container(_)
             | Self::Attachment { .. }
-            | Self::Port(_) => false,
+            | Self::Port(_)
+            | Self::Policy(_) => false,
         }
     }
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Owner {
                 f.pad(&format_smolstr!("attachment.{container}@{network}"))
             }
             Self::Port(port) => f.pad(&format_smolstr!("port.{port}")),
+            Self::Policy(name) => f.pad(&format_smolstr!("policy.{name}")),
             Self::Unmarked(instead) => f.pad(&format_smolstr!("unmarked.{instead}")),
         }
     }
@@ -88,6 +92,7 @@ impl TryFrom<&str> for Owner {
                 })
             }
             "port" => Ok(Self::Port(name.into())),
+            "policy" => Ok(Self::Policy(name.into())),
             "unmarked" => Ok(Self::Unmarked(name.into())),
             _ => Err(refused()),
         }
@@ -169,6 +174,7 @@ mod tests {
         check("netform:shop:attachment.web@front");
         check("netform:shop:container.web.1");
         check("netform:shop:port.0.0.0.0:8080/tcp");
+        check("netform:shop:policy.deny:network.front:[fd00::/8]:25/tcp");
         check("netform:shop:project");
     }
 

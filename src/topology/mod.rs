@@ -15,6 +15,7 @@ mod mac;
 mod modes;
 mod network;
 mod parent;
+pub mod policy;
 mod pool;
 mod ports;
 mod prefix;
@@ -64,6 +65,8 @@ pub struct Topology {
     pub containers: Vec<Container>,
     /// What Docker's firewall has to let pass, each for its network.
     pub passages: Vec<(NetName, Passage)>,
+    /// Who may connect to whom, beyond what the networks say.
+    pub policies: policy::Policies,
 }
 
 /// A network, resolved.

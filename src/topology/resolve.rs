@@ -2,7 +2,9 @@
 
 use super::facts::Facts;
 use super::scene::{Silence, bind};
-use super::{Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, ports, routes, subnet};
+use super::{
+    Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, policy, ports, routes, subnet,
+};
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
 use crate::resource::owner::Origin;
@@ -36,6 +38,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);
     ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
+    let policies = policy::resolve(manifest, (&networks, &containers), origin, &mut problems);
 
     if problems.is_empty() {
         hosts::fill(&networks, &silence.name, &mut containers);
@@ -43,7 +46,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         let wanted = manifest.coexist.docker.as_ref().is_some_and(|docker| docker.value);
         let passages = if wanted { coexist::passages(&networks, facts) } else { vec![] };
         let (origin, project) = (origin(project.place), project.value.clone());
-        Ok(Topology { project, origin, networks, containers, passages })
+        Ok(Topology { project, origin, networks, containers, passages, policies })
     } else {
         problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
         Err(problems)

@@ -32,6 +32,7 @@ pub(crate) fn sketch(text: &str) -> Manifest {
         project,
         pools: vec![],
         coexist: Coexist::default(),
+        policies: vec![],
         networks: IndexMap::new(),
         containers: IndexMap::new(),
     };

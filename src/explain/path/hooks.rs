@@ -9,6 +9,8 @@ use super::term::View;
 use super::walk::{Halt, Walk, is_link_local};
 use super::{DecidedBy, Decision, Known, RuleName};
 use crate::kernel::census::Interface;
+use crate::names::ProjectName;
+use crate::resource::owner::Owner;
 
 impl Walk<'_> {
     /// Has the chains of a hook judge a packet, and change it.
@@ -165,12 +167,25 @@ impl Walk<'_> {
             Some((handle, comment, text)) => {
                 let key = comment.as_deref().and_then(|comment| comment.strip_prefix("netform:"));
                 let why = key.filter(|_| does == "drops it").and_then(|key| meaning(&chain, key));
+                let why = self.policy(decider).or(why.map(str::to_owned));
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 (DecidedBy::Rule, format!("rule {handle} of {at} {does}{why}"), Some(*handle), text.clone())
             }
         };
         let rule = Some(RuleName { family, table, chain, handle, text });
         Decision { kind, at: self.at(ns), sentence, rule }
+    }
+}
+
+impl Walk<'_> {
+    /// Returns the policy for which a rule has found an element, with its place in the manifest.
+    fn policy(&self, decider: &Decider) -> Option<String> {
+        let owner = Owner::try_from(decider.element.as_deref()?).ok()?;
+        let Owner::Policy(_) = owner else { return None };
+        let project = ProjectName::try_from(decider.place.1.strip_prefix("netform-")?).ok()?;
+        let origin = self.scene.origins.get(&project).and_then(|origins| origins.get(&owner));
+        let at = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+        Some(format!("{owner}{at} says so"))
     }
 }
 
@@ -206,6 +221,8 @@ fn meaning(chain: &str, key: &str) -> Option<&'static str> {
         ("guard" | "before" | "guard-answers" | "guard-answers-any", _) => {
             "`allow_from` does not name the source"
         }
+        ("sources", _) => "where policies are, a container sends with its own addresses only",
+        ("policies", "policy-spoofed4" | "policy-spoofed6") => "nobody outside has an address of a network",
         ("neighbours", _) => "the network says `icc: false`",
         _ => return None,
     })

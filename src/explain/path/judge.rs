@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::packet::State;
 use super::rules::{Place, Rule, Rules, field};
-use super::term::{View, all_of, holds, looked_up};
+use super::term::{View, all_of, beside, holds, looked_up};
 
 /// How deep chains may lead into each other: `NFT_JUMP_STACK_SIZE` in `include/net/netfilter/nf_tables.h`.
 const DEPTH: usize = 16;
@@ -21,6 +21,8 @@ pub(super) struct Decider {
     pub(super) place: Place,
     /// The rule: its handle, comment and text; `None` is the chain's policy.
     pub(super) rule: Option<(u64, Option<String>, String)>,
+    /// For whom the element is there that the rule has found; told of policies alone.
+    pub(super) element: Option<String>,
 }
 
 /// Where a translation leads.
@@ -74,7 +76,7 @@ pub(super) fn judge(rules: &Rules, place: &Place, view: &mut View<'_>) -> Verdic
     let drops = rules.chain(place).and_then(|chain| chain.base.as_ref()).is_some_and(|base| base.drops);
     let (act, decider) = match judge.chain(place, view) {
         End::Decided(act, decider) => (act, Some(decider)),
-        End::Back if drops => (Act::Drop, Some(Decider { place: place.clone(), rule: None })),
+        End::Back if drops => (Act::Drop, Some(Decider { place: place.clone(), rule: None, element: None })),
         End::Back => (Act::Accept, None),
     };
     let leads = |act: &Act| matches!(act, Act::Translate(_) | Act::Else);
@@ -119,7 +121,7 @@ impl Judge<'_> {
 
     /// Returns how a rule ends its chain; `None` when the next one is asked.
     fn rule(&mut self, place: &Place, rule: &Rule, view: &mut View<'_>) -> Option<End> {
-        let decider = self.decider(place, rule);
+        let decider = self.decider((place, rule), view);
         let mut matches = Some(true);
         for part in &rule.parts {
             let (name, what) = part.as_object().and_then(|part| part.iter().next())?;
@@ -229,9 +231,12 @@ impl Judge<'_> {
         }
     }
 
-    fn decider(&self, place: &Place, rule: &Rule) -> Decider {
+    fn decider(&self, (place, rule): (&Place, &Rule), view: &View<'_>) -> Decider {
         let text = self.rules.text(place, rule.handle).unwrap_or_default().to_owned();
-        Decider { place: place.clone(), rule: Some((rule.handle, rule.comment.clone(), text)) }
+        let judges = rule.comment.as_ref().is_some_and(|comment| comment.starts_with("netform:policy-"));
+        let mut found = rule.parts.iter().map(|part| beside(field(part, "match"), view, (self.rules, place)));
+        let element = if judges { found.find_map(|element| element) } else { None };
+        Decider { place: place.clone(), rule: Some((rule.handle, rule.comment.clone(), text)), element }
     }
 }
 

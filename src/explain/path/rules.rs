@@ -16,6 +16,8 @@ pub(super) struct Rules {
     chains: BTreeMap<Place, Chain>,
     /// Sets and maps by family, table and name.
     sets: BTreeMap<Place, Vec<(Value, Option<Value>)>>,
+    /// What is written beside the elements of sets, in the same order.
+    beside: BTreeMap<Place, Vec<Option<String>>>,
     /// The texts of rules, by family, table and handle.
     texts: BTreeMap<(String, String, u64), String>,
 }
@@ -97,6 +99,7 @@ impl Rules {
             "set" | "map" => {
                 let all = fields.get("elem").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 self.sets.insert(place("name")?, all.iter().map(element).collect());
+                self.beside.insert(place("name")?, all.iter().map(comment).collect());
             }
             _ => {}
         }
@@ -131,6 +134,11 @@ impl Rules {
         self.sets.get(place).map(Vec::as_slice)
     }
 
+    /// Returns what is written beside an element of a set, by its place among them.
+    pub(super) fn beside(&self, set: &Place, element: usize) -> Option<&str> {
+        self.beside.get(set)?.get(element)?.as_deref()
+    }
+
     /// Returns the text of a rule.
     pub(super) fn text(&self, (family, table, _): &Place, handle: u64) -> Option<&str> {
         self.texts.get(&(family.clone(), table.clone(), handle)).map(String::as_str)
@@ -148,6 +156,11 @@ pub(super) fn element(element: &Value) -> (Value, Option<Value>) {
         Some([key, data]) => (bare(key), Some(data.clone())),
         Some(_) | None => (bare(element), None),
     }
+}
+
+/// Returns what is written beside an element.
+fn comment(element: &Value) -> Option<String> {
+    field(field(element, "elem"), "comment").as_str().map(str::to_owned)
 }
 
 fn bare(key: &Value) -> Value {

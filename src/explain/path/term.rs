@@ -78,6 +78,16 @@ pub(super) fn holds(test: &Value, view: &View<'_>, (rules, at): (&Rules, &Place)
     }
 }
 
+/// Returns what is written beside the element of a set that a condition finds.
+pub(super) fn beside(test: &Value, view: &View<'_>, (rules, at): (&Rules, &Place)) -> Option<String> {
+    let name = field(test, "right").as_str()?.strip_prefix('@')?;
+    let Term::Atoms(atoms) = term(field(test, "left"), view) else { return None };
+    let set = (at.0.clone(), at.1.clone(), name.to_owned());
+    let mut elements = rules.set(&set)?.iter();
+    let found = elements.position(|(key, _)| fits(&atoms, key, false, (rules, at)) == Some(true))?;
+    rules.beside(&set, found).map(str::to_owned)
+}
+
 fn compared(atoms: &[Atom], op: &str, right: &Value) -> Option<bool> {
     let ([Atom::Number(left)], Some(right)) = (atoms, right.as_u64()) else { return None };
     Some(match op {

@@ -44,10 +44,14 @@ pub(super) struct Held {
 /// The elements of a set; `None` stands for one that is not of the set's form.
 pub(super) type Elements = (&'static SetSpec, Vec<Option<Held>>);
 
-/// Returns the elements of all sets of a table. A set that is not there has none.
-pub(super) fn read(socket: &mut Blocking, table: &NftTableId) -> Result<Vec<Elements>, Refusal> {
+/// Returns the elements of those sets of a table that are asked for. A set that is not there has none.
+pub(super) fn read(
+    socket: &mut Blocking,
+    table: &NftTableId,
+    asked: impl Fn(&SetSpec) -> bool,
+) -> Result<Vec<Elements>, Refusal> {
     let mut all = vec![];
-    for spec in SETS.iter().filter(|spec| spec.family == table.family) {
+    for spec in SETS.iter().filter(|spec| spec.family == table.family && asked(spec)) {
         match dump(socket, table, spec.name, raw_element) {
             Ok(raw) => all.push((spec, decode(spec, raw))),
             Err(refusal) if refusal.errno() == Some(Errno::NOENT) => {}

@@ -33,6 +33,7 @@ use super::netlink::Blocking;
 use super::{FailureKind, ObserveError, Op, OpError, count, netlink, netns};
 use crate::names::ProjectName;
 use crate::resource::nft::{NftFamily, NftTableId};
+use crate::resource::nft_set::Part;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
@@ -143,7 +144,7 @@ pub async fn published(
         let mut socket = Blocking::open_netfilter()?;
         let read = projects.into_iter().map(|project| {
             let id = table_id(&project, NftFamily::Inet);
-            let elements = elements::read(&mut socket, &id)?;
+            let elements = elements::read(&mut socket, &id, |set| set.part == Part::Core)?;
             Ok((project, elements::entries(&id, elements).collect()))
         });
         read.collect()
@@ -276,7 +277,7 @@ fn at_one_moment(id: &NftTableId) -> Result<Option<Vec<Entry>>, netlink::Refusal
     while began.elapsed() < LIST_PATIENCE {
         let before = tables::generation(&mut socket)?;
         let Some(rules) = Rules::read(&mut socket, id)? else { return Ok(None) };
-        let elements = elements::read(&mut socket, id)?;
+        let elements = elements::read(&mut socket, id, |set| rules.has_set(set.name))?;
         if tables::generation(&mut socket)? == before {
             return Ok(Some(rules.entries(elements)));
         }

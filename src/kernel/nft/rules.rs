@@ -6,9 +6,12 @@
 //! that a table that was loaded again is the same. Source: `enum nft_table_attributes`, `nft_chain_attributes`,
 //! `nft_rule_attributes` and `nft_set_attributes` in `include/uapi/linux/netfilter/nf_tables.h`.
 
+use std::collections::BTreeSet;
+
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
 
 use super::elements::{self, Elements};
 use super::tables;
@@ -59,6 +62,7 @@ pub(super) struct Rules {
     skeleton: Option<String>,
     seal: Option<String>,
     digest: String,
+    sets: BTreeSet<SmolStr>,
 }
 
 impl Rules {
@@ -68,10 +72,12 @@ impl Rules {
             Err(refusal) if refusal.errno() == Some(Errno::NOENT) => return Ok(None),
             table => table?,
         };
-        let mut rules = Self { id: id.clone(), skeleton: None, seal: None, digest: String::new() };
+        let digest = String::new();
+        let mut rules = Self { id: id.clone(), skeleton: None, seal: None, digest, sets: BTreeSet::new() };
         let mut chains = objects(socket, id, &CHAINS)?;
         chains.retain(|(name, _)| !rules.is_seal(name));
         let sets = objects(socket, id, &SETS)?;
+        rules.sets = sets.iter().map(|(name, _)| text(name)).collect();
         let mut hash = Sha256::new();
         for all in [&table, &chains, &objects(socket, id, &RULES)?, &sets] {
             note(&mut hash, all);
@@ -86,6 +92,11 @@ impl Rules {
         Ok(Some(rules))
     }
 
+    /// Tells whether there is a set or a map of this name.
+    pub(super) fn has_set(&self, name: &str) -> bool {
+        self.sets.contains(name)
+    }
+
     /// Remembers in the table what it is.
     pub(super) fn seal(&self, socket: &mut Blocking) -> Result<(), Refusal> {
         const NEW_CHAIN: u16 = 0x0a03;
@@ -97,7 +108,7 @@ impl Rules {
 
     /// Returns the table and its elements.
     pub(super) fn entries(self, elements: Vec<Elements>) -> Vec<Entry> {
-        let Self { id, skeleton, seal, digest } = self;
+        let Self { id, skeleton, seal, digest, sets: _ } = self;
         let strange = elements.iter().any(|(_, all)| all.iter().any(Option::is_none));
         let intact = seal.is_some_and(|seal| seal == digest) && !strange;
         let body = vec![];

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
 use super::ends::{LinkSysctlKey, Route, SysctlValue};
+use super::policy::{Coexist, Policy};
 
 /// A netform manifest: the networks of a host, and the containers on them.
 #[derive(JsonSchema)]
@@ -22,19 +23,12 @@ pub(super) struct Manifest {
     pools: Option<Vec<Pool>>,
     /// Whose firewalls shall let our packets pass.
     coexist: Option<Coexist>,
+    /// Who may connect to whom, beyond what the networks say: the first that matches decides.
+    policies: Option<Vec<Policy>>,
     /// The networks by name.
     networks: Option<IndexMap<NetName, Option<Network>>>,
     /// The containers by name. The order of their networks is the order of their interfaces.
     containers: Option<IndexMap<ContainerName, Option<Container>>>,
-}
-
-/// Whose firewalls shall let our packets pass.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Coexist {
-    /// Add accept rules of ours to `DOCKER-USER`, the chain that Docker leaves to the rules of users.
-    #[schemars(extend("default" = false))]
-    docker: Option<bool>,
 }
 
 /// A range that networks without subnets take theirs from.
@@ -308,7 +302,7 @@ enum PortOrRange {
 /// A port that a container serves: `80`, `5432/tcp`, `8000-8010/udp`.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-enum Expose {
+pub(super) enum Expose {
     Port(#[schemars(range(min = 1, max = 65535))] u32),
     Text(#[schemars(regex(pattern = r"^0*[1-9][0-9]{0,4}(-0*[1-9][0-9]{0,4})?(/(tcp|udp|sctp))?$"))] String),
 }
@@ -323,7 +317,7 @@ enum Protocol {
 
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
-enum OneOrList<T> {
+pub(super) enum OneOrList<T> {
     One(T),
     List(#[schemars(extend("uniqueItems" = true))] Vec<T>),
 }

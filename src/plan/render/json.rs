@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::kernel::Op;
+use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{
     Action, Cause, Change, Counts, Drift, Fate, Interruption, Moved, Plan, Winner, equivalent,
@@ -14,7 +15,7 @@ use crate::resource::ResourceId;
 use crate::resource::owner::{Origin, Owner};
 
 /// The version of the document.
-pub const FORMAT: &str = "1.1";
+pub const FORMAT: &str = "1.2";
 
 /// A plan.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -91,6 +92,8 @@ struct ChangeDoc {
     cause: Vec<Cause>,
     /// Why it is replaced.
     reason: Option<String>,
+    /// What a policy that comes or goes opens or closes, in words.
+    effect: Option<String>,
     /// Whether `prevent_destroy` is set.
     protected: bool,
     source: Option<Source>,
@@ -302,6 +305,7 @@ fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> C
         action: *action,
         cause: causes.iter().copied().collect(),
         reason: reason.clone(),
+        effect: policy::effect(change),
         protected: *protected,
         source: source(origin.as_ref()),
         interrupts: self::interrupts(interrupts),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Detail, Look, Operations, files};
 use crate::kernel::Op;
 use crate::plan::field::{brief, name};
+use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Drift, Extra, Fate, Field, Moved, Plan, Winner};
 use crate::resource::owner::Owner;
@@ -109,9 +110,12 @@ pub(super) fn interruption(change: &Change) -> String {
     let Some(first) = change.interrupts.first() else { return "no interruption".to_owned() };
     let who = |owner: &Owner| match owner {
         Owner::Attachment { container, network: _ } => container.to_string(),
-        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => {
-            owner.to_string()
-        }
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::Unmarked(_) => owner.to_string(),
     };
     let names: BTreeSet<String> =
         change.interrupts.iter().map(|interruption| who(&interruption.attachment)).collect();
@@ -132,8 +136,9 @@ pub(super) fn block(owner: &Owner) -> String {
 
 /// Returns the lines under a change.
 pub(super) fn body(change: &Change, entries: &Entries<'_>, look: &Look) -> Vec<Line> {
-    let mut lines: Vec<Line> =
-        change.fields.iter().flat_map(|field| field_lines(field, change, look)).collect();
+    let effect = policy::effect(change).map(|text| Line { sign: Sign::of(change.action), depth: 1, text });
+    let mut lines: Vec<Line> = effect.into_iter().collect();
+    lines.extend(change.fields.iter().flat_map(|field| field_lines(field, change, look)));
     let mut rest = BTreeMap::<&'static str, usize>::new();
     let told: BTreeSet<&ResourceId> = change.fields.iter().map(|field| &field.object).collect();
     for object in &change.objects {

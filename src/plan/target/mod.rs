@@ -3,6 +3,8 @@
 //! Whatever is left out is desired as it is now, so no plan can change it. A part has to stand on its own: what stays must
 //! not stand on what goes, and what comes must not stand on what is left out.
 
+mod walls;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -15,6 +17,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId, Slot};
+use walls::Declared;
 
 /// Which resources the user asks for; both empty is all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,6 +128,7 @@ pub fn choose(
         targets,
         excludes,
     };
+    walls::together(&mut part, &known).map_err(|error| vec![error])?;
     while let Some((owner, error)) = broken(&part, &owners, desired, observed) {
         // Who names a target means it; what was only not excluded goes along with what was.
         if !part.targets.is_empty() || !part.chosen.remove(&owner) {
@@ -243,6 +247,7 @@ fn led_to(entry: &Entry) -> Option<&str> {
             | Owner::Container(_)
             | Owner::Attachment { .. }
             | Owner::Port(_)
+            | Owner::Policy(_)
             | Owner::Unmarked(_),
             _,
         ) => None,
@@ -255,7 +260,12 @@ fn ends(owner: &Owner) -> Vec<Owner> {
         Owner::Attachment { container, network } => {
             vec![Owner::Container(container.clone()), Owner::Network(network.clone())]
         }
-        Owner::Project | Owner::Network(_) | Owner::Container(_) | Owner::Port(_) | Owner::Unmarked(_) => {
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::Unmarked(_) => {
             vec![]
         }
     }
@@ -287,6 +297,7 @@ fn broken(
         lost
     };
     let (missing, gone) = (lost(&desired.0), lost(&observed.own));
+    let (declared, side_of) = (Declared::by(desired), side);
     let falls = after.iter().find_map(|(side, entry)| {
         let needs = entry.resource.requires().into_iter().filter(|need| need.slot != Slot::Ns(NsRef::Host));
         let mut slots = needs.map(|need| need.slot);
@@ -296,7 +307,9 @@ fn broken(
                 Some((of(entry), SelectError::Needs { target: of(entry), needs }))
             }
             Side::Left => {
-                let target = slots.find_map(|slot| gone.get(&slot))?.clone();
+                let swapped = declared.without(entry).filter(|table| side_of(table) == Side::Chosen);
+                let swapped = swapped.and_then(|table| owners.by_id.get(&table).copied());
+                let target = slots.find_map(|slot| gone.get(&slot)).or(swapped)?.clone();
                 Some((target.clone(), SelectError::Carries { target, on: of(entry) }))
             }
         }

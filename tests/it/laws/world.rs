@@ -20,6 +20,8 @@ pub(super) struct World {
     containers: Vec<Option<Container>>,
     forward: bool,
     rules: Option<u8>,
+    /// Lengths of ranges that policies deny, with a gap of one before each.
+    walls: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,8 +56,10 @@ pub(super) fn world() -> impl Strategy<Value = World> {
         });
     let networks = proptest::collection::vec(proptest::option::weighted(0.7, network), 3);
     let containers = proptest::collection::vec(proptest::option::weighted(0.7, container), 3);
-    (networks, containers, any::<bool>(), proptest::option::weighted(0.8, 0u8..2))
-        .prop_map(|(networks, containers, forward, rules)| World { networks, containers, forward, rules })
+    let walls = proptest::collection::vec(0u8..4, 0..4);
+    (networks, containers, any::<bool>(), proptest::option::weighted(0.8, 0u8..2), walls).prop_map(
+        |(networks, containers, forward, rules, walls)| World { networks, containers, forward, rules, walls },
+    )
 }
 
 pub(super) fn ifname(text: &str) -> IfName {
@@ -98,6 +102,9 @@ impl World {
             let body = vec![serde_json::json!({"digest": digest})];
             state.put("project", Resource::NftTable(NftTable { id: table_id(), digest, intact: true, body }));
         }
+        if self.rules.is_some() {
+            self.walls(&mut state);
+        }
         if self.forward {
             let key = SysctlKey::Ipv4Forward;
             state.put("project", Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".into() }));
@@ -113,6 +120,29 @@ impl World {
             }
         }
         Desired(state.0.into_iter().collect::<State>())
+    }
+
+    /// Ranges that begin and end elsewhere in another world overlap those of this one.
+    fn walls(&self, state: &mut Builder) {
+        let mut first = 0;
+        for length in &self.walls {
+            first += 1;
+            let last = first + length;
+            let from = if first == last {
+                format!("10.9.0.{first}")
+            } else {
+                format!("10.9.0.{first}-10.9.0.{last}")
+            };
+            for (set, stance) in [("deny_pair4", Stance::Restricts), ("allow_flow4", Stance::Allows)] {
+                let mut key = vec![from.as_str().into(), "10.8.0.0/24".into()];
+                if stance == Stance::Allows {
+                    key.extend(["tcp".into(), "80".into()]);
+                }
+                let element = NftElement { table: table_id(), set: set.into(), key, data: None, stance };
+                state.put(&format!("policy.deny:n{first}:world"), Resource::NftElement(element));
+            }
+            first = last + 1;
+        }
     }
 
     fn network(&self, state: &mut Builder, number: usize, network: &Network) {

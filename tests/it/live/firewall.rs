@@ -253,6 +253,7 @@ fn topology() -> Topology {
     ];
     Topology {
         passages: vec![],
+        policies: Default::default(),
         project: ProjectName::try_from("shop").unwrap(),
         origin: origin(),
         networks: vec![front, back, inner, open, lan],

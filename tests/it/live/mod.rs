@@ -31,6 +31,7 @@ mod pairs;
 mod part;
 mod path;
 mod pods;
+mod policies;
 mod ports;
 mod private;
 mod publish;

@@ -1,0 +1,184 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::manifest::Place;
+use crate::topology::facts::{Facts, LinkFact};
+
+const NETWORKS: &str = "
+networks:
+  front: {subnets: [172.25.0.0/24, 'fd00:25::/64']}
+  back: {subnets: [10.7.0.0/24]}
+  inner: {subnets: [10.8.0.0/24], internal: true}
+  lan: {driver: macvlan, options: {parent: eth1}, subnets: [192.168.1.0/24]}
+containers:
+  web: {networks: {front: {address: [172.25.0.7, 'fd00:25::7']}}}
+  db: {networks: {back: {address: 10.7.0.7}, inner: {address: 10.8.0.7}}}
+  job: {networks: {inner: {address: 10.8.0.9}}}
+  tv: {networks: {lan: {address: 192.168.1.9}}}
+  both: {networks: {front: {address: [172.25.0.9, 'fd00:25::9']}, lan: {address: 192.168.1.10}}}
+  side: {mode: container:web}
+  agent: {mode: host}
+";
+
+/// What these policies are resolved to: what is decided, a line each; then the warnings. Or else the problems.
+fn resolved(policies: &str) -> String {
+    let text = format!("netform: 1\nproject: shop\npolicies:\n{policies}\n{NETWORKS}");
+    let loaded = crate::manifest::parse([("shop.yaml".to_owned(), text.into_bytes())]).unwrap();
+    let origin = |place: Place| loaded.sources.place_to_origin(place);
+    let link = LinkFact { mtu: crate::names::Mtu::ETHERNET, addresses: vec![], mac: None };
+    let facts = Facts { parents: [("eth1".try_into().unwrap(), link)].into(), ..Facts::default() };
+    let mut out = String::new();
+    match crate::topology::resolve(&loaded.manifest, &facts, &origin) {
+        Ok(topology) => {
+            let Policies { all, decided, guarded: _, warnings } = topology.policies;
+            for Decided { way, service, policy } in decided {
+                let range = |range: Range| format!("{}-{}", range.first, range.last);
+                let way = match way {
+                    Way::Between(from, to) => format!("{} to {}", range(from), range(to)),
+                    Way::ToHost(from) => format!("{} to the host", range(from)),
+                    Way::FromHost(to) => format!("the host to {}", range(to)),
+                };
+                let service = service.map_or(String::new(), |service| format!(", {service}"));
+                let _ = writeln!(out, "{} {way}{service}", all[policy].verdict.as_str());
+            }
+            warnings.iter().for_each(|warning| out += &format!("{warning}\n"));
+        }
+        Err(problems) => {
+            for problem in problems {
+                let labels: Vec<String> = problem
+                    .labels
+                    .iter()
+                    .map(|(place, label)| format!("{}: {label}", origin(*place)))
+                    .collect();
+                let _ = writeln!(out, "{}: {}\n  {}", problem.code, problem.message, labels.join("\n  "));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn the_first_policy_that_matches_decides() {
+    insta::assert_snapshot!(resolved(
+        "  - allow: {from: container.side, to: container.db, ports: [5432]}\n  - deny: {from: network.front, to: network.back}"
+    ), @"
+    deny 172.25.0.0-172.25.0.6 to 10.7.0.0-10.7.0.255
+    deny 172.25.0.7-172.25.0.7 to 10.7.0.0-10.7.0.6
+    allow 172.25.0.7-172.25.0.7 to 10.7.0.7-10.7.0.7, 5432/tcp
+    deny 172.25.0.7-172.25.0.7 to 10.7.0.7-10.7.0.7
+    deny 172.25.0.7-172.25.0.7 to 10.7.0.8-10.7.0.255
+    deny 172.25.0.8-172.25.0.255 to 10.7.0.0-10.7.0.255
+    ");
+}
+
+#[test]
+fn the_world_is_whoever_is_on_no_network_of_the_project() {
+    insta::assert_snapshot!(resolved("  - deny: {from: world, to: container.db}\n  - deny: {from: container.db, to: 10.0.0.0/8}"), @"
+    deny 0.0.0.0-10.6.255.255 to 10.7.0.7-10.7.0.7
+    deny 0.0.0.0-10.6.255.255 to 10.8.0.7-10.8.0.7
+    deny 10.7.0.7-10.7.0.7 to 10.0.0.0-10.6.255.255
+    deny 10.7.0.7-10.7.0.7 to 10.7.1.0-10.7.255.255
+    deny 10.7.0.7-10.7.0.7 to 10.8.1.0-10.255.255.255
+    deny 10.7.1.0-10.7.255.255 to 10.7.0.7-10.7.0.7
+    deny 10.7.1.0-10.7.255.255 to 10.8.0.7-10.8.0.7
+    deny 10.8.0.7-10.8.0.7 to 10.0.0.0-10.6.255.255
+    deny 10.8.0.7-10.8.0.7 to 10.7.1.0-10.7.255.255
+    deny 10.8.0.7-10.8.0.7 to 10.8.1.0-10.255.255.255
+    deny 10.8.1.0-172.24.255.255 to 10.7.0.7-10.7.0.7
+    deny 10.8.1.0-172.24.255.255 to 10.8.0.7-10.8.0.7
+    deny 172.25.1.0-255.255.255.255 to 10.7.0.7-10.7.0.7
+    deny 172.25.1.0-255.255.255.255 to 10.8.0.7-10.8.0.7
+    ");
+}
+
+#[test]
+fn what_the_host_says_and_hears_is_decided_too() {
+    insta::assert_snapshot!(resolved(
+        "  - allow: {from: network.front, to: host, ports: [53/udp]}\n  - deny: {from: [network.front, host], to: [host, container.web]}"
+    ), @"
+    deny 172.25.0.0-172.25.0.255 to 172.25.0.7-172.25.0.7
+    deny fd00:25::-fd00:25::ffff:ffff:ffff:ffff to fd00:25::7-fd00:25::7
+    allow 172.25.0.0-172.25.0.255 to the host, 53/udp
+    deny 172.25.0.0-172.25.0.255 to the host
+    allow fd00:25::-fd00:25::ffff:ffff:ffff:ffff to the host, 53/udp
+    deny fd00:25::-fd00:25::ffff:ffff:ffff:ffff to the host
+    deny the host to 172.25.0.7-172.25.0.7
+    deny the host to fd00:25::7-fd00:25::7
+    ");
+}
+
+#[test]
+fn nothing_is_allowed_across_the_border_of_an_internal_network() {
+    insta::assert_snapshot!(resolved("  - allow: {from: container.web, to: container.db}\n  - allow: {from: container.job, to: container.db}"), @"
+    allow 10.8.0.9-10.8.0.9 to 10.8.0.7-10.8.0.7
+    allow 172.25.0.7-172.25.0.7 to 10.7.0.7-10.7.0.7
+    ");
+    insta::assert_snapshot!(resolved("  - allow: {from: network.front, to: container.job}\n  - allow: {from: network.inner, to: world}\n  - allow: {from: host, to: network.inner}"), @"
+    topology::policy_internal: nothing can be allowed across the border of the internal network `inner`
+      shop.yaml:4:38: only on `inner`
+      shop.yaml:11:3: declared `internal`
+    topology::policy_internal: nothing can be allowed across the border of the internal network `inner`
+      shop.yaml:5:19: only on `inner`
+      shop.yaml:11:3: declared `internal`
+    ");
+}
+
+#[test]
+fn a_policy_that_never_matches_is_told_with_the_one_that_decides_before() {
+    insta::assert_snapshot!(resolved(
+        "  - allow: {from: network.front, to: world, ports: [80-90]}\n  - deny: {from: container.web, to: 198.51.100.0/24, ports: [85]}\n  - deny: {from: network.back, to: 'fd00:9::/64'}"
+    ).lines().filter(|line| line.starts_with("shop")).collect::<Vec<_>>().join("\n"), @"
+    shop.yaml:5:5: the policy deny:container.web:198.51.100.0/24:85/tcp never matches: allow:network.front:world:80-90/tcp decides before, as shop.yaml:4:5
+    shop.yaml:6:5: the policy deny:network.back:[fd00:9::/64] never matches: its ends have no addresses of the same family
+    ");
+}
+
+#[test]
+fn what_is_not_judged_cannot_be_named() {
+    insta::assert_snapshot!(resolved(
+        "  - deny: {from: network.lan, to: network.front}\n  - deny: {from: container.tv, to: world}\n  - deny: {from: container.agent, to: world}\n  - deny: {from: network.frnot, to: container.webb}\n  - deny: {from: world, to: host}\n  - deny: {from: 10.7.0.0/25, to: network.front}"
+    ), @"
+    topology::policy_unjudged: no policy can be about network `lan`: netform does not judge it
+      shop.yaml:4:18: on `lan`
+      shop.yaml:15:3: past this host's firewall: its containers are on the parent link
+    topology::policy_unjudged: no policy can be about network `lan`: netform does not judge it
+      shop.yaml:5:18: on `lan`
+      shop.yaml:15:3: past this host's firewall: its containers are on the parent link
+    topology::policy_end: `container.agent` is on no network of its own, so no policy can be about it
+      shop.yaml:6:18: has no addresses
+    topology::policy_end: network `frnot` is not declared
+      shop.yaml:7:18: not declared
+    topology::policy_end: container `webb` is not declared
+      shop.yaml:7:37: not declared
+    topology::policy_elsewhere: neither end of the policy is on a network of the project, so netform does not judge it
+      shop.yaml:8:5: neither end is ours
+    topology::policy_range: a range of addresses means those outside, and this one is part of a network of the project
+      shop.yaml:9:18: nobody outside has these
+    ");
+    insta::assert_snapshot!(resolved("  - deny: {from: container.both, to: network.back}"), @"
+    deny 172.25.0.9-172.25.0.9 to 10.7.0.0-10.7.0.255
+    shop.yaml:4:18: `both` is on `lan`, too, and what crosses that does not pass this host's firewall: no policy is about it
+    ");
+}
+
+#[test]
+fn more_policies_or_elements_than_are_judged_are_refused() {
+    let policy = |n: usize| format!("  - deny: {{from: network.front, to: world, ports: [{}]}}\n", n + 1);
+    let many: String = (0..=MOST).map(policy).collect();
+    assert!(resolved(&many).starts_with("topology::too_many_policies: there are 1001 policies"));
+    let fits: String = (0..MOST).map(policy).collect();
+    assert!(!resolved(&fits).contains("too_many"));
+
+    let policy =
+        |n: usize| format!("  - deny: {{from: container.web, to: 203.0.{}.{}/32}}\n", n / 128, n % 128 * 2);
+    let ranges: String = (0..1000).map(policy).collect();
+    assert!(!resolved(&ranges).contains("too_many"));
+    let ranges: Vec<String> = (0..110).map(|n| format!("203.0.113.{}/32", n * 2)).collect();
+    let ports: Vec<String> = (0..100).map(|n| (n * 2 + 1).to_string()).collect();
+    let wide = format!(
+        "  - deny: {{from: container.web, to: [{}], ports: [{}]}}",
+        ranges.join(", "),
+        ports.join(", ")
+    );
+    assert!(resolved(&wide).contains("more than 10000 elements"), "{}", resolved(&wide));
+}
