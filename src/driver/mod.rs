@@ -8,6 +8,7 @@ mod bridge;
 mod ipvlan;
 mod macvlan;
 mod routes;
+mod sysctls;
 mod vlan;
 
 #[cfg(test)]
@@ -70,7 +71,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))
-                    .chain(routes::of_attachment(container, attachment)),
+                    .chain(routes::of_attachment(container, attachment))
+                    .chain(sysctls::of_attachment(container, attachment)),
             );
         }
     }

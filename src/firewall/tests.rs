@@ -59,6 +59,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         default_via: vec![],
         routes: vec![],
+        sysctls: vec![],
         default_on_link: vec![],
         aliases: vec![],
         links: vec![],

@@ -171,10 +171,7 @@ impl Fake {
         if let Some(Resource::Sysctl(Sysctl { value, .. })) = self.own.get(&id).map(|entry| &entry.resource) {
             return Some(value.clone());
         }
-        let link = match key {
-            SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => None,
-            SysctlKey::PerLink { link, .. } => Some(Slot::Ifname(ns.clone(), link.clone())),
-        };
+        let link = key.link().map(|link| Slot::Ifname(ns.clone(), link.clone()));
         let there = self.is_filled(&Slot::Ns(ns.clone())) && link.is_none_or(|slot| self.is_filled(&slot));
         there.then(|| SmolStr::new_static("0"))
     }

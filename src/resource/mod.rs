@@ -207,12 +207,10 @@ impl Resource {
                     ]
                 }
             },
-            Self::Sysctl(Sysctl { ns, key, value: _ }) => match key {
-                SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => vec![dies(Slot::Ns(ns.clone()))],
-                SysctlKey::PerLink { family: _, link, name: _ } => {
-                    vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
-                }
-            },
+            Self::Sysctl(Sysctl { ns, key, value: _ }) => {
+                let link = key.link().map(|link| dies(Slot::Ifname(ns.clone(), link.clone())));
+                std::iter::once(dies(Slot::Ns(ns.clone()))).chain(link).collect()
+            }
             Self::NftElement(element) => {
                 vec![dies(Slot::Object(ResourceId::NftTable(element.table.clone())))]
             }
