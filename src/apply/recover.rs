@@ -9,7 +9,6 @@ use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
 use crate::plan::Touched;
-use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::{Resource, ResourceId};
@@ -155,10 +154,7 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
 /// Returns the namespace that the other end of a pair lives in.
 pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
     match &entry.resource {
-        Resource::Link(link) => match &link.kind {
-            LinkKind::Veth(peer) => Some(peer.ns.clone()),
-            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => None,
-        },
+        Resource::Link(link) => link.kind.peer().map(|peer| peer.ns.clone()),
         Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)

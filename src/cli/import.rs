@@ -194,6 +194,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             LinkKind::Veth(_) => Some("a veth pair".to_owned()),
             LinkKind::Macvlan(_) => Some("a macvlan link".to_owned()),
             LinkKind::Ipvlan(_) => Some("an ipvlan link".to_owned()),
+            LinkKind::Vlan(_) => Some("a VLAN".to_owned()),
             LinkKind::Other(kind) => Some(format!("a {kind} link")),
         }
         .map(|what| format!("{id} is {what}, and a network is a bridge")),
@@ -204,6 +205,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
                 | LinkKind::Bridge
                 | LinkKind::Macvlan(_)
                 | LinkKind::Ipvlan(_)
+                | LinkKind::Vlan(_)
                 | LinkKind::Other(_),
                 ns,
             ) => {

@@ -1,6 +1,14 @@
-//! Kernel parameters of the host as they were before netform changed them.
+//! Kernel parameters as they were before netform changed them.
 
-use crate::resource::state::{Desired, Entry, Observed};
+use std::path::Path;
+
+use super::failure::{Code, Failure};
+use super::scope::has_link;
+use crate::kernel::sysctl;
+use crate::resource::netns::NsRef;
+use crate::resource::state::{Desired, Entry, Observed, State};
+use crate::resource::sysctl::Sysctl;
+use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::Facts;
 
 /// Asks for the forwarding switches as they were before netform changed them, once nobody can rely on them.
@@ -18,4 +26,46 @@ pub(super) fn restore(originals: &[Entry], desired: &mut Desired, observed: &Obs
             desired.0.insert(entry.clone());
         }
     }
+}
+
+/// Asks for the parameters of containers' links that nobody asks for any more as a new link has them: so they were before
+/// netform changed them, since the links are of its own making. Once they were put back, which no manifest asks for, they
+/// are anybody's.
+pub(super) fn reset(applied: &State, desired: &mut Desired, observed: &Observed) {
+    for (id, entry) in applied.iter() {
+        let Resource::Sysctl(Sysctl { ns, key, value: _ }) = &entry.resource else { continue };
+        let (Some(link), Some(usual)) = (key.link(), key.of_a_new_link()) else { continue };
+        let is_asked = entry.origin.is_some() && desired.0.get(id).is_none();
+        if *ns == NsRef::Host || !is_asked || !has_link(&desired.0, ns, link) {
+            continue;
+        }
+        let value = |id: &ResourceId| match observed.own.get(id).map(|entry| &entry.resource) {
+            Some(Resource::Sysctl(sysctl)) => Some(sysctl.value.clone()),
+            Some(_) | None => None,
+        };
+        let (Some(live), Some(usual)) = (value(id), value(&ResourceId::Sysctl(ns.clone(), usual))) else {
+            continue;
+        };
+        if live != usual {
+            let sysctl = Sysctl { ns: ns.clone(), key: key.clone(), value: usual };
+            desired.0.insert(Entry { resource: Resource::Sysctl(sysctl), origin: None, ..entry.clone() });
+        }
+    }
+}
+
+/// Refuses what the kernel has no such parameter for, before anything is done.
+pub(super) fn check(desired: &Desired, observed: &Observed) -> Result<(), Failure> {
+    for (id, entry) in desired.0.iter() {
+        let Resource::Sysctl(Sysctl { ns, key, value: _ }) = &entry.resource else { continue };
+        if *ns == NsRef::Host || observed.own.get(id).is_some() || sysctl::is_known(key) {
+            continue;
+        }
+        let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        let message = format!("{place}{}: the kernel has no parameter {key}", entry.owner);
+        let list = key.of_a_new_link().map(|key| sysctl::path(&key));
+        let list = list.as_deref().and_then(Path::parent).map(Path::display);
+        let help = list.map_or_else(String::new, |list| format!("`ls {list}` lists what it has"));
+        return Err(Failure::new(Code::Missing, message).help(help));
+    }
+    Ok(())
 }

@@ -105,7 +105,7 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             Resource::Link(link) => match &mut link.kind {
                 LinkKind::Veth(peer) => Some(&mut peer.ns),
                 LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(&mut link.ns),
-                LinkKind::Bridge | LinkKind::Other(_) => None,
+                LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Other(_) => None,
             },
             Resource::Address(address) => Some(&mut address.ns),
             Resource::Route(route) => Some(&mut route.ns),

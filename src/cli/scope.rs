@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::kernel::Scope;
 use crate::manifest::{Home, Manifest};
+use crate::names::IfName;
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Observed, State};
+use crate::resource::state::{Entry, Observed, State};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 
@@ -55,12 +56,28 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
     if scope.routes.difference(routes).any(is_there) {
         return true;
     }
-    scope.sysctls.difference(sysctls).any(|(ns, key)| match key {
-        SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => true,
-        SysctlKey::PerLink { family: _, link, name: _ } => {
-            observed.own.get(&ResourceId::Link(ns.clone(), link.clone())).is_some()
-        }
-    })
+    scope
+        .sysctls
+        .difference(sysctls)
+        .any(|(ns, key)| key.link().is_none_or(|link| has_link(&observed.own, ns, link)))
+}
+
+/// Tells whether a state has a link in a namespace, be it the other end of a pair.
+pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
+    let id = ResourceId::Link(ns.clone(), link.clone());
+    let is_it = |entry: &Entry| match &entry.resource {
+        Resource::Link(Link { kind: LinkKind::Veth(peer), .. }) => peer.ns == *ns && peer.name == *link,
+        Resource::Link(_)
+        | Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::File(_) => false,
+    };
+    state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
 }
 
 /// Returns the namespaces of others that a manifest names.

@@ -302,15 +302,15 @@ impl Session {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
         let mut applied = self.runtimes.outlasting(self.past.state(), &self.past.leases.runs);
+        originals::reset(&applied, &mut desired, &observed);
+        originals::check(&desired, &observed)?;
         let yielded = naming::yield_to_others(&mut desired, &observed);
         let mut extra = extra::extra(topology.as_ref(), &desired, &observed);
         extra.warnings.splice(0..0, self.past.warnings.iter().cloned());
         extra.warnings.extend(yielded);
         extra.warnings.extend(self.runtimes.look.warnings.iter().cloned());
         if let Some(topology) = &topology {
-            extra.warnings.extend(topology::limits::warnings(topology, &facts.limits));
-            extra.warnings.extend(topology::barriers::warnings(topology, &facts));
-            extra.warnings.extend(topology.policies.warnings.iter().cloned());
+            extra.warnings.extend(topology.warnings(&facts));
         }
         extra.warnings.extend(given_up.iter().map(|id| {
             format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")

@@ -250,28 +250,30 @@ fn network_status<'a>(
 ) -> NetworkStatus<'a> {
     let attached = topology.containers.iter().flat_map(|container| {
         let mine = container.attachments.iter().filter(|attachment| attachment.network == network.name);
-        mine.map(move |attachment| (container, attachment))
+        mine.map(move |attachment| (container, attachment, network.waits))
     });
     NetworkStatus {
         name: network.name.as_str(),
-        state: health(&Owner::Network(network.name.clone())),
+        state: if network.waits { Health::Waiting } else { health(&Owner::Network(network.name.clone())) },
         interface: network.interface.as_str(),
         subnets: network.subnets.iter().map(|subnet| subnet.cidr.to_string()).collect(),
         gateways: network.subnets.iter().filter_map(|subnet| Some(subnet.gateway?.to_string())).collect(),
         internal: network.internal,
-        attachments: attached.map(|(container, at)| attachment_status(container, at, health)).collect(),
+        attachments: attached
+            .map(|(container, at, waits)| attachment_status(container, (at, waits), health))
+            .collect(),
     }
 }
 
 fn attachment_status<'a>(
     container: &'a Container,
-    attachment: &'a Attachment,
+    (attachment, waits): (&'a Attachment, bool),
     health: &impl Fn(&Owner) -> Health,
 ) -> AttachmentStatus<'a> {
     let owner = Owner::Attachment { container: container.name.clone(), network: attachment.network.clone() };
     AttachmentStatus {
         container: container.name.as_str(),
-        state: waiting_or(container, health(&owner)),
+        state: if waits { Health::Waiting } else { waiting_or(container, health(&owner)) },
         interface: attachment.link.as_str(),
         host_interface: attachment.port.as_ref().map(|port| port.as_str()),
         mac: attachment.mac.to_string(),

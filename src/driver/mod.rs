@@ -8,6 +8,8 @@ mod bridge;
 mod ipvlan;
 mod macvlan;
 mod routes;
+mod sysctls;
+mod vlan;
 
 #[cfg(test)]
 mod tests;
@@ -38,12 +40,14 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let networks: HashMap<&NetName, &Network> =
         topology.networks.iter().map(|network| (&network.name, network)).collect();
     let wants = bridge::Wants::of(topology);
+    let mut vlans = HashSet::new();
     let mut entries = forwarding(topology);
     for network in &topology.networks {
         match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
-            // Its parent is somebody else's.
-            Driver::Macvlan(_) | Driver::Ipvlan(..) => {}
+            Driver::Macvlan(_) | Driver::Ipvlan(..) => {
+                entries.extend(vlan::link(network, &mut vlans, &mut names))
+            }
         }
     }
     for container in &topology.containers {
@@ -54,7 +58,9 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         entries.extend(namespace(&topology.project, container));
         entries.extend(routes::of_container(container));
         for attachment in &container.attachments {
-            let Some(network) = networks.get(&attachment.network) else { continue };
+            let Some(network) = networks.get(&attachment.network).filter(|network| !network.waits) else {
+                continue;
+            };
             let link = match network.driver {
                 Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
                 Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
@@ -65,7 +71,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))
-                    .chain(routes::of_attachment(container, attachment)),
+                    .chain(routes::of_attachment(container, attachment))
+                    .chain(sysctls::of_attachment(container, attachment)),
             );
         }
     }

@@ -27,6 +27,8 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         Subnet { cidr, gateway: cidr.hosts().next() }
     };
     Network {
+        vlan: None,
+        waits: false,
         name: NetName::try_from(name).unwrap(),
         origin: origin(),
         driver: Driver::Bridge,
@@ -57,6 +59,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         default_via: vec![],
         routes: vec![],
+        sysctls: vec![],
         default_on_link: vec![],
         aliases: vec![],
         links: vec![],

@@ -14,6 +14,7 @@ use super::netlink::text;
 use crate::names::{IfName, Mac};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
 use crate::resource::owner::Mark;
+use crate::resource::vlan::VlanId;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
@@ -52,6 +53,10 @@ pub(crate) struct LinkAnswer {
     pub(crate) group: u32,
     /// Of a macvlan or ipvlan link, how it shares its parent; `None` when that is no way that netform asks for.
     pub(crate) shares: Option<Shares>,
+    /// Of a VLAN, which one; `None` when its tags are no 802.1Q ones.
+    pub(crate) vlan: Option<VlanId>,
+    /// Whether something is at the other end: `IFF_LOWER_UP`, `include/uapi/linux/if.h`.
+    pub(crate) carrier: bool,
 }
 
 impl LinkAnswer {
@@ -130,6 +135,8 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         peer_ns: None,
         group: 0,
         shares: None,
+        vlan: None,
+        carrier: u32_at(header, 8)? & 0x1_0000 != 0,
     };
     each(attributes, |kind, value| match kind {
         1 => link.mac = value.try_into().ok().map(Mac),
@@ -137,7 +144,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         4 => link.mtu = u32_at(value, 0).unwrap_or(0),
         5 => link.peer = u32_at(value, 0),
         10 => link.master = u32_at(value, 0),
-        18 => (link.kind, link.hairpin, link.shares) = link_info(value),
+        18 => link_info(value, &mut link),
         20 => link.alias = text(value),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
@@ -156,20 +163,27 @@ pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
     u32_at(body, 4).filter(|_| kind == RTM_NEWLINK)
 }
 
-/// Reads a link's kind, whether it is a bridge's port in hairpin mode, and how it shares its parent: `IFLA_INFO_KIND`,
+/// Reads a link's kind, whether it is a bridge's port in hairpin mode, and how it is on another one: `IFLA_INFO_KIND`,
 /// `_DATA`, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
-fn link_info(info: &[u8]) -> (SmolStr, bool, Option<Shares>) {
-    let (mut own, mut port, mut hairpin) = (SmolStr::default(), SmolStr::default(), false);
-    let mut shares = None;
-    each(info, |kind, value| match kind {
-        1 => own = text(value),
-        2 if own == "macvlan" => shares = macvlan(value),
-        2 if own == "ipvlan" => shares = ipvlan(value),
-        4 => port = text(value),
-        5 => each(value, |kind, value| hairpin |= kind == 4 && value == [1]),
+fn link_info(info: &[u8], link: &mut LinkAnswer) {
+    let mut port = SmolStr::default();
+    each(info, |kind, value| match (kind, link.kind.as_str()) {
+        (1, _) => link.kind = text(value),
+        (2, "macvlan") => link.shares = macvlan(value),
+        (2, "ipvlan") => link.shares = ipvlan(value),
+        (2, "vlan") => link.vlan = vlan(value),
+        (4, _) => port = text(value),
+        (5, _) => each(value, |kind, value| link.hairpin |= kind == 4 && value == [1]),
         _ => {}
     });
-    (own, hairpin && port == "bridge", shares)
+    link.hairpin &= port == "bridge";
+}
+
+/// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.
+fn vlan(data: &[u8]) -> Option<VlanId> {
+    let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);
+    let id = value_of(data, 1)?.first_chunk().map(|number: &[u8; 2]| u16::from_ne_bytes(*number));
+    VlanId::try_from(id.filter(|_| is_8021q)?).ok()
 }
 
 /// Reads the data of a macvlan link, in which `IFLA_MACVLAN_MODE` is 1.

@@ -9,8 +9,12 @@ use super::answer::LinkAnswer;
 use super::observe::{self, OwnLinks};
 use super::reading::{NsReading, Other, Reading};
 use crate::names::IfName;
-use crate::resource::link::Shares;
-use crate::resource::owner::Mark;
+use crate::resource::Slot;
+use crate::resource::link::{Ipvlan, LinkKind, Macvlan, Shares};
+use crate::resource::netns::NsRef;
+use crate::resource::owner::{Mark, Owner};
+use crate::resource::state::{Foreign, Observed};
+use crate::resource::vlan::Vlan;
 use crate::topology::facts::Carried;
 
 impl NsReading {
@@ -39,7 +43,7 @@ pub(super) fn carried(
     for link in host.links.iter().filter(|link| !own.contains_key(&link.index) && link.peer_ns.is_none()) {
         if let (Some(how), Some(parent)) = (link.shares, link.peer) {
             let owner = observe::owner_of_link(link, &host.links);
-            all.push((parent, Carried { how, what: link.name.to_string(), owner }));
+            all.push((parent, Carried { how, what: link.name.to_string(), owner, is_elsewhere: false }));
         }
     }
     for ns in namespaces {
@@ -50,7 +54,15 @@ pub(super) fn carried(
             Other::Namespace(mark, links) => {
                 let owner = mark.as_ref().map(project_of);
                 let named = |(parent, how, link): &(u32, Shares, SmolStr)| {
-                    (*parent, Carried { how: *how, what: format!("{link} in {name}"), owner: owner.clone() })
+                    (
+                        *parent,
+                        Carried {
+                            how: *how,
+                            what: format!("{link} in {name}"),
+                            owner: owner.clone(),
+                            is_elsewhere: true,
+                        },
+                    )
                 };
                 all.extend(links.iter().map(named));
             }
@@ -67,6 +79,41 @@ pub(super) fn carried(
     by_parent
 }
 
+/// Notes what others have on links of ours: it would go with them.
+pub(super) fn see(
+    observed: &mut Observed,
+    reading: &Reading,
+    peers: &BTreeMap<(NsRef, u32), Owner>,
+    scope: &Scope,
+) {
+    let own = observe::own_links(&reading.host, peers, scope);
+    for (parent, others) in carried(reading, &own, scope) {
+        let ours = own.values().find(|(name, _)| *name == parent);
+        let other = others.into_iter().find(|other| other.is_elsewhere);
+        if let (Some((_, on)), Some(Carried { what, owner, .. })) = (ours, other) {
+            let foreign = Foreign { what, owner, on: Some(on.clone()) };
+            observed.foreign.insert(Slot::Shared(parent), foreign);
+        }
+    }
+}
+
+/// Returns what kind of link one is that shares what a link of the host receives.
+pub(super) fn sharing(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> Option<LinkKind> {
+    let index = ns.stands_on(link)?;
+    let parent = reading.host.links.iter().find(|parent| parent.index == index)?.ifname()?;
+    match link.shares? {
+        Shares::Macvlan(mode) => Some(LinkKind::Macvlan(Macvlan { parent, mode })),
+        Shares::Ipvlan(mode, flag) => Some(LinkKind::Ipvlan(Ipvlan { parent, mode, flag })),
+    }
+}
+
+/// Returns what kind of link a VLAN of the host is.
+pub(super) fn vlan(link: &LinkAnswer, host: &NsReading) -> Option<LinkKind> {
+    let index = link.peer.filter(|_| link.peer_ns.is_none())?;
+    let parent = host.links.iter().find(|parent| parent.index == index)?.ifname()?;
+    Some(LinkKind::Vlan(Vlan { parent, id: link.vlan? }))
+}
+
 /// Returns those in a namespace that was looked into, ours left out.
 fn inside<'r>(ns: &'r NsReading, scope: &'r Scope) -> impl Iterator<Item = (u32, Carried)> + 'r {
     let others = ns.links.iter().filter(|link| {
@@ -76,7 +123,7 @@ fn inside<'r>(ns: &'r NsReading, scope: &'r Scope) -> impl Iterator<Item = (u32,
     others.filter_map(|link| {
         let owner = link.mark().as_ref().map(project_of);
         let what = format!("{} in {}", link.name, ns.ns);
-        Some((ns.stands_on(link)?, Carried { how: link.shares?, what, owner }))
+        Some((ns.stands_on(link)?, Carried { how: link.shares?, what, owner, is_elsewhere: true }))
     })
 }
 

@@ -17,7 +17,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::{Resource, ResourceId};
-use crate::topology::facts::{Facts, Leases, LinkFact};
+use crate::topology::facts::{Facts, Leases, LinkFact, Silent};
 
 /// Routes that lead somewhere or nowhere by somebody's will: `RTN_UNICAST`, `_BLACKHOLE`, `_UNREACHABLE`, `_PROHIBIT`,
 /// `_THROW`; the others belong to the host's own addresses.
@@ -78,6 +78,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .filter(|link| link.kind != "bridge" && link.master.is_none() && link.index != 1)
             .filter_map(|link| fact(link, host))
             .collect(),
+        silent: foreign().filter_map(|link| Some((link.ifname()?, silent(link)?))).collect(),
         carried: carried::carried(reading, &own, scope),
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
@@ -94,6 +95,8 @@ fn held(observed: &Observed) -> Facts {
     for (id, entry) in observed.own.iter() {
         let ResourceId::Link(NsRef::Host, name) = id else { continue };
         match &entry.owner {
+            // A VLAN that a network stands on is nobody's bridge.
+            Owner::Network(_) if entry.resource.link().is_some_and(|link| link.kind.parent().is_some()) => {}
             Owner::Network(network) => drop(facts.interfaces.insert(network.clone(), name.clone())),
             Owner::Attachment { container, network } => {
                 let ends = facts.host_ends.entry(container.clone()).or_default();
@@ -164,6 +167,14 @@ fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
         }
     }
     subnets
+}
+
+fn silent(link: &LinkAnswer) -> Option<Silent> {
+    match (link.up, link.carrier) {
+        (false, _) => Some(Silent::Down),
+        (true, false) => Some(Silent::NoCarrier),
+        (true, true) => None,
+    }
 }
 
 fn fact(link: &LinkAnswer, host: &NsReading) -> Option<(IfName, LinkFact)> {

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use super::{Glance, Kernel, ObserveError, Op, OpError, Scope};
-use crate::names::Mac;
+use crate::names::{IfName, Mac};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -171,10 +171,7 @@ impl Fake {
         if let Some(Resource::Sysctl(Sysctl { value, .. })) = self.own.get(&id).map(|entry| &entry.resource) {
             return Some(value.clone());
         }
-        let link = match key {
-            SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => None,
-            SysctlKey::PerLink { link, .. } => Some(Slot::Ifname(ns.clone(), link.clone())),
-        };
+        let link = key.link().map(|link| Slot::Ifname(ns.clone(), link.clone()));
         let there = self.is_filled(&Slot::Ns(ns.clone())) && link.is_none_or(|slot| self.is_filled(&slot));
         there.then(|| SmolStr::new_static("0"))
     }
@@ -339,49 +336,24 @@ impl Fake {
 
     fn is_down(&self, route: &Route) -> bool {
         let Some((by, _)) = route.leaves_by() else { return false };
-        self.own.iter().any(|(_, entry)| match &entry.resource {
-            Resource::Link(link) => {
-                let here = link.ns == route.ns && link.name == *by && !link.up;
-                let there = match &link.kind {
-                    LinkKind::Veth(Peer { ns, name, up, mac: _, mtu: _ }) => {
-                        *ns == route.ns && name == by && !up
-                    }
-                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {
-                        false
-                    }
-                };
-                here || there
-            }
-            Resource::Netns(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftTable(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::File(_) => false,
+        let mut links = self.own.iter().filter_map(|(_, entry)| entry.resource.link());
+        links.any(|link| {
+            let here = link.ns == route.ns && link.name == *by && !link.up;
+            let is_there = |peer: &Peer| peer.ns == route.ns && peer.name == *by && !peer.up;
+            here || link.kind.peer().is_some_and(is_there)
         })
     }
 
     /// Returns the link that an object would share with links of another kind.
-    fn is_received_by_others<'e>(&self, entry: &'e Entry) -> Option<&'e crate::names::IfName> {
-        let Resource::Link(link) = &entry.resource else { return None };
-        let parent = link.kind.shares()?;
-        let differs = |other: &Entry| match &other.resource {
-            Resource::Link(other) => {
-                let alike = std::mem::discriminant(&other.kind) == std::mem::discriminant(&link.kind);
-                other.kind.shares() == Some(parent) && !alike
-            }
-            Resource::Netns(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftTable(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::File(_) => false,
+    fn is_received_by_others<'e>(&self, entry: &'e Entry) -> Option<&'e IfName> {
+        let kind = &entry.resource.link()?.kind;
+        let parent = kind.shares()?;
+        let differs = |other: &LinkKind| {
+            let alike = std::mem::discriminant(other) == std::mem::discriminant(kind);
+            other.shares() == Some(parent) && !alike
         };
-        self.own.iter().any(|(_, other)| differs(other)).then_some(parent)
+        let mut others = self.own.iter().filter_map(|(_, entry)| entry.resource.link());
+        others.any(|other| differs(&other.kind)).then_some(parent)
     }
 
     fn is_filled(&self, slot: &Slot) -> bool {

@@ -134,6 +134,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             rest.extend(message::change_peer(&down, peer).map(|up| (there, up)));
         }
         LinkKind::Macvlan(kind) => shared::create(live, link, shared::Kind::Macvlan(kind)).await?,
+        LinkKind::Vlan(kind) => shared::create(live, link, shared::Kind::Vlan(kind)).await?,
         LinkKind::Ipvlan(kind) => shared::create(live, link, shared::Kind::Ipvlan(kind)).await?,
         LinkKind::Other(kind) => {
             let message = format!("netform makes no links of kind {kind}");

@@ -323,10 +323,7 @@ impl Memory {
 
 /// Tells whether a parameter of the host lies within parts.
 pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
-    let of_link = match key {
-        SysctlKey::PerLink { family: _, link, name: _ } => parts.links.contains(link),
-        SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => false,
-    };
+    let of_link = key.link().is_some_and(|link| parts.links.contains(link));
     of_link
         || parts.whole.contains(&Whole::Parameters)
         || parts.whole.contains(&Whole::Host)

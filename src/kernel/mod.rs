@@ -35,7 +35,7 @@ mod routes;
 pub mod sandbox;
 mod shared;
 pub mod slice;
-mod sysctl;
+pub mod sysctl;
 mod wave;
 
 use std::collections::BTreeSet;
@@ -120,7 +120,12 @@ impl Scope {
     pub fn add(&mut self, entry: &Entry) {
         match &entry.resource {
             Resource::Route(route) if route.is_apart() => drop(self.routes.insert(entry.resource.id())),
-            Resource::Sysctl(sysctl) => drop(self.sysctls.insert((sysctl.ns.clone(), sysctl.key.clone()))),
+            Resource::Sysctl(sysctl) => {
+                // What a link in a container had before is what a new one there has.
+                let usual = sysctl.key.of_a_new_link().filter(|_| sysctl.ns != NsRef::Host);
+                let keys = usual.into_iter().chain([sysctl.key.clone()]);
+                self.sysctls.extend(keys.map(|key| (sysctl.ns.clone(), key)));
+            }
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
             Resource::Netns(_)
             | Resource::Link(_)

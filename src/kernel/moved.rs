@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::{Glance, netns};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
-use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::state::Entry;
 
@@ -137,11 +136,8 @@ impl Parts {
             Resource::Netns(netns) => drop(parts.namespaces.insert(NsRef::Named(netns.name.clone()))),
             Resource::Link(link) => {
                 parts.links.extend((ns == NsRef::Host).then(|| link.name.clone()));
-                match &link.kind {
-                    LinkKind::Veth(peer) => drop(parts.namespaces.insert(peer.ns.clone())),
-                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {}
-                }
-                parts.links.extend(link.kind.shares().cloned());
+                parts.namespaces.extend(link.kind.peer().map(|peer| peer.ns.clone()));
+                parts.links.extend(link.kind.parent().cloned());
             }
             Resource::Address(address) => {
                 parts.links.extend((ns == NsRef::Host).then(|| address.link.clone()));

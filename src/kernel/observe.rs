@@ -9,11 +9,11 @@ use super::answer::{AddressAnswer, LinkAnswer};
 use super::message::NEWBORN;
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, routes};
+use super::{Scope, carried, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
-use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Shares};
+use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
@@ -50,6 +50,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
         }
     }
+    carried::see(&mut observed, reading, &peers, scope);
     see_files(&mut observed, reading, scope);
     for (name, other) in &reading.others {
         let (what, owner) = match other {
@@ -244,19 +245,11 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
         ("macvlan" | "ipvlan", NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_)) => {
-            sharing(link, ns, reading).unwrap_or_else(other)
+            carried::sharing(link, ns, reading).unwrap_or_else(other)
         }
+        ("vlan", NsRef::Host) => carried::vlan(link, ns).unwrap_or_else(other),
         ("veth", NsRef::Host) => peer_of(link, reading).and_then(veth).unwrap_or_else(other),
         _ => other(),
-    }
-}
-
-fn sharing(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> Option<LinkKind> {
-    let index = ns.stands_on(link)?;
-    let parent = reading.host.links.iter().find(|parent| parent.index == index)?.ifname()?;
-    match link.shares? {
-        Shares::Macvlan(mode) => Some(LinkKind::Macvlan(Macvlan { parent, mode })),
-        Shares::Ipvlan(mode, flag) => Some(LinkKind::Ipvlan(Ipvlan { parent, mode, flag })),
     }
 }
 

@@ -1,12 +1,12 @@
-//! Links that share what a link of the host receives: macvlan and ipvlan, made in the namespace of a container.
+//! Links on a link of the host: macvlan and ipvlan, made in the namespace of a container, and VLANs.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, IpVlanFlags, IpVlanMode, LinkAttribute, LinkMessage,
-    MacVlanMode,
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, IpVlanFlags, IpVlanMode, LinkAttribute,
+    LinkMessage, MacVlanMode, VlanFlags,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use rustix::io::Errno;
@@ -20,6 +20,7 @@ use super::{FailureKind, OpError, netns};
 use crate::names::IfName;
 use crate::resource::link::{Ipvlan, IpvlanFlag, IpvlanMode, Link, Macvlan, MacvlanMode};
 use crate::resource::netns::NsRef;
+use crate::resource::vlan::Vlan;
 
 /// How often a parent that somebody has for himself is asked for again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -28,6 +29,25 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) enum Kind<'k> {
     Macvlan(&'k Macvlan),
     Ipvlan(&'k Ipvlan),
+    Vlan(&'k Vlan),
+}
+
+impl Kind<'_> {
+    fn parent(&self) -> &IfName {
+        match self {
+            Self::Macvlan(Macvlan { parent, mode: _ })
+            | Self::Ipvlan(Ipvlan { parent, mode: _, flag: _ })
+            | Self::Vlan(Vlan { parent, id: _ }) => parent,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Macvlan(_) => "macvlan links",
+            Self::Ipvlan(_) => "ipvlan links",
+            Self::Vlan(_) => "VLANs",
+        }
+    }
 }
 
 /// Makes a link in its namespace.
@@ -35,11 +55,7 @@ pub(super) enum Kind<'k> {
 /// Before Linux 6.15, the kernel makes it beside its parent and moves it (`rtnl_newlink_create()`,
 /// `net/core/rtnetlink.c`): where the host has a link of that name itself, it is made with another one and renamed.
 pub(super) async fn create(live: &Live, link: &Link, kind: Kind<'_>) -> Outcome {
-    let name = match kind {
-        Kind::Macvlan(Macvlan { parent, mode: _ }) | Kind::Ipvlan(Ipvlan { parent, mode: _, flag: _ }) => {
-            parent
-        }
-    };
+    let name = kind.parent();
     let (host, there) = (channel(live, &NsRef::Host)?, channel(live, &link.ns)?);
     let parent = found(host, name)?;
     let ns = netns::open(&link.ns).map_err(|error| OpError::from(Refusal::Socket(error)))?;
@@ -47,6 +63,11 @@ pub(super) async fn create(live: &Live, link: &Link, kind: Kind<'_>) -> Outcome 
     match patiently(host, || named(&link.name)).await {
         Err(refusal) if refusal.errno() == Some(Errno::EXIST) && found(there, &link.name).is_err() => {}
         Err(refusal) if refusal.errno() == Some(Errno::BUSY) => return Err(taken(name, refusal)),
+        Err(refusal) if refusal.errno() == Some(Errno::OPNOTSUPP) => {
+            let OpError { kind: failure, message } = refusal.into();
+            let message = format!("this kernel makes no {}: {message}", kind.name());
+            return Err(OpError { kind: failure, message });
+        }
         made => return made.map_err(OpError::from),
     }
     let spare = spare_name(&link.ns, &link.name);
@@ -106,6 +127,13 @@ fn new(
     let (kind, data) = match kind {
         Kind::Macvlan(Macvlan { parent: _, mode }) => {
             (InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(macvlan_mode(*mode))]))
+        }
+        Kind::Vlan(Vlan { parent: _, id }) => {
+            // Without it, the VLAN is up only while its parent is, and goes down with it (`vlan_device_event()`,
+            // `net/8021q/vlan.c`).
+            let loose = VlanFlags::LooseBinding;
+            let data = vec![InfoVlan::Id(id.number()), InfoVlan::Flags((loose, loose))];
+            (InfoKind::Vlan, InfoData::Vlan(data))
         }
         Kind::Ipvlan(Ipvlan { parent: _, mode, flag }) => {
             let (mode, flag) = ipvlan_mode(*mode, *flag);

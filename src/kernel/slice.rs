@@ -9,7 +9,6 @@ use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
 use super::{Scope, observe, sysctl};
 use crate::names::IfName;
-use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed, State};
 use crate::resource::{Resource, ResourceId};
@@ -144,10 +143,7 @@ impl Slice {
 
 fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {
     match &entry.resource {
-        Resource::Link(link) => match &link.kind {
-            LinkKind::Veth(peer) => inside(&peer.ns),
-            LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => false,
-        },
+        Resource::Link(link) => link.kind.peer().is_some_and(|peer| inside(&peer.ns)),
         Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)

@@ -24,6 +24,11 @@ pub(crate) fn read(key: &SysctlKey) -> io::Result<String> {
     fs::read_to_string(path(key)).map(|value| value.trim().to_owned())
 }
 
+/// Tells whether the kernel knows a parameter of links, whatever link and namespace it is in.
+pub fn is_known(key: &SysctlKey) -> bool {
+    key.of_a_new_link().is_none_or(|key| path(&key).exists())
+}
+
 /// Gives a parameter its value in the calling thread's namespace, unless it has it: where `/proc/sys` is read-only, or
 /// a write would reset other parameters (`ip_forward` does), what is right already stays untouched.
 fn write_here(key: &SysctlKey, value: &str) -> io::Result<()> {

@@ -223,7 +223,7 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
             LinkKind::Veth(peer) => Some(peer.ns.clone()),
             // It is made on its parent.
             LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(NsRef::Host),
-            LinkKind::Bridge | LinkKind::Other(_) => None,
+            LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Other(_) => None,
         },
         Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
         Resource::Address(_)

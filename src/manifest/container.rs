@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place, home, route};
+use super::{At, Attachment, Container, Place, home, route, sysctl};
 use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
@@ -116,6 +116,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .and_then(|node| scalar::integer(node, "`gateway_priority`", -1_000_000..=1_000_000, report))
             .unwrap_or(0),
         routes: route::routes(fields, route::Of::Attachment, report),
+        sysctls: sysctl::sysctls(fields, report),
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) const CONTAINER: Shape = Shape {
 /// A container on a network.
 pub(super) const ATTACHMENT: Shape = Shape {
     what: "an attachment",
-    keys: &["address", "aliases", "links", "mac", "interface", "gateway_priority", "routes"],
+    keys: &["address", "aliases", "links", "mac", "interface", "gateway_priority", "routes", "sysctls"],
     later: &[],
 };
 

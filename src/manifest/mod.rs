@@ -29,6 +29,7 @@ mod scalar;
 mod schema;
 mod sources;
 mod spans;
+mod sysctl;
 mod values;
 mod yaml;
 
@@ -51,6 +52,7 @@ pub use self::publish::{Expose, Publish};
 pub(crate) use self::report::Report;
 pub use self::route::{Hop, Route};
 pub use self::schema::schema;
+pub use self::sysctl::LinkSysctl;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::netns::NsRef;
 
@@ -344,4 +346,6 @@ pub struct Attachment {
     pub gateway_priority: i64,
     /// `routes`, in order.
     pub routes: Vec<At<Route>>,
+    /// `sysctls`: kernel parameters of its interface.
+    pub sysctls: Vec<At<LinkSysctl>>,
 }

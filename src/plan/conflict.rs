@@ -104,7 +104,12 @@ fn standing_on(step: &Step<'_>, observed: &Observed) -> Vec<Conflict> {
     };
     let links = observed.foreign.iter().filter(|(slot, foreign)| {
         // What stands on a link inside a container goes with the container.
-        matches!(slot, Slot::Ifname(NsRef::Host, _)) && foreign.on.as_ref() == Some(&before.owner)
+        let is_outside = match (slot, step.id) {
+            (Slot::Ifname(NsRef::Host, _), _) => true,
+            (Slot::Shared(parent), ResourceId::Link(_, name)) => parent == name,
+            _ => false,
+        };
+        is_outside && foreign.on.as_ref() == Some(&before.owner)
     });
     links
         .map(|(_, Foreign { what, owner, on: _ })| Conflict {

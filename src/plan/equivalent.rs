@@ -12,6 +12,7 @@ use crate::resource::nft::{NftElement, NftTable};
 use crate::resource::passage::{Passage, chain};
 use crate::resource::route::{MAIN_TABLE, Rank, Route, Way};
 use crate::resource::sysctl::Sysctl;
+use crate::resource::vlan::Vlan;
 
 /// Returns the commands of ip(8), sysctl(8) and nft(8) that do the same as an operation.
 pub fn equivalent(op: &Op) -> Vec<String> {
@@ -94,6 +95,9 @@ fn created_link(link: &Link) -> Vec<String> {
         )],
         LinkKind::Ipvlan(Ipvlan { parent, mode, flag }) => vec![format!(
             "ip link add link {parent} name {name} mtu {mtu} netns {ns} type ipvlan mode {mode} {flag}"
+        )],
+        LinkKind::Vlan(Vlan { parent, id }) => vec![format!(
+            "{ip} link add link {parent} name {name} mtu {mtu} type vlan id {id} loose_binding on"
         )],
         LinkKind::Other(kind) => vec![format!("{ip} link add {name}{mac} mtu {mtu} type {kind}")],
     };

@@ -64,6 +64,8 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
     };
     match step.id {
         ResourceId::Link(..) => Some(match (of_network, goes) {
+            (true, true) if is_vlan(step) => (0, "its VLAN is removed"),
+            (true, false) if is_vlan(step) => (1, "its VLAN is replaced"),
             (true, true) => (0, "its bridge is removed"),
             (true, false) => (1, "its bridge is replaced"),
             (false, true) => (0, "it is removed"),
@@ -79,4 +81,12 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         | ResourceId::Passage(..)
         | ResourceId::File(_) => None,
     }
+}
+
+/// Tells whether a network's link is a VLAN on a link of the host, and not its bridge.
+fn is_vlan(step: &Step<'_>) -> bool {
+    step.before
+        .as_deref()
+        .and_then(|entry| entry.resource.link())
+        .is_some_and(|link| link.kind.parent().is_some())
 }

@@ -103,6 +103,7 @@ fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
             | LinkKind::Veth(_)
             | LinkKind::Macvlan(_)
             | LinkKind::Ipvlan(_)
+            | LinkKind::Vlan(_)
             | LinkKind::Other(_),
             _,
         ) => false,

@@ -44,7 +44,11 @@ fn is_local(op: &Op) -> bool {
 fn makes_little(entry: &Entry) -> bool {
     match &entry.resource {
         Resource::Link(link) => match &link.kind {
-            LinkKind::Veth(_) | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Bridge => true,
+            LinkKind::Veth(_)
+            | LinkKind::Macvlan(_)
+            | LinkKind::Ipvlan(_)
+            | LinkKind::Vlan(_)
+            | LinkKind::Bridge => true,
             LinkKind::Other(_) => false,
         },
         Resource::Netns(_)

@@ -1,4 +1,4 @@
-//! Links: bridges, veth pairs, macvlan and ipvlan links.
+//! Links: bridges, veth pairs, macvlan and ipvlan links, VLANs.
 
 use std::fmt;
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::netns::NsRef;
+use super::vlan::Vlan;
 use crate::names::{IfName, Mac, Mtu};
 
 /// A network interface of our making; a veth pair is one link, seen from its host end.
@@ -44,6 +45,49 @@ impl Link {
     pub(crate) fn must_set_hairpin(&self, before: &Self) -> bool {
         self.master.is_some() && self.hairpin != (before.hairpin && before.master == self.master)
     }
+
+    /// Returns the attributes that users see change, as [`super::Resource::fields`].
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let Link { ns: _, name, mac, mtu, up, master, hairpin, altname, protected, kind } = self;
+        let state = |up: bool| if up { "up" } else { "down" }.to_owned();
+        let mut fields = vec![("interface", name.to_string())];
+        match kind {
+            LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
+            LinkKind::Other(kind) => fields.push(("kind", kind.clone())),
+            LinkKind::Macvlan(Macvlan { parent, mode }) => fields.extend([
+                ("kind", "macvlan".to_owned()),
+                ("parent", parent.to_string()),
+                ("mode", mode.to_string()),
+            ]),
+            LinkKind::Ipvlan(Ipvlan { parent, mode, flag }) => fields.extend([
+                ("kind", "ipvlan".to_owned()),
+                ("parent", parent.to_string()),
+                ("mode", mode.to_string()),
+                ("flag", flag.to_string()),
+            ]),
+            LinkKind::Vlan(Vlan { parent, id }) => fields.extend([
+                ("kind", "vlan".to_owned()),
+                ("parent", parent.to_string()),
+                ("vlan", id.to_string()),
+            ]),
+            LinkKind::Veth(peer) => fields.extend([
+                ("kind", "veth".to_owned()),
+                ("peer", format!("{} in {}", peer.name, peer.ns)),
+                ("peer mac", peer.mac.to_string()),
+                ("peer mtu", peer.mtu.to_string()),
+                ("peer state", state(peer.up)),
+            ]),
+        }
+        fields.extend(mac.map(|mac| ("mac", mac.to_string())));
+        fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
+        fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
+        fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
+        fields.push(("altname", altname.as_ref().map_or_else(|| "none".to_owned(), SmolStr::to_string)));
+        if *protected {
+            fields.push(("prevent_destroy", "true".to_owned()));
+        }
+        fields
+    }
 }
 
 /// What kind of link it is, with what only this kind has.
@@ -58,6 +102,8 @@ pub enum LinkKind {
     Macvlan(Macvlan),
     /// A link on a link of the host that has the same link-layer address.
     Ipvlan(Ipvlan),
+    /// A VLAN of a link of the host.
+    Vlan(Vlan),
     /// Something else that carries our mark: read from the kernel, never asked for.
     Other(String),
 }
@@ -68,7 +114,24 @@ impl LinkKind {
         match self {
             Self::Macvlan(Macvlan { parent, mode: _ })
             | Self::Ipvlan(Ipvlan { parent, mode: _, flag: _ }) => Some(parent),
+            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// Returns the link of the host that it stands on, and goes with.
+    pub fn parent(&self) -> Option<&IfName> {
+        match self {
+            Self::Vlan(Vlan { parent, id: _ }) => Some(parent),
+            Self::Macvlan(_) | Self::Ipvlan(_) => self.shares(),
             Self::Bridge | Self::Veth(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// Returns its other end, when it is a pair.
+    pub fn peer(&self) -> Option<&Peer> {
+        match self {
+            Self::Veth(peer) => Some(peer),
+            Self::Bridge | Self::Macvlan(_) | Self::Ipvlan(_) | Self::Vlan(_) | Self::Other(_) => None,
         }
     }
 }

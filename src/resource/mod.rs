@@ -18,6 +18,7 @@ pub mod policy;
 pub mod route;
 pub mod state;
 pub mod sysctl;
+pub mod vlan;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -30,7 +31,7 @@ use smol_str::SmolStr;
 use crate::names::{IfName, NetnsName};
 use address::Address;
 use file::TextFile;
-use link::{Ipvlan, Link, LinkKind, Macvlan};
+use link::{Link, LinkKind};
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
@@ -137,6 +138,21 @@ impl Resource {
         }
     }
 
+    /// Returns the link, when it is one.
+    pub fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Link(link) => Some(link),
+            Self::Netns(_)
+            | Self::Address(_)
+            | Self::Route(_)
+            | Self::Sysctl(_)
+            | Self::NftTable(_)
+            | Self::NftElement(_)
+            | Self::Passage(_)
+            | Self::File(_) => None,
+        }
+    }
+
     /// Returns the slots that the object fills. Nothing else may fill an [`Slot::Ns`], [`Slot::Ifname`] or
     /// [`Slot::Object`] at the same time, so whoever leaves one goes before whoever takes it.
     pub fn provides(&self) -> Vec<Slot> {
@@ -145,10 +161,7 @@ impl Resource {
             Self::Netns(Netns { name, whole: _ }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
             Self::Link(link) => {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
-                match &link.kind {
-                    LinkKind::Veth(peer) => slots.push(Slot::Ifname(peer.ns.clone(), peer.name.clone())),
-                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {}
-                }
+                slots.extend(link.kind.peer().map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
                 slots.extend(link.kind.shares().map(|parent| Slot::Shared(parent.clone())));
             }
             Self::Address(Address { ns, link, addr }) => {
@@ -173,11 +186,8 @@ impl Resource {
             Self::Link(link) => {
                 let mut needs = vec![dies(Slot::Ns(link.ns.clone()))];
                 needs.extend(link.master.iter().map(|m| stays(Slot::Ifname(link.ns.clone(), m.clone()))));
-                match &link.kind {
-                    LinkKind::Veth(peer) => needs.push(dies(Slot::Ns(peer.ns.clone()))),
-                    LinkKind::Bridge | LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Other(_) => {}
-                }
-                let parent = link.kind.shares();
+                needs.extend(link.kind.peer().map(|peer| dies(Slot::Ns(peer.ns.clone()))));
+                let parent = link.kind.parent();
                 needs.extend(parent.map(|parent| dies(Slot::Ifname(NsRef::Host, parent.clone()))));
                 needs
             }
@@ -197,12 +207,10 @@ impl Resource {
                     ]
                 }
             },
-            Self::Sysctl(Sysctl { ns, key, value: _ }) => match key {
-                SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => vec![dies(Slot::Ns(ns.clone()))],
-                SysctlKey::PerLink { family: _, link, name: _ } => {
-                    vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
-                }
-            },
+            Self::Sysctl(Sysctl { ns, key, value: _ }) => {
+                let link = key.link().map(|link| dies(Slot::Ifname(ns.clone(), link.clone())));
+                std::iter::once(dies(Slot::Ns(ns.clone()))).chain(link).collect()
+            }
             Self::NftElement(element) => {
                 vec![dies(Slot::Object(ResourceId::NftTable(element.table.clone())))]
             }
@@ -236,11 +244,16 @@ impl Resource {
                 (LinkKind::Macvlan(_), LinkKind::Macvlan(_)) => Ok(()),
                 (LinkKind::Ipvlan(old), LinkKind::Ipvlan(new)) if old != new => Err(link::moved(old, new)),
                 (LinkKind::Ipvlan(_), LinkKind::Ipvlan(_)) => Ok(()),
+                (LinkKind::Vlan(old), LinkKind::Vlan(new)) if old != new => {
+                    Err(format!("it becomes VLAN {} of {}", new.id, new.parent))
+                }
+                (LinkKind::Vlan(_), LinkKind::Vlan(_)) => Ok(()),
                 (
                     LinkKind::Bridge
                     | LinkKind::Veth(_)
                     | LinkKind::Macvlan(_)
                     | LinkKind::Ipvlan(_)
+                    | LinkKind::Vlan(_)
                     | LinkKind::Other(_),
                     _,
                 ) => Err("it becomes another kind of link".to_owned()),
@@ -284,42 +297,7 @@ impl Resource {
                 fields.extend((!whole).then(|| ("namespace", "gone".to_owned())));
                 fields
             }
-            Self::Link(link) => {
-                let Link { ns: _, name, mac, mtu, up, master, hairpin, altname, protected, kind } = link;
-                let state = |up: bool| if up { "up" } else { "down" }.to_owned();
-                let mut fields = vec![("interface", name.to_string())];
-                match kind {
-                    LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
-                    LinkKind::Other(kind) => fields.push(("kind", kind.clone())),
-                    LinkKind::Macvlan(Macvlan { parent, mode }) => fields.extend([
-                        ("kind", "macvlan".to_owned()),
-                        ("parent", parent.to_string()),
-                        ("mode", mode.to_string()),
-                    ]),
-                    LinkKind::Ipvlan(Ipvlan { parent, mode, flag }) => fields.extend([
-                        ("kind", "ipvlan".to_owned()),
-                        ("parent", parent.to_string()),
-                        ("mode", mode.to_string()),
-                        ("flag", flag.to_string()),
-                    ]),
-                    LinkKind::Veth(peer) => fields.extend([
-                        ("kind", "veth".to_owned()),
-                        ("peer", format!("{} in {}", peer.name, peer.ns)),
-                        ("peer mac", peer.mac.to_string()),
-                        ("peer mtu", peer.mtu.to_string()),
-                        ("peer state", state(peer.up)),
-                    ]),
-                }
-                fields.extend(mac.map(|mac| ("mac", mac.to_string())));
-                fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
-                fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
-                fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
-                fields.push(("altname", text(altname.as_ref().map(SmolStr::to_string))));
-                if *protected {
-                    fields.push(("prevent_destroy", "true".to_owned()));
-                }
-                fields
-            }
+            Self::Link(link) => link.fields(),
             Self::Address(Address { ns: _, link: _, addr }) => vec![("address", addr.to_string())],
             Self::Route(route) => route.fields(),
             Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.to_string())],

@@ -27,6 +27,27 @@ pub enum SysctlKey {
     },
 }
 
+impl SysctlKey {
+    /// Returns the interface that it is of.
+    pub fn link(&self) -> Option<&IfName> {
+        match self {
+            Self::Ipv4Forward | Self::Ipv6Forward => None,
+            Self::PerLink { family: _, link, name: _ } => Some(link),
+        }
+    }
+
+    /// Returns the parameter that says what an interface has when it is new: that of `default`.
+    pub fn of_a_new_link(&self) -> Option<Self> {
+        let link = IfName::try_from("default").ok()?;
+        match self {
+            Self::Ipv4Forward | Self::Ipv6Forward => None,
+            Self::PerLink { family, link: _, name } => {
+                Some(Self::PerLink { family: *family, link, name: name.clone() })
+            }
+        }
+    }
+}
+
 impl fmt::Display for SysctlKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,9 +10,9 @@ use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
 use super::{Attachment, Container, Driver, Network, Runtime};
-use crate::manifest::{self, At, Home, Mode};
+use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
-use crate::resource::sysctl::Family;
+use crate::resource::sysctl::{Family, SysctlKey};
 
 /// What is known of all attachments before they are put together, each list by index into the scene's attachments.
 pub(super) struct Parts<'p> {
@@ -93,19 +93,27 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         interface: _,
         gateway_priority: _,
         routes: _,
+        sysctls,
     } = member.spec;
     let network = networks.get(member.net)?;
+    let link = interfaces.links.get(index)?;
+    let parameter = |at: &At<LinkSysctl>| {
+        let LinkSysctl { family, name, value } = &at.value;
+        let key = SysctlKey::PerLink { family: *family, link: link.clone(), name: name.clone() };
+        (key, value.clone(), origin(at.place))
+    };
     Some(Attachment {
         network: network.name.clone(),
         origin: origin(member.place),
         interface: network.interface.clone(),
         port: interfaces.hosts.get(index)?.clone(),
-        link: interfaces.links.get(index)?.clone(),
+        link: link.clone(),
         mac: *macs.get(index)?,
         mtu: network.mtu,
         addresses: addresses.get(index)?.clone(),
         default_via: vec![],
         routes: vec![],
+        sysctls: sysctls.iter().map(parameter).collect(),
         default_on_link: vec![],
         aliases: aliases.iter().map(|at| at.value.clone()).collect(),
         links: links.iter().map(|(At { value, .. }, to)| (value.clone(), to.value.clone())).collect(),
@@ -123,7 +131,7 @@ fn route(
 ) {
     let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
-        let network = networks.get(member.net).filter(|network| !network.internal)?;
+        let network = networks.get(member.net).filter(|network| !network.internal && !network.waits)?;
         let way = way_out(network, family)?;
         let priority = member.spec.gateway_priority;
         (!has_one || priority > 0).then_some((priority, attachment, way))

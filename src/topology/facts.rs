@@ -32,6 +32,8 @@ pub struct Facts {
     pub parents: BTreeMap<IfName, LinkFact>,
     /// Links of others that share what these, or bridges, receive: a link carries macvlan or ipvlan links, not both.
     pub carried: BTreeMap<IfName, BTreeSet<Carried>>,
+    /// Links of others that lead to nobody at the moment.
+    pub silent: BTreeMap<IfName, Silent>,
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
     /// The host's ends of this project's live veth pairs, by container and network.
@@ -135,6 +137,19 @@ pub struct Carried {
     /// Whose it is, as far as can be told.
     #[serde(default)]
     pub owner: Option<String>,
+    /// Whether it is in another namespace than the host's.
+    #[serde(default)]
+    pub is_elsewhere: bool,
+}
+
+/// A link that leads to nobody at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Silent {
+    /// It is switched off.
+    Down,
+    /// Nothing is at its other end.
+    NoCarrier,
 }
 
 /// Who holds which address, and which network which subnets.
@@ -145,6 +160,9 @@ pub struct Leases {
     pub subnets: BTreeMap<NetName, Vec<IpNet>>,
     /// Addresses by container and network.
     pub addresses: BTreeMap<ContainerName, BTreeMap<NetName, Vec<IpAddr>>>,
+    /// The links of the host that networks stood on.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub parents: BTreeSet<IfName>,
     /// Containers that somebody else runs, as they were seen last.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub runs: BTreeMap<ContainerName, Running>,

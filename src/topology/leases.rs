@@ -18,9 +18,11 @@ pub fn leases(topology: &Topology) -> Leases {
         (container.name.clone(), attachments.collect())
     };
     let run = |container: &Container| Some((container.name.clone(), container.run.clone()?));
+    let behind = topology.networks.iter().filter(|network| !network.driver.has_host());
     Leases {
         subnets: subnets.collect(),
         addresses: topology.containers.iter().map(held).collect(),
+        parents: behind.map(|network| network.interface.clone()).collect(),
         runs: topology.containers.iter().filter_map(run).collect(),
     }
 }

@@ -75,7 +75,7 @@ fn of_parent(scene: &Scene<'_>, net: &Net<'_>, problems: &mut Vec<Problem>) -> O
             help: Some("leave `mac` out, or use `driver: macvlan`".to_owned()),
         }));
     }
-    let known = parent(scene, net).ok().flatten().and_then(|link| link.mac);
+    let known = parent(scene, net).ok().flatten().and_then(|parent| parent.link.mac);
     Some(known.unwrap_or(Mac([0; 6])))
 }
 

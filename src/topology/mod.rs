@@ -22,6 +22,7 @@ mod prefix;
 mod resolve;
 mod routes;
 mod scene;
+pub mod silent;
 mod subnet;
 mod text;
 
@@ -35,6 +36,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smol_str::SmolStr;
 
 use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
@@ -43,8 +45,9 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
 use crate::resource::route::{Rank, Refusal};
-use crate::resource::sysctl::Family;
-use facts::Running;
+use crate::resource::sysctl::{Family, SysctlKey};
+use crate::resource::vlan::Vlan;
+use facts::{Facts, Running};
 
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
@@ -68,6 +71,15 @@ pub struct Topology {
     pub policies: policy::Policies,
 }
 
+impl Topology {
+    /// Returns what the host and others make of it that its author may not expect, in sentences.
+    pub fn warnings(&self, facts: &Facts) -> Vec<String> {
+        let limits = limits::warnings(self, &facts.limits);
+        let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
+        [limits, barriers, silent, self.policies.warnings.clone()].concat()
+    }
+}
+
 /// A network, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
@@ -77,6 +89,10 @@ pub struct Network {
     pub origin: Origin,
     /// How it is made.
     pub driver: Driver,
+    /// The VLAN that netform makes for it to stand on, with the MTU of the link that this is on.
+    pub vlan: Option<(Vlan, Mtu)>,
+    /// Whether its parent was there before and is not now: nothing of it is in the desired state until it is.
+    pub waits: bool,
     /// The bridge; with macvlan and ipvlan, the parent.
     pub interface: IfName,
     /// The bridge's link-layer address, derived from project and network.
@@ -236,6 +252,8 @@ pub struct Attachment {
     pub default_via: Vec<IpAddr>,
     /// The routes that the manifest asks for besides.
     pub routes: Vec<StaticRoute>,
+    /// Kernel parameters of the link in the container, each with its value and where the manifest declares it.
+    pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.

@@ -1,6 +1,5 @@
 //! Networks, put together.
 
-use super::facts::LinkFact;
 use super::interface::Interfaces;
 use super::parent::parent;
 use super::resolve::Asker;
@@ -50,12 +49,15 @@ pub(super) fn assemble(
             problems.extend(nothing_to_hide(net, bridge));
         }
         let grounds = grounds.as_deref().unwrap_or_default();
+        let (vlan, waits) = parent(scene, net).ok().flatten().map_or((None, false), |it| (it.vlan, it.waits));
         networks.push(Network {
             name: net.name.clone(),
             origin: origin(net.place),
             interface: interface.clone(),
             mac: *mac,
             external: external.is_some(),
+            vlan,
+            waits,
             driver: match &driver {
                 manifest::Driver::Bridge => Driver::Bridge,
                 manifest::Driver::Macvlan { parent: _, mode } => Driver::Macvlan(*mode),
@@ -130,25 +132,24 @@ fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut 
             });
         }
         if let (Ok(Some(parent)), Some(at)) = (parent(scene, net), net.spec.driver.parent())
-            && parent.mtu < value
+            && parent.link.mtu < value
         {
             problems.push(Problem {
                 message: format!("MTU {value} is more than its parent `{}` carries", at.value),
                 code: "topology::mtu_above_parent",
                 labels: vec![
-                    (place, format!("more than {}", parent.mtu)),
+                    (place, format!("more than {}", parent.link.mtu)),
                     (at.place, "the parent".to_owned()),
                 ],
-                help: Some(format!("use at most {}, or leave it out", parent.mtu)),
+                help: Some(format!("use at most {}, or leave it out", parent.link.mtu)),
             });
         }
         return value;
     }
     let external = net.spec.external.as_ref().and_then(|at| scene.facts.bridges.get(&at.value));
-    if let Some(LinkFact { mtu, addresses: _, mac: _ }) =
-        external.or_else(|| parent(scene, net).ok().flatten())
-    {
-        return *mtu;
+    let on = parent(scene, net).ok().flatten().map(|parent| parent.link.mtu);
+    if let Some(mtu) = external.map(|bridge| bridge.mtu).or(on) {
+        return mtu;
     }
     let uplink = scene.facts.uplink_mtu.unwrap_or(Mtu::ETHERNET);
     match v6 {

@@ -1,5 +1,6 @@
 //! Links of the host that networks stand on.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::facts::{Carried, LinkFact};
@@ -7,27 +8,57 @@ use super::scene::{Net, Scene};
 use super::text::did_you_mean;
 use crate::manifest::Driver;
 use crate::manifest::problem::Problem;
-use crate::names::IfName;
+use crate::names::{IfName, Mtu};
 use crate::resource::link::{MacvlanMode, Shares};
+use crate::resource::vlan::Vlan;
+
+/// What a network stands on.
+pub(super) struct Parent<'a> {
+    /// What is known of it.
+    pub(super) link: Cow<'a, LinkFact>,
+    /// The VLAN that netform makes, when it is one that nobody has made.
+    pub(super) vlan: Option<(Vlan, Mtu)>,
+    /// Whether it was there before and is not now.
+    pub(super) waits: bool,
+}
 
 /// Returns the link that a network stands on; `None` when its driver needs none.
 ///
+/// One that is not there is made when its name is that of a VLAN of one that is.
+///
 /// # Errors
 ///
-/// When there is none of that name that is not ours.
-pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<&'a LinkFact>, Problem> {
+/// When there is none of that name that is not ours, and never was. One that networks stood on at the last apply, and whose
+/// links went with it, is waited for.
+pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<Parent<'a>>, Problem> {
     let Some(at) = net.spec.driver.parent() else { return Ok(None) };
     let facts = scene.facts;
-    let known = facts.parents.get(&at.value).or_else(|| facts.bridges.get(&at.value));
-    known.map(Some).ok_or_else(|| {
-        let all = facts.parents.keys().chain(facts.bridges.keys()).map(IfName::as_str);
-        let other = || "name a link of the host that is no bridge's port; `ip link` lists them".to_owned();
-        Problem {
-            message: format!("there is no link `{}` that a network could stand on", at.value),
-            code: "topology::unknown_parent",
-            labels: vec![(at.place, format!("the parent of network `{}`", net.name))],
-            help: Some(did_you_mean(at.value.as_str(), all, other)),
-        }
+    let known = |name: &IfName| facts.parents.get(name).or_else(|| facts.bridges.get(name));
+    if let Some(link) = known(&at.value) {
+        return Ok(Some(Parent { link: Cow::Borrowed(link), vlan: None, waits: false }));
+    }
+    let vlan = Vlan::named(&at.value).filter(|_| !facts.foreign_links.contains(&at.value));
+    if let Some((vlan, below)) = vlan.and_then(|vlan| known(&vlan.parent).map(|below| (vlan, below))) {
+        let link = LinkFact { addresses: vec![], ..below.clone() };
+        return Ok(Some(Parent { link: Cow::Owned(link), vlan: Some((vlan, below.mtu)), waits: false }));
+    }
+    // Links that live on have a parent, under another name.
+    let lives = facts.live.addresses.values().any(|networks| networks.contains_key(net.name));
+    if facts.leases.parents.contains(&at.value) && !lives {
+        let mtu = net.spec.mtu.as_ref().map_or(Mtu::LARGEST, |at| at.value);
+        let link = Cow::Owned(LinkFact { mtu, addresses: vec![], mac: None });
+        return Ok(Some(Parent { link, vlan: None, waits: true }));
+    }
+    let all = facts.parents.keys().chain(facts.bridges.keys()).map(IfName::as_str);
+    let other = || {
+        "name a link of the host that is no bridge's port, `ip link` lists them; or a VLAN of one, 1 to 4094, such as `eth0.10`"
+            .to_owned()
+    };
+    Err(Problem {
+        message: format!("there is no link `{}` that a network could stand on", at.value),
+        code: "topology::unknown_parent",
+        labels: vec![(at.place, format!("the parent of network `{}`", net.name))],
+        help: Some(did_you_mean(at.value.as_str(), all, other)),
     })
 }
 
@@ -64,7 +95,7 @@ fn check_kinds(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
         }
         let carried = scene.facts.carried.get(&parent.value).into_iter().flatten();
         let mut others = carried.filter_map(|carried| Some((carried, clash(how, carried.how)?)));
-        if let Some((Carried { how: theirs, what, owner }, why)) = others.next() {
+        if let Some((Carried { how: theirs, what, owner, is_elsewhere: _ }, why)) = others.next() {
             let whose = owner.as_ref().map_or_else(String::new, |owner| format!(" of {owner}"));
             problems.push(Problem {
                 message: format!("`{}` cannot be on `{}`: {why}", net.name, parent.value),

@@ -73,7 +73,8 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
                 }
             };
             let hosted = parent.is_none();
-            Some(net.spec.subnets.iter().filter_map(|at| ground(at, parent, hosted, problems)).collect())
+            let link = parent.as_ref().map(|parent| &*parent.link);
+            Some(net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems)).collect())
         }
     }
 }

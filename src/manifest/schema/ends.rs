@@ -27,6 +27,21 @@ pub(super) struct Route {
     onlink: Option<bool>,
 }
 
+/// A kernel parameter of an interface, such as `net.ipv4.conf.IFNAME.log_martians`.
+#[derive(JsonSchema, PartialEq, Eq, Hash)]
+#[schemars(transparent)]
+pub(super) struct LinkSysctlKey(
+    #[schemars(regex(pattern = r"^net\.(ipv4|ipv6)\.conf\.IFNAME\.[a-z0-9_]+$"))] String,
+);
+
+/// The value of a kernel parameter.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum SysctlValue {
+    Number(i64),
+    Word(#[schemars(regex(pattern = r"^[!-~]+$"))] String),
+}
+
 /// What becomes of packets.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]

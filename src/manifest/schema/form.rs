@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
-use super::ends::Route;
+use super::ends::{LinkSysctlKey, Route, SysctlValue};
 use super::policy::{Coexist, Policy};
 
 /// A netform manifest: the networks of a host, and the containers on them.
@@ -257,6 +257,8 @@ struct Attachment {
     gateway_priority: Option<i64>,
     /// Routes that leave by this network.
     routes: Option<Vec<Route>>,
+    /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
+    sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
 }
 
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.

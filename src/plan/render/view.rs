@@ -199,7 +199,19 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
     let line = |name: &str, value: &str| Line { sign, depth: 1, text: format!("{name}: {value}") };
     match &entry.resource {
         Resource::Link(_) => {
-            let known = ["interface", "kind", "peer", "mtu", "master", "hairpin", "prevent_destroy"];
+            let known = [
+                "interface",
+                "kind",
+                "parent",
+                "vlan",
+                "mode",
+                "flag",
+                "peer",
+                "mtu",
+                "master",
+                "hairpin",
+                "prevent_destroy",
+            ];
             let fields = entry.resource.fields();
             fields
                 .iter()

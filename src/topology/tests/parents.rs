@@ -1,9 +1,13 @@
 //! Networks on a link of the host.
 
 use super::{problems, topology};
+use crate::names::IfName;
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
 use crate::resource::sysctl::Family;
-use crate::topology::facts::{Carried, Facts, LinkFact};
+use crate::resource::vlan::Vlan;
+use crate::topology::facts::{Carried, Facts, LinkFact, Silent};
+use crate::topology::leases;
+use crate::topology::silent::warnings;
 
 /// A host that is itself on 192.168.1.0/24, by a link that carries 1,400 bytes.
 fn on_eth0() -> Facts {
@@ -114,7 +118,12 @@ fn all_ipvlan_networks_on_a_parent_are_alike_and_macvlan_is_not_beside_them() {
 
 #[test]
 fn what_others_have_on_the_parent_decides_what_can_be_on_it() {
-    let theirs = |how| Carried { how, what: "eth0 in db".to_owned(), owner: Some("project blog".to_owned()) };
+    let theirs = |how| Carried {
+        how,
+        what: "eth0 in db".to_owned(),
+        owner: Some("project blog".to_owned()),
+        is_elsewhere: true,
+    };
     let beside =
         |how| Facts { carried: [("eth0".try_into().unwrap(), [theirs(how)].into())].into(), ..on_eth0() };
     let macvlan = beside(Shares::Macvlan(MacvlanMode::Bridge));
@@ -161,4 +170,83 @@ fn where_the_host_routes_the_link_itself_leads_out() {
       eth0,l3: every ipvlan link has its parent's
       help: leave `mac` out, or use `driver: macvlan`
     ");
+}
+
+#[test]
+fn a_vlan_that_nobody_has_made_is_made_on_its_link() {
+    let facts = Facts { foreign_links: [name("eth0"), name("eth0.9")].into(), ..on_eth0() };
+    let made = topology(
+        "net a macvlan=eth0.10 10.1.0.0/24\nnet b macvlan=eth0.10,vepa 10.2.0.0/24\nctr x @a @b",
+        &facts,
+    );
+    let vlans: Vec<_> = made.networks.iter().filter_map(|network| network.vlan.clone()).collect();
+    assert_eq!(vlans, vec![(Vlan::named(&name("eth0.10")).unwrap(), 1400.try_into().unwrap()); 2]);
+
+    let theirs = LinkFact { mtu: 1300.try_into().unwrap(), addresses: vec![], mac: None };
+    let mut there = facts.clone();
+    there.parents.insert(name("eth0.10"), theirs);
+    assert_eq!(topology("net a ipvlan=eth0.10 10.1.0.0/24", &there).networks[0].vlan, None);
+
+    insta::assert_snapshot!(problems("net a macvlan=eth0.4095 10.1.0.0/24\nnet b ipvlan=eth1.10 10.2.0.0/24\nnet c macvlan=eth0.9 10.3.0.0/24", &facts), @r"
+    topology::unknown_parent: there is no link `eth0.4095` that a network could stand on
+      eth0.4095: the parent of network `a`
+      help: name a link of the host that is no bridge's port, `ip link` lists them; or a VLAN of one, 1 to 4094, such as `eth0.10`
+    topology::unknown_parent: there is no link `eth1.10` that a network could stand on
+      eth1.10: the parent of network `b`
+      help: did you mean `eth0`?
+    topology::unknown_parent: there is no link `eth0.9` that a network could stand on
+      eth0.9: the parent of network `c`
+      help: did you mean `eth0`?
+    ");
+}
+
+#[test]
+fn a_parent_that_was_there_is_waited_for_unless_links_on_it_live_on() {
+    let text = "net a macvlan=wan0 10.1.0.0/24,gw=10.1.0.1\nnet b 10.2.0.0/24\nctr x @a @b";
+    let mut facts = on_eth0();
+    facts.leases.parents.insert(name("wan0"));
+
+    let waiting = topology(text, &facts);
+    let waits: Vec<_> = waiting.networks.iter().map(|network| network.waits).collect();
+    assert_eq!(waits, [true, false]);
+    assert_eq!(waiting.attachment("x", "b").default_via.len(), 1, "another one leads out meanwhile");
+    assert_eq!(
+        warnings(&waiting, &facts),
+        ["there is no link `wan0`: network `a` waits for it, with all that is on it"]
+    );
+    assert!(leases(&waiting).parents.contains(&name("wan0")), "and goes on being waited for");
+
+    let held = [("a".try_into().unwrap(), vec!["10.1.0.2".parse().unwrap()])].into();
+    facts.live.addresses.insert("x".try_into().unwrap(), held);
+    assert!(problems(text, &facts).contains("there is no link `wan0`"));
+}
+
+#[test]
+fn a_parent_that_leads_to_nobody_is_told() {
+    let told = |silent| {
+        let facts = Facts { silent: [(name("eth0"), silent)].into(), ..on_eth0() };
+        warnings(
+            &topology(
+                "net a macvlan=eth0 10.1.0.0/24\nnet b ipvlan=eth0.7 10.2.0.0/24\nnet c 10.3.0.0/24",
+                &facts,
+            ),
+            &facts,
+        )
+    };
+
+    assert_eq!(
+        told(Silent::Down),
+        [
+            "`eth0` is down (`ip link set eth0 up`): until that changes, nobody behind it hears of network `a`",
+            "`eth0` is down (`ip link set eth0 up`): until that changes, nobody behind it hears of network `b`"
+        ]
+    );
+    assert_eq!(
+        told(Silent::NoCarrier)[0],
+        "`eth0` has no carrier: until that changes, nobody behind it hears of network `a`"
+    );
+}
+
+fn name(name: &str) -> IfName {
+    name.try_into().unwrap()
 }

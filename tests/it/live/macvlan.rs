@@ -127,9 +127,18 @@ live! {
     fn a_parent_that_goes_takes_the_network_with_it_and_brings_it_back(world) {
         wired(world);
         world.apply(&lan("", "{a: {networks: [lan]}}"));
-        world.sh("ip link del eth0");
+        world.sh("ip link set eth0 name lan0");
         let refused = world.run(&["apply", "--yes"]).exits(65);
         assert!(refused.stderr.contains("there is no link `eth0`"), "{}", refused.stderr);
+        assert!(world.pings("a", "203.0.113.5"), "what lives on under another name is not taken away");
+        world.sh("ip link del lan0");
+        world.file("netform.yaml", &(lan("", "{a: {networks: [lan, back]}}") + "  b: {networks: [back]}\n").replace("containers: {a", "  back: {subnets: [10.5.0.0/24]}\ncontainers:\n  a").replace("[lan, back]}}\n", "[lan, back]}\n"));
+        let waits = world.run(&["apply", "--yes"]).exits(0).stdout;
+        assert!(waits.contains("network `lan` waits for it"), "{waits}");
+        assert!(world.pings("b", "10.5.0.2"), "the other networks go on");
+        let status = world.run(&["status", "--tree", "--manifest", "netform.yaml"]).exits(0).stdout;
+        assert!(status.contains("[waiting]"), "{status}");
+        world.assert_in_sync();
 
         world.sh("ip netns del router");
         wired(world);
@@ -143,8 +152,9 @@ live! {
         wired(world);
         world.sh("ip link set eth0 down; ip -n router link set r0 down");
 
-        world.apply(&lan("", "{a: {networks: [lan]}}"));
+        let told = world.apply(&lan("", "{a: {networks: [lan]}}"));
 
+        assert!(told.contains("`eth0` is down"), "{told}");
         world.assert_in_sync();
         world.sh("ip link set eth0 up; ip -n router link set r0 up");
         assert!(world.pings("a", "192.168.9.1"));

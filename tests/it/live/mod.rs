@@ -44,6 +44,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod steps;
+mod sysctls;
 mod systemd;
 mod translate;
 mod vm;

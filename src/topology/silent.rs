@@ -1,0 +1,24 @@
+//! Parents of networks that lead to nobody: what is on them is made all the same, and told.
+
+use super::Topology;
+use super::facts::{Facts, Silent};
+
+/// Returns a sentence for each network behind a link that leads to nobody at the moment, or is not there.
+pub fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
+    let behind = topology.networks.iter().filter(|network| !network.driver.has_host());
+    let told = behind.filter_map(|network| {
+        let (name, interface) = (&network.name, &network.interface);
+        if network.waits {
+            return Some(format!(
+                "there is no link `{interface}`: network `{name}` waits for it, with all that is on it"
+            ));
+        }
+        let parent = network.vlan.as_ref().map_or(interface, |(vlan, _)| &vlan.parent);
+        let why = match facts.silent.get(parent)? {
+            Silent::Down => format!("`{parent}` is down (`ip link set {parent} up`)"),
+            Silent::NoCarrier => format!("`{parent}` has no carrier"),
+        };
+        Some(format!("{why}: until that changes, nobody behind it hears of network `{name}`"))
+    });
+    told.collect()
+}
