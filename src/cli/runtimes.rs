@@ -7,12 +7,12 @@ use super::args::Common;
 use crate::kernel::{Scope, process};
 use crate::manifest::{Home, Manifest};
 use crate::names::ContainerName;
-use crate::resource::Resource;
 use crate::resource::file::is_whole;
-use crate::resource::link::{Link, LinkKind};
+use crate::resource::link::LinkKind;
 use crate::resource::netns::{NsRef, Process};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
+use crate::resource::{Resource, Slot};
 use crate::runtime::{self, Look, Sockets, Wanted};
 use crate::topology::facts::{Facts, Leases, Running};
 
@@ -54,8 +54,25 @@ impl Runtimes {
             NsRef::Process(process) => alive.contains(process),
             NsRef::Host | NsRef::Named(_) | NsRef::Path(_) => true,
         };
+        // What stood on a pair between two containers went with either of them.
+        let dead = applied.iter().filter(|(_, entry)| match &entry.resource {
+            Resource::Link(link) => !link.namespaces().all(lives),
+            Resource::Netns(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::Passage(_)
+            | Resource::File(_) => false,
+        });
+        let dead: BTreeSet<Slot> = dead.flat_map(|(_, entry)| entry.resource.provides()).collect();
+        let stood = |resource: &Resource| {
+            !dead.is_empty() && resource.requires().iter().any(|need| dead.contains(&need.slot))
+        };
         let has_outlasted = |entry: &Entry| match (&entry.resource, &entry.owner) {
-            (Resource::Link(Link { kind: LinkKind::Veth(peer), .. }), _) => lives(&peer.ns),
+            (Resource::Address(_) | Resource::Route(_), _) if stood(&entry.resource) => false,
+            (Resource::Link(link), _) => link.namespaces().all(lives),
             // A runtime writes the files anew whenever it starts the container.
             (Resource::File(file), Owner::Container(name)) if !is_whole(&file.path) => {
                 before.get(name).is_some_and(|run| alive.contains(&run.process))
@@ -93,17 +110,14 @@ pub(super) fn wanted(manifest: &Manifest) -> Vec<Wanted> {
 pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
     let now = |entry: Entry| -> Option<Entry> {
         let Entry { mut resource, owner, origin, ignore } = entry;
-        let run = match &owner {
-            Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
-                facts.runs.get(name)
-            }
-            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
-                None
-            }
-        };
         let ns = match &mut resource {
             Resource::Link(link) => match &mut link.kind {
-                LinkKind::Veth(peer) => Some(&mut peer.ns),
+                LinkKind::Veth(peer) => {
+                    // Of a pair between two containers, this end is the other one's.
+                    let other = peer.tag.as_ref().map_or(&owner, |tag| &tag.owner);
+                    peer.ns = moved(peer.ns.clone(), other, facts)?;
+                    Some(&mut link.ns)
+                }
                 LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(&mut link.ns),
                 LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Other(_) => None,
             },
@@ -118,10 +132,21 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             | Resource::NftElement(_)
             | Resource::Passage(_) => None,
         };
-        if let Some(NsRef::Process(process)) = ns {
-            *process = run.map(|run| run.process).or(Some(*process)).filter(|it| process::lives(*it))?;
+        if let Some(ns) = ns {
+            *ns = moved(ns.clone(), &owner, facts)?;
         }
         Some(Entry { resource, owner, origin, ignore })
     };
     Vec::from(state).into_iter().filter_map(now).collect()
+}
+
+/// Returns where something of an owner lives now; `None` when its process has ended.
+fn moved(ns: NsRef, owner: &Owner, facts: &Facts) -> Option<NsRef> {
+    let NsRef::Process(process) = ns else { return Some(ns) };
+    let run = match owner {
+        Owner::Container(name) | Owner::Attachment { container: name, network: _ } => facts.runs.get(name),
+        Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => None,
+    };
+    let process = run.map_or(process, |run| run.process);
+    process::lives(process).then_some(NsRef::Process(process))
 }

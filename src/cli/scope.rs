@@ -15,9 +15,8 @@ use crate::resource::{Resource, ResourceId};
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(_, entry)| scope.add(entry));
     // What netform makes itself is found by its mark.
-    let peers = state.iter().filter_map(|(_, entry)| match &entry.resource {
-        Resource::Link(Link { kind: LinkKind::Veth(peer), .. }) => Some(&peer.ns),
-        Resource::Link(link) => Some(&link.ns),
+    let homes = state.iter().filter_map(|(_, entry)| match &entry.resource {
+        Resource::Link(link) => Some(link.namespaces()),
         Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)
@@ -27,7 +26,7 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
         | Resource::Passage(_)
         | Resource::File(_) => None,
     });
-    let given = peers.filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    let given = homes.flatten().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
     scope.namespaces.extend(given.cloned());
 }
 

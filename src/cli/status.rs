@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::failure::chain;
+use crate::names::IfName;
 use crate::plan::{Action, Conflict, Plan};
 use crate::resource::owner::Owner;
 use crate::topology::{Attachment, Container, Network, Runtime, Topology};
@@ -252,15 +253,17 @@ fn network_status<'a>(
         let mine = container.attachments.iter().filter(|attachment| attachment.network == network.name);
         mine.map(move |attachment| (container, attachment, network.waits))
     });
+    let lacks_an_end = topology.lacks_an_end(network);
+    let health_there = |owner: &Owner| if lacks_an_end { Health::Waiting } else { health(owner) };
     NetworkStatus {
         name: network.name.as_str(),
         state: if network.waits { Health::Waiting } else { health(&Owner::Network(network.name.clone())) },
-        interface: network.interface.as_str(),
+        interface: network.on_host().map_or("none", IfName::as_str),
         subnets: network.subnets.iter().map(|subnet| subnet.cidr.to_string()).collect(),
         gateways: network.subnets.iter().filter_map(|subnet| Some(subnet.gateway?.to_string())).collect(),
         internal: network.internal,
         attachments: attached
-            .map(|(container, at, waits)| attachment_status(container, (at, waits), health))
+            .map(|(container, at, waits)| attachment_status(container, (at, waits), &health_there))
             .collect(),
     }
 }

@@ -39,7 +39,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
-use crate::topology::{Attachment, Container, Network, Publish, Runtime, Subnet, Topology};
+use crate::topology::{Attachment, Container, Driver, Network, Publish, Runtime, Subnet, Topology};
 
 /// Returns the bridge with its addresses and parameters; nothing for somebody else's.
 pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames<'_>) -> Vec<Entry> {
@@ -59,14 +59,20 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         protected: network.prevent_destroy,
         kind: LinkKind::Bridge,
     });
+    let bridge = Entry { ignore: network.ignore.clone(), ..entry(bridge, &owner, &network.origin) };
+    iter::once(bridge).chain(on_host(network, wants)).collect()
+}
+
+/// Returns what stands on the host's link of a network: the gateway's addresses, and kernel parameters.
+pub(super) fn on_host(network: &Network, wants: &Wants<'_>) -> Vec<Entry> {
+    let owner = Owner::Network(network.name.clone());
     let gateway = |subnet: &Subnet| {
         let addr = IpNet::new(subnet.gateway?, subnet.cidr.prefix_len()).ok()?;
         let link = network.interface.clone();
         Some(Resource::Address(Address { ns: NsRef::Host, link, addr }))
     };
-    let bridge = Entry { ignore: network.ignore.clone(), ..entry(bridge, &owner, &network.origin) };
     let others = network.subnets.iter().filter_map(gateway).chain(sysctls(network, wants));
-    iter::once(bridge).chain(others.map(|resource| entry(resource, &owner, &network.origin))).collect()
+    others.map(|resource| entry(resource, &owner, &network.origin)).collect()
 }
 
 /// The networks whose bridges need more than others'.
@@ -139,7 +145,7 @@ fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
     wanted.into_iter().filter(|(wanted, ..)| *wanted).map(sysctl).collect()
 }
 
-/// Returns the veth pair that attaches a container.
+/// Returns the veth pair that attaches a container: to the bridge, or, where the pair is all that the network is, to nothing.
 pub(super) fn attachment(
     container: &Container,
     attachment: &Attachment,
@@ -149,6 +155,7 @@ pub(super) fn attachment(
     let Attachment { network: name, origin, interface, port, link, mac, mtu, addresses, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
     let ns = &container.ns;
+    let is_port = network.driver == Driver::Bridge;
     let veth = Resource::Link(Link {
         ns: NsRef::Host,
         name: port.clone()?,
@@ -156,11 +163,18 @@ pub(super) fn attachment(
         mac: None,
         mtu: *mtu,
         up: true,
-        master: Some(interface.clone()),
-        hairpin: is_led_to(container, addresses),
+        master: is_port.then(|| interface.clone()),
+        hairpin: is_port && is_led_to(container, addresses),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
-        kind: LinkKind::Veth(Peer { ns: ns.clone(), name: link.clone(), mac: *mac, mtu: *mtu, up: true }),
+        kind: LinkKind::Veth(Peer {
+            ns: ns.clone(),
+            name: link.clone(),
+            mac: *mac,
+            mtu: *mtu,
+            up: true,
+            tag: None,
+        }),
     });
     let veth = Entry { ignore: ignored(&network.ignore), ..entry(veth, &owner, origin) };
     Some(veth)

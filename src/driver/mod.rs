@@ -9,6 +9,7 @@ mod ipvlan;
 mod macvlan;
 mod routes;
 mod sysctls;
+mod veth;
 mod vlan;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use smol_str::{SmolStr, format_smolstr};
 
+use crate::manifest::OtherEnd;
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -31,6 +33,7 @@ use crate::resource::route::{Rank, Route, Way};
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
 use crate::topology::{self, Attachment, Container, Driver, Network, Runtime, Topology};
+use veth::End;
 
 /// Returns the kernel objects of a topology, those of the firewall left out.
 ///
@@ -41,6 +44,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         topology.networks.iter().map(|network| (&network.name, network)).collect();
     let wants = bridge::Wants::of(topology);
     let mut vlans = HashSet::new();
+    let pairs = veth::Pairs::of(topology);
     let mut entries = forwarding(topology);
     for network in &topology.networks {
         match network.driver {
@@ -48,6 +52,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             Driver::Macvlan(_) | Driver::Ipvlan(..) => {
                 entries.extend(vlan::link(network, &mut vlans, &mut names))
             }
+            // A pair comes with its containers.
+            Driver::Veth(_) => {}
         }
     }
     for container in &topology.containers {
@@ -67,6 +73,15 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
                 Driver::Ipvlan(mode, flag) => {
                     Some(ipvlan::attachment(container, attachment, (mode, flag), &mut names))
                 }
+                Driver::Veth(OtherEnd::Host) => {
+                    entries.extend(veth::with_host((container, attachment), network, &wants, &mut names));
+                    None
+                }
+                Driver::Veth(OtherEnd::Container) => match pairs.end(container, attachment) {
+                    End::None => continue,
+                    End::First(other) => Some(veth::pair((container, attachment), other, &mut names)),
+                    End::Second => None,
+                },
             };
             entries.extend(
                 link.into_iter()

@@ -75,6 +75,31 @@ fn a_container_on_a_network_is_a_veth_pair_between_its_namespace_and_a_bridge() 
 }
 
 #[test]
+fn a_pair_between_two_containers_is_known_by_the_end_of_the_one_whose_name_comes_first() {
+    let text = "net wire veth=container 10.9.0.0/31\nctr web @wire\nctr db @wire";
+    let pair = |text: &str| {
+        let mut ids: Vec<_> = objects(text)
+            .lines()
+            .filter(|line| line.contains("on eth0") || line.contains("link "))
+            .map(str::to_owned)
+            .collect();
+        ids.sort();
+        ids.join("\n")
+    };
+    insta::assert_snapshot!(pair(text), @r"
+    attachment.db@wire at line 3: address 10.9.0.1/31 on eth0 in db: address=10.9.0.1/31
+    attachment.db@wire at line 3: link eth0 in db: interface=eth0, kind=veth, peer=eth0 in web, peer mac=02:42:0a:09:00:00, peer mtu=1500, peer state=up, peer mark=attachment.web@wire, peer altname=netform.shop.web.wire, mac=02:42:0a:09:00:01, mtu=1500, state=up, altname=netform.shop.db.wire
+    attachment.web@wire at line 2: address 10.9.0.0/31 on eth0 in web: address=10.9.0.0/31
+    ");
+
+    assert_eq!(
+        pair("net wire veth=container 10.9.0.0/31\nctr web @wire\nctr db @wire netns=later"),
+        "",
+        "it waits"
+    );
+}
+
+#[test]
 fn of_a_network_on_an_existing_bridge_only_the_attachments_are_made() {
     let bridge =
         crate::topology::facts::LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None };

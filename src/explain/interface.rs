@@ -143,7 +143,9 @@ fn what(scene: &Scene, at: usize, link: &Interface, whose: &Whose) -> String {
         );
     }
     if let (Some(project), Some(owner)) = (&whose.project, &whose.resource) {
-        return ours(link, owner, project.as_str());
+        let home = scene.namespaces.get(at).is_some_and(|ns| ns.home);
+        let host_end = Some(link).filter(|link| home && is_host_end(link));
+        return ours(host_end, owner, project.as_str());
     }
     let kind = kinds::in_words(&link.kind).map(str::to_owned);
     let kind = kind.unwrap_or_else(|| format!("an interface of the kind `{}`", link.kind));
@@ -162,10 +164,10 @@ fn what(scene: &Scene, at: usize, link: &Interface, whose: &Whose) -> String {
 }
 
 /// Returns what an interface of a project of netform's is.
-fn ours(link: &Interface, owner: &Owner, project: &str) -> String {
+fn ours(host_end: Option<&Interface>, owner: &Owner, project: &str) -> String {
     match owner {
         Owner::Network(network) => format!("the bridge of netform's network {network}, project {project}"),
-        Owner::Attachment { container, network } if is_host_end(link) => format!(
+        Owner::Attachment { container, network } if host_end.is_some() => format!(
             "netform's veth for container {container} on network {network}, project {project}, the end on the host"
         ),
         Owner::Attachment { container, network } => {

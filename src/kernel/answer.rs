@@ -65,6 +65,11 @@ impl LinkAnswer {
         Mark::parse(&self.alias)
     }
 
+    /// Returns the further name that netform gave it.
+    pub(crate) fn our_altname(&self) -> Option<SmolStr> {
+        self.altnames.iter().find(|name| name.starts_with("netform.")).cloned()
+    }
+
     /// Returns the name, when it is one that a manifest can ask for.
     pub(crate) fn ifname(&self) -> Option<IfName> {
         IfName::try_from(self.name.clone()).ok()

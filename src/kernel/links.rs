@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, message, netns, routes, shared};
+use super::{FailureKind, Op, OpError, answer, message, netns, pair, routes, shared};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -131,6 +131,8 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             let ns = netns::open(&peer.ns).map_err(|error| OpError::from(Refusal::Socket(error)))?;
             send(here, message::new_veth(link, peer, master, ns.as_fd()), NEW).await?;
             let down = Peer { up: false, ..peer.clone() };
+            pair::number(live, link, peer).await;
+            rest.extend(pair::retag(live, None, peer).into_iter().map(|tag| (there, tag)));
             rest.extend(message::change_peer(&down, peer).map(|up| (there, up)));
         }
         LinkKind::Macvlan(kind) => shared::create(live, link, shared::Kind::Macvlan(kind)).await?,
@@ -183,10 +185,10 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
             outcomes.push(send(here, message::add_altname(&to.name, new), 0).await);
         }
     }
-    if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind)
-        && let Some(change) = message::change_peer(old, new)
-    {
-        outcomes.push(send(channel(live, &new.ns)?, change, 0).await);
+    if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind) {
+        for change in message::change_peer(old, new).into_iter().chain(pair::retag(live, Some(old), new)) {
+            outcomes.push(send(channel(live, &new.ns)?, change, 0).await);
+        }
     }
     outcomes.into_iter().collect()
 }

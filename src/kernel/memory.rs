@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::ends::Ends;
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
 use super::{Glance, ObserveError, Op, Scope, nft, sysctl};
@@ -187,7 +188,10 @@ impl Memory {
         if !parts.links.is_empty() || !parts.indexes.is_empty() {
             self.name_links(parts);
         }
-        for (index, (place, _)) in &self.reading.ends {
+        let across = parts.namespaces.iter().flat_map(|ns| self.reading.ends.from(ns));
+        let across = across.filter_map(|place| self.reading.namespaces.get(place)).map(|ns| ns.ns.clone());
+        parts.namespaces.extend(across.collect::<Vec<_>>());
+        for (index, (place, _)) in &self.reading.ends.of_host {
             let ns = self.reading.namespaces.get(*place);
             if ns.is_some_and(|ns| parts.namespaces.contains(&ns.ns)) {
                 parts.indexes.insert(*index);
@@ -250,7 +254,7 @@ impl Memory {
         self.reading.files.retain(|path, _| !parts.has_file(path));
         self.reading.files.extend(slice.files.clone());
         debug_assert!(slice.files.keys().all(|path| narrow.files.contains(path)));
-        self.reading.ends = reading::ends(&self.reading.namespaces);
+        self.reading.ends = Ends::of(&self.reading.namespaces);
         for (number, ns) in numbered(slice) {
             self.numbers.entry(number).or_default().insert(ns);
         }

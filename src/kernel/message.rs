@@ -242,12 +242,12 @@ pub(crate) fn all_links() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
-fn named(link: &IfName) -> LinkMessage {
+pub(super) fn named(link: &IfName) -> LinkMessage {
     LinkUnspec::new_with_name(link.as_str()).build()
 }
 
 /// Writes a mark, or what stands in its place; nothing is written as nothing, since a text ends with a zero byte.
-fn alias(mark: &Mark) -> LinkAttribute {
+pub(super) fn alias(mark: &Mark) -> LinkAttribute {
     /// `include/uapi/linux/if_link.h`.
     const IFLA_IFALIAS: u16 = 20;
     let text = mark.to_string();

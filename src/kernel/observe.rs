@@ -9,11 +9,11 @@ use super::answer::{AddressAnswer, LinkAnswer};
 use super::message::NEWBORN;
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, routes};
+use super::{Scope, carried, ends, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
-use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
@@ -107,6 +107,7 @@ pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), 
             peers.insert((ns.ns.clone(), peer.index), owner);
         }
     }
+    peers.extend(reading.holders(scope));
     peers
 }
 
@@ -143,7 +144,7 @@ fn unmarked(alias: &str, scope: &Scope) -> Mark {
 }
 
 /// Returns the owner of a link of ours; of one that a killed run made and had no time to mark, the project.
-fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
+pub(super) fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
     let marked = ours(link, ns, scope).map(|mark| mark.owner);
     marked.or_else(|| is_newborn(link, ns, scope).then_some(Owner::Project))
 }
@@ -198,16 +199,24 @@ fn see_link(
 ) {
     // A name that no manifest can ask for is in nobody's way.
     let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
+    let place = reading.place_of(&ns.ns, link, &scope.project);
     match ours(link, &ns.ns, scope) {
+        _ if place == Some(ends::Place::Second) => {}
         Some(mark) => {
-            let resource =
-                Link { protected: mark.protected, ..own_link(link, name, ns, kind(link, ns, reading)) };
+            let resource = Link {
+                protected: mark.protected,
+                ..own_link(link, name, ns, kind(link, ns, reading, scope))
+            };
             insert(observed, Resource::Link(resource), mark.owner);
         }
         None if is_newborn(link, &ns.ns, scope) => {
             // Nothing that is asked for is equal to it, so it is always made anew.
             let kind = LinkKind::Other(format!("unfinished {}", link.kind));
             insert(observed, Resource::Link(own_link(link, name, ns, kind)), Owner::Project);
+        }
+        None if place == Some(ends::Place::First) => {
+            let resource = own_link(link, name, ns, kind(link, ns, reading, scope));
+            insert(observed, Resource::Link(resource), Owner::Unmarked(link.alias.clone()));
         }
         None if own.contains_key(&link.index) => {}
         None => {
@@ -229,18 +238,18 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         ns: ns.ns.clone(),
         name,
         // The kernel has chosen that of a pair's host end, and nothing depends on it.
-        mac: link.mac.filter(|_| link.kind != "veth"),
+        mac: link.mac.filter(|_| link.kind != "veth" || ns.ns != NsRef::Host),
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         up: link.up,
         master: master.and_then(LinkAnswer::ifname),
         hairpin: link.hairpin,
-        altname: link.altnames.iter().find(|name| name.starts_with("netform.")).cloned(),
+        altname: link.our_altname(),
         protected: false,
         kind,
     }
 }
 
-fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
+fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> LinkKind {
     let other = || LinkKind::Other(link.kind.to_string());
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
@@ -248,19 +257,9 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> LinkKind {
             carried::sharing(link, ns, reading).unwrap_or_else(other)
         }
         ("vlan", NsRef::Host) => carried::vlan(link, ns).unwrap_or_else(other),
-        ("veth", NsRef::Host) => peer_of(link, reading).and_then(veth).unwrap_or_else(other),
+        ("veth", _) => ends::veth(link, ns, reading, scope).unwrap_or_else(other),
         _ => other(),
     }
-}
-
-fn veth((ns, peer): (&NsReading, &LinkAnswer)) -> Option<LinkKind> {
-    Some(LinkKind::Veth(Peer {
-        ns: ns.ns.clone(),
-        name: peer.ifname()?,
-        mac: peer.mac?,
-        mtu: Mtu::try_from(peer.mtu).unwrap_or(Mtu::ETHERNET),
-        up: peer.up,
-    }))
 }
 
 fn see_address(

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use smol_str::SmolStr;
 
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
+use super::ends::Ends;
 use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
 use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
@@ -66,9 +67,8 @@ pub(crate) struct Reading {
     pub(crate) wrong: BTreeSet<NsRef>,
     /// The files that were asked for and exist.
     pub(crate) files: BTreeMap<PathBuf, Arc<str>>,
-    /// The ends of pairs in `namespaces` whose other end is in the host: by that one's index, the places of the namespace
-    /// and of the link in it.
-    pub(crate) ends: BTreeMap<u32, (usize, usize)>,
+    /// The ends of pairs that are in `namespaces`.
+    pub(crate) ends: Ends,
 }
 
 impl Reading {
@@ -76,12 +76,12 @@ impl Reading {
     /// taken for somebody else's.
     fn is_torn(&self) -> bool {
         let there: BTreeSet<u32> = self.host.links.iter().map(|link| link.index).collect();
-        self.ends.keys().any(|index| !there.contains(index))
+        self.ends.of_host.keys().any(|index| !there.contains(index))
     }
 
     /// Returns the end of a pair in another namespace, by the index of its end in the host.
     pub(crate) fn end(&self, host_index: u32) -> Option<(&NsReading, &LinkAnswer)> {
-        let (ns, link) = self.ends.get(&host_index)?;
+        let (ns, link) = self.ends.of_host.get(&host_index)?;
         let ns = self.namespaces.get(*ns)?;
         Some((ns, ns.links.get(*link)?))
     }
@@ -156,7 +156,7 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     let parents = rest.namespaces.iter().flat_map(|ns| ns.links.iter().filter_map(|link| ns.stands_on(link)));
     let links = SomeLinks {
         names: at.links.clone(),
-        indexes: rest.ends.keys().chain(&at.indexes).copied().chain(parents).collect(),
+        indexes: rest.ends.of_host.keys().chain(&at.indexes).copied().chain(parents).collect(),
         routes: at.whole.contains(&Whole::Routes),
     };
     let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));
@@ -177,7 +177,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         others: BTreeMap::new(),
         wrong: BTreeSet::new(),
         files: BTreeMap::new(),
-        ends: BTreeMap::new(),
+        ends: Ends::default(),
     };
     for look in looks {
         match look {
@@ -187,7 +187,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
             Look::Gone => {}
         }
     }
-    reading.ends = ends(&reading.namespaces);
+    reading.ends = Ends::of(&reading.namespaces);
     reading
 }
 
@@ -204,21 +204,6 @@ pub(super) fn home(id: &ResourceId) -> NsRef {
         | ResourceId::Passage(..)
         | ResourceId::File(_) => id.ns(),
     }
-}
-
-pub(super) fn ends(namespaces: &[NsReading]) -> BTreeMap<u32, (usize, usize)> {
-    let mut ends = BTreeMap::new();
-    for (place, ns) in namespaces.iter().enumerate() {
-        let into_host =
-            |link: &LinkAnswer| link.peer.filter(|_| ns.host_id.is_some() && link.peer_ns == ns.host_id);
-        for (at, link) in ns.links.iter().enumerate().filter(|(_, link)| link.kind == "veth") {
-            if let Some(host_index) = into_host(link) {
-                // A namespace may be read by two names; the first counts.
-                ends.entry(host_index).or_insert((place, at));
-            }
-        }
-    }
-    ends
 }
 
 async fn thread<T: Send + 'static>(
@@ -390,7 +375,7 @@ mod tests {
     fn a_pair_that_was_made_while_it_was_read_is_noticed() {
         let mut reading = sorted(std::iter::empty());
         assert!(!reading.is_torn());
-        reading.ends.insert(7, (0, 0));
+        reading.ends.of_host.insert(7, (0, 0));
         assert!(reading.is_torn());
     }
 }

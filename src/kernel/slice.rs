@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::answer::LinkAnswer;
+use super::ends::Ends;
 use super::memory::{Memory, is_parameter_in};
 use super::moved::{Moved, Parts, Whole};
-use super::reading::{self, NsReading, Reading};
+use super::reading::{NsReading, Reading};
 use super::{Scope, observe, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
@@ -51,7 +52,11 @@ impl Memory {
             indexes.contains(&link.index) || link.ifname().is_some_and(|name| links.contains(&name))
         };
         let meant = self.reading.host.links.iter().filter(|link| is_meant(link));
-        namespaces.extend(meant.filter_map(|link| Some(self.reading.end(link.index)?.0.ns.clone())));
+        let ends = meant.filter_map(|link| Some(&self.reading.end(link.index)?.0.ns));
+        let across = namespaces.iter().flat_map(|ns| self.reading.ends.from(ns));
+        let across = across.filter_map(|place| Some(&self.reading.namespaces.get(place)?.ns));
+        let more: Vec<NsRef> = ends.chain(across).cloned().collect();
+        namespaces.extend(more);
     }
 
     /// Returns a reading of nothing but parts.
@@ -59,10 +64,10 @@ impl Memory {
         let Reading { host, namespaces, others, files, ends: _, wrong } = &self.reading;
         let namespaces: Vec<_> =
             namespaces.iter().filter(|ns| parts.namespaces.contains(&ns.ns)).cloned().collect();
-        let ends = reading::ends(&namespaces);
+        let ends = Ends::of(&namespaces);
         let is_meant = |index: u32, name: &str| {
             let named = || IfName::try_from(name).is_ok_and(|name| parts.links.contains(&name));
-            parts.indexes.contains(&index) || ends.contains_key(&index) || named()
+            parts.indexes.contains(&index) || ends.of_host.contains_key(&index) || named()
         };
         let links = host.links.iter().filter(|link| is_meant(link.index, &link.name));
         let mut indexes: BTreeSet<u32> =
@@ -124,6 +129,7 @@ impl Slice {
         match id {
             ResourceId::Netns(name) => inside(&NsRef::Named(name.clone())),
             ResourceId::Link(NsRef::Host, name) => links.contains(name) || leads_into(entry, &inside),
+            ResourceId::Link(ns, _) => inside(ns) || leads_into(entry, &inside),
             ResourceId::Address(NsRef::Host, link, _) => links.contains(link),
             // Routes of links that are not in here are not ours to tell.
             ResourceId::Route(NsRef::Host, ..) => {
@@ -131,10 +137,7 @@ impl Slice {
                     && matches!(&entry.resource, Resource::Route(route) if route.leaves_by().is_some_and(|(by, _)| links.contains(by)))
             }
             ResourceId::Sysctl(NsRef::Host, key) => is_parameter_in(parts, key),
-            ResourceId::Link(ns, _)
-            | ResourceId::Address(ns, ..)
-            | ResourceId::Route(ns, ..)
-            | ResourceId::Sysctl(ns, _) => inside(ns),
+            ResourceId::Address(ns, ..) | ResourceId::Route(ns, ..) | ResourceId::Sysctl(ns, _) => inside(ns),
             ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => false,
             ResourceId::File(path) => parts.has_file(path),
         }
@@ -143,7 +146,10 @@ impl Slice {
 
 fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {
     match &entry.resource {
-        Resource::Link(link) => link.kind.peer().is_some_and(|peer| inside(&peer.ns)),
+        Resource::Link(link) => link
+            .kind
+            .peer()
+            .is_some_and(|peer| inside(&peer.ns) || (link.ns != NsRef::Host && inside(&link.ns))),
         Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)

@@ -220,7 +220,9 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
     let (Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry)) = op;
     let peer = match &entry.resource {
         Resource::Link(link) => match &link.kind {
-            LinkKind::Veth(peer) => Some(peer.ns.clone()),
+            LinkKind::Veth(peer) if link.ns == NsRef::Host => Some(peer.ns.clone()),
+            // Of a pair between two containers, the host is told.
+            LinkKind::Veth(peer) => return vec![link.ns.clone(), peer.ns.clone(), NsRef::Host],
             // It is made on its parent.
             LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(NsRef::Host),
             LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Other(_) => None,

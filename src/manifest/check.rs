@@ -8,7 +8,7 @@ use super::network::subnet_label;
 use super::node::Node;
 use super::problem::Problem;
 use super::report::Report;
-use super::{At, Network, Place};
+use super::{At, Driver, Network, Place};
 
 /// Ranges that no subnet may touch, with the name of what they are for. Source: RFC 6890 section 2.2.
 const SPECIAL: &[(IpNet, &str)] = &[
@@ -29,8 +29,8 @@ const fn v6(first: u16, prefix: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), prefix))
 }
 
-/// Whether a subnet can hold containers at all; reports why not.
-pub(super) fn cidr(cidr: &At<IpNet>, report: &mut Report) -> bool {
+/// Whether a subnet of a driver's network can hold containers at all; reports why not.
+pub(super) fn cidr(cidr: &At<IpNet>, driver: &Driver, report: &mut Report) -> bool {
     let net = cidr.value;
     if let Some((_, what)) = touched(net) {
         let message = format!("a subnet of containers cannot have {what}");
@@ -42,9 +42,14 @@ pub(super) fn cidr(cidr: &At<IpNet>, report: &mut Report) -> bool {
     }
     // Gateway and one container; IPv4 loses network and broadcast address (RFC 1122 section 3.2.1.3), IPv6 the
     // subnet-router anycast address (RFC 4291 section 2.6.1).
-    let longest = net.max_prefix_len() - 2;
+    // A pair's two ends need no more than two addresses (RFC 3021, RFC 6164).
+    let (bits, whom) = match driver {
+        Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } => (2, "a gateway and a container"),
+        Driver::Veth(_) => (1, "the two ends of a pair"),
+    };
+    let longest = net.max_prefix_len() - bits;
     if net.prefix_len() > longest {
-        let message = format!("{net} has no room for a gateway and a container");
+        let message = format!("{net} has no room for {whom}");
         report.add(
             Problem::new("manifest::subnet_too_small", message, cidr.place, "too few addresses")
                 .help(format!("use a prefix length of at most {longest}")),
@@ -109,9 +114,12 @@ pub(super) fn subnet(
 fn host(what: &str, code: &'static str, address: &At<IpAddr>, cidr: &At<IpNet>, report: &mut Report) {
     let net = cidr.value;
     let first = first_host(net);
+    let is_point_to_point = net.max_prefix_len() - net.prefix_len() < 2;
     let problem = if !net.contains(&address.value) {
         let message = format!("{what} {} is outside of its subnet {net}", address.value);
         Problem::new(code, message, address.place, "not in the subnet")
+    } else if is_point_to_point {
+        return;
     } else if address.value == net.network() {
         let message = format!("{what} {} is the address of the subnet itself", address.value);
         Problem::new(code, message, address.place, "the first of the subnet, which no host has")

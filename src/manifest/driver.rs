@@ -6,6 +6,7 @@ use super::node::{Entry, Kind};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
+use super::veth::veth;
 use crate::names::IfName;
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 
@@ -36,22 +37,41 @@ pub enum Driver {
         /// `options.flag: bridge | private | vepa`; the default is bridge.
         flag: IpvlanFlag,
     },
+    /// `veth`: a pair of links, whose one end a container has.
+    Veth(OtherEnd),
+}
+
+/// Who has the other end of the pair that a `veth` network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherEnd {
+    /// Another container.
+    Container,
+    /// The host: `options: {host: true}`.
+    Host,
 }
 
 impl Driver {
     /// Returns the link of the host that the network stands on.
     pub fn parent(&self) -> Option<&At<IfName>> {
         match self {
-            Self::Bridge => None,
+            Self::Bridge | Self::Veth(_) => None,
             Self::Macvlan { parent, mode: _ } | Self::Ipvlan { parent, mode: _, flag: _ } => Some(parent),
+        }
+    }
+
+    /// Tells whether the host itself is on the network.
+    pub fn has_host(&self) -> bool {
+        match self {
+            Self::Bridge | Self::Veth(OtherEnd::Host) => true,
+            Self::Macvlan { .. } | Self::Ipvlan { .. } | Self::Veth(OtherEnd::Container) => false,
         }
     }
 }
 
 /// The words of `driver`.
-const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan"];
+const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan", "veth"];
 /// Drivers that netform will have.
-const LATER: &[&str] = &["overlay", "veth", "openvswitch"];
+const LATER: &[&str] = &["overlay", "openvswitch"];
 
 /// Returns the driver of a network.
 pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
@@ -62,6 +82,7 @@ pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
         "bridge" => bridge(options, report),
         "macvlan" => macvlan(driver, fields, report).unwrap_or_default(),
         "ipvlan" => ipvlan(driver, fields, report).unwrap_or_default(),
+        "veth" => Driver::Veth(veth(driver, fields, report)),
         later if LATER.contains(&later) => {
             let message = format!("the driver `{later}` is not supported by this version of netform");
             let problem =

@@ -67,6 +67,9 @@ pub(super) const MACVLAN: Shape =
 pub(super) const IPVLAN: Shape =
     Shape { what: "an ipvlan network's `options`", keys: &["parent", "mode", "flag"], later: &[] };
 
+/// `options` of a veth network.
+pub(super) const VETH: Shape = Shape { what: "a veth network's `options`", keys: &["host"], later: &[] };
+
 /// An entry of `subnets` that is a map.
 pub(super) const SUBNET: Shape =
     Shape { what: "a subnet", keys: &["cidr", "gateway", "pool", "reserve"], later: &[] };

@@ -31,6 +31,7 @@ mod sources;
 mod spans;
 mod sysctl;
 mod values;
+mod veth;
 mod yaml;
 
 use std::net::IpAddr;
@@ -41,7 +42,7 @@ use ipnet::IpNet;
 
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
-pub use self::driver::Driver;
+pub use self::driver::{Driver, OtherEnd};
 pub use self::families::Families;
 pub use self::load::{Input, LoadError, load, load_edited};
 pub(crate) use self::node::{Entry, Kind, Node};

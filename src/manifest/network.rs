@@ -13,7 +13,7 @@ use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
-use super::{At, Egress, Families, Ingress, Network, Pool, Subnet};
+use super::{At, Driver, Egress, Families, Ingress, Network, Pool, Subnet};
 use crate::names::{IfName, Mtu};
 
 /// The fields that `lifecycle.ignore` may name.
@@ -36,9 +36,10 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
     let (prevent_destroy, ignore) = lifecycle.unwrap_or_default();
     let interface =
         fields.value("interface").and_then(|node| scalar::name::<IfName>(node, "an interface name", report));
-    let subnets = fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, report));
+    let driver = driver::driver(fields, report);
+    let subnets = fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, &driver, report));
     let network = Network {
-        driver: driver::driver(fields, report),
+        driver,
         families: Families::read(fields, &subnets, report),
         subnets,
         internal: fields
@@ -96,11 +97,11 @@ pub(super) fn required<'n>(
     value
 }
 
-fn subnets(node: &Node, report: &mut Report) -> Vec<At<Subnet>> {
+fn subnets(node: &Node, driver: &Driver, report: &mut Report) -> Vec<At<Subnet>> {
     let mut subnets = vec![];
     for item in scalar::list(node, "`subnets`", report) {
         let subnet = match &item.kind {
-            Kind::Map(_) => subnet(item, report),
+            Kind::Map(_) => subnet(item, driver, report),
             Kind::Null
             | Kind::Bool(_)
             | Kind::Integer(_)
@@ -108,7 +109,7 @@ fn subnets(node: &Node, report: &mut Report) -> Vec<At<Subnet>> {
             | Kind::Text(_)
             | Kind::List(_)
             | Kind::Refused => scalar::range(item, "a subnet", report)
-                .filter(|cidr| check::cidr(cidr, report))
+                .filter(|cidr| check::cidr(cidr, driver, report))
                 .map(|cidr| Subnet { cidr: cidr.value, gateway: None, pool: None, reserve: vec![] }),
         };
         subnets.extend(subnet.map(|value| At { value, place: item.place }));
@@ -116,11 +117,11 @@ fn subnets(node: &Node, report: &mut Report) -> Vec<At<Subnet>> {
     subnets
 }
 
-fn subnet(node: &Node, report: &mut Report) -> Option<Subnet> {
+fn subnet(node: &Node, driver: &Driver, report: &mut Report) -> Option<Subnet> {
     let fields = Fields::open(node, &fields::SUBNET, report)?;
     let cidr = required(fields, "cidr", &fields::SUBNET, report);
     let cidr = cidr.and_then(|node| scalar::range(node, "a subnet", report));
-    let cidr = cidr.filter(|cidr| check::cidr(cidr, report));
+    let cidr = cidr.filter(|cidr| check::cidr(cidr, driver, report));
     let gateway = fields.value("gateway").and_then(|node| scalar::address(node, report));
     let pool = fields.value("pool").and_then(|node| scalar::range(node, "an address pool", report));
     let reserve = fields.value("reserve").map_or_else(Vec::new, |node| reserve(node, report));

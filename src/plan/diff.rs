@@ -228,13 +228,12 @@ impl<'a> Diff<'a> {
     /// Tells whether an object goes with a namespace only once nobody is in there any more: unlike a pair it has no end that
     /// could be taken away outside, and would go on for whoever is.
     fn outlives(&self, id: &ResourceId, killer: &ResourceId) -> bool {
-        let shares = |entry: &Entry| {
-            matches!(
-                &entry.resource,
-                Resource::Link(Link { kind: LinkKind::Macvlan(_) | LinkKind::Ipvlan(_), .. })
-            )
+        let is_inside = |entry: &Entry| {
+            let link = entry.resource.link();
+            let is_pair = |link: &Link| link.ns != NsRef::Host && link.kind.peer().is_some();
+            link.is_some_and(|link| link.kind.shares().is_some() || is_pair(link))
         };
-        matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(shares)
+        matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(is_inside)
     }
 
     /// Has a route made anew because an address of its link goes. Only the last of a family surely takes the routes

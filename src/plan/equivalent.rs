@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::kernel::Op;
+use crate::names::IfName;
 use crate::resource::Resource;
 use crate::resource::address::Address;
 use crate::resource::file::TextFile;
-use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer};
+use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Tag};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftTable};
 use crate::resource::passage::{Passage, chain};
@@ -76,7 +77,7 @@ fn created_link(link: &Link) -> Vec<String> {
     let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
     let mut lines = match kind {
         LinkKind::Bridge => vec![format!("{ip} link add {name}{mac} mtu {mtu} type bridge")],
-        LinkKind::Veth(Peer { ns: peer_ns, name: peer, mac: peer_mac, mtu: peer_mtu, up: peer_up }) => {
+        LinkKind::Veth(Peer { ns: peer_ns, name: peer, mac: peer_mac, mtu: peer_mtu, up: peer_up, tag }) => {
             let target = match peer_ns {
                 NsRef::Host => String::new(),
                 NsRef::Named(_) | NsRef::Path(_) => format!(" netns {peer_ns}"),
@@ -88,6 +89,7 @@ fn created_link(link: &Link) -> Vec<String> {
             if *peer_up {
                 lines.push(format!("{} link set {peer} up", In("ip", peer_ns)));
             }
+            lines.extend(tag.iter().flat_map(|tag| tagged(peer_ns, peer, tag)));
             lines
         }
         LinkKind::Macvlan(Macvlan { parent, mode }) => vec![format!(
@@ -139,6 +141,8 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines.extend((old.mac != new.mac).then(|| set(format!("address {}", new.mac))));
         lines.extend((old.mtu != new.mtu).then(|| set(format!("mtu {}", new.mtu))));
         lines.extend((old.up != new.up).then(|| set(state(new.up))));
+        let tag = new.tag.as_ref().filter(|tag| old.tag.as_ref() != Some(*tag));
+        lines.extend(tag.iter().flat_map(|tag| tagged(&new.ns, &new.name, tag)));
     }
     lines.extend(to.mac.filter(|_| from.mac != to.mac).map(|mac| set(format!("address {mac}"))));
     lines.extend((from.mtu != to.mtu).then(|| set(format!("mtu {}", to.mtu))));
@@ -157,6 +161,15 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines.push(set("alias ...  # the owner's mark".to_owned()));
     }
     lines
+}
+
+/// Returns what marks the second end of a pair between two containers.
+fn tagged(ns: &NsRef, name: &IfName, tag: &Tag) -> Vec<String> {
+    let ip = In("ip", ns);
+    let altname =
+        tag.altname.as_ref().map(|altname| format!("{ip} link property add dev {name} altname {altname}"));
+    let alias = format!("{ip} link set {name} alias ...  # the mark of {}", tag.owner);
+    altname.into_iter().chain([alias]).collect()
 }
 
 fn set_hairpin(link: &Link) -> String {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::Interruption;
 use super::diff::{Act, Row, Step};
 use crate::names::NetName;
-use crate::resource::ResourceId;
 use crate::resource::owner::Owner;
+use crate::resource::{Resource, ResourceId};
 
 /// The live attachments of each network.
 pub(super) type Attachments<'a> = HashMap<&'a NetName, Vec<&'a Owner>>;
@@ -43,7 +43,11 @@ pub(super) fn interruptions<'a>(
     let Some(why) = whys.min().map(|(_, why)| why) else { return vec![] };
     let interrupted = |attachment: &Owner| (attachment.clone(), why.to_owned());
     let all: BTreeMap<Owner, String> = match owner {
-        Owner::Attachment { .. } => [interrupted(owner)].into(),
+        Owner::Attachment { .. } => {
+            let others =
+                steps.iter().filter(|step| self::why(owner, step).is_some()).filter_map(|step| other(step));
+            std::iter::once(owner).chain(others).map(interrupted).collect()
+        }
         Owner::Network(name) => {
             attachments().get(name).into_iter().flatten().map(|attachment| interrupted(attachment)).collect()
         }
@@ -52,6 +56,13 @@ pub(super) fn interruptions<'a>(
         }
     };
     all.into_iter().map(|(attachment, why)| Interruption { attachment, why }).collect()
+}
+
+/// Returns who else has an end of a step's link: of a pair between two containers, the other one.
+fn other<'s>(step: &'s Step<'_>) -> Option<&'s Owner> {
+    let Resource::Link(link) = &step.before.as_deref()?.resource else { return None };
+    let tag = link.kind.peer()?.tag.as_ref()?;
+    Some(&tag.owner).filter(|owner| !owner.is_unmarked())
 }
 
 /// Returns why a step costs packets, with its weight: the lower, the heavier.

@@ -218,6 +218,7 @@ mod tests {
             mac: Mac([2, 0, 0, 0, 0, 1]),
             mtu: Mtu::ETHERNET,
             up: true,
+            tag: None,
         };
         Link {
             ns: NsRef::Host,

@@ -69,8 +69,14 @@ impl Story {
     pub(super) fn attachment(self, container: &str, network: &str, address: &str, via: &str) -> Self {
         let owner = format!("attachment.{container}@{network}");
         let (ns, mtu) = (netns(container), Mtu::ETHERNET);
-        let peer =
-            Peer { ns: ns.clone(), name: ifname("eth0"), mac: Mac([2, 0x42, 0, 0, 0, 2]), mtu, up: true };
+        let peer = Peer {
+            ns: ns.clone(),
+            name: ifname("eth0"),
+            mac: Mac([2, 0x42, 0, 0, 0, 2]),
+            mtu,
+            up: true,
+            tag: None,
+        };
         let link = Link {
             ns: NsRef::Host,
             name: ifname(&format!("v-{container}")),

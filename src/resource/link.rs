@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::netns::NsRef;
+use super::owner::Owner;
 use super::vlan::Vlan;
 use crate::names::{IfName, Mac, Mtu};
 
-/// A network interface of our making; a veth pair is one link, seen from its host end.
+/// A network interface of our making; a veth pair is one link, seen from its host end, or between two containers from the
+/// end of the one whose name comes first in the alphabet.
 ///
 /// It carries its owner's mark as ifalias, and a readable altname such as `netform.shop.web.front`
 /// (`ip link show netform.shop.web.front` works).
@@ -40,6 +42,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Returns the namespaces that it lives in: a veth pair in two.
+    pub fn namespaces(&self) -> impl Iterator<Item = &NsRef> {
+        std::iter::once(&self.ns).chain(self.kind.peer().map(|peer| &peer.ns))
+    }
+
     /// Tells whether hairpin mode has to be said to the kernel once the rest of the change from `before` is made: a link
     /// that comes to another bridge has it off.
     pub(crate) fn must_set_hairpin(&self, before: &Self) -> bool {
@@ -70,13 +77,7 @@ impl Link {
                 ("parent", parent.to_string()),
                 ("vlan", id.to_string()),
             ]),
-            LinkKind::Veth(peer) => fields.extend([
-                ("kind", "veth".to_owned()),
-                ("peer", format!("{} in {}", peer.name, peer.ns)),
-                ("peer mac", peer.mac.to_string()),
-                ("peer mtu", peer.mtu.to_string()),
-                ("peer state", state(peer.up)),
-            ]),
+            LinkKind::Veth(peer) => fields.extend(peer.fields()),
         }
         fields.extend(mac.map(|mac| ("mac", mac.to_string())));
         fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
@@ -136,7 +137,7 @@ impl LinkKind {
     }
 }
 
-/// The end of a veth pair that a container has.
+/// The end of a veth pair that a container has; of one between two containers, the end of the one whose name comes second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// The namespace that the peer lives in.
@@ -149,6 +150,39 @@ pub struct Peer {
     pub mtu: Mtu,
     /// Whether it is administratively up.
     pub up: bool,
+    /// What is on it where the other end is in a container, too, which may be gone sooner than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+}
+
+impl Peer {
+    /// Returns the attributes that users see change.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { ns, name, mac, mtu, up, tag } = self;
+        let none = || "none".to_owned();
+        let mut fields = vec![
+            ("kind", "veth".to_owned()),
+            ("peer", format!("{name} in {ns}")),
+            ("peer mac", mac.to_string()),
+            ("peer mtu", mtu.to_string()),
+            ("peer state", if *up { "up" } else { "down" }.to_owned()),
+        ];
+        if let Some(Tag { owner, altname }) = tag {
+            let mark = if owner.is_unmarked() { none() } else { owner.to_string() };
+            let altname = altname.as_ref().map_or_else(none, SmolStr::to_string);
+            fields.extend([("peer mark", mark), ("peer altname", altname)]);
+        }
+        fields
+    }
+}
+
+/// What the second end of a pair between two containers carries: each says whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// The resource that it belongs to.
+    pub owner: Owner,
+    /// Its further name.
+    pub altname: Option<SmolStr>,
 }
 
 /// What a macvlan link has beside others.

@@ -133,6 +133,11 @@ fn route(
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
         let network = networks.get(member.net).filter(|network| !network.internal && !network.waits)?;
         let way = way_out(network, family)?;
+        // Of two containers one may be the other's gateway.
+        let is_itself = |gateway: &IpAddr| attachment.addresses.iter().any(|net| net.addr() == *gateway);
+        if matches!(&way, Way::Via(gateway) if is_itself(gateway)) {
+            return None;
+        }
         let priority = member.spec.gateway_priority;
         (!has_one || priority > 0).then_some((priority, attachment, way))
     });
@@ -158,7 +163,7 @@ fn way_out(network: &Network, family: Family) -> Option<Way> {
     let mut subnets = network.subnets.iter().filter(|subnet| Family::of(subnet.cidr.addr()) == family);
     match network.driver {
         Driver::Ipvlan(mode, _) if mode.is_routed() => subnets.next().map(|_| Way::Link),
-        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) => {
+        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) => {
             subnets.find_map(|subnet| subnet.gateway).map(Way::Via)
         }
     }

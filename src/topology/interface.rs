@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::scene::{Member, Net, Party, Scene};
 use super::text::digest;
+use super::veth;
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Place};
+use crate::manifest::{At, Driver, OtherEnd, Place};
 use crate::names::IfName;
 
 /// The names of all interfaces.
 pub(super) struct Interfaces {
-    /// The bridges and parents, by index into the scene's networks.
+    /// The bridges, parents and pairs, by index into the scene's networks.
     pub(super) bridges: Vec<IfName>,
     /// The veth pairs' ends on the host, by index into the scene's attachments; `None` without one.
     pub(super) hosts: Vec<Option<IfName>>,
@@ -22,7 +23,7 @@ pub(super) struct Interfaces {
 pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfaces {
     let mut claimed = HashSet::new();
     let bridges = bridges(scene, &mut claimed, problems);
-    let hosts = host_ends(scene, &mut claimed);
+    let hosts = host_ends(scene, &bridges, &mut claimed);
     let links = scene.containers.iter().flat_map(|party| links(scene, party, problems)).collect();
     Interfaces { bridges, hosts, links }
 }
@@ -56,7 +57,8 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
     let mut names: Vec<Option<IfName>> =
         wishes.map(|(at, parent)| at.map(|at| at.value).or(parent)).collect();
     for (net, name) in scene.nets.iter().zip(&mut names).filter(|(_, name)| name.is_none()) {
-        let live = scene.facts.interfaces.get(net.name).filter(|live| !claimed.contains(*live));
+        let live = scene.facts.interfaces.get(net.name).or_else(|| veth::host_end(scene, net));
+        let live = live.filter(|live| !claimed.contains(*live));
         let derived = [readable(net), hash_name(scene, &["network", net.name.as_str()])];
         if let Some(live) = live.filter(|live| derived.iter().flatten().any(|name| name == *live)) {
             claimed.insert(live.clone());
@@ -80,7 +82,7 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
 
 /// Returns the host's ends. A live one keeps its name, whatever that is: nothing depends on it, and to rename it would be
 /// to make the pair anew.
-fn host_ends(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfName>> {
+fn host_ends(scene: &Scene<'_>, networks: &[IfName], claimed: &mut HashSet<IfName>) -> Vec<Option<IfName>> {
     let live = |member: &Member<'_>| {
         scene.facts.host_ends.get(member.container)?.get(scene.net(member)?.name).cloned()
     };
@@ -94,15 +96,23 @@ fn host_ends(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfN
             hashed(scene, &["attachment", member.container.as_str(), network], claimed)
         })
     };
-    let has_one =
-        |member: &Member<'_>| scene.net(member).is_none_or(|net| net.spec.driver.parent().is_none());
     let ends = scene.members.iter().zip(kept);
-    ends.map(|(member, kept)| has_one(member).then(|| derive((member, kept)))).collect()
+    ends.map(|(member, kept)| match scene.net(member).map(|net| &net.spec.driver) {
+        None | Some(Driver::Bridge) => Some(derive((member, kept))),
+        // The network is nothing but this pair.
+        Some(Driver::Veth(OtherEnd::Host)) => networks.get(member.net).cloned(),
+        Some(Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Veth(OtherEnd::Container)) => None,
+    })
+    .collect()
 }
 
-/// Returns `br-NAME`, when an interface can be called that.
+/// Returns `br-NAME`, or `ve-NAME` for a pair, when an interface can be called that.
 fn readable(net: &Net<'_>) -> Option<IfName> {
-    IfName::try_from(format!("br-{}", net.name)).ok()
+    let prefix = match &net.spec.driver {
+        Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } => "br",
+        Driver::Veth(_) => "ve",
+    };
+    IfName::try_from(format!("{prefix}-{}", net.name)).ok()
 }
 
 /// Returns `nf-` with ten hex digits.

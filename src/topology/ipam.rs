@@ -85,7 +85,8 @@ impl<'a> Space<'a> {
             holders.insert(at.value, Holder::Reserve(name, at.place));
         }
         holders.extend(ground.held.iter().map(|addr| (*addr, Holder::Bridge)));
-        holders.extend(ground.gateway.map(|gateway| (gateway, Holder::Gateway)));
+        let gateway = ground.gateway.filter(|_| !ground.is_pair);
+        holders.extend(gateway.map(|gateway| (gateway, Holder::Gateway)));
         Self { ground, usable, last: high.min(usable.1), next: low.max(usable.0), holders, leaving }
     }
 
@@ -189,7 +190,7 @@ fn twice(member: &Member<'_>, space: &Space<'_>, at: &At<IpAddr>, first: IpAddr)
 }
 
 fn refusal(space: &Space<'_>, member: &Member<'_>, at: &At<IpAddr>) -> Option<Problem> {
-    let Ground { cidr, gateway: _, pool: _, reserve: _, held: _, place } = space.ground;
+    let Ground { cidr, gateway: _, is_pair: _, pool: _, reserve: _, held: _, place } = space.ground;
     let (low, high) = space.usable;
     let wanted = (at.place, format!("`{}` is to have it", member.container));
     let subnet = (*place, format!("subnet {cidr}"));

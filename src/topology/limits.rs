@@ -1,7 +1,7 @@
 //! What the host's limits say of a topology before anything is made: what would fail half-way, or work badly.
 
 use super::facts::Limits;
-use super::{Runtime, Topology};
+use super::{Runtime, Topology, veth};
 
 /// Returns a sentence for each limit that the topology goes beyond, with the cure.
 ///
@@ -10,7 +10,7 @@ use super::{Runtime, Topology};
 pub fn warnings(topology: &Topology, limits: &Limits) -> Vec<String> {
     let Limits { neighbours4, neighbours6, namespaces } = limits;
     let made = topology.containers.iter().filter(|container| container.runtime == Runtime::Netform).count();
-    let mut warnings = vec![];
+    let mut warnings = veth::lonely(topology);
     if let Some(limit) = namespaces.filter(|limit| made as u64 > *limit) {
         warnings.push(format!(
             "{made} containers need a network namespace each, and this user may make {limit}: \

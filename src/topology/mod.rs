@@ -25,6 +25,7 @@ mod scene;
 pub mod silent;
 mod subnet;
 mod text;
+mod veth;
 
 #[cfg(test)]
 pub(crate) mod sketch;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::SmolStr;
 
-use crate::manifest::AliasPolicy;
+use crate::manifest::{AliasPolicy, OtherEnd};
 use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
@@ -78,6 +79,18 @@ impl Topology {
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         [limits, barriers, silent, self.policies.warnings.clone()].concat()
     }
+
+    /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
+    pub fn lacks_an_end(&self, network: &Network) -> bool {
+        let is_there = |container: &&Container| match container.runtime {
+            Runtime::Netform | Runtime::Given => {
+                container.attachments.iter().any(|attachment| attachment.network == network.name)
+            }
+            Runtime::Waiting | Runtime::Shared => false,
+        };
+        network.driver == Driver::Veth(OtherEnd::Container)
+            && self.containers.iter().filter(is_there).count() < 2
+    }
 }
 
 /// A network, resolved.
@@ -93,7 +106,7 @@ pub struct Network {
     pub vlan: Option<(Vlan, Mtu)>,
     /// Whether its parent was there before and is not now: nothing of it is in the desired state until it is.
     pub waits: bool,
-    /// The bridge; with macvlan and ipvlan, the parent.
+    /// The bridge; with macvlan and ipvlan, the parent; with veth, the host's end.
     pub interface: IfName,
     /// The bridge's link-layer address, derived from project and network.
     pub mac: Mac,
@@ -119,12 +132,25 @@ pub struct Network {
     pub ignore: Vec<String>,
 }
 
+impl Network {
+    /// Returns the link of the host that the network is or stands on; between two containers there is none.
+    pub fn on_host(&self) -> Option<&IfName> {
+        match self.driver {
+            Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(OtherEnd::Host) => {
+                Some(&self.interface)
+            }
+            Driver::Veth(OtherEnd::Container) => None,
+        }
+    }
+}
+
 /// A subnet, resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subnet {
     /// The subnet, without host bits.
     pub cidr: IpNet,
-    /// The containers' next hop: the bridge's address, or that of a router behind the parent, if the manifest names one.
+    /// The containers' next hop: the bridge's address, or, if the manifest names one, that of a router behind the parent or of
+    /// the container at the other end.
     pub gateway: Option<IpAddr>,
 }
 
@@ -137,14 +163,16 @@ pub enum Driver {
     Macvlan(MacvlanMode),
     /// Each container has a link of its own on a link of the host, with that one's link-layer address.
     Ipvlan(IpvlanMode, IpvlanFlag),
+    /// A pair of links between a container and another one or the host.
+    Veth(OtherEnd),
 }
 
 impl Driver {
     /// Tells whether the host itself is on the network, so that packets go through its firewall.
     pub fn has_host(self) -> bool {
         match self {
-            Self::Bridge => true,
-            Self::Macvlan(_) | Self::Ipvlan(..) => false,
+            Self::Bridge | Self::Veth(OtherEnd::Host) => true,
+            Self::Macvlan(_) | Self::Ipvlan(..) | Self::Veth(OtherEnd::Container) => false,
         }
     }
 }
@@ -238,7 +266,7 @@ pub struct Attachment {
     pub origin: Origin,
     /// The bridge, or the parent.
     pub interface: IfName,
-    /// The veth pair's end on the host, which is the bridge's port; `None` with macvlan and ipvlan.
+    /// The veth pair's end on the host, a bridge's port or the link itself; `None` without one.
     pub port: Option<IfName>,
     /// The link in the container, e.g. `eth0`.
     pub link: IfName,

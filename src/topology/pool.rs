@@ -159,7 +159,7 @@ pub(super) fn fill<'a>(
         match cidr {
             Some(cidr) => {
                 taken.subnets.insert(cidr, ());
-                grounds.iter_mut().for_each(|grounds| grounds.push(ground(cidr, net.place)));
+                grounds.iter_mut().for_each(|grounds| grounds.push(ground(cidr, net)));
             }
             None => {
                 *grounds = None;
@@ -178,8 +178,10 @@ struct Order<'s, 'a> {
     chosen: Option<IpNet>,
 }
 
-fn ground<'a>(cidr: IpNet, place: Place) -> Ground<'a> {
-    Ground { cidr, gateway: Some(first_host(cidr)), pool: cidr, reserve: &[], held: vec![], place }
+fn ground<'a>(cidr: IpNet, net: &Net<'_>) -> Ground<'a> {
+    let has_host = net.spec.driver.has_host();
+    let gateway = has_host.then(|| first_host(cidr));
+    Ground { cidr, gateway, is_pair: !has_host, pool: cidr, reserve: &[], held: vec![], place: net.place }
 }
 
 /// Whether a subnet has to keep clear of the host's routes.

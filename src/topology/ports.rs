@@ -9,7 +9,7 @@ use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
 use super::{Attachment, Container, Driver, Network, Publish};
 use crate::manifest::problem::Problem;
-use crate::manifest::{self, At, Ingress, Place};
+use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{ContainerName, Protocol};
 use crate::resource::sysctl::Family;
 
@@ -100,7 +100,10 @@ fn reach<'t>(
             Some(Driver::Macvlan(_) | Driver::Ipvlan(..)) => {
                 ("without the host", "its containers are reached directly")
             }
-            Some(Driver::Bridge) | None => ("internal", "declared `internal`"),
+            Some(Driver::Veth(OtherEnd::Container)) => {
+                ("without the host", "it joins two containers, and nobody else")
+            }
+            Some(Driver::Bridge | Driver::Veth(OtherEnd::Host)) | None => ("internal", "declared `internal`"),
         };
         let mut labels = vec![(first.place, format!("on `{name}`, which is {what}"))];
         labels.extend(scene.net(first).map(|net| (net.place, why.to_owned())));

@@ -4,6 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, policy, ports, routes, subnet,
+    veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -26,9 +27,11 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let scene = bind(manifest, facts, &silence, &mut problems);
 
     parent::check(&scene, &mut problems);
+    veth::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
     let addresses = ipam::assign(&scene, &grounds, &mut problems);
+    veth::check_gateways(&scene, &grounds, &addresses, &mut problems);
     let (bridge_macs, macs) = mac::assign(&scene, &addresses, &mut problems);
 
     let parts = network::Parts { grounds: &grounds, interfaces: &interfaces, macs: &bridge_macs };

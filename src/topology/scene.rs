@@ -308,7 +308,7 @@ fn check_legacy_links(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
 const MAX_PORTS: usize = 1_023;
 
 fn check_size(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    for net in scene.nets.iter().filter(|net| net.spec.driver.parent().is_none()) {
+    for net in scene.nets.iter().filter(|net| net.spec.driver == manifest::Driver::Bridge) {
         if let Some((_, over)) = scene.on(net).nth(MAX_PORTS) {
             problems.push(Problem {
                 message: format!(

@@ -16,7 +16,7 @@ use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
     AliasPolicy, At, Attachment, Coexist, Container, Driver, Egress, Expose, Home, Hop, Ingress, Manifest,
-    Mode, Network, Place, Pool, Publish, Route, Subnet,
+    Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
@@ -116,6 +116,8 @@ impl Sketch<'_> {
                 Some(("if", v)) => network.interface = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("macvlan", v)) => network.driver = self.macvlan(v),
                 Some(("ipvlan", v)) => network.driver = self.ipvlan(v),
+                Some(("veth", "host")) => network.driver = Driver::Veth(OtherEnd::Host),
+                Some(("veth", _)) => network.driver = Driver::Veth(OtherEnd::Container),
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
                 Some(("policy", v)) => {

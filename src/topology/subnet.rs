@@ -20,6 +20,8 @@ pub(super) struct Ground<'a> {
     pub(super) cidr: IpNet,
     /// `None` where nobody is named and the host itself is not there.
     pub(super) gateway: Option<IpAddr>,
+    /// Whether two containers are all that is on it, so that the gateway is one of them.
+    pub(super) is_pair: bool,
     /// Where dynamic addresses come from.
     pub(super) pool: IpNet,
     pub(super) reserve: &'a [(String, At<IpAddr>)],
@@ -38,7 +40,7 @@ pub(super) fn assign<'a>(scene: &Scene<'a>, problems: &mut Vec<Problem>) -> Vec<
         others.insert(*cidr, owner.as_str());
     }
     for (net, grounds) in scene.nets.iter().zip(&grounds) {
-        let own = net.spec.external.is_none() && net.spec.driver.parent().is_none();
+        let own = net.spec.external.is_none() && net.spec.driver.has_host();
         for ground in grounds.iter().flatten().filter(|_| own) {
             problems.extend(foreign_claim(scene.facts, &others, net, ground));
         }
@@ -72,7 +74,7 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
                     return None;
                 }
             };
-            let hosted = parent.is_none();
+            let hosted = net.spec.driver.has_host();
             let link = parent.as_ref().map(|parent| &*parent.link);
             Some(net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems)).collect())
         }
@@ -106,6 +108,7 @@ fn subnets_of<'a>(bridge: &LinkFact, place: Place) -> Vec<Ground<'a>> {
             None => grounds.push(Ground {
                 cidr,
                 gateway: Some(address.addr()),
+                is_pair: false,
                 pool: cidr,
                 reserve: &[],
                 held: vec![address.addr()],
@@ -162,6 +165,7 @@ fn ground<'a>(
     Some(Ground {
         cidr,
         gateway: gateway.or_else(|| hosted.then(|| first_host(cidr))),
+        is_pair: !hosted && link.is_none(),
         pool: pool.as_ref().map_or(cidr, |at| at.value).trunc(),
         reserve,
         held,

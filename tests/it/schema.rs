@@ -54,6 +54,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "subnet-v6-of-one-address",
     "subnet-v6-with-host-bits",
     "subnet-with-host-bits",
+    "veth-subnet-of-one-address",
+    "veth-with-a-firewall",
 ];
 
 /// Returns a schema as it is published.

@@ -15,12 +15,33 @@ pub(super) enum Driver {
     Macvlan,
     /// As macvlan, with the link-layer address of the host's link.
     Ipvlan,
+    /// A pair of links between two containers, or between the host and one.
+    Veth,
+}
+
+/// What only the driver needs to know.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum Options {
+    /// Of a macvlan network.
+    Macvlan(Macvlan),
+    /// Of a veth network.
+    Veth(Veth),
+}
+
+/// What a veth network needs to know.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Veth {
+    /// Whether the host has the other end, and not a second container.
+    #[schemars(extend("default" = false))]
+    host: Option<bool>,
 }
 
 /// What a macvlan or ipvlan network needs to know.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Options {
+pub(super) struct Macvlan {
     /// The link of the host that the containers share.
     parent: IfName,
     /// Of macvlan, whom a container reaches besides: the others on the parent (`bridge`, the default), those by way of the switch

@@ -49,7 +49,7 @@ struct Network {
     /// How the network is made of kernel objects.
     #[schemars(extend("default" = "bridge"))]
     driver: Option<Driver>,
-    /// What only the driver knows: the parent and mode of a macvlan or ipvlan network.
+    /// What only the driver knows: the parent and mode of a macvlan or ipvlan network, whether a veth network joins the host.
     options: Option<Options>,
     /// Its subnets, IPv4 and IPv6; one is taken from the pools when none is given to a bridge.
     subnets: Option<Vec<SubnetOrCidr>>,

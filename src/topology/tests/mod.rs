@@ -8,6 +8,7 @@ mod hosts;
 mod interfaces;
 mod limits;
 mod modes;
+mod pairs;
 mod parents;
 mod ports;
 mod problems;

@@ -4,7 +4,7 @@ use netform::names::{IfName, Mac, Mtu, NetnsName};
 use netform::resource::Resource;
 use netform::resource::address::Address;
 use netform::resource::file::TextFile;
-use netform::resource::link::{Link, LinkKind, Peer};
+use netform::resource::link::{Link, LinkKind, Peer, Tag};
 use netform::resource::netns::{Netns, NsRef};
 use netform::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
 use netform::resource::owner::Owner;
@@ -22,6 +22,8 @@ pub(super) struct World {
     rules: Option<u8>,
     /// Lengths of ranges that policies deny, with a gap of one before each.
     walls: Vec<u8>,
+    /// Two containers that are joined directly, and whether they have exchanged their addresses.
+    wire: Option<(usize, usize, bool)>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,8 +59,17 @@ pub(super) fn world() -> impl Strategy<Value = World> {
     let networks = proptest::collection::vec(proptest::option::weighted(0.7, network), 3);
     let containers = proptest::collection::vec(proptest::option::weighted(0.7, container), 3);
     let walls = proptest::collection::vec(0u8..4, 0..4);
-    (networks, containers, any::<bool>(), proptest::option::weighted(0.8, 0u8..2), walls).prop_map(
-        |(networks, containers, forward, rules, walls)| World { networks, containers, forward, rules, walls },
+    let wire = proptest::option::weighted(0.6, (0usize..3, 0usize..3, any::<bool>()));
+    let rules = proptest::option::weighted(0.8, 0u8..2);
+    (networks, containers, any::<bool>(), rules, walls, wire).prop_map(
+        |(networks, containers, forward, rules, walls, wire)| World {
+            networks,
+            containers,
+            forward,
+            rules,
+            walls,
+            wire,
+        },
     )
 }
 
@@ -119,6 +130,12 @@ impl World {
                 self.container(&mut state, number, container);
             }
         }
+        if let Some((first, second, exchanged)) = self.wire
+            && first < second
+            && [first, second].iter().all(|at| self.containers[*at].is_some())
+        {
+            Self::wire(&mut state, [first, second], exchanged);
+        }
         Desired(state.0.into_iter().collect::<State>())
     }
 
@@ -142,6 +159,36 @@ impl World {
                 state.put(&format!("policy.deny:n{first}:world"), Resource::NftElement(element));
             }
             first = last + 1;
+        }
+    }
+
+    fn wire(state: &mut Builder, ends: [usize; 2], exchanged: bool) {
+        let [first, second] = ends.map(|number| format!("attachment.c{number}@wire"));
+        let [ns, peer] = ends.map(|number| named(&format!("c{number}")));
+        let (name, mtu) = (ifname("wire"), Mtu::try_from(1500).unwrap());
+        let mac = |host| Mac([2, 0x42, 10, 9, 0, host]);
+        let owner = Owner::try_from(second.as_str()).unwrap();
+        let altname = Some("netform.law.wire".into());
+        let tag = Some(Tag { owner, altname: altname.clone() });
+        let end = Peer { ns: peer.clone(), name: name.clone(), mac: mac(1), mtu, up: true, tag };
+        state.put(
+            &first,
+            Resource::Link(Link {
+                ns: ns.clone(),
+                name: name.clone(),
+                mac: Some(mac(0)),
+                mtu,
+                up: true,
+                master: None,
+                hairpin: false,
+                altname,
+                protected: false,
+                kind: LinkKind::Veth(end),
+            }),
+        );
+        for (owner, ns, is_second) in [(first, ns, false), (second, peer, true)] {
+            let addr = format!("10.9.0.{}/31", u8::from(is_second != exchanged)).parse().unwrap();
+            state.put(&owner, Resource::Address(Address { ns, link: name.clone(), addr }));
         }
     }
 
@@ -247,7 +294,14 @@ impl World {
                 hairpin: host.is_multiple_of(3),
                 altname: None,
                 protected: false,
-                kind: LinkKind::Veth(Peer { ns: ns.clone(), name: name.clone(), mac, mtu, up: true }),
+                kind: LinkKind::Veth(Peer {
+                    ns: ns.clone(),
+                    name: name.clone(),
+                    mac,
+                    mtu,
+                    up: true,
+                    tag: None,
+                }),
             }),
         );
         let addr = format!("10.{net}.{}.{host}/24", network.subnet).parse().unwrap();

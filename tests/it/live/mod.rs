@@ -47,6 +47,7 @@ mod steps;
 mod sysctls;
 mod systemd;
 mod translate;
+mod veth;
 mod vm;
 mod walk;
 mod watch;

@@ -179,6 +179,7 @@ pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
         mac: Mac([2, 0x42, 10, 7, 0, number]),
         mtu,
         up: true,
+        tag: None,
     };
     let link = Link {
         ns: NsRef::Host,

@@ -13,6 +13,7 @@ use super::super::super::session::{Aim, Session};
 use super::super::super::show;
 use super::super::super::status::{Health, health};
 use crate::kernel::counters::{Counters, counters};
+use crate::names::IfName;
 use crate::plan::target::Selection;
 use crate::plan::{Conflict, Plan};
 use crate::resource::netns::NsRef;
@@ -34,7 +35,7 @@ struct Shown {
     /// What nothing else on the host is called: the further name of its bridge.
     id: String,
     driver: &'static str,
-    /// The bridge; with macvlan, the parent.
+    /// The bridge; with macvlan, the parent; with veth, the host's end, or `none` between two containers.
     interface: String,
     /// Whether what is live is what is declared.
     state: Health,
@@ -201,11 +202,16 @@ struct View<'a> {
 
 impl View<'_> {
     fn network(&self, network: &Network) -> Shown {
-        let Network { name, origin, driver, interface, external, subnets, internal, mtu, .. } = network;
+        let Network { name, origin, driver, interface: _, external, subnets, internal, mtu, .. } = network;
+        let interface = network.on_host().map_or("none", IfName::as_str);
         let members = self.topology.containers.iter().flat_map(|container| {
             let mine = container.attachments.iter().filter(|at| at.network == *name);
             mine.map(move |attachment| self.member(container, attachment))
         });
+        let mut members: Vec<Member> = members.collect();
+        if self.topology.lacks_an_end(network) {
+            members.iter_mut().for_each(|member| member.state = Health::Waiting);
+        }
         let project = &self.topology.project;
         Shown {
             name: name.to_string(),
@@ -224,8 +230,8 @@ impl View<'_> {
             external: *external,
             mtu: mtu.bytes(),
             declared: origin.to_string(),
-            counters: self.counters(&NsRef::Host, interface.as_str()),
-            containers: members.collect(),
+            counters: self.counters(&NsRef::Host, interface),
+            containers: members,
         }
     }
 
@@ -259,6 +265,7 @@ fn driver_of(driver: Driver) -> &'static str {
         Driver::Bridge => "bridge",
         Driver::Macvlan(_) => "macvlan",
         Driver::Ipvlan(..) => "ipvlan",
+        Driver::Veth(_) => "veth",
     }
 }
 

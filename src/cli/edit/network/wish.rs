@@ -117,21 +117,26 @@ fn add_option(map: &mut Mapping, option: &str) -> Result<(), Failure> {
         "name" if key.starts_with(BRIDGE) => put(map, "interface", value),
         "enable_icc" => put(map, "icc", bool_of(value)?),
         "enable_ip_masquerade" => put(map, "egress", if bool_of(value)? { "masquerade" } else { "routed" }),
-        option @ ("parent" | "macvlan_mode" | "ipvlan_mode" | "mode" | "ipvlan_flag" | "flag") => {
-            let entry = map.entry(Value::from("options")).or_insert_with(|| Value::Mapping(Mapping::new()));
-            if let Value::Mapping(options) = entry {
-                let short = option.strip_prefix("macvlan_").or_else(|| option.strip_prefix("ipvlan_"));
-                put(options, short.unwrap_or(option), value);
-            }
-        }
+        "parent" => put_option(map, "parent", value),
+        "macvlan_mode" | "ipvlan_mode" | "mode" => put_option(map, "mode", value),
+        "ipvlan_flag" | "flag" => put_option(map, "flag", value),
+        "host" => put_option(map, "host", bool_of(value)?),
         _ => {
             return Err(Failure::new(Code::Usage, format!("netform has nothing for the option `{key}`")).help(
-                "known are parent, macvlan_mode, ipvlan_mode, ipvlan_flag, mtu, com.docker.network.driver.mtu, and of \
+                "known are parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host, mtu, com.docker.network.driver.mtu, and of \
                  com.docker.network.bridge: name, enable_icc and enable_ip_masquerade; `netform set` changes everything else",
             ));
         }
     }
     Ok(())
+}
+
+/// Puts something into the `options` of a network.
+fn put_option(map: &mut Mapping, key: &str, value: impl Into<Value>) {
+    let entry = map.entry(Value::from("options")).or_insert_with(|| Value::Mapping(Mapping::new()));
+    if let Value::Mapping(options) = entry {
+        put(options, key, value);
+    }
 }
 
 /// Returns what the manifest says of a container on a network.
