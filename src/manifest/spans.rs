@@ -275,11 +275,23 @@ impl<'t> Indexer<'t> {
 
     fn close(&mut self) -> Option<Id> {
         let Open { start, anchor, inside, size, depth } = self.open.pop()?;
-        let last = match &inside {
-            OpenInside::List(items) => items.last().copied(),
-            OpenInside::Map { entries, key, .. } => key.or(entries.last().map(|(_, value)| *value)),
+        let end = |id: Option<Id>| {
+            id.and_then(|id| self.spans.range(id)).map_or(start, |range| range.end.max(start))
         };
-        let end = last.and_then(|id| self.spans.range(id)).map_or(start, |range| range.end.max(start));
+        let is_written = |id: Id| self.spans.range(id).is_some_and(|range| !range.is_empty());
+        let end = match &inside {
+            OpenInside::List(items) => end(items.last().copied()),
+            OpenInside::Map { entries, key: None, .. } => match entries.last() {
+                // A value that is not written stands, for the parser, where the next thing begins.
+                Some((key, value)) if !is_written(*value) => {
+                    let key = end(Some(*key));
+                    let colon = self.source.text.get(key..).and_then(|rest| rest.find(':'));
+                    colon.map_or(key, |colon| key + colon + 1)
+                }
+                last => end(last.map(|(_, value)| *value)),
+            },
+            OpenInside::Map { key, .. } => end(*key),
+        };
         let inside = match inside {
             OpenInside::List(items) => Inside::List(items),
             OpenInside::Map { entries, names, .. } => {

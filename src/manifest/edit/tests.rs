@@ -100,6 +100,15 @@ fn what_is_new_comes_last_in_the_style_of_its_neighbours() {
 }
 
 #[test]
+fn a_map_whose_last_key_has_nothing_behind_it_ends_before_the_next_key() {
+    check(
+        "containers:\n  web:\n    networks:\n      front:\n      back:\n    publish: [80:80]\n",
+        &["containers.web.networks={}"],
+        "-    networks:\n-      front:\n-      back:\n+    networks: {}\n",
+    );
+}
+
+#[test]
 fn a_list_of_networks_becomes_a_map_that_says_more() {
     check(
         SHOP,
