@@ -126,9 +126,15 @@ fn origins(common: &Common) -> BTreeMap<ProjectName, BTreeMap<Owner, Origin>> {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
         match dirs.past() {
             Ok(past) => {
-                let entries = Vec::from(past.state()).into_iter();
-                let places = entries.filter_map(|entry| Some((entry.owner, entry.origin?)));
-                origins.insert(project, places.collect());
+                let mut places = BTreeMap::new();
+                // A resource's first object stands where the resource does: a link goes before its routes, which have
+                // lines of their own.
+                for entry in Vec::from(past.state()) {
+                    if let Some(origin) = entry.origin {
+                        places.entry(entry.owner).or_insert(origin);
+                    }
+                }
+                origins.insert(project, places);
             }
             Err(error) => show::err(&format!("warning: no lines of the manifest: {}\n", chain(&error))),
         }

@@ -26,6 +26,9 @@ live! {
         world.assert_in_sync();
         assert_eq!(values(world, "eth1"), AS_ASKED);
         assert_eq!(values(world, "eth0"), AS_NEW, "the other one is as it was");
+        let column = shop(THREE).lines().nth(5).unwrap().find("front:").unwrap() + 1;
+        let told = world.run(&["explain", "10.7.0.2"]).exits(0).stdout;
+        assert!(told.contains(&format!("netform.yaml:6:{column} asks for it")), "its own place, not a parameter's: {told}");
 
         world.sh("ip netns exec web sysctl -qw net.ipv4.conf.eth1.log_martians=0");
         let (plan, changes) = world.plan();
