@@ -2,10 +2,10 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | [`ends`] | whom the manifest means: addresses on networks, and those outside |
-//! | [`flatten`] | the ordered list becomes boxes, so that the first that matches decides by one look-up |
-//! | [`never`] | policies that earlier ones leave nothing to |
-//! | [`spans`] | ranges of addresses as numbers |
+//! | `ends` | whom the manifest means: addresses on networks, and those outside |
+//! | `flatten` | the ordered list becomes boxes, so that the first that matches decides by one look-up |
+//! | `never` | policies that earlier ones leave nothing to |
+//! | `spans` | ranges of addresses as numbers |
 //!
 //! A policy is about connections: what answers one goes with it. What none names is judged by the networks as ever.
 
