@@ -9,9 +9,9 @@ use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
 use crate::plan::Touched;
+use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
-use crate::resource::{Resource, ResourceId};
 
 /// What was found and done.
 #[derive(Debug)]
@@ -153,15 +153,5 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
 
 /// Returns the namespace that the other end of a pair lives in.
 pub(super) fn peer(entry: &Entry) -> Option<NsRef> {
-    match &entry.resource {
-        Resource::Link(link) => link.kind.peer().map(|peer| peer.ns.clone()),
-        Resource::Netns(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    }
+    Some(entry.resource.link()?.kind.peer()?.ns.clone())
 }

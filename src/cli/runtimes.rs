@@ -55,18 +55,9 @@ impl Runtimes {
             NsRef::Host | NsRef::Named(_) | NsRef::Path(_) => true,
         };
         // What stood on a pair between two containers went with either of them.
-        let dead = applied.iter().filter(|(_, entry)| match &entry.resource {
-            Resource::Link(link) => !link.namespaces().all(lives),
-            Resource::Netns(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftTable(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::File(_) => false,
-        });
-        let dead: BTreeSet<Slot> = dead.flat_map(|(_, entry)| entry.resource.provides()).collect();
+        let dead = applied.iter().map(|(_, entry)| &entry.resource);
+        let dead = dead.filter(|it| it.link().is_some_and(|link| !link.namespaces().all(lives)));
+        let dead: BTreeSet<Slot> = dead.flat_map(Resource::provides).collect();
         let stood = |resource: &Resource| {
             !dead.is_empty() && resource.requires().iter().any(|need| dead.contains(&need.slot))
         };

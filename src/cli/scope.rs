@@ -5,28 +5,18 @@ use std::collections::BTreeSet;
 use crate::kernel::Scope;
 use crate::manifest::{Home, Manifest};
 use crate::names::IfName;
-use crate::resource::link::{Link, LinkKind};
+use crate::resource::ResourceId;
+use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed, State};
 use crate::resource::sysctl::SysctlKey;
-use crate::resource::{Resource, ResourceId};
 
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(_, entry)| scope.add(entry));
     // What netform makes itself is found by its mark.
-    let homes = state.iter().filter_map(|(_, entry)| match &entry.resource {
-        Resource::Link(link) => Some(link.namespaces()),
-        Resource::Netns(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    });
-    let given = homes.flatten().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    let homes = state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces);
+    let given = homes.filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
     scope.namespaces.extend(given.cloned());
 }
 
@@ -64,17 +54,9 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
 /// Tells whether a state has a link in a namespace, be it the other end of a pair.
 pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
     let id = ResourceId::Link(ns.clone(), link.clone());
-    let is_it = |entry: &Entry| match &entry.resource {
-        Resource::Link(Link { kind: LinkKind::Veth(peer), .. }) => peer.ns == *ns && peer.name == *link,
-        Resource::Link(_)
-        | Resource::Netns(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => false,
+    let is_it = |entry: &Entry| {
+        let peer = entry.resource.link().and_then(|link| link.kind.peer());
+        peer.is_some_and(|peer| peer.ns == *ns && peer.name == *link)
     };
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
 }

@@ -193,17 +193,8 @@ fn a_resolver_has_a_file_in_each_named_namespace_that_is_there_and_on_a_network(
 fn no_two_links_have_one_altname() {
     let entries = lowered("net web.front 10.0.0.0/24\nnet front 10.1.0.0/24\nctr web @front");
 
-    let altnames = entries.iter().filter_map(|entry| match &entry.resource {
-        Resource::Link(link) => Some(link.altname.as_deref()),
-        Resource::Netns(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    });
+    let altnames =
+        entries.iter().filter_map(|entry| entry.resource.link().map(|link| link.altname.as_deref()));
     let altnames: Vec<_> = altnames.collect();
     assert_eq!(altnames, [Some("netform.shop.web.front"), Some("netform.shop.front"), None]);
 }

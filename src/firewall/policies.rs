@@ -16,7 +16,7 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
     if policies.all.is_empty() {
         return;
     }
-    let judged = || topology.networks.iter().filter(|it| it.driver.has_host() && !it.external);
+    let judged = || topology.networks.iter().filter(|it| it.is_judged());
     for network in judged() {
         for subnet in &network.subnets {
             let inside = of_family("inside", subnet.cidr.addr());

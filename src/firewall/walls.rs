@@ -91,25 +91,26 @@ fn between(body: &mut Body) {
         body.rule("policies", &key, [without(iif(), "@bridges"), within(source(), inside), drop()]);
     }
     body.rule("policies", "policy-answers", [direction("reply"), go_to("policy-answers")]);
-    let new = || direction("original");
-    for (version, [allow, deny]) in
-        [("ip", ["@allow_flow4", "@deny_flow4"]), ("ip6", ["@allow_flow6", "@deny_flow6"])]
+    for (version, sets) in [("ip", ["@allow_flow4", "@deny_flow4"]), ("ip6", ["@allow_flow6", "@deny_flow6"])]
     {
-        let (there, back) = (|| flow(version), || answering_flow(version));
-        body.rule("policies", "policy-allow", [within(there(), allow), new(), accept()]);
-        body.rule("policies", "policy-deny", [within(there(), deny), drop()]);
-        body.rule("policy-answers", "policy-allow", [within(back(), allow), accept()]);
-        body.rule("policy-answers", "policy-deny", [within(back(), deny), drop()]);
+        both_ways(body, (|| flow(version), || answering_flow(version)), sets);
     }
-    for (version, [allow, deny]) in
-        [("ip", ["@allow_pair4", "@deny_pair4"]), ("ip6", ["@allow_pair6", "@deny_pair6"])]
+    for (version, sets) in [("ip", ["@allow_pair4", "@deny_pair4"]), ("ip6", ["@allow_pair6", "@deny_pair6"])]
     {
-        let (there, back) = (|| pair(version), || answering_pair(version));
-        body.rule("policies", "policy-allow", [within(there(), allow), new(), accept()]);
-        body.rule("policies", "policy-deny", [within(there(), deny), drop()]);
-        body.rule("policy-answers", "policy-allow", [within(back(), allow), accept()]);
-        body.rule("policy-answers", "policy-deny", [within(back(), deny), drop()]);
+        both_ways(body, (|| pair(version), || answering_pair(version)), sets);
     }
+}
+
+/// Writes what two sets say of what opens or goes on with a connection, and of what answers.
+fn both_ways(
+    body: &mut Body,
+    (there, back): (impl Fn() -> Term, impl Fn() -> Term),
+    [allow, deny]: [&'static str; 2],
+) {
+    body.rule("policies", "policy-allow", [within(there(), allow), direction("original"), accept()]);
+    body.rule("policies", "policy-deny", [within(there(), deny), drop()]);
+    body.rule("policy-answers", "policy-allow", [within(back(), allow), accept()]);
+    body.rule("policy-answers", "policy-deny", [within(back(), deny), drop()]);
 }
 
 /// What containers say to the host: questions, and what answers its own.

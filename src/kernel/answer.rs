@@ -187,8 +187,7 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
 /// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.
 fn vlan(data: &[u8]) -> Option<VlanId> {
     let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);
-    let id = value_of(data, 1)?.first_chunk().map(|number: &[u8; 2]| u16::from_ne_bytes(*number));
-    VlanId::try_from(id.filter(|_| is_8021q)?).ok()
+    VlanId::try_from(short_of(data, 1).filter(|_| is_8021q)?).ok()
 }
 
 /// Reads the data of a macvlan link, in which `IFLA_MACVLAN_MODE` is 1.
@@ -200,15 +199,13 @@ fn macvlan(data: &[u8]) -> Option<Shares> {
 /// Reads the data of an ipvlan link, in which `IFLA_IPVLAN_MODE` is 1 and `IFLA_IPVLAN_FLAGS` is 2; kernels before 4.15 have
 /// no flags.
 fn ipvlan(data: &[u8]) -> Option<Shares> {
-    let number =
-        |kind| value_of(data, kind)?.first_chunk().map(|number: &[u8; 2]| u16::from_ne_bytes(*number));
-    let mode = match number(1)? {
+    let mode = match short_of(data, 1)? {
         0 => IpvlanMode::L2,
         1 => IpvlanMode::L3,
         2 => IpvlanMode::L3s,
         _ => return None,
     };
-    let flag = match number(2).unwrap_or(0) {
+    let flag = match short_of(data, 2).unwrap_or(0) {
         0 => IpvlanFlag::Bridge,
         1 => IpvlanFlag::Private,
         2 => IpvlanFlag::Vepa,
@@ -317,6 +314,11 @@ pub(crate) fn value_of(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
 /// Returns the value of an attribute that is a number in the order of bytes of networks, as netfilter writes them.
 pub(crate) fn number_of(attributes: &[u8], wanted: u16) -> Option<u32> {
     value_of(attributes, wanted)?.first_chunk().map(|number| u32::from_be_bytes(*number))
+}
+
+/// Returns the value of an attribute that is a number of two bytes in the order of this machine.
+fn short_of(attributes: &[u8], wanted: u16) -> Option<u16> {
+    value_of(attributes, wanted)?.first_chunk().map(|number| u16::from_ne_bytes(*number))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

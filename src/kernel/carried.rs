@@ -12,7 +12,7 @@ use crate::names::IfName;
 use crate::resource::Slot;
 use crate::resource::link::{Ipvlan, LinkKind, Macvlan, Shares};
 use crate::resource::netns::NsRef;
-use crate::resource::owner::{Mark, Owner};
+use crate::resource::owner::Owner;
 use crate::resource::state::{Foreign, Observed};
 use crate::resource::vlan::Vlan;
 use crate::topology::facts::Carried;
@@ -52,7 +52,7 @@ pub(super) fn carried(
     for (name, other) in others {
         match other {
             Other::Namespace(mark, links) => {
-                let owner = mark.as_ref().map(project_of);
+                let owner = mark.as_ref().map(observe::owner_of);
                 let named = |(parent, how, link): &(u32, Shares, SmolStr)| {
                     (
                         *parent,
@@ -121,12 +121,8 @@ fn inside<'r>(ns: &'r NsReading, scope: &'r Scope) -> impl Iterator<Item = (u32,
         !ours && !observe::is_newborn(link, &ns.ns, scope)
     });
     others.filter_map(|link| {
-        let owner = link.mark().as_ref().map(project_of);
+        let owner = link.mark().as_ref().map(observe::owner_of);
         let what = format!("{} in {}", link.name, ns.ns);
         Some((ns.stands_on(link)?, Carried { how: link.shares?, what, owner, is_elsewhere: true }))
     })
-}
-
-fn project_of(mark: &Mark) -> String {
-    format!("project {}", mark.project)
 }

@@ -69,11 +69,7 @@ impl Kernel for Fake {
             .collect();
         let mut foreign = self.foreign.clone();
         for (id, entry) in self.own.iter().filter(|(_, entry)| hidden(entry)) {
-            let slots = entry
-                .resource
-                .provides()
-                .into_iter()
-                .filter(|slot| !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)));
+            let slots = entry.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
             foreign.extend(slots.map(|slot| (slot, Foreign { what: id.to_string(), owner: None, on: None })));
         }
         for (ns, key) in &scope.sysctls {
@@ -205,11 +201,7 @@ impl Fake {
         if let Some(parent) = self.is_received_by_others(entry) {
             return Err(refused(format!("{id}: {parent}: Device or resource busy")));
         }
-        let taken = entry
-            .resource
-            .provides()
-            .into_iter()
-            .filter(|slot| !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)));
+        let taken = entry.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
         let sysctl = matches!(entry.resource, Resource::Sysctl(_));
         if let Some(slot) = taken.into_iter().find(|slot| !sysctl && self.is_filled(slot)) {
             return Err(refused(format!("{id}: File exists: {slot:?}")));
@@ -280,7 +272,7 @@ impl Fake {
     /// Removes all that stood on an object that is gone.
     fn cascade(&mut self, gone: &Resource) {
         for slot in gone.provides() {
-            if !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)) || !self.is_filled(&slot) {
+            if !slot.is_for_many() || !self.is_filled(&slot) {
                 self.cascade_slot(&slot);
             }
         }

@@ -316,7 +316,8 @@ pub(super) fn insert(observed: &mut Observed, resource: Resource, owner: Owner) 
     observed.own.insert(Entry { resource, owner, origin: None, ignore: vec![] });
 }
 
-fn owner_of(mark: &Mark) -> String {
+/// Returns whose an object with a mark is, in words.
+pub(super) fn owner_of(mark: &Mark) -> String {
     format!("project {}", mark.project)
 }
 

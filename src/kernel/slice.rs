@@ -145,18 +145,7 @@ impl Slice {
 }
 
 fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {
-    match &entry.resource {
-        Resource::Link(link) => link
-            .kind
-            .peer()
-            .is_some_and(|peer| inside(&peer.ns) || (link.ns != NsRef::Host && inside(&link.ns))),
-        Resource::Netns(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => false,
-    }
+    let Some(link) = entry.resource.link() else { return false };
+    let peer = link.kind.peer();
+    peer.is_some_and(|peer| inside(&peer.ns) || (link.ns != NsRef::Host && inside(&link.ns)))
 }

@@ -127,11 +127,7 @@ fn standing_on(step: &Step<'_>, observed: &Observed) -> Vec<Conflict> {
 fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     let wanted = step.after.as_deref()?;
     // Many may give a link addresses, or share it; everything else has one place for one object.
-    let mut slots = wanted
-        .resource
-        .provides()
-        .into_iter()
-        .filter(|slot| !matches!(slot, Slot::Addressed(..) | Slot::Shared(_)));
+    let mut slots = wanted.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
     let (slot, Foreign { what, owner, on: _ }) =
         slots.find_map(|slot| observed.foreign.get_key_value(&slot))?;
     Some(Conflict {

@@ -285,17 +285,8 @@ impl<'a> Diff<'a> {
             | Resource::Passage(_)
             | Resource::File(_) => None,
         };
-        let restricts = self.observed.get(element).is_some_and(|entry| match &entry.resource {
-            Resource::NftElement(element) => element.stance == Stance::Restricts,
-            Resource::Netns(_)
-            | Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftTable(_)
-            | Resource::Passage(_)
-            | Resource::File(_) => false,
-        });
+        let restricts = self.observed.get(element).and_then(|entry| entry.resource.element());
+        let restricts = restricts.is_some_and(|element| element.stance == Stance::Restricts);
         restricts && digest(self.desired).is_some_and(|wanted| Some(wanted) == digest(self.observed))
     }
 }

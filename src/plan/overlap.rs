@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use smol_str::SmolStr;
 
 use super::diff::{Act, Step};
-use crate::resource::Resource;
 use crate::resource::nft::{NftElement, NftTableId, Stance};
 use crate::resource::nft_key::{Covered, covered, meet};
 use crate::resource::nft_set::{self, Lookup};
@@ -70,18 +69,7 @@ fn goes(step: &Step<'_>) -> bool {
 
 /// Returns an element of an interval set that holds packets back.
 fn holds_back(entry: Option<&Entry>) -> Option<&NftElement> {
-    match &entry?.resource {
-        Resource::NftElement(element) => {
-            let set = nft_set::find(element.table.family, &element.set)?;
-            (element.stance == Stance::Restricts && set.lookup == Lookup::Interval).then_some(element)
-        }
-        Resource::NftTable(_)
-        | Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    }
+    let element = entry?.resource.element()?;
+    let set = nft_set::find(element.table.family, &element.set)?;
+    (element.stance == Stance::Restricts && set.lookup == Lookup::Interval).then_some(element)
 }

@@ -9,7 +9,7 @@ use crate::resource::host_ports::HostPorts;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Entry, Foreign, Observed};
 use crate::resource::sysctl::Family;
-use crate::resource::{Resource, ResourceId, Slot};
+use crate::resource::{ResourceId, Slot};
 
 /// Ports of the host with those who have them, found by a port: there may be thousands.
 #[derive(Debug, Clone)]
@@ -166,22 +166,13 @@ fn published(desired: &Desired) -> impl Iterator<Item = (&Entry, HostPorts)> {
 }
 
 fn ports(entry: &Entry) -> Option<HostPorts> {
-    match &entry.resource {
-        Resource::NftElement(element) => HostPorts::of(element),
-        Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    }
+    entry.resource.element().and_then(HostPorts::of)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::Resource;
     use crate::resource::nft::{NftElement, NftFamily, NftTableId, Stance};
     use crate::resource::owner::Origin;
 

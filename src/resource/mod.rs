@@ -102,6 +102,16 @@ pub enum Slot {
     Object(ResourceId),
 }
 
+impl Slot {
+    /// Tells whether many objects may fill it at a time.
+    pub fn is_for_many(&self) -> bool {
+        match self {
+            Self::Addressed(..) | Self::Shared(_) => true,
+            Self::Ns(_) | Self::Ifname(..) | Self::Object(_) => false,
+        }
+    }
+}
+
 /// Something that must be there before a kernel object can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
@@ -148,6 +158,21 @@ impl Resource {
             | Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::NftElement(_)
+            | Self::Passage(_)
+            | Self::File(_) => None,
+        }
+    }
+
+    /// Returns the element of a set that the object is.
+    pub fn element(&self) -> Option<&NftElement> {
+        match self {
+            Self::NftElement(element) => Some(element),
+            Self::Netns(_)
+            | Self::Link(_)
+            | Self::Address(_)
+            | Self::Route(_)
+            | Self::Sysctl(_)
+            | Self::NftTable(_)
             | Self::Passage(_)
             | Self::File(_) => None,
         }

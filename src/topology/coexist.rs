@@ -16,12 +16,7 @@ pub(super) fn passages(networks: &[Network], facts: &Facts) -> Vec<(NetName, Pas
         let all = families.flat_map(|family| of_network(network, family, facts));
         all.map(|passage| (network.name.clone(), passage)).collect::<Vec<_>>()
     };
-    networks.iter().filter(|network| is_covered(network)).flat_map(of).collect()
-}
-
-/// Tells whether a network is one that may be let pass: the bridge of somebody else is not ours to open.
-fn is_covered(network: &Network) -> bool {
-    network.driver.has_host() && !network.external
+    networks.iter().filter(|network| network.is_judged()).flat_map(of).collect()
 }
 
 /// Tells whether packets of a network pass Docker's firewall, as far as its chain is there.

@@ -133,6 +133,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Tells whether the host's firewall sees what crosses the network, and netform is to judge it: the bridge of somebody else
+    /// is not ours.
+    pub fn is_judged(&self) -> bool {
+        self.driver.has_host() && !self.external
+    }
+
     /// Returns the link of the host that the network is or stands on; between two containers there is none.
     pub fn on_host(&self) -> Option<&IfName> {
         match self.driver {

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::flow::Flow;
 use crate::kernel::Op;
 use crate::names::Protocol;
-use crate::resource::Resource;
 use crate::resource::host_ports::HostPorts;
 use crate::resource::nft::NftElement;
 use crate::resource::state::Entry;
@@ -154,17 +153,7 @@ impl Doors {
 }
 
 fn door(entry: &Entry) -> Option<Door> {
-    match &entry.resource {
-        Resource::NftElement(element) => Door::of(element),
-        Resource::NftTable(_)
-        | Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    }
+    entry.resource.element().and_then(Door::of)
 }
 
 #[cfg(test)]
@@ -172,6 +161,7 @@ mod tests {
     use super::*;
     use crate::firewall::table_id;
     use crate::names::ProjectName;
+    use crate::resource::Resource;
     use crate::resource::nft::{NftFamily, Stance};
     use crate::resource::owner::Owner;
 

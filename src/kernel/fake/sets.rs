@@ -20,21 +20,10 @@ pub(super) fn fits(resource: &Resource, there: &State) -> Result<(), OpError> {
 
 /// Returns an element of a set of intervals that policies fill, with what it covers.
 fn interval(resource: &Resource) -> Option<(&NftElement, Covered)> {
-    match resource {
-        Resource::NftElement(element) => {
-            let set = nft_set::find(element.table.family, &element.set)?;
-            let is_one = set.part == Part::Policies && set.lookup == Lookup::Interval;
-            is_one.then(|| covered(&element.key)).flatten().map(|key| (element, key))
-        }
-        Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    }
+    let element = resource.element()?;
+    let set = nft_set::find(element.table.family, &element.set)?;
+    let is_one = set.part == Part::Policies && set.lookup == Lookup::Interval;
+    is_one.then(|| covered(&element.key)).flatten().map(|key| (element, key))
 }
 
 /// Returns what the kernel says when it refuses.

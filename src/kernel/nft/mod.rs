@@ -32,11 +32,11 @@ use smol_str::format_smolstr;
 use super::netlink::Blocking;
 use super::{FailureKind, ObserveError, Op, OpError, count, netlink, netns};
 use crate::names::ProjectName;
+use crate::resource::ResourceId;
 use crate::resource::nft::{NftFamily, NftTableId};
 use crate::resource::nft_set::Part;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
-use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::Barrier;
 use passages::Passages;
 use program::Refusal;
@@ -235,17 +235,9 @@ async fn elements_of(tables: BTreeSet<NftTableId>) -> Result<BTreeSet<ResourceId
     let mut ids = BTreeSet::new();
     for table in tables {
         let entries = list(&table).await.map_err(|error| unread(&error))?.into_iter().flatten();
-        ids.extend(entries.filter_map(|entry| match &entry.resource {
-            element @ Resource::NftElement(_) => Some(element.id()),
-            Resource::NftTable(_)
-            | Resource::Netns(_)
-            | Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::Passage(_)
-            | Resource::File(_) => None,
-        }));
+        ids.extend(
+            entries.filter(|entry| entry.resource.element().is_some()).map(|entry| entry.resource.id()),
+        );
     }
     Ok(ids)
 }

@@ -46,20 +46,9 @@ impl<'d> Declared<'d> {
 
     /// Returns the table that shall have no such set any more.
     pub(super) fn without(&self, entry: &Entry) -> Option<ResourceId> {
-        match &entry.resource {
-            Resource::NftElement(element) => {
-                let sets = self.0.get(&element.table).filter(|sets| !sets.is_empty())?;
-                let gone = !sets.contains(element.set.as_str());
-                gone.then(|| ResourceId::NftTable(element.table.clone()))
-            }
-            Resource::NftTable(_)
-            | Resource::Netns(_)
-            | Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::Passage(_)
-            | Resource::File(_) => None,
-        }
+        let element = entry.resource.element()?;
+        let sets = self.0.get(&element.table).filter(|sets| !sets.is_empty())?;
+        let gone = !sets.contains(element.set.as_str());
+        gone.then(|| ResourceId::NftTable(element.table.clone()))
     }
 }

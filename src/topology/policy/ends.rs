@@ -53,14 +53,9 @@ fn of_family(both: &[Spans; 2], family: Family) -> &Spans {
     }
 }
 
-/// Tells whether the host's firewall sees what crosses a network.
-fn is_judged(network: &Network) -> bool {
-    network.driver.has_host() && !network.external
-}
-
 impl<'t> Ends<'t> {
     pub(super) fn new(networks: &'t [Network], containers: &'t [Container], written: &'t Manifest) -> Self {
-        let judged = networks.iter().filter(|network| is_judged(network));
+        let judged = networks.iter().filter(|network| network.is_judged());
         let subnets: Vec<_> = judged.flat_map(|network| &network.subnets).map(|it| it.cidr).collect();
         let inside = [Family::Ipv4, Family::Ipv6].map(|family| {
             let of_family = subnets.iter().filter(|cidr| Family::of(cidr.addr()) == family);
@@ -150,7 +145,7 @@ impl<'t> Ends<'t> {
     }
 
     fn network(&self, at: usize, end: &At<End>) -> Result<Side, Problem> {
-        let Some(network) = self.networks.get(at).filter(|network| is_judged(network)) else {
+        let Some(network) = self.networks.get(at).filter(|network| network.is_judged()) else {
             return Err(self
                 .networks
                 .get(at)
@@ -195,7 +190,7 @@ impl<'t> Ends<'t> {
     fn judged(&self, container: &'t Container) -> impl Iterator<Item = (usize, &'t Attachment)> {
         container.attachments.iter().filter_map(|attachment| {
             let mut networks = self.networks.iter().enumerate();
-            let (at, _) = networks.find(|(_, it)| it.name == attachment.network && is_judged(it))?;
+            let (at, _) = networks.find(|(_, it)| it.name == attachment.network && it.is_judged())?;
             Some((at, attachment))
         })
     }
