@@ -1,8 +1,8 @@
 //! The kernel tells that something changed: netlink's multicast groups, of the host and of every namespace in reach.
 //!
 //! One socket hears all namespaces that the host has a number for (`NETLINK_LISTEN_ALL_NSID`, netlink(7)), and those of
-//! our containers have one as soon as a veth pair leads there. So nothing is opened inside a namespace, which would keep
-//! it alive after its name is gone.
+//! our containers have one: where no veth pair leads, the daemon asks for it (`numbers.rs`). So nothing is opened inside a
+//! namespace, which would keep it alive after its name is gone.
 //!
 //! What is told is only where it is worth looking: whoever hears it reads that anew, and an empty plan does nothing.
 

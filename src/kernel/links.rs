@@ -131,7 +131,6 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
             let ns = netns::open(&peer.ns).map_err(|error| OpError::from(Refusal::Socket(error)))?;
             send(here, message::new_veth(link, peer, master, ns.as_fd()), NEW).await?;
             let down = Peer { up: false, ..peer.clone() };
-            pair::number(live, link, peer).await;
             rest.extend(pair::retag(live, None, peer).into_iter().map(|tag| (there, tag)));
             rest.extend(message::change_peer(&down, peer).map(|up| (there, up)));
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::ends::Ends;
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
-use super::{Glance, ObserveError, Op, Scope, nft, sysctl};
+use super::{Glance, ObserveError, Op, Scope, nft, numbers, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -17,7 +17,7 @@ pub(super) struct Memory {
     pub(super) tables: nft::Tables,
     /// What was asked for.
     scope: Scope,
-    /// The namespaces in `reading`, by the numbers that the host has for them. One without a pair has none.
+    /// The namespaces in `reading`, by the numbers that the host has for them.
     numbers: BTreeMap<i32, BTreeSet<NsRef>>,
     /// Where something may have changed.
     stale: Parts,
@@ -334,15 +334,19 @@ pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
         || parts.has_file(&sysctl::path(key))
 }
 
-/// Returns the namespaces of a reading with the numbers that the host has for them, as far as pairs lead there.
+/// Returns the namespaces of a reading with the numbers that the host has for them: those by which pairs lead there, and
+/// others where there are none.
 fn numbered(reading: &Reading) -> Vec<(i32, NsRef)> {
-    let numbers: HashMap<u32, i32> =
+    let led_to: HashMap<u32, i32> =
         reading.host.links.iter().filter_map(|link| Some((link.index, link.peer_ns?))).collect();
     let mut numbered = vec![];
     for ns in &reading.namespaces {
-        let into_host = ns.links.iter().filter(|link| link.peer_ns.is_some() && link.peer_ns == ns.host_id);
-        let number = into_host.filter_map(|link| link.peer).find_map(|index| numbers.get(&index));
-        numbered.extend(number.map(|number| (*number, ns.ns.clone())));
+        // A macvlan link says the index of its parent, which may be an end of a pair that leads elsewhere.
+        let pairs = ns.links.iter().filter(|link| link.kind == "veth");
+        let into_host = pairs.filter(|link| link.peer_ns.is_some() && link.peer_ns == ns.host_id);
+        let number = into_host.filter_map(|link| link.peer).find_map(|index| led_to.get(&index).copied());
+        let number = number.or_else(|| numbers::give(&ns.ns));
+        numbered.extend(number.map(|number| (number, ns.ns.clone())));
     }
     numbered
 }

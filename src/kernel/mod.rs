@@ -28,6 +28,7 @@ pub mod moved;
 mod netlink;
 pub mod netns;
 pub mod nft;
+mod numbers;
 mod observe;
 mod pair;
 pub mod process;

@@ -187,6 +187,18 @@ containers: {a: {networks: {front: , lan: {address: 192.168.9.77}}, publish: ['8
 }
 
 live! {
+    fn the_daemon_hears_what_happens_to_links_that_were_there_before_it(world) {
+        wired(world);
+        world.apply(&lan("", "{a: {networks: [lan]}, b: {networks: [lan]}}"));
+        let daemon = Daemon::start(world, &[]);
+        for break_it in ["ip -n b addr flush dev eth0", "ip -n a link set eth0 down", "ip -n b link del eth0"] {
+            world.sh(break_it);
+            daemon.brings_it_in_sync(break_it);
+        }
+    }
+}
+
+live! {
     fn the_daemon_brings_a_link_back_and_waits_for_its_parent(world) {
         wired(world);
         world.file("netform.yaml", &lan("", "{a: {networks: [lan]}, b: {networks: [lan]}}"));
