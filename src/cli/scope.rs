@@ -14,9 +14,13 @@ use crate::resource::sysctl::SysctlKey;
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(_, entry)| scope.add(entry));
-    // What netform makes itself is found by its mark.
+    // What netform makes itself is found by its mark; of others' namespaces nothing tells which has something of ours.
     let homes = state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces);
-    let given = homes.filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    let given = homes.filter(|ns| match ns {
+        NsRef::Path(_) | NsRef::Process(_) => true,
+        NsRef::Named(name) => state.get(&ResourceId::Netns(name.clone())).is_none(),
+        NsRef::Host => false,
+    });
     scope.namespaces.extend(given.cloned());
 }
 
