@@ -65,6 +65,13 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
 }
 
+/// Returns the links of the host that containers of a manifest are to have for themselves.
+pub(super) fn devices(manifest: &Manifest) -> BTreeSet<IfName> {
+    let networks = manifest.containers.values().filter_map(|container| container.value.networks.as_ref());
+    let attachments = networks.flat_map(|networks| networks.values());
+    attachments.filter_map(|at| Some(at.value.device.as_ref()?.value.clone())).collect()
+}
+
 /// Returns the namespaces of others that a manifest names.
 pub(super) fn given_namespaces(manifest: &Manifest) -> BTreeSet<NsRef> {
     let homes = manifest.containers.values().filter_map(|container| container.value.home.as_ref());

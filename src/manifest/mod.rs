@@ -19,6 +19,7 @@ mod home;
 mod load;
 mod network;
 mod node;
+mod physical;
 mod policy;
 pub mod problem;
 mod publish;
@@ -349,4 +350,6 @@ pub struct Attachment {
     pub routes: Vec<At<Route>>,
     /// `sysctls`: kernel parameters of its interface.
     pub sysctls: Vec<At<LinkSysctl>>,
+    /// `device`: the link of the host that becomes its interface; on physical networks alone.
+    pub device: Option<At<IfName>>,
 }

@@ -30,13 +30,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Op;
-use crate::names::ContainerName;
+use crate::names::{ContainerName, IfName};
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId};
 pub use conflict::Conflict;
 pub use equivalent::equivalent;
-pub use guard::{EmptyManifest, Guard, Limits, guard};
+pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};
 pub use leave::{Spot, leaving};
 
 /// What a plan shows that no state holds.
@@ -51,6 +51,9 @@ pub struct Extra {
     /// Whether the manifest declares nothing at all.
     #[serde(default)]
     pub manifest_empty: bool,
+    /// Links that a default route of the host leaves by, and that containers are to have for themselves.
+    #[serde(default)]
+    pub uplinks: BTreeSet<IfName>,
     /// Which resources the plan is about; `None` is all of them.
     #[serde(default)]
     pub part: Option<target::Part>,

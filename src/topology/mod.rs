@@ -4,6 +4,7 @@
 mod attach;
 pub mod barriers;
 mod coexist;
+mod device;
 pub mod environment;
 pub mod facts;
 mod hosts;
@@ -50,6 +51,7 @@ use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::Vlan;
 use facts::{Facts, Running};
 
+pub use device::Device;
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
@@ -77,7 +79,7 @@ impl Topology {
     pub fn warnings(&self, facts: &Facts) -> Vec<String> {
         let limits = limits::warnings(self, &facts.limits);
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
-        [limits, barriers, silent, self.policies.warnings.clone()].concat()
+        [limits, barriers, silent, device::warnings(self, facts), self.policies.warnings.clone()].concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
@@ -145,7 +147,7 @@ impl Network {
             Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(OtherEnd::Host) => {
                 Some(&self.interface)
             }
-            Driver::Veth(OtherEnd::Container) => None,
+            Driver::Veth(OtherEnd::Container) | Driver::Physical => None,
         }
     }
 }
@@ -171,6 +173,8 @@ pub enum Driver {
     Ipvlan(IpvlanMode, IpvlanFlag),
     /// A pair of links between a container and another one or the host.
     Veth(OtherEnd),
+    /// Each container has a link of the host for itself.
+    Physical,
 }
 
 impl Driver {
@@ -178,7 +182,7 @@ impl Driver {
     pub fn has_host(self) -> bool {
         match self {
             Self::Bridge | Self::Veth(OtherEnd::Host) => true,
-            Self::Macvlan(_) | Self::Ipvlan(..) | Self::Veth(OtherEnd::Container) => false,
+            Self::Macvlan(_) | Self::Ipvlan(..) | Self::Veth(OtherEnd::Container) | Self::Physical => false,
         }
     }
 }
@@ -272,6 +276,8 @@ pub struct Attachment {
     pub origin: Origin,
     /// The bridge, or the parent.
     pub interface: IfName,
+    /// The link of the host that becomes the one in the container.
+    pub device: Option<Device>,
     /// The veth pair's end on the host, a bridge's port or the link itself; `None` without one.
     pub port: Option<IfName>,
     /// The link in the container, e.g. `eth0`.
@@ -297,6 +303,11 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Tells whether it waits for a link of the host that is not there.
+    pub fn waits(&self) -> bool {
+        self.device.as_ref().is_some_and(|device| device.waits)
+    }
+
     /// Tells whether the container's default route of a family leaves by it.
     pub fn leads_out(&self, family: Family) -> bool {
         let mut via = self.default_via.iter().map(|gateway| Family::of(*gateway));

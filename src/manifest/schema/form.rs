@@ -259,6 +259,8 @@ struct Attachment {
     routes: Option<Vec<Route>>,
     /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
     sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
+    /// The link of the host that becomes the interface, on a network with `driver: physical`.
+    device: Option<IfName>,
 }
 
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.

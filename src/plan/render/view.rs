@@ -202,6 +202,7 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
             let known = [
                 "interface",
                 "kind",
+                "device",
                 "parent",
                 "vlan",
                 "mode",
@@ -213,11 +214,8 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
                 "prevent_destroy",
             ];
             let fields = entry.resource.fields();
-            fields
-                .iter()
-                .filter(|(name, _)| known.contains(name))
-                .map(|(name, value)| line(name, value))
-                .collect()
+            let told = fields.iter().filter(|(name, _)| known.contains(name));
+            told.map(|(name, value)| line(name, value)).collect()
         }
         Resource::Netns(_)
         | Resource::Address(_)

@@ -3,6 +3,7 @@
 mod addresses;
 mod barriers;
 mod coexist;
+mod devices;
 mod environment;
 mod hosts;
 mod interfaces;

@@ -7,6 +7,7 @@ mod beside;
 mod coexist;
 mod containers;
 pub(crate) mod daemon;
+mod device;
 mod disk;
 mod dns;
 mod doctor;
