@@ -94,7 +94,17 @@ pub(super) const CONTAINER: Shape = Shape {
 /// A container on a network.
 pub(super) const ATTACHMENT: Shape = Shape {
     what: "an attachment",
-    keys: &["address", "aliases", "links", "mac", "interface", "gateway_priority", "routes", "sysctls"],
+    keys: &[
+        "address",
+        "external_address",
+        "aliases",
+        "links",
+        "mac",
+        "interface",
+        "gateway_priority",
+        "routes",
+        "sysctls",
+    ],
     later: &[],
 };
 

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, coexist, hosts, interface, ipam, mac, network, parent, policy, ports, routes, subnet,
-    veth,
+    Topology, attach, coexist, external, hosts, interface, ipam, mac, network, parent, policy, ports, routes,
+    subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -40,6 +40,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         attach::Parts { interfaces: &interfaces, macs: &macs, addresses: &addresses, networks: &networks };
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);
+    external::assign(&scene, &networks, (&grounds, &mut containers), origin, &mut problems);
     ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
     let policies = policy::resolve(manifest, (&networks, &containers), origin, &mut problems);
 

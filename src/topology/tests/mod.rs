@@ -4,6 +4,7 @@ mod addresses;
 mod barriers;
 mod coexist;
 mod environment;
+mod external;
 mod hosts;
 mod interfaces;
 mod limits;
