@@ -4,6 +4,7 @@
 //! a plan comes from [`Resource::provides`] and [`Resource::requires`] and from nowhere else.
 
 pub mod address;
+mod becoming;
 pub mod device;
 pub mod file;
 pub mod host_ports;
@@ -32,7 +33,7 @@ use smol_str::SmolStr;
 use crate::names::{IfName, NetnsName};
 use address::Address;
 use file::TextFile;
-use link::{Link, LinkKind};
+use link::Link;
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
@@ -243,82 +244,6 @@ impl Resource {
             Self::NftElement(element) => {
                 vec![dies(Slot::Object(ResourceId::NftTable(element.table.clone())))]
             }
-        }
-    }
-
-    /// Tells whether the kernel can turn this object into `to` (of the same id) without making it anew.
-    ///
-    /// # Errors
-    ///
-    /// The reason why it cannot, as the end of "must be replaced: ...".
-    pub fn can_become(&self, to: &Self) -> Result<(), String> {
-        match (self, to) {
-            (Self::Link(from), Self::Link(to)) => match (&from.kind, &to.kind) {
-                (LinkKind::Bridge, LinkKind::Bridge) => Ok(()),
-                (LinkKind::Veth(old), LinkKind::Veth(new)) if old.ns != new.ns => {
-                    Err(format!("its peer moves from {} to {}", old.ns, new.ns))
-                }
-                // A link that is up cannot be renamed before Linux 6.2, and never without losing what refers to it.
-                (LinkKind::Veth(old), LinkKind::Veth(new)) if old.name != new.name => {
-                    Err(format!("its peer is renamed from {} to {}", old.name, new.name))
-                }
-                (LinkKind::Veth(_), LinkKind::Veth(_)) => Ok(()),
-                (LinkKind::Macvlan(old), LinkKind::Macvlan(new)) if old.parent != new.parent => {
-                    Err(format!("its parent becomes {} instead of {}", new.parent, old.parent))
-                }
-                // The kernel changes some modes in place and refuses others (`macvlan_changelink()`).
-                (LinkKind::Macvlan(old), LinkKind::Macvlan(new)) if old.mode != new.mode => {
-                    Err(format!("its mode becomes {} instead of {}", new.mode, old.mode))
-                }
-                (LinkKind::Macvlan(_), LinkKind::Macvlan(_)) => Ok(()),
-                (LinkKind::Ipvlan(old), LinkKind::Ipvlan(new)) if old != new => Err(link::moved(old, new)),
-                (LinkKind::Ipvlan(_), LinkKind::Ipvlan(_)) => Ok(()),
-                (LinkKind::Vlan(old), LinkKind::Vlan(new)) if old != new => {
-                    Err(format!("it becomes VLAN {} of {}", new.id, new.parent))
-                }
-                (LinkKind::Vlan(_), LinkKind::Vlan(_)) => Ok(()),
-                (LinkKind::Device(old), LinkKind::Device(new)) if old != new => {
-                    Err(format!("it becomes {} of the host instead of {}", new.name, old.name))
-                }
-                (LinkKind::Device(_), LinkKind::Device(_)) => Ok(()),
-                (
-                    LinkKind::Bridge
-                    | LinkKind::Veth(_)
-                    | LinkKind::Macvlan(_)
-                    | LinkKind::Ipvlan(_)
-                    | LinkKind::Vlan(_)
-                    | LinkKind::Device(_)
-                    | LinkKind::Other(_),
-                    _,
-                ) => Err("it becomes another kind of link".to_owned()),
-            },
-            (Self::Netns(old), Self::Netns(new)) if old.whole != new.whole => {
-                Err("there is no namespace behind its name".to_owned())
-            }
-            // These have nothing but their names, and a mark.
-            (Self::Netns(from), Self::Netns(to)) if from == to => Ok(()),
-            (Self::Address(_), Self::Address(_)) => Ok(()),
-            (Self::Route(_), Self::Route(_))
-            | (Self::Sysctl(_), Self::Sysctl(_))
-            | (Self::NftTable(_), Self::NftTable(_))
-            | (Self::Passage(_), Self::Passage(_))
-            | (Self::File(_), Self::File(_)) => Ok(()),
-            (Self::NftElement(_), Self::NftElement(_)) => {
-                Err("a map's element cannot change its data".to_owned())
-            }
-            (Self::Netns(_), Self::Netns(_)) => Err("there is no namespace behind its name".to_owned()),
-            (
-                Self::Netns(_)
-                | Self::Address(_)
-                | Self::Link(_)
-                | Self::Route(_)
-                | Self::Sysctl(_)
-                | Self::NftTable(_)
-                | Self::NftElement(_)
-                | Self::Passage(_)
-                | Self::File(_),
-                _,
-            ) => Err("it becomes another kind of object".to_owned()),
         }
     }
 

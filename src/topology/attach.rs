@@ -90,6 +90,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
     let device = devices.get(index)?.clone();
     let manifest::Attachment {
         addresses: _,
+        external: _,
         aliases,
         links,
         mac: _,
@@ -116,6 +117,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         mtu: device.as_ref().map_or(network.mtu, |device| device.mtu),
         device,
         addresses: addresses.get(index)?.clone(),
+        external: vec![],
         default_via: vec![],
         routes: vec![],
         sysctls: sysctls.iter().map(parameter).collect(),

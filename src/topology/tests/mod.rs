@@ -5,6 +5,7 @@ mod barriers;
 mod coexist;
 mod devices;
 mod environment;
+mod external;
 mod hosts;
 mod interfaces;
 mod limits;
