@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place, home, route, sysctl};
+use super::{At, Attachment, Container, Place, bandwidth, home, route, sysctl};
 use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
@@ -117,6 +117,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .unwrap_or(0),
         routes: route::routes(fields, route::Of::Attachment, report),
         sysctls: sysctl::sysctls(fields, report),
+        bandwidth: bandwidth::bandwidth(fields, report),
     }
 }
 

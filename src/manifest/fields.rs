@@ -94,9 +94,23 @@ pub(super) const CONTAINER: Shape = Shape {
 /// A container on a network.
 pub(super) const ATTACHMENT: Shape = Shape {
     what: "an attachment",
-    keys: &["address", "aliases", "links", "mac", "interface", "gateway_priority", "routes", "sysctls"],
+    keys: &[
+        "address",
+        "aliases",
+        "links",
+        "mac",
+        "interface",
+        "gateway_priority",
+        "routes",
+        "sysctls",
+        "bandwidth",
+    ],
     later: &[],
 };
+
+/// `bandwidth` of an attachment.
+pub(super) const BANDWIDTH: Shape =
+    Shape { what: "`bandwidth`", keys: &["ingress", "egress", "burst"], later: &[] };
 
 /// An entry of `routes`.
 pub(super) const ROUTE: Shape =

@@ -53,6 +53,7 @@ impl Wish {
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftTable(_)
                 | ResourceId::Passage(..)
+                | ResourceId::Qdisc(..)
                 | ResourceId::File(_) => format!("needs {object}"),
             },
             Self::Remove => format!("would lose {object}"),
@@ -168,7 +169,8 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
         ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
-        | ResourceId::Passage(..) => {
+        | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..) => {
             format!("remove it, or change what {owner} asks for")
         }
         ResourceId::NftElement(..) => format!(
