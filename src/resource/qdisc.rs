@@ -175,7 +175,7 @@ impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = self.0.saturating_mul(8);
         let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1_000, "kbit")];
-        match units.into_iter().find(|(unit, _)| bits >= *unit && bits % unit == 0) {
+        match units.into_iter().find(|(unit, _)| bits >= *unit && bits.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", bits / unit),
             None => write!(f, "{bits}bit"),
         }

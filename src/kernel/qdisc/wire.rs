@@ -190,9 +190,10 @@ pub(super) fn filter_told(kind: u16, body: &[u8]) -> Option<(u16, Option<u32>)> 
     let mut to = None;
     each(attributes, |kind, value| {
         if kind == TCA_OPTIONS {
-            each(value, |kind, value| match kind {
-                TCA_U32_ACT => each(value, |_, action| to = to.or(redirect(action))),
-                _ => {}
+            each(value, |kind, value| {
+                if kind == TCA_U32_ACT {
+                    each(value, |_, action| to = to.or(redirect(action)));
+                }
             });
         }
     });

@@ -305,7 +305,7 @@ impl World {
                 }),
             }),
         );
-        if host % 3 != 0 {
+        if !host.is_multiple_of(3) {
             limited(state, &owner, (container, net), host);
         }
         let addr = format!("10.{net}.{}.{host}/24", network.subnet).parse().unwrap();
