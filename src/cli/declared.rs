@@ -14,9 +14,8 @@ const DEFAULT: &str = "default";
 pub(super) fn owner_of(address: &str) -> Result<Owner, Failure> {
     match Owner::try_from(address) {
         Ok(owner @ (Owner::Network(_) | Owner::Container(_) | Owner::Attachment { .. })) => Ok(owner),
-        Ok(Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_)) | Err(_) => {
-            Err(not_an_object(address))
-        }
+        Ok(Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::External(_) | Owner::Unmarked(_))
+        | Err(_) => Err(not_an_object(address)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a plan shows that no state holds.
 
 use crate::plan::Extra;
+use crate::resource::host_ports;
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Desired, Observed};
+use crate::resource::state::{Desired, Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 use crate::topology::{Runtime, Topology};
@@ -13,7 +14,7 @@ pub(super) fn extra(topology: Option<&Topology>, desired: &Desired, observed: &O
     let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
     Extra {
         waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
-        warnings: forwarding(desired, observed),
+        warnings: [forwarding(desired, observed), opened(desired, observed)].concat(),
         manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
         part: None,
     }
@@ -38,4 +39,19 @@ fn forwarding(desired: &Desired, observed: &Observed) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Says that all of an address leads to a container from now on.
+fn opened(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let new = desired.0.iter().filter(|(id, _)| observed.own.get(id).is_none());
+    let sentence = |(_, entry): (&ResourceId, &Entry)| {
+        let element = entry.resource.element()?;
+        let (address, target) = (host_ports::external(element)?, element.data.as_deref()?);
+        let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        Some(format!(
+            "{place}all of {address} leads to {target}: whatever listens there is open to everybody, unless `policies` \
+             say otherwise"
+        ))
+    };
+    new.filter_map(sentence).collect()
 }

@@ -91,6 +91,7 @@ fn belongs(owner: &Owner, whole: &Owner) -> bool {
                 | Owner::Attachment { .. }
                 | Owner::Port(_)
                 | Owner::Policy(_)
+                | Owner::External(_)
                 | Owner::Unmarked(_),
                 _,
             ) => false,

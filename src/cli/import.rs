@@ -123,7 +123,7 @@ fn claim(session: &Session, address: &str, object: &str) -> Result<Claim, Failur
             };
             (link()?, Some(inside))
         }
-        Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
+        Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::External(_) | Owner::Unmarked(_) => {
             return Err(super::declared::not_an_object(address));
         }
     };

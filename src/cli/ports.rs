@@ -12,6 +12,7 @@ use crate::kernel::nft;
 use crate::names::ProjectName;
 use crate::plan::ports::{self, Published, Register};
 use crate::plan::{self, Extra};
+use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Entry, Observed};
 
 /// Another project takes its ports in less than this.
@@ -47,9 +48,10 @@ pub(super) fn taken_over(desired: &Desired, observed: &Observed) -> Vec<String> 
             |Process { pid, name }| format!("{name} (process {pid})"),
         );
         format!(
-            "{} takes over {at}/{protocol}, which {who} listens on: connections go to the container; stop it, or \
-             publish another port",
-            ports::named(entry)
+            "{} takes over {at}/{protocol}, which {who} listens on: connections go to the container; stop it, or use \
+             another {}",
+            ports::named(entry),
+            if matches!(entry.owner, Owner::External(_)) { "address" } else { "port" }
         )
     };
     hit.into_iter().map(sentence).collect()
@@ -81,9 +83,5 @@ pub(super) async fn claim(
 
 /// Returns what these projects publish.
 async fn published(projects: &BTreeSet<ProjectName>) -> Result<Register<Published>, Failure> {
-    let mut published = vec![];
-    for (project, entries) in nft::published(projects).await.map_err(unreadable)? {
-        published.extend(Published::of(&project, &entries));
-    }
-    Ok(Register::new(published))
+    Ok(Published::all(&nft::published(projects).await.map_err(unreadable)?))
 }

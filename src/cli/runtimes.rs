@@ -137,7 +137,12 @@ fn moved(ns: NsRef, owner: &Owner, facts: &Facts) -> Option<NsRef> {
     let NsRef::Process(process) = ns else { return Some(ns) };
     let run = match owner {
         Owner::Container(name) | Owner::Attachment { container: name, network: _ } => facts.runs.get(name),
-        Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => None,
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::External(_)
+        | Owner::Unmarked(_) => None,
     };
     let process = run.map_or(process, |run| run.process);
     process::lives(process).then_some(NsRef::Process(process))

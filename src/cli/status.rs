@@ -9,7 +9,7 @@ use super::failure::chain;
 use crate::names::IfName;
 use crate::plan::{Action, Conflict, Plan};
 use crate::resource::owner::Owner;
-use crate::topology::{Attachment, Container, Network, Runtime, Topology};
+use crate::topology::{Attachment, Container, External, Network, Runtime, Topology};
 use crate::watch::protocol::{self, Names};
 
 /// What a status says.
@@ -295,12 +295,14 @@ fn container_status<'a>(container: &'a Container, health: &impl Fn(&Owner) -> He
         let (from, to) = (ports(&publish.host_ports), ports(&publish.target_ports));
         format!("{host}:{from}->{to}/{}", publish.protocol)
     });
+    let external = container.attachments.iter().flat_map(|attachment| &attachment.external);
+    let external = external.map(|External { address, target, origin: _ }| format!("{address}->{target}"));
     ContainerStatus {
         name: container.name.as_str(),
         state: waiting_or(container, health(&Owner::Container(container.name.clone()))),
         netns: container.ns.to_string(),
         networks: container.attachments.iter().map(|attachment| attachment.network.as_str()).collect(),
-        published: published.collect(),
+        published: published.chain(external).collect(),
     }
 }
 

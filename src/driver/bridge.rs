@@ -101,7 +101,11 @@ impl<'t> Wants<'t> {
             });
             wants.localnet.extend(local.filter_map(|port| entrance(container, port)));
 
-            let entrances = container.publish.iter().filter_map(|port| entrance(container, port));
+            let whole =
+                container.attachments.iter().filter(|it| it.external.iter().any(|to| to.address.is_ipv4()));
+            let whole = whole.map(|attachment| &attachment.network);
+            let entrances =
+                container.publish.iter().filter_map(|port| entrance(container, port)).chain(whole);
             let reached = container.attachments.iter().filter(|attachment| has_ipv4(attachment));
             let reached = reached.map(|attachment| &attachment.network).filter(|name| open.contains(*name));
             let mut reached = entrances.chain(reached);
@@ -152,7 +156,8 @@ pub(super) fn attachment(
     network: &Network,
     names: &mut AltNames<'_>,
 ) -> Option<Entry> {
-    let Attachment { network: name, origin, interface, port, link, mac, mtu, addresses, .. } = attachment;
+    let Attachment { network: name, origin, interface, port, link, mac, mtu, addresses, external, .. } =
+        attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
     let ns = &container.ns;
     let is_port = network.driver == Driver::Bridge;
@@ -164,7 +169,7 @@ pub(super) fn attachment(
         mtu: *mtu,
         up: true,
         master: is_port.then(|| interface.clone()),
-        hairpin: is_port && is_led_to(container, addresses),
+        hairpin: is_port && (is_led_to(container, addresses) || !external.is_empty()),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
         kind: LinkKind::Veth(Peer {

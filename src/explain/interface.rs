@@ -180,7 +180,12 @@ fn ours(host_end: Option<&Interface>, owner: &Owner, project: &str) -> String {
                 "the interface that container {container} has on netform's network {network}, project {project}"
             )
         }
-        Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
+        Owner::Project
+        | Owner::Container(_)
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::External(_)
+        | Owner::Unmarked(_) => {
             format!("an interface of netform's, for {owner} of project {project}")
         }
     }

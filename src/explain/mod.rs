@@ -16,6 +16,7 @@
 //! All of it is a function of a [`Scene`].
 
 mod address;
+mod external;
 mod firewall;
 mod interface;
 mod kinds;
@@ -183,7 +184,9 @@ impl Whose {
             Owner::Attachment { container, network } => {
                 (Some(network.to_string()), Some(container.to_string()))
             }
-            Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => (None, None),
+            Owner::Project | Owner::Port(_) | Owner::Policy(_) | Owner::External(_) | Owner::Unmarked(_) => {
+                (None, None)
+            }
         };
         let owner_name = Some("netform".to_owned());
         Self {
@@ -242,6 +245,7 @@ pub fn unknown(thing: &str) -> String {
 pub fn explain(thing: &str, scene: &Scene) -> Vec<Finding> {
     let mut found = interface::named(thing, scene);
     found.extend(address::find(thing, scene));
+    found.extend(external::find(thing, scene));
     found.extend(port::find(thing, scene));
     found.extend(policy::find(thing, scene));
     found.extend(namespace::find(thing, scene));

@@ -32,6 +32,7 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
             | Owner::Project
             | Owner::Port(_)
             | Owner::Policy(_)
+            | Owner::External(_)
             | Owner::Unmarked(_) => {}
         }
     }
@@ -167,6 +168,7 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
             | Owner::Container(_)
             | Owner::Port(_)
             | Owner::Policy(_)
+            | Owner::External(_)
             | Owner::Unmarked(_) => None,
         })
         .collect();

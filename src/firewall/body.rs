@@ -20,13 +20,13 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Body {
     id: NftTableId,
-    parts: &'static [Part],
+    parts: Vec<Part>,
     chains: Vec<NfListObject<'static>>,
     rules: Vec<NfListObject<'static>>,
 }
 
 impl Body {
-    pub(super) fn new(id: NftTableId, parts: &'static [Part]) -> Self {
+    pub(super) fn new(id: NftTableId, parts: Vec<Part>) -> Self {
         Self { id, parts, chains: vec![], rules: vec![] }
     }
 

@@ -3,12 +3,14 @@
 //! - [`skeleton`]: the rules, in the order in which a packet meets them;
 //! - [`elements`]: what each network and each link between containers puts into the sets;
 //! - [`ports`]: what each published port puts into them;
+//! - [`external`]: what external addresses do, when there are any: rules and elements;
 //! - [`walls`], [`policies`]: the rules that judge by policies, when there are any, and what each policy puts into the sets.
 //!
 //! What an element does, and when it comes and goes in an apply, is written in [`crate::resource::nft_set::SETS`].
 
 mod body;
 mod elements;
+mod external;
 mod policies;
 mod ports;
 mod skeleton;
@@ -40,17 +42,23 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let mut out = Elements::new(&topology.project);
     elements::add(topology, &mut out);
     ports::add(topology, &mut out);
+    external::add(topology, &mut out);
     policies::add(topology, &mut out);
 
     let passages = passages(topology);
     let Elements { project, entries, taken: _ } = out;
-    let parts: &[Part] =
-        if topology.policies.all.is_empty() { &[Part::Core] } else { &[Part::Core, Part::Policies] };
-    let mut inet = Body::new(table_id(&project, NftFamily::Inet), parts);
+    let has_policies = !topology.policies.all.is_empty();
+    let asked = [
+        (true, Part::Core),
+        (external::of(topology).next().is_some(), Part::External),
+        (has_policies, Part::Policies),
+    ];
+    let parts: Vec<Part> = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, part)| part).collect();
+    let mut inet = Body::new(table_id(&project, NftFamily::Inet), parts.clone());
     skeleton::inet(&mut inet);
     let mut tables = vec![inet.finish()];
     let apart = topology.networks.iter().any(|network| !network.icc && !network.external);
-    if apart || !topology.policies.all.is_empty() {
+    if apart || has_policies {
         let mut bridge = Body::new(table_id(&project, NftFamily::Bridge), parts);
         skeleton::bridge(&mut bridge);
         tables.push(bridge.finish());

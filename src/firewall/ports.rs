@@ -57,7 +57,12 @@ fn lead(publish: &Publish, target: IpAddr, asked: &Asked<'_>, out: &mut Elements
 
 /// Hides those whom the container would answer directly, past the translation: its neighbours on its other networks, and
 /// itself by its addresses there. Whichever of its ports they come by, so it is the attachment's, and not a port's.
-fn hide_neighbours(container: &Container, topology: &Topology, target: IpAddr, out: &mut Elements) {
+pub(super) fn hide_neighbours(
+    container: &Container,
+    topology: &Topology,
+    target: IpAddr,
+    out: &mut Elements,
+) {
     if container.attachments.len() < 2 {
         return;
     }

@@ -13,15 +13,16 @@ use super::terms::{
     lead_same_port, leave, mark_published, marked_published, masquerade, meta, oif, one_of, opens_connection,
     port, prefix, protocol, redirected, source_from, state, text, within, without,
 };
-use super::walls;
+use super::{external, walls};
 
-const TRANSPORTS: [&str; 3] = ["tcp", "udp", "sctp"];
+pub(super) const TRANSPORTS: [&str; 3] = ["tcp", "udp", "sctp"];
 pub(super) const DISCOVERY: [&str; 2] = ["nd-neighbor-solicit", "nd-neighbor-advert"];
 
 /// Writes the rules of the `inet` table.
 pub(super) fn inet(body: &mut Body) {
     before(body);
     publish(body);
+    external::lead(body);
     input(body);
     forward(body);
     neighbours(body);
@@ -53,6 +54,7 @@ fn before(body: &mut Body) {
         let source = vec![field(version, "saddr"), field(version, "daddr"), protocol(), port()];
         body.rule("before", key, [within(service(version), guard), without(concat(source), allow), drop()]);
     }
+    external::pass(body, "before", "daddr");
     let local = is(kind_of([FibFlag::Daddr]), text("local"));
     body.rule("before", "guard-any", [within(any_service(), "@guard_any"), local, go_to("guard")]);
     for (key, version, allow) in [("allow-any4", "ip", "@allow_any4"), ("allow-any6", "ip6", "@allow_any6")] {
@@ -77,16 +79,8 @@ fn publish(body: &mut Body) {
     body.rule("output", "from-host", [jump("publish")]);
 
     body.rule("publish", "transports", [is_not(protocol(), one_of(&TRANSPORTS)), leave()]);
-    for (key, version, addr, to_port) in
-        [("host4", "ip", "@host_addr4", "@host_port4"), ("host6", "ip6", "@host_addr6", "@host_port6")]
-    {
-        body.rule("publish", key, [lead(version, service(version), addr, to_port)]);
-    }
-    for (key, version, addr) in
-        [("host-range4", "ip", "@host_range4"), ("host-range6", "ip6", "@host_range6")]
-    {
-        body.rule("publish", key, [lead_same_port(version, service(version), addr)]);
-    }
+    one_address(body, "publish");
+    external::pass(body, "publish", "daddr");
     // What is merely forwarded through the host is not for its ports.
     body.rule("publish", "not-local", [is_not(kind_of([FibFlag::Daddr]), text("local")), leave()]);
     for (key, version, addr, to_port) in
@@ -99,9 +93,24 @@ fn publish(body: &mut Body) {
     }
 }
 
+/// Leads connections to ports that are published on one address of the host.
+pub(super) fn one_address(body: &mut Body, chain: &'static str) {
+    for (key, version, addr, to_port) in
+        [("host4", "ip", "@host_addr4", "@host_port4"), ("host6", "ip6", "@host_addr6", "@host_port6")]
+    {
+        body.rule(chain, key, [lead(version, service(version), addr, to_port)]);
+    }
+    for (key, version, addr) in
+        [("host-range4", "ip", "@host_range4"), ("host-range6", "ip6", "@host_range6")]
+    {
+        body.rule(chain, key, [lead_same_port(version, service(version), addr)]);
+    }
+}
+
 /// An internal network reaches the host by its own gateway's address, and by no other.
 fn input(body: &mut Body) {
     body.base("input", Kind::Filter, NfHook::Input, 0);
+    external::keep_from_host(body);
     walls::begin_input(body);
     body.rule("input", "not-internal", [without(iif(), "@internal"), leave()]);
     body.rule("input", "established", [state("established"), leave()]);
@@ -124,6 +133,7 @@ fn forward(body: &mut Body) {
     for chain in ["neighbours", "published", "answered", "enter"] {
         body.chain(chain);
     }
+    external::keep_from_others(body);
     let pair = || concat(vec![iif(), oif()]);
     body.rule("forward", "not-ours", [without(iif(), "@bridges"), without(oif(), "@bridges"), leave()]);
     walls::begin_forward(body);
@@ -173,6 +183,7 @@ fn published(body: &mut Body) {
     for (key, version, set) in TARGETS {
         body.rule("published", key, [within(service(version), set), accept()]);
     }
+    external::let_in(body);
     body.rule("published", "other", [go_to("enter")]);
     for (key, version, set) in TARGETS {
         let answer = concat(vec![field(version, "saddr"), protocol(), field("th", "sport")]);
@@ -198,6 +209,7 @@ fn postrouting(body: &mut Body) {
     for (key, version, set) in [("home4", "ip", "@hairpin4"), ("home6", "ip6", "@hairpin6")] {
         body.rule("postrouting", key, [within(home(version), set), leave()]);
     }
+    external::lead_out(body);
     body.rule("postrouting", "snat4", [source_from("ip", "@snat4")]);
     body.rule("postrouting", "snat6", [source_from("ip6", "@snat6")]);
     for (key, version, set) in [("masquerade4", "ip", "@masquerade4"), ("masquerade6", "ip6", "@masquerade6")]
@@ -207,6 +219,7 @@ fn postrouting(body: &mut Body) {
     for (key, version, set) in TARGETS {
         body.rule("redirected", key, [within(service(version), set), go_to("come-back")]);
     }
+    external::come_back(body);
     // The host's own connection, from 127.0.0.1 or any other address of its own.
     let own = is(kind_of([FibFlag::Saddr]), text("local"));
     body.rule("come-back", "from-host", [own, masquerade()]);
@@ -239,6 +252,7 @@ fn after(body: &mut Body) {
         let asker = concat(vec![field(version, "daddr"), field(version, "saddr"), protocol(), port()]);
         body.rule("guard-answers", key, [within(service, guard), without(asker, allow), drop()]);
     }
+    external::pass(body, "guard-answers", "saddr");
     let local = is(kind_of([FibFlag::Saddr]), text("local"));
     let service = concat(vec![protocol(), port()]);
     let parts = [within(service, "@guard_any"), local, go_to("guard-answers-any")];

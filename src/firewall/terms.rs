@@ -161,6 +161,11 @@ pub(super) fn source_from(version: &'static str, map: &'static str) -> Part {
     Statement::SNAT(translation(version, looked_up(field(version, "saddr"), map), None))
 }
 
+/// Leads a connection to the address that a map (with `@`) holds under the one that it is for, whatever its protocol.
+pub(super) fn lead_whole(version: &'static str, map: &'static str) -> Part {
+    lead_same_port(version, field(version, "daddr"), map)
+}
+
 pub(super) fn masquerade() -> Part {
     Statement::Masquerade(None)
 }

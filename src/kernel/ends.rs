@@ -77,6 +77,7 @@ fn network(link: &LinkAnswer) -> Option<NetName> {
         | Owner::Container(_)
         | Owner::Port(_)
         | Owner::Policy(_)
+        | Owner::External(_)
         | Owner::Unmarked(_) => None,
     }
 }

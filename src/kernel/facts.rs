@@ -106,8 +106,12 @@ fn held(observed: &Observed) -> Facts {
                 let ends = facts.host_ends.entry(container.clone()).or_default();
                 ends.insert(network.clone(), name.clone());
             }
-            Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
-            }
+            Owner::Project
+            | Owner::Container(_)
+            | Owner::Port(_)
+            | Owner::Policy(_)
+            | Owner::External(_)
+            | Owner::Unmarked(_) => {}
         }
     }
     facts
@@ -213,8 +217,12 @@ fn live(observed: &Observed) -> Leases {
                 let held = live.addresses.entry(container.clone()).or_default();
                 held.entry(network.clone()).or_default().push(addr.addr());
             }
-            Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
-            }
+            Owner::Project
+            | Owner::Container(_)
+            | Owner::Port(_)
+            | Owner::Policy(_)
+            | Owner::External(_)
+            | Owner::Unmarked(_) => {}
         }
     }
     live

@@ -333,7 +333,8 @@ pub(super) fn protocol(owner: &Owner, otherwise: u8) -> u8 {
         | Owner::Container(_)
         | Owner::Attachment { .. }
         | Owner::Port(_)
-        | Owner::Policy(_) => PROTOCOL,
+        | Owner::Policy(_)
+        | Owner::External(_) => PROTOCOL,
     }
 }
 

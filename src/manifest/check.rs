@@ -152,13 +152,18 @@ pub(super) fn network(network: &Network, report: &mut Report) {
     }
 }
 
-/// Checks that at most one address per family is given to translate to.
-pub(super) fn snat(node: &Node, addresses: &[At<IpAddr>], report: &mut Report) {
+/// Checks that at most one address per family is given; `code` is of two of a family, `help` for a list without any.
+pub(super) fn one_per_family(
+    (key, code, help): (&str, &'static str, &str),
+    node: &Node,
+    addresses: &[At<IpAddr>],
+    report: &mut Report,
+) {
     if let super::node::Kind::List(items) = &node.kind
         && items.is_empty()
     {
-        let problem = Problem::new("manifest::empty_list", "`snat` has no address", node.place, "empty");
-        report.add(problem.help("name an address of the host, or write `egress: masquerade`"));
+        let message = format!("`{key}` has no address");
+        report.add(Problem::new("manifest::empty_list", message, node.place, "empty").help(help));
     }
     let mut first: [Option<Place>; 2] = [None, None];
     for address in addresses {
@@ -168,8 +173,8 @@ pub(super) fn snat(node: &Node, addresses: &[At<IpAddr>], report: &mut Report) {
             None => *slot = Some(address.place),
             Some(first) => {
                 let family = if address.value.is_ipv4() { "IPv4" } else { "IPv6" };
-                let message = format!("`snat` has more than one {family} address");
-                let problem = Problem::new("manifest::snat_twice", message, address.place, "one too many");
+                let message = format!("`{key}` has more than one {family} address");
+                let problem = Problem::new(code, message, address.place, "one too many");
                 report.add(problem.and(*first, "the first").help("keep one for each family"));
             }
         }

@@ -1,6 +1,7 @@
 //! A container's node to a [`Container`].
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
@@ -10,7 +11,7 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place, bandwidth, home, route, sysctl};
+use super::{At, Attachment, Container, Place, bandwidth, check, home, route, sysctl};
 use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
@@ -105,6 +106,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
     }
     Attachment {
         addresses,
+        external: fields.value("external_address").map_or_else(Vec::new, |node| external(node, report)),
         aliases: fields.value("aliases").map_or_else(Vec::new, |node| aliases(node, report)),
         links: fields.value("links").map_or_else(Vec::new, |node| links(node, report)),
         mac: fields.value("mac").and_then(|node| scalar::mac(node, report)),
@@ -119,6 +121,26 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
         sysctls: sysctl::sysctls(fields, report),
         bandwidth: bandwidth::bandwidth(fields, report),
     }
+}
+
+/// Returns the addresses all of which leads to a container.
+fn external(node: &Node, report: &mut Report) -> Vec<At<IpAddr>> {
+    let items = scalar::one_or_list(node);
+    let addresses: Vec<_> = items.iter().filter_map(|node| scalar::address(node, report)).collect();
+    let help = "name an address of the outside, such as 203.0.113.9, or leave the key out";
+    let words = ("external_address", "manifest::external_address_twice", help);
+    check::one_per_family(words, node, &addresses, report);
+    for address in &addresses {
+        if let IpAddr::V6(six) = address.value
+            && six.is_unicast_link_local()
+        {
+            let message = format!("{} cannot be an external address", address.value);
+            let problem =
+                Problem::new("manifest::bad_address", message, address.place, "a link-local address");
+            report.add(problem.help("use one that routers pass on, such as 2001:db8::9"));
+        }
+    }
+    addresses
 }
 
 fn aliases(node: &Node, report: &mut Report) -> Vec<At<Alias>> {

@@ -96,6 +96,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
     what: "an attachment",
     keys: &[
         "address",
+        "external_address",
         "aliases",
         "links",
         "mac",

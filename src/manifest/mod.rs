@@ -327,6 +327,7 @@ pub enum Mode {
 /// ```yaml
 /// front:
 ///   address: [172.25.3.3, "fd00:25::3"]
+///   external_address: [203.0.113.9, "2001:db8::9"]
 ///   aliases: [app]
 ///   links: {database: db}
 ///   mac: 02:42:ac:19:03:03
@@ -337,6 +338,8 @@ pub enum Mode {
 pub struct Attachment {
     /// `address`: one, or one per subnet.
     pub addresses: Vec<At<IpAddr>>,
+    /// `external_address`: one at most per family, all of which leads here.
+    pub external: Vec<At<IpAddr>>,
     /// `aliases`.
     pub aliases: Vec<At<Alias>>,
     /// `links`: alias to container, which need not exist.

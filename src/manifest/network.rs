@@ -175,7 +175,8 @@ fn egress(node: &Node, report: &mut Report) -> Option<At<Egress>> {
         let snat = required(fields, "snat", &fields::EGRESS, report)?;
         let addresses: Vec<_> =
             scalar::one_or_list(snat).iter().filter_map(|node| scalar::address(node, report)).collect();
-        check::snat(snat, &addresses, report);
+        let help = "name an address of the host, or write `egress: masquerade`";
+        check::one_per_family(("snat", "manifest::snat_twice", help), snat, &addresses, report);
         Egress::Snat(addresses)
     } else {
         match EGRESS.get(scalar::word(node, "`egress`", EGRESS, report)?) {

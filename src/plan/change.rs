@@ -123,7 +123,7 @@ fn is_main(owner: &Owner, id: &ResourceId) -> bool {
         Owner::Project => matches!(id, ResourceId::NftTable(_)),
         Owner::Network(_) | Owner::Attachment { .. } => matches!(id, ResourceId::Link(..)),
         Owner::Container(_) => matches!(id, ResourceId::Netns(_)),
-        Owner::Port(_) | Owner::Policy(_) => matches!(id, ResourceId::NftElement(..)),
+        Owner::Port(_) | Owner::Policy(_) | Owner::External(_) => matches!(id, ResourceId::NftElement(..)),
         Owner::Unmarked(_) => true,
     }
 }

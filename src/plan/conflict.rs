@@ -45,6 +45,9 @@ impl Wish {
     fn as_text(self, object: &ResourceId) -> String {
         match self {
             Self::Make => match object {
+                ResourceId::NftElement(_, set, _) if set.starts_with("external") => {
+                    "needs all of its address".to_owned()
+                }
                 ResourceId::NftElement(..) => "needs its port of the host".to_owned(),
                 ResourceId::Netns(_)
                 | ResourceId::Link(..)
@@ -172,6 +175,9 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
         | ResourceId::Passage(..)
         | ResourceId::Qdisc(..) => {
             format!("remove it, or change what {owner} asks for")
+        }
+        ResourceId::NftElement(_, set, _) if set.starts_with("external") => {
+            format!("use another address, or take it out of {}", by.unwrap_or("the other project"))
         }
         ResourceId::NftElement(..) => format!(
             "publish it on another port or another address of the host, or take it out of {}",

@@ -127,6 +127,7 @@ pub(super) fn name(id: &ResourceId) -> String {
         }
         ResourceId::Sysctl(_, key) => format!("sysctl {key}"),
         ResourceId::NftTable(_) => "rules".to_owned(),
+        ResourceId::NftElement(_, set, _) if set.starts_with("external_to") => "leads".to_owned(),
         ResourceId::NftElement(_, set, _) => format!("nft {set}"),
         ResourceId::Passage(family, ..) => format!("rule in {}", chain(*family)),
         ResourceId::Qdisc(_, Hook::Root) => "bandwidth".to_owned(),
@@ -151,6 +152,9 @@ pub(super) fn brief(resource: &Resource) -> String {
         Resource::Sysctl(sysctl) => sysctl.value.to_string(),
         Resource::NftTable(table) => table.digest.clone(),
         Resource::NftElement(element) => match &element.data {
+            Some(data) if element.set.starts_with("external_to") => {
+                format!("{} to {data}", element.key.join(" . "))
+            }
             Some(data) => format!("{} : {data}", element.key.join(" . ")),
             None => element.key.join(" . "),
         },

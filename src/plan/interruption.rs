@@ -27,6 +27,7 @@ pub(super) fn attachments<'a>(rows: &[Row<'a>]) -> Attachments<'a> {
             | Owner::Container(_)
             | Owner::Port(_)
             | Owner::Policy(_)
+            | Owner::External(_)
             | Owner::Unmarked(_) => {}
         }
     }
@@ -52,9 +53,12 @@ pub(super) fn interruptions<'a>(
         Owner::Network(name) => {
             attachments().get(name).into_iter().flatten().map(|attachment| interrupted(attachment)).collect()
         }
-        Owner::Project | Owner::Container(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
-            BTreeMap::new()
-        }
+        Owner::Project
+        | Owner::Container(_)
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::External(_)
+        | Owner::Unmarked(_) => BTreeMap::new(),
     };
     all.into_iter().map(|(attachment, why)| Interruption { attachment, why }).collect()
 }

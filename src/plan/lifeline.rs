@@ -180,6 +180,8 @@ fn published(plan: &Plan, session: &Session) -> impl Iterator<Item = String> {
         owner @ Owner::Port(port) => {
             takes_port(port, session)?.then(|| format!("{owner} would take over the port that it came to"))
         }
+        owner @ Owner::External(address) => (session.server == Some(*address))
+            .then(|| format!("{owner} would take over the address that it came to")),
         Owner::Project
         | Owner::Network(_)
         | Owner::Container(_)

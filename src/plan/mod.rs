@@ -63,9 +63,12 @@ impl Extra {
             Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
                 self.waiting.iter().any(|(waiting, _)| waiting == name)
             }
-            Owner::Project | Owner::Network(_) | Owner::Port(_) | Owner::Policy(_) | Owner::Unmarked(_) => {
-                false
-            }
+            Owner::Project
+            | Owner::Network(_)
+            | Owner::Port(_)
+            | Owner::Policy(_)
+            | Owner::External(_)
+            | Owner::Unmarked(_) => false,
         }
     }
 }

@@ -1,12 +1,24 @@
-//! What policies that come and go mean, in words.
+//! What policies and external addresses that come and go mean, in words.
 
-use super::{Action, Change};
+use std::net::IpAddr;
+
+use super::{Action, Change, Fate, Object};
+use crate::resource::ResourceId;
 use crate::resource::owner::Owner;
 use crate::resource::policy::{Verdict, said};
 
 /// Returns what a change of a policy opens or closes; `None` for everything else.
 pub(super) fn effect(change: &Change) -> Option<String> {
-    let Owner::Policy(name) = &change.owner else { return None };
+    let name = match &change.owner {
+        Owner::Policy(name) => name,
+        Owner::External(address) => return external(change, *address),
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Attachment { .. }
+        | Owner::Port(_)
+        | Owner::Unmarked(_) => return None,
+    };
     let said = said(name)?;
     let word = match (change.action, said.verdict) {
         (Action::Create, Verdict::Allow) | (Action::Destroy, Verdict::Deny) => "opens",
@@ -19,4 +31,14 @@ pub(super) fn effect(change: &Change) -> Option<String> {
         }
     };
     Some(format!("{word}: {}", said.way))
+}
+
+/// Returns what becomes of all that is sent to an external address.
+fn external(change: &Change, address: IpAddr) -> Option<String> {
+    let leads = |object: &&Object| matches!(&object.id, ResourceId::NftElement(_, set, _) if set.starts_with("external_to"));
+    match change.objects.iter().find(leads)?.fate {
+        Fate::Create => Some(format!("opens: everything at {address}, from everybody")),
+        Fate::Destroy | Fate::GoesWith(_) => Some(format!("closes: everything at {address}")),
+        Fate::Update | Fate::Replace | Fate::Restored(_) => None,
+    }
 }

@@ -1,11 +1,12 @@
-//! Ports of the host that a state publishes, and others have.
+//! Ports of the host that a state publishes, or external addresses whose all they are, and others have.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use super::Plan;
 use crate::kernel::Op;
 use crate::names::{ProjectName, Protocol};
-use crate::resource::host_ports::HostPorts;
+use crate::resource::host_ports::{self, HostPorts};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Entry, Foreign, Observed};
 use crate::resource::sysctl::Family;
@@ -17,6 +18,22 @@ pub struct Register<T> {
     held: Vec<(HostPorts, T)>,
     single: HashMap<(Family, Protocol, u16), Vec<usize>>,
     ranges: Vec<usize>,
+    addresses: BTreeMap<IpAddr, T>,
+}
+
+/// What a project has of the host, or wants.
+enum Claim {
+    Ports(HostPorts),
+    /// All of an address.
+    Address(IpAddr),
+}
+
+impl Claim {
+    fn of(entry: &Entry) -> Option<Self> {
+        let element = entry.resource.element()?;
+        let whole = || host_ports::external(element).map(Self::Address);
+        HostPorts::of(element).map(Self::Ports).or_else(whole)
+    }
 }
 
 /// What another project publishes.
@@ -31,7 +48,8 @@ pub struct Published {
 impl<T> Register<T> {
     /// Returns a register of `held`.
     pub fn new(held: Vec<(HostPorts, T)>) -> Self {
-        let mut register = Self { held: vec![], single: HashMap::new(), ranges: vec![] };
+        let mut register =
+            Self { held: vec![], single: HashMap::new(), ranges: vec![], addresses: BTreeMap::new() };
         for (place, (ports, _)) in held.iter().enumerate() {
             let HostPorts { family, address: _, protocol, ports } = ports;
             if ports.start() == ports.end() {
@@ -43,19 +61,51 @@ impl<T> Register<T> {
         Self { held, ..register }
     }
 
-    /// Returns what of it a packet for `wanted` could be for, too.
-    fn meeting(&self, wanted: &HostPorts) -> Vec<&(HostPorts, T)> {
+    /// Returns the register with those who have whole addresses.
+    #[must_use]
+    pub fn with_addresses(self, addresses: BTreeMap<IpAddr, T>) -> Self {
+        Self { addresses, ..self }
+    }
+
+    /// Returns those for whom a packet for `wanted` could be, too. Of an external address, and a port that is published on
+    /// any, the kernel knows which goes before.
+    fn meeting(&self, wanted: &Claim) -> Vec<&T> {
+        match wanted {
+            Claim::Ports(wanted) => {
+                let whole = wanted.address.and_then(|address| self.addresses.get(&address));
+                self.ports(wanted).into_iter().chain(whole).collect()
+            }
+            Claim::Address(address) => {
+                let on = self.held.iter().filter(|(ports, _)| ports.address == Some(*address));
+                on.map(|(_, holder)| holder).chain(self.addresses.get(address)).collect()
+            }
+        }
+    }
+
+    fn ports(&self, wanted: &HostPorts) -> Vec<&T> {
         let HostPorts { family, address: _, protocol, ports } = wanted;
         let keys = ports.clone().map(|port| (*family, *protocol, port));
         let single = keys.filter_map(|key| self.single.get(&key)).flatten();
         let near = single.chain(&self.ranges).filter_map(|place| self.held.get(*place));
-        near.filter(|(ports, _)| ports.meets(wanted)).collect()
+        near.filter(|(ports, _)| ports.meets(wanted)).map(|(_, holder)| holder).collect()
     }
 }
 
 impl Published {
+    /// Returns what a project has by these objects of its firewall.
+    pub fn all(projects: &[(ProjectName, Vec<Entry>)]) -> Register<Self> {
+        let ports = projects.iter().flat_map(|(project, entries)| Self::of(project, entries)).collect();
+        let addresses = projects.iter().flat_map(|(project, entries)| {
+            entries.iter().filter_map(move |entry| {
+                let address = entry.resource.element().and_then(host_ports::external)?;
+                Some((address, Self { project: project.clone(), what: entry.owner.to_string() }))
+            })
+        });
+        Register::new(ports).with_addresses(addresses.collect())
+    }
+
     /// Returns what a project publishes by these objects of its firewall, once for each place.
-    pub fn of(project: &ProjectName, entries: &[Entry]) -> Vec<(HostPorts, Self)> {
+    fn of(project: &ProjectName, entries: &[Entry]) -> Vec<(HostPorts, Self)> {
         let mut seen = BTreeSet::new();
         let published = entries.iter().filter_map(|entry| {
             let ports = ports(entry)?;
@@ -66,6 +116,7 @@ impl Published {
                 | Owner::Container(_)
                 | Owner::Attachment { .. }
                 | Owner::Policy(_)
+                | Owner::External(_)
                 | Owner::Unmarked(_) => format!("port {ports}"),
             };
             seen.insert(ports.to_string()).then(|| (ports, Self { project: project.clone(), what }))
@@ -122,25 +173,28 @@ pub fn opened<'a, T: Ord>(
 /// Returns the protocols of new ports.
 pub fn opened_protocols(desired: &Desired, observed: &Observed) -> BTreeSet<Protocol> {
     let new = published(desired).filter(|(entry, _)| is_new(entry, observed));
-    new.map(|(_, wanted)| wanted.protocol).collect()
+    new.flat_map(|(_, wanted)| match wanted {
+        Claim::Ports(ports) => vec![ports.protocol],
+        Claim::Address(_) => vec![Protocol::Tcp, Protocol::Udp, Protocol::Sctp],
+    })
+    .collect()
 }
 
 /// Returns what is published with those who have it, too: a port that is several elements is one.
 fn met<'a, T: Ord>(
-    published: impl Iterator<Item = (&'a Entry, HostPorts)>,
+    published: impl Iterator<Item = (&'a Entry, Claim)>,
     held: &'a Register<T>,
 ) -> Vec<(&'a Entry, &'a T)> {
     let mut told = BTreeSet::new();
-    let met = published.flat_map(|(entry, wanted)| {
-        held.meeting(&wanted).into_iter().map(move |(_, holder)| (entry, holder))
-    });
+    let met = published
+        .flat_map(|(entry, wanted)| held.meeting(&wanted).into_iter().map(move |holder| (entry, holder)));
     met.filter(|(entry, holder)| told.insert((&entry.owner, *holder))).collect()
 }
 
 /// Tells whether a plan has the host's ports lead to where they have not led so far.
 pub fn opens(plan: &Plan) -> bool {
     plan.waves.iter().flatten().any(|op| match op {
-        Op::Create(entry) => ports(entry).is_some(),
+        Op::Create(entry) => Claim::of(entry).is_some(),
         Op::Update { .. } | Op::Delete(_) => false,
     })
 }
@@ -160,9 +214,9 @@ fn is_new(entry: &Entry, observed: &Observed) -> bool {
     observed.own.get(&entry.resource.id()).is_none()
 }
 
-/// Returns the elements that lead ports of the host to containers, with the ports.
-fn published(desired: &Desired) -> impl Iterator<Item = (&Entry, HostPorts)> {
-    desired.0.iter().filter_map(|(_, entry)| Some((entry, ports(entry)?)))
+/// Returns the elements that lead ports or addresses to containers, with these.
+fn published(desired: &Desired) -> impl Iterator<Item = (&Entry, Claim)> {
+    desired.0.iter().filter_map(|(_, entry)| Some((entry, Claim::of(entry)?)))
 }
 
 fn ports(entry: &Entry) -> Option<HostPorts> {
@@ -198,7 +252,7 @@ mod tests {
 
     fn blog(elements: &[&str]) -> Register<Published> {
         let project = ProjectName::try_from("blog").unwrap();
-        Register::new(Published::of(&project, &state("blog", "port.0.0.0.0:80/tcp", elements)))
+        Published::all(&[(project, state("blog", "port.0.0.0.0:80/tcp", elements))])
     }
 
     #[test]
@@ -220,6 +274,29 @@ mod tests {
             sets.collect::<Vec<_>>(),
             ["any_addr4", "any_port4", "guard_any"].map(|set| format!("{set} tcp . 80: {by}"))
         );
+    }
+
+    #[test]
+    fn an_external_address_leaves_no_port_of_it_to_others() {
+        let external = ["external4 192.0.2.9", "external_to4 192.0.2.9"];
+        let wanted = Desired(state("shop", "external.192.0.2.9", &external).into());
+        let told = |wanted: &Desired, others: &Register<Published>| {
+            let taken = taken(wanted, &Observed::default(), others);
+            taken
+                .into_values()
+                .map(|foreign| foreign.what)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect::<String>()
+        };
+
+        assert_eq!(told(&wanted, &blog(&["host_addr4 192.0.2.9 . tcp . 80"])), "port.0.0.0.0:80/tcp");
+        assert_eq!(told(&wanted, &blog(&["external_to4 192.0.2.9"])), "port.0.0.0.0:80/tcp");
+        assert_eq!(told(&wanted, &blog(&["any_addr4 tcp . 80", "host_addr4 192.0.2.8 . tcp . 80"])), "");
+        let port = |key: &str| Desired(state("shop", "port.192.0.2.9:80/tcp", &[key]).into());
+        let others = blog(&["external_to4 192.0.2.9"]);
+        assert_eq!(told(&port("host_addr4 192.0.2.9 . tcp . 80"), &others), "port.0.0.0.0:80/tcp");
+        assert_eq!(told(&port("any_addr4 tcp . 80"), &others), "");
     }
 
     #[test]

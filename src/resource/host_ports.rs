@@ -53,6 +53,12 @@ impl HostPorts {
     }
 }
 
+/// Returns the external address all of which an element leads to a container.
+pub fn external(element: &NftElement) -> Option<IpAddr> {
+    let map = element.set.strip_suffix(['4', '6']).filter(|map| *map == "external_to");
+    map.and_then(|_| element.key.first())?.parse().ok()
+}
+
 impl fmt::Display for HostPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { family, address, protocol, ports } = self;

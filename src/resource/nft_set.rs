@@ -33,6 +33,8 @@ pub enum Lookup {
 pub enum Part {
     /// What is always there.
     Core,
+    /// What leads external addresses to containers.
+    External,
     /// What judges by the manifest's policies.
     Policies,
 }
@@ -77,6 +79,10 @@ const fn map(
 
 const fn bridge(name: &'static str, key: &'static [Field], lookup: Lookup, stance: Stance) -> SetSpec {
     SetSpec { family: NftFamily::Bridge, name, key, data: None, lookup, stance, part: Part::Core }
+}
+
+const fn outer(set: SetSpec) -> SetSpec {
+    SetSpec { part: Part::External, ..set }
 }
 
 const fn judging(set: SetSpec) -> SetSpec {
@@ -138,6 +144,16 @@ pub const SETS: &[SetSpec] = &[
     set("allow_any6", &[Ipv6, Protocol, Port], Interval, Allows),
     set("allow_host4", &[Ipv4, Ipv4, Protocol, Port], Interval, Allows),
     set("allow_host6", &[Ipv6, Ipv6, Protocol, Port], Interval, Allows),
+    // External addresses: nothing of them is the host's own, or is passed on as it is.
+    outer(set("external4", &[Ipv4], Exact, Restricts)),
+    outer(set("external6", &[Ipv6], Exact, Restricts)),
+    // The container's address that each leads to, those addresses, and the way out: which external one each leaves with.
+    outer(map("external_to4", &[Ipv4], Ipv4, Exact, Allows)),
+    outer(map("external_to6", &[Ipv6], Ipv6, Exact, Allows)),
+    outer(set("external_target4", &[Ipv4], Exact, Allows)),
+    outer(set("external_target6", &[Ipv6], Exact, Allows)),
+    outer(map("external_from4", &[Ipv4], Ipv4, Exact, Restricts)),
+    outer(map("external_from6", &[Ipv6], Ipv6, Exact, Restricts)),
     // The host's ends of containers that may not talk to each other, and the exceptions: from, to, protocol, port.
     bridge("ports", &[Link], Exact, Restricts),
     bridge("link", &[Link, Link, Protocol, Port], Interval, Allows),

@@ -1,6 +1,7 @@
 //! Who asked for a kernel object: the resource address, the place in the manifest, and the mark in the kernel.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
@@ -28,6 +29,8 @@ pub enum Owner {
     Port(SmolStr),
     /// A policy, written `policy.deny:network.front:world`; the text behind `policy.` is its name.
     Policy(SmolStr),
+    /// An external address of a container, written `external.203.0.113.9`.
+    External(IpAddr),
     /// Nobody yet, or no longer: what is being adopted or given up. The text is what stands in the mark's place: the
     /// alias of a link or of a namespace's `lo`, the protocol number of an address or a route.
     Unmarked(SmolStr),
@@ -43,7 +46,8 @@ impl Owner {
             | Self::Container(_)
             | Self::Attachment { .. }
             | Self::Port(_)
-            | Self::Policy(_) => false,
+            | Self::Policy(_)
+            | Self::External(_) => false,
         }
     }
 }
@@ -59,6 +63,7 @@ impl fmt::Display for Owner {
             }
             Self::Port(port) => f.pad(&format_smolstr!("port.{port}")),
             Self::Policy(name) => f.pad(&format_smolstr!("policy.{name}")),
+            Self::External(address) => f.pad(&format_smolstr!("external.{address}")),
             Self::Unmarked(instead) => f.pad(&format_smolstr!("unmarked.{instead}")),
         }
     }
@@ -93,6 +98,7 @@ impl TryFrom<&str> for Owner {
             }
             "port" => Ok(Self::Port(name.into())),
             "policy" => Ok(Self::Policy(name.into())),
+            "external" => name.parse().map(Self::External).map_err(|_| refused()),
             "unmarked" => Ok(Self::Unmarked(name.into())),
             _ => Err(refused()),
         }
@@ -175,6 +181,8 @@ mod tests {
         check("netform:shop:container.web.1");
         check("netform:shop:port.0.0.0.0:8080/tcp");
         check("netform:shop:policy.deny:network.front:[fd00::/8]:25/tcp");
+        check("netform:shop:external.203.0.113.9");
+        check("netform:shop:external.2001:db8::9");
         check("netform:shop:project");
     }
 
@@ -183,6 +191,7 @@ mod tests {
         assert_eq!(Mark::parse("uplink to rack 4"), None);
         assert_eq!(Mark::parse("netform:Shop:network.front"), None);
         assert_eq!(Mark::parse("netform:shop:network"), None);
+        assert_eq!(Mark::parse("netform:shop:external.eth0"), None);
         assert_eq!(Mark::parse("netform:shop:unmarked.uplink"), None);
     }
 }

@@ -88,6 +88,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
     let Parts { interfaces, macs, addresses, limits, networks } = parts;
     let manifest::Attachment {
         addresses: _,
+        external: _,
         aliases,
         links,
         mac: _,
@@ -113,6 +114,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         mac: *macs.get(index)?,
         mtu: network.mtu,
         addresses: addresses.get(index)?.clone(),
+        external: vec![],
         default_via: vec![],
         routes: vec![],
         sysctls: sysctls.iter().map(parameter).collect(),

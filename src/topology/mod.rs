@@ -6,6 +6,7 @@ mod bandwidth;
 pub mod barriers;
 mod coexist;
 pub mod environment;
+mod external;
 pub mod facts;
 mod hosts;
 mod interface;
@@ -79,7 +80,8 @@ impl Topology {
     pub fn warnings(&self, facts: &Facts) -> Vec<String> {
         let limits = limits::warnings(self, &facts.limits);
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
-        [limits, barriers, silent, self.policies.warnings.clone()].concat()
+        let external = external::warnings(self, facts);
+        [limits, barriers, silent, external, self.policies.warnings.clone()].concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
@@ -284,6 +286,8 @@ pub struct Attachment {
     pub mtu: Mtu,
     /// The container's addresses, one for each subnet, with the subnet's prefix length.
     pub addresses: Vec<IpNet>,
+    /// Its external addresses, at most one per family.
+    pub external: Vec<External>,
     /// The next hops of its default routes, at most one per family; empty unless this attachment has them.
     pub default_via: Vec<IpAddr>,
     /// The routes that the manifest asks for besides.
@@ -317,6 +321,17 @@ pub struct Bandwidth {
     pub ingress: Option<Bucket>,
     /// What limits what it sends, and the link by which that goes.
     pub egress: Option<(Bucket, IfName)>,
+}
+
+/// An address of the outside all of which leads to a container, and that is the source of what the container sends out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The address.
+    pub address: IpAddr,
+    /// The container's own, on the attachment that declares it.
+    pub target: IpAddr,
 }
 
 /// A route that the manifest asks for, resolved.

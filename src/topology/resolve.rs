@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, bandwidth, coexist, hosts, interface, ipam, mac, network, parent, policy, ports,
-    routes, subnet, veth,
+    Topology, attach, bandwidth, coexist, external, hosts, interface, ipam, mac, network, parent, policy,
+    ports, routes, subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -46,6 +46,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     };
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);
+    external::assign(&scene, &networks, (&grounds, &mut containers), origin, &mut problems);
     ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
     let policies = policy::resolve(manifest, (&networks, &containers), origin, &mut problems);
 

@@ -224,6 +224,7 @@ impl Sketch<'_> {
         for part in parts {
             match part.split_once('=').unwrap() {
                 ("addr", v) => attachment.addresses.push(self.at(v.parse().unwrap(), v)),
+                ("ext", v) => attachment.external.push(self.at(v.parse().unwrap(), v)),
                 ("alias", v) => attachment.aliases.push(self.at(v.try_into().unwrap(), v)),
                 ("link", v) => {
                     let (alias, to) = v.split_once(':').unwrap();

@@ -15,6 +15,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "dns-upstream-is-multicast",
     "dns-upstream-twice",
     "docker-and-podman",
+    "external-address-link-local",
+    "external-address-two-of-a-family",
     "external-internal",
     "external-with-ingress",
     "external-with-mtu",

@@ -1,6 +1,8 @@
 //! An entry of connection tracking, as netlink tells it.
 
 use std::net::IpAddr;
+#[cfg(test)]
+use std::net::Ipv4Addr;
 
 use netlink_packet_core::NlasIterator;
 
@@ -13,7 +15,8 @@ const REPLY: u16 = 2;
 const STATUS: u16 = 3;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
-/// `IPS_DST_NAT` in `include/uapi/linux/netfilter/nf_conntrack_common.h`.
+/// `IPS_SRC_NAT` and `IPS_DST_NAT` in `include/uapi/linux/netfilter/nf_conntrack_common.h`.
+const SOURCE_TRANSLATED: u32 = 1 << 4;
 const TRANSLATED: u32 = 1 << 5;
 
 /// A flow between two ends.
@@ -21,18 +24,24 @@ const TRANSLATED: u32 = 1 << 5;
 pub(super) struct Flow {
     /// The protocol's number.
     pub(super) protocol: u8,
-    /// Where its packets were sent to.
+    /// Who sent its first packet.
+    pub(super) from: IpAddr,
+    /// Where its packets were sent to; without a port 0.
     pub(super) to: (IpAddr, u16),
     /// Where they are led: the source of the answers.
     pub(super) led: (IpAddr, u16),
+    /// Where the answers are sent to.
+    pub(super) hidden: IpAddr,
     /// Whether its destination is translated.
     pub(super) translated: bool,
+    /// Whether its source is.
+    pub(super) is_hidden: bool,
     /// What the kernel knows it by: its original tuple, its number and its zone, as it told them.
     attributes: Vec<u8>,
 }
 
 impl Flow {
-    /// Reads an entry; `None` for one without ports.
+    /// Reads an entry.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let (mut original, mut reply, mut status, mut attributes) = (None, None, 0, vec![]);
         // `struct nfgenmsg` comes first.
@@ -52,9 +61,12 @@ impl Flow {
         let (original, reply) = (original?, reply?);
         Some(Self {
             protocol: original.protocol,
+            from: original.from.0,
             to: original.to,
             led: reply.from,
+            hidden: reply.to.0,
             translated: status & TRANSLATED != 0,
+            is_hidden: status & SOURCE_TRANSLATED != 0,
             attributes,
         })
     }
@@ -62,7 +74,15 @@ impl Flow {
     /// Returns a flow for a test.
     #[cfg(test)]
     pub(super) fn of(protocol: u8, to: (IpAddr, u16), led: (IpAddr, u16)) -> Self {
-        Self { protocol, to, led, translated: to != led, attributes: vec![] }
+        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (translated, is_hidden) = (to != led, false);
+        Self { protocol, from, to, led, hidden: from, translated, is_hidden, attributes: vec![] }
+    }
+
+    /// Returns the same flow from somebody whose address is translated.
+    #[cfg(test)]
+    pub(super) fn hidden(self, from: IpAddr, hidden: IpAddr) -> Self {
+        Self { from, hidden, is_hidden: from != hidden, ..self }
     }
 
     /// Returns the body of a request about this very flow.
@@ -90,7 +110,8 @@ impl End {
     /// `enum ctattr_tuple`, `ctattr_ip` and `ctattr_l4proto` in `nfnetlink_conntrack.h`.
     fn read(tuple: &[u8]) -> Option<Self> {
         let (mut source, mut destination) = (None, None);
-        let (mut protocol, mut source_port, mut port) = (None, None, None);
+        // ICMP and others have no ports.
+        let (mut protocol, mut source_port, mut port) = (None, 0, 0);
         for part in NlasIterator::new(tuple).filter_map(Result::ok) {
             for field in NlasIterator::new(part.value()).filter_map(Result::ok) {
                 let value = field.value();
@@ -98,12 +119,12 @@ impl End {
                     (1, 1 | 3) => source = ip(value),
                     (1, 2 | 4) => destination = ip(value),
                     (2, 1) => protocol = value.first().copied(),
-                    (2, 2) => source_port = Some(u16::from_be_bytes(*value.first_chunk()?)),
-                    (2, 3) => port = Some(u16::from_be_bytes(*value.first_chunk()?)),
+                    (2, 2) => source_port = u16::from_be_bytes(*value.first_chunk()?),
+                    (2, 3) => port = u16::from_be_bytes(*value.first_chunk()?),
                     (_, _) => {}
                 }
             }
         }
-        Some(Self { protocol: protocol?, from: (source?, source_port?), to: (destination?, port?) })
+        Some(Self { protocol: protocol?, from: (source?, source_port), to: (destination?, port) })
     }
 }

@@ -1,4 +1,4 @@
-//! Connection tracking: flows that would go on to where a published port no longer leads.
+//! Connection tracking: flows that would go on to where a published port or an external address no longer leads.
 //!
 //! The kernel translates by the rules only what begins a flow; everything after goes by the flow's entry, and each packet
 //! keeps the entry alive. So a change of the maps that lead ports to containers has to be followed by the removal of the
@@ -11,6 +11,7 @@
 //! `include/uapi/linux/netfilter/nfnetlink_conntrack.h`.
 
 mod door;
+mod external;
 mod flow;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use rustix::io::Errno;
 
 use self::door::Doors;
+use self::external::Externals;
 use self::flow::Flow;
 use super::answer::number_of;
 use super::netlink::{Blocking, Refusal};
@@ -34,14 +36,14 @@ const GET_STATS: u16 = 0x0105;
 
 /// Removes the flows that these operations, which have been carried out, leave behind.
 pub(super) async fn forget_stale(ops: &[&Op]) {
-    let doors = Doors::of(ops);
-    if !doors.is_empty() {
+    let (doors, externals) = (Doors::of(ops), Externals::of(ops));
+    if !doors.is_empty() || !externals.is_empty() {
         // What cannot be removed here ends by itself: its packets are dropped, or its time runs out.
-        let _ = netns::on_thread(move || remove(&doors)).await;
+        let _ = netns::on_thread(move || remove(&doors, &externals)).await;
     }
 }
 
-fn remove(doors: &Doors) -> Result<(), Refusal> {
+fn remove(doors: &Doors, externals: &Externals) -> Result<(), Refusal> {
     let mut socket = Blocking::open_netfilter()?;
     if matches!(count(&mut socket), Ok(Some(0))) {
         return Ok(());
@@ -49,7 +51,7 @@ fn remove(doors: &Doors) -> Result<(), Refusal> {
     let local = if doors.open_any() { local_addresses()? } else { HashSet::new() };
     let stale = |kind: u16, body: &[u8]| {
         let flow = (kind == NEW).then(|| Flow::read(body)).flatten()?;
-        doors.are_past(&flow, &local).then_some(flow)
+        (doors.are_past(&flow, &local) || externals.are_past(&flow)).then_some(flow)
     };
     let flows = socket.netfilter((GET, NLM_F_DUMP), &flow::header(0), stale)?;
     for flow in flows {

@@ -53,6 +53,9 @@ const PIECE: usize = 1000;
 const LIST_PATIENCE: Duration = Duration::from_secs(10);
 const LIST_PAUSE: Duration = Duration::from_millis(10);
 
+/// How the names of the maps begin that lead external addresses to containers.
+const LEAD_TO: &str = "external_to";
+
 /// How the names of netform's tables begin; the project's name follows.
 const PREFIX: &str = "netform-";
 
@@ -144,7 +147,9 @@ pub async fn published(
         let mut socket = Blocking::open_netfilter()?;
         let read = projects.into_iter().map(|project| {
             let id = table_id(&project, NftFamily::Inet);
-            let elements = elements::read(&mut socket, &id, |set| set.part == Part::Core)?;
+            let elements = elements::read(&mut socket, &id, |set| {
+                set.part == Part::Core || set.name.starts_with(LEAD_TO)
+            })?;
             Ok((project, elements::entries(&id, elements).collect()))
         });
         read.collect()

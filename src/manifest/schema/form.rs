@@ -243,6 +243,8 @@ enum Networks {
 struct Attachment {
     /// A fixed address, or one for each subnet.
     address: Option<OneOrList<Address>>,
+    /// An address of the outside all of which leads here, and that is the source of what leaves; one at most per family.
+    external_address: Option<OneOrMore<Address>>,
     /// Further names on this network.
     #[schemars(extend("uniqueItems" = true))]
     aliases: Option<Vec<Alias>>,

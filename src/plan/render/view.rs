@@ -115,6 +115,7 @@ pub(super) fn interruption(change: &Change) -> String {
         | Owner::Container(_)
         | Owner::Port(_)
         | Owner::Policy(_)
+        | Owner::External(_)
         | Owner::Unmarked(_) => owner.to_string(),
     };
     let names: BTreeSet<String> =
@@ -128,10 +129,7 @@ pub(super) fn interruption(change: &Change) -> String {
 /// Returns a resource as a block's head: `network "front"`.
 pub(super) fn block(owner: &Owner) -> String {
     let text = owner.to_string();
-    match text.split_once('.') {
-        Some((kind, name)) => format!("{kind} \"{name}\""),
-        None => text,
-    }
+    text.split_once('.').map_or_else(|| text.clone(), |(kind, name)| format!("{kind} \"{name}\""))
 }
 
 /// Returns the lines under a change.
@@ -187,8 +185,8 @@ fn object_words(id: &ResourceId, fate: &Fate) -> String {
 fn is_telling(id: &ResourceId) -> bool {
     match id {
         ResourceId::Netns(_) | ResourceId::Link(..) | ResourceId::Address(..) | ResourceId::Route(..) => true,
-        ResourceId::NftElement(_, set, _) => set.contains("publish"),
         ResourceId::Sysctl(..) | ResourceId::Passage(..) | ResourceId::Qdisc(..) => true,
+        ResourceId::NftElement(_, set, _) => set.starts_with("external_to"),
         ResourceId::NftTable(_) | ResourceId::File(_) => false,
     }
 }

@@ -240,7 +240,7 @@ fn needed(targets: &BTreeSet<Owner>, desired: &State) -> BTreeSet<Owner> {
 /// Returns the address that a published port leads to: the port is of no use without whoever has it.
 fn led_to(entry: &Entry) -> Option<&str> {
     match (&entry.owner, &entry.resource) {
-        (Owner::Port(_), Resource::NftElement(element)) => element.data.as_deref(),
+        (Owner::Port(_) | Owner::External(_), Resource::NftElement(element)) => element.data.as_deref(),
         (
             Owner::Project
             | Owner::Network(_)
@@ -248,6 +248,7 @@ fn led_to(entry: &Entry) -> Option<&str> {
             | Owner::Attachment { .. }
             | Owner::Port(_)
             | Owner::Policy(_)
+            | Owner::External(_)
             | Owner::Unmarked(_),
             _,
         ) => None,
@@ -265,6 +266,7 @@ fn ends(owner: &Owner) -> Vec<Owner> {
         | Owner::Container(_)
         | Owner::Port(_)
         | Owner::Policy(_)
+        | Owner::External(_)
         | Owner::Unmarked(_) => {
             vec![]
         }

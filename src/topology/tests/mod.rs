@@ -5,6 +5,7 @@ mod bandwidth;
 mod barriers;
 mod coexist;
 mod environment;
+mod external;
 mod hosts;
 mod interfaces;
 mod limits;

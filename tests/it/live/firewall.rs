@@ -341,6 +341,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         mac: Mac([2, 0, 0, 0, 0, 2]),
         mtu: Mtu::ETHERNET,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        external: vec![],
         default_via: vec![],
         routes: vec![],
         sysctls: vec![],

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use super::world::{Listen, World, live};
 
 /// A client that stays connected, and says something whenever it is told to.
-struct Flow {
+pub(super) struct Flow {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -56,7 +56,7 @@ while True:
 
 impl Flow {
     #[track_caller]
-    fn start(ns: &str, protocol: &str, address: &str, port: u16) -> Self {
+    pub(super) fn start(ns: &str, protocol: &str, address: &str, port: u16) -> Self {
         let inside = if ns == "host" { String::new() } else { format!("ip netns exec {ns} ") };
         let script = format!("exec {inside}python3 -u -c '{TALK}' {protocol} {address} {port}");
         let mut child = Command::new("sh")
@@ -78,7 +78,7 @@ impl Flow {
     }
 
     /// Sends something on the same socket, and returns the answer's first word; `nothing` when there is none.
-    fn says(&mut self) -> String {
+    pub(super) fn says(&mut self) -> String {
         self.input.write_all(b"say\n").unwrap();
         self.line()
     }

@@ -15,6 +15,7 @@ mod drift;
 pub(crate) mod engine;
 mod events;
 mod explain;
+mod external;
 mod failure;
 mod families;
 mod firewall;

@@ -1,0 +1,195 @@
+//! External addresses: whether an address can lead to a container, and to which address of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::facts::Facts;
+use super::resolve::Asker;
+use super::scene::{Member, Net, Scene};
+use super::subnet::Ground;
+use super::{Attachment, Container, Driver, External, Network, Topology};
+use crate::manifest::problem::Problem;
+use crate::manifest::{At, Ingress, OtherEnd, Place};
+use crate::names::ContainerName;
+use crate::resource::sysctl::Family;
+
+/// Gives the attachments their external addresses.
+pub(super) fn assign(
+    scene: &Scene<'_>,
+    networks: &[Network],
+    (grounds, containers): (&[Option<Vec<Ground<'_>>>], &mut [Container]),
+    origin: Asker<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    if scene.members.iter().all(|member| member.spec.external.is_empty()) {
+        return;
+    }
+    let held: BTreeMap<IpAddr, ContainerName> = containers.iter().flat_map(holds).collect();
+    let mut taken = BTreeMap::new();
+    for (party, container) in scene.containers.iter().zip(containers) {
+        for (member, attachment) in scene.of(party).iter().zip(&mut container.attachments) {
+            let network = networks.get(member.net);
+            for at in &member.spec.external {
+                let way = network.and_then(|network| closed(scene, member, (network, at)));
+                let other = taken.insert(at.value, (member.container, at.place));
+                let twice = other.map(|first| twice((member, at), first));
+                let inside = inside(scene, grounds, &held, at);
+                let target = target(attachment, at);
+                problems.extend([way, twice, inside].into_iter().flatten());
+                match target {
+                    Some(target) => {
+                        let (origin, address) = (origin(at.place), at.value);
+                        attachment.external.push(External { origin, address, target });
+                    }
+                    None => problems.push(no_family(scene, member, at)),
+                }
+            }
+        }
+    }
+}
+
+fn holds(container: &Container) -> impl Iterator<Item = (IpAddr, ContainerName)> {
+    let addresses = container.attachments.iter().flat_map(|attachment| &attachment.addresses);
+    addresses.map(|net| (net.addr(), container.name.clone()))
+}
+
+/// Returns the container's address that an external one leads to.
+fn target(attachment: &Attachment, at: &At<IpAddr>) -> Option<IpAddr> {
+    let mut addresses = attachment.addresses.iter().map(ipnet::IpNet::addr);
+    addresses.find(|addr| addr.is_ipv4() == at.value.is_ipv4())
+}
+
+/// Says why nothing can be led to a container on this network.
+fn closed(scene: &Scene<'_>, member: &Member<'_>, (network, at): (&Network, &At<IpAddr>)) -> Option<Problem> {
+    let net = scene.net(member)?;
+    let unseen = "its packets do not pass this host";
+    let (why, place, label) = match network.driver {
+        Driver::Macvlan(_) => (unseen, net.place, "a macvlan network".to_owned()),
+        Driver::Ipvlan(..) => (unseen, net.place, "an ipvlan network".to_owned()),
+        Driver::Veth(OtherEnd::Container) => (unseen, net.place, "a pair between two containers".to_owned()),
+        Driver::Bridge | Driver::Veth(OtherEnd::Host) if network.internal => {
+            ("nothing comes in there", net.place, "declared `internal`".to_owned())
+        }
+        Driver::Bridge | Driver::Veth(OtherEnd::Host) => match (network.ingress, &net.spec.ingress) {
+            (Ingress::None, Some(ingress)) => {
+                ("nothing comes in there", ingress.place, "`ingress: none`".to_owned())
+            }
+            (Ingress::None | Ingress::Published | Ingress::Open, _) => return None,
+        },
+    };
+    Some(Problem {
+        message: format!(
+            "{} cannot lead to `{}` on network `{}`: {why}",
+            at.value, member.container, net.name
+        ),
+        code: "topology::external_closed",
+        labels: vec![(at.place, "an external address".to_owned()), (place, label)],
+        help: Some(format!(
+            "put `{}` on a network that leads out by this host, too, and write `external_address` there",
+            member.container
+        )),
+    })
+}
+
+fn twice((member, at): (&Member<'_>, &At<IpAddr>), (first, place): (&ContainerName, Place)) -> Problem {
+    Problem {
+        message: if first == member.container {
+            format!("{} is an external address of `{first}` twice", at.value)
+        } else {
+            format!("{} is an external address of both `{first}` and `{}`", at.value, member.container)
+        },
+        code: "topology::external_taken",
+        labels: vec![(at.place, "here again".to_owned()), (place, "first here".to_owned())],
+        help: Some("all of an external address leads to one container: give one of them another".to_owned()),
+    }
+}
+
+/// Says whose an address is that cannot be one of the outside: it is in a subnet of ours or of others.
+fn inside(
+    scene: &Scene<'_>,
+    grounds: &[Option<Vec<Ground<'_>>>],
+    held: &BTreeMap<IpAddr, ContainerName>,
+    at: &At<IpAddr>,
+) -> Option<Problem> {
+    let address = at.value;
+    let all = scene
+        .nets
+        .iter()
+        .zip(grounds)
+        .flat_map(|(net, grounds)| grounds.iter().flatten().map(move |ground| (net, ground)));
+    let ours = all.filter(|(_, ground)| ground.cidr.contains(&address));
+    // Behind an existing bridge, or a parent, are others of the outside.
+    let is_taken = |net: &Net<'_>, ground: &Ground<'_>| {
+        let is_whole = net.spec.external.is_none() && net.spec.driver.has_host();
+        is_whole || ground.gateway == Some(address) || held.contains_key(&address)
+    };
+    let label = (at.place, "an external address".to_owned());
+    let own = ours.into_iter().find(|(net, ground)| is_taken(net, ground)).map(|(net, ground)| {
+        let what = match held.get(&address) {
+            _ if ground.gateway == Some(address) => format!("the gateway of network `{}`", net.name),
+            Some(container) => format!("an address of `{container}` on network `{}`", net.name),
+            None => format!("in {}, a subnet of network `{}`", ground.cidr, net.name),
+        };
+        (what, vec![label.clone(), (ground.place, format!("{} here", ground.cidr))])
+    });
+    let theirs = || {
+        let (cidr, owner) = scene.facts.subnets.iter().find(|(cidr, _)| cidr.contains(&address))?;
+        Some((format!("in {cidr}, a subnet of {owner}"), vec![label.clone()]))
+    };
+    let (what, labels) = own.or_else(theirs)?;
+    Some(Problem {
+        message: format!("{address} cannot be an external address: it is {what}"),
+        code: "topology::external_inside",
+        labels,
+        help: Some("use an address of the outside, which others reach by this host".to_owned()),
+    })
+}
+
+fn no_family(scene: &Scene<'_>, member: &Member<'_>, at: &At<IpAddr>) -> Problem {
+    let family = Family::of(at.value);
+    let family = if family == Family::Ipv4 { "IPv4" } else { "IPv6" };
+    let name = scene.net(member).map_or("", |net| net.name.as_str());
+    let mut labels = vec![(at.place, format!("an {family} address"))];
+    labels.extend(scene.net(member).map(|net| (net.place, format!("no {family} subnet here"))));
+    Problem {
+        message: format!(
+            "{} cannot lead to `{}`: it has no {family} address on `{name}`",
+            at.value, member.container
+        ),
+        code: "topology::external_family",
+        labels,
+        help: Some(format!("give network `{name}` a subnet of {family}, or leave the address out")),
+    }
+}
+
+/// Returns a sentence for each external address that is more, or less, than its author may expect.
+pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
+    let mut warnings = vec![];
+    for container in &topology.containers {
+        for attachment in &container.attachments {
+            for External { origin, address, target: _ } in &attachment.external {
+                let name = &container.name;
+                let family = Family::of(*address);
+                let leads_out = |other: &&Attachment| other.leads_out(family);
+                match container.attachments.iter().find(leads_out) {
+                    Some(other) if other.network != attachment.network => warnings.push(format!(
+                        "{origin}: what container {name} sends out does not have {address} for its source, since it \
+                         leaves by network {}: give {} the highest `gateway_priority`",
+                        other.network, attachment.network
+                    )),
+                    Some(_) | None => {}
+                }
+                let links = facts.parents.iter().chain(&facts.bridges);
+                let mut held =
+                    links.filter(|(_, link)| link.addresses.iter().any(|net| net.addr() == *address));
+                if let Some((link, _)) = held.next() {
+                    warnings.push(format!(
+                        "{origin}: {address} is an address of {link} already: what the host itself serves there is \
+                         not reached any more, since all of it leads to container {name}"
+                    ));
+                }
+            }
+        }
+    }
+    warnings
+}

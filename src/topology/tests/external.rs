@@ -1,0 +1,86 @@
+//! External addresses.
+
+use super::{problems, topology};
+use crate::names::Mtu;
+use crate::topology::external::warnings;
+use crate::topology::facts::{Facts, LinkFact};
+
+const NETS: &str = "net a 10.0.0.0/24\nnet b 10.1.0.0/24 fd01::/64\nnet i 10.3.0.0/24 internal\n\
+                    net shut 10.4.0.0/24 ingress=none\nnet pair 10.5.0.0/30 veth=container\n";
+
+#[test]
+fn an_external_address_leads_to_the_containers_own_where_it_is_declared() {
+    let topology = topology(&format!("{NETS}ctr x @a @b,ext=203.0.113.9,ext=2001:db8::9"), &Facts::default());
+
+    let external = &topology.attachment("x", "b").external;
+    let led = external.iter().map(|it| format!("{} to {}", it.address, it.target)).collect::<Vec<_>>();
+    assert_eq!(led, ["203.0.113.9 to 10.1.0.2", "2001:db8::9 to fd01::2"]);
+    assert!(topology.attachment("x", "a").external.is_empty());
+}
+
+#[test]
+fn an_external_address_that_cannot_lead_there_is_reported_with_both_places() {
+    insta::assert_snapshot!(problems(
+        &format!("{NETS}ctr p @i,ext=203.0.113.1\nctr q @shut,ext=203.0.113.2\nctr r @pair,ext=203.0.113.3\n\
+            ctr s @a,ext=2001:db8::4\nctr t @a,ext=203.0.113.5\nctr u @b,ext=203.0.113.5\nctr v @a,ext=10.1.0.1\n\
+            ctr w @a,ext=10.0.0.77"),
+        &Facts::default(),
+    ), @r"
+    topology::external_closed: 203.0.113.1 cannot lead to `p` on network `i`: nothing comes in there
+      203.0.113.1: an external address
+      i: declared `internal`
+      help: put `p` on a network that leads out by this host, too, and write `external_address` there
+    topology::external_closed: 203.0.113.2 cannot lead to `q` on network `shut`: nothing comes in there
+      203.0.113.2: an external address
+      none: `ingress: none`
+      help: put `q` on a network that leads out by this host, too, and write `external_address` there
+    topology::external_closed: 203.0.113.3 cannot lead to `r` on network `pair`: its packets do not pass this host
+      203.0.113.3: an external address
+      pair: a pair between two containers
+      help: put `r` on a network that leads out by this host, too, and write `external_address` there
+    topology::external_family: 2001:db8::4 cannot lead to `s`: it has no IPv6 address on `a`
+      2001:db8::4: an IPv6 address
+      a: no IPv6 subnet here
+      help: give network `a` a subnet of IPv6, or leave the address out
+    topology::external_taken: 203.0.113.5 is an external address of both `t` and `u`
+      203.0.113.5: here again
+      203.0.113.5: first here
+      help: all of an external address leads to one container: give one of them another
+    topology::external_inside: 10.1.0.1 cannot be an external address: it is the gateway of network `b`
+      10.1.0.1: an external address
+      10.1.0.0/24: 10.1.0.0/24 here
+      help: use an address of the outside, which others reach by this host
+    topology::external_inside: 10.0.0.77 cannot be an external address: it is in 10.0.0.0/24, a subnet of network `a`
+      10.0.0.77: an external address
+      10.0.0.0/24: 10.0.0.0/24 here
+      help: use an address of the outside, which others reach by this host
+    ");
+}
+
+#[test]
+fn an_external_address_is_nobodys_subnet() {
+    let facts = Facts {
+        subnets: [("198.51.100.0/24".parse().unwrap(), "Docker".to_owned())].into(),
+        ..Facts::default()
+    };
+    insta::assert_snapshot!(problems(&format!("{NETS}ctr x @a,ext=198.51.100.9"), &facts), @r"
+    topology::external_inside: 198.51.100.9 cannot be an external address: it is in 198.51.100.0/24, a subnet of Docker
+      198.51.100.9: an external address
+      help: use an address of the outside, which others reach by this host
+    ");
+}
+
+#[test]
+fn what_its_author_may_not_expect_is_told() {
+    let link =
+        |addr: &str| LinkFact { mtu: Mtu::ETHERNET, addresses: vec![addr.parse().unwrap()], mac: None };
+    let facts =
+        Facts { parents: [("eth0".try_into().unwrap(), link("203.0.113.9/24"))].into(), ..Facts::default() };
+    let told = |text: &str| warnings(&topology(&format!("{NETS}{text}"), &facts), &facts).join("\n");
+
+    insta::assert_snapshot!(told("ctr x @a @b,ext=203.0.113.9"), @r"
+    sketch:6:1: what container x sends out does not have 203.0.113.9 for its source, since it leaves by network a: give b the highest `gateway_priority`
+    sketch:6:1: 203.0.113.9 is an address of eth0 already: what the host itself serves there is not reached any more, since all of it leads to container x
+    ");
+    assert_eq!(told("ctr x @a @b,ext=203.0.113.8,prio=1"), "");
+}
