@@ -189,18 +189,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
 
 /// Returns the namespace that has to be looked into to see an object.
 pub(super) fn home(id: &ResourceId) -> NsRef {
-    match id {
-        ResourceId::Netns(name) => NsRef::Named(name.clone()),
-        ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..)
-        | ResourceId::Passage(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => id.ns(),
-    }
+    if let ResourceId::Netns(name) = id { NsRef::Named(name.clone()) } else { id.ns() }
 }
 
 async fn thread<T: Send + 'static>(
