@@ -96,6 +96,7 @@ impl Memory {
         wide.namespaces.extend(scope.namespaces.iter().cloned());
         wide.sysctls.extend(scope.sysctls.iter().cloned());
         wide.routes.extend(scope.routes.iter().cloned());
+        wide.limited.extend(scope.limited.iter().cloned());
         wide.files.extend(scope.files.iter().cloned());
         wide.unmarked.extend(scope.unmarked.iter().cloned());
         self.take_on(&wide, &mut parts);
@@ -127,6 +128,7 @@ impl Memory {
         let unmarked = before.unmarked.symmetric_difference(&scope.unmarked);
         let routes = before.routes.symmetric_difference(&scope.routes);
         parts.namespaces.extend(unmarked.chain(routes).map(reading::home));
+        parts.links.extend(before.limited.symmetric_difference(&scope.limited).cloned());
         parts.files.extend(before.files.symmetric_difference(&scope.files).cloned());
         for (ns, key) in before.sysctls.symmetric_difference(&scope.sysctls) {
             match ns {
@@ -229,7 +231,8 @@ impl Memory {
 
     /// Returns what of the scope lies within parts.
     fn narrowed(&self, parts: &Parts) -> Scope {
-        let Scope { project, namespaces, sysctls, routes, files, unmarked, begun, devices } = &self.scope;
+        let Scope { project, namespaces, sysctls, routes, limited, files, unmarked, begun, devices } =
+            &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
             NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => parts.namespaces.contains(ns),
@@ -239,6 +242,7 @@ impl Memory {
             namespaces: namespaces.clone(),
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
             routes: routes.clone(),
+            limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
             begun: begun.clone(),
@@ -312,6 +316,12 @@ impl Memory {
         changed |= !same_in_any_order(&known, &new.addresses);
         kept.extend(new.addresses.iter().cloned());
         host.addresses = kept;
+        let (known, mut kept) = std::mem::take(&mut host.qdiscs)
+            .into_iter()
+            .partition::<Vec<_>, _>(|qdisc| is_meant(qdisc.index) || gone.contains(&qdisc.index));
+        changed |= !same_in_any_order(&known, &new.qdiscs);
+        kept.extend(new.qdiscs.iter().cloned());
+        host.qdiscs = kept;
         if whole || parts.whole.contains(&Whole::Routes) {
             changed |= !same_in_any_order(&host.routes, &new.routes);
             host.routes.clone_from(&new.routes);

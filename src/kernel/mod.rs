@@ -33,6 +33,7 @@ mod numbers;
 mod observe;
 mod pair;
 pub mod process;
+mod qdisc;
 mod reading;
 pub(crate) mod redirect;
 mod routes;
@@ -96,6 +97,8 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Routes that no link of ours tells to be ours, or that are in another table than the main one.
     pub routes: BTreeSet<ResourceId>,
+    /// Links of the host whose qdiscs matter.
+    pub limited: BTreeSet<IfName>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
@@ -116,6 +119,7 @@ impl Scope {
             namespaces: BTreeSet::new(),
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
+            limited: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
@@ -133,6 +137,7 @@ impl Scope {
                 let keys = usual.into_iter().chain([sysctl.key.clone()]);
                 self.sysctls.extend(keys.map(|key| (sysctl.ns.clone(), key)));
             }
+            Resource::Qdisc(qdisc) => drop(self.limited.insert(qdisc.link.clone())),
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
             Resource::Netns(_)
             | Resource::Link(_)

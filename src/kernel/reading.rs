@@ -15,6 +15,7 @@ use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::ends::Ends;
 use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
+use super::qdisc::{self, QdiscAnswer};
 use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
@@ -38,6 +39,8 @@ pub(crate) struct NsReading {
     pub(crate) addresses: Vec<AddressAnswer>,
     /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
     pub(crate) routes: Vec<RouteAnswer>,
+    /// The qdiscs of the host's links that matter.
+    pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// The kernel parameters that were asked for and exist.
     pub(crate) sysctls: Vec<(SysctlKey, String)>,
 }
@@ -130,7 +133,8 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     let todo = Todo::new(all);
 
     let all_tables = routes::in_other_tables(scope);
-    let task = Arc::new(Task { project: scope.project.clone(), wanted, all_tables });
+    let limited = qdisc::Asked::by(scope);
+    let task = Arc::new(Task { project: scope.project.clone(), wanted, all_tables, limited });
     let paths = scope.files.clone();
     let files = move || file::read(&paths);
     let Some(at) = at else {
@@ -185,17 +189,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
 
 /// Returns the namespace that has to be looked into to see an object.
 pub(super) fn home(id: &ResourceId) -> NsRef {
-    match id {
-        ResourceId::Netns(name) => NsRef::Named(name.clone()),
-        ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..)
-        | ResourceId::Passage(..)
-        | ResourceId::File(_) => id.ns(),
-    }
+    if let ResourceId::Netns(name) = id { NsRef::Named(name.clone()) } else { id.ns() }
 }
 
 async fn thread<T: Send + 'static>(
@@ -242,6 +236,7 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
             }
         }
     }
+    reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
     reading.read_sysctls(task).map_err(failed)?;
     Ok(reading)
 }
@@ -268,7 +263,15 @@ fn is_missing(refusal: &Refusal) -> bool {
 
 impl NsReading {
     fn empty(ns: NsRef) -> Self {
-        Self { ns, host_id: None, links: vec![], addresses: vec![], routes: vec![], sysctls: vec![] }
+        Self {
+            ns,
+            host_id: None,
+            links: vec![],
+            addresses: vec![],
+            routes: vec![],
+            qdiscs: vec![],
+            sysctls: vec![],
+        }
     }
 
     /// Enters the namespace and reads it, unless it is somebody else's.

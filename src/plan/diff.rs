@@ -136,6 +136,7 @@ impl<'a> Diff<'a> {
             | Resource::Sysctl(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => false,
         });
         if !table.body.is_empty() {
@@ -285,6 +286,7 @@ impl<'a> Diff<'a> {
             | Resource::Sysctl(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => None,
         };
         let restricts = self.observed.get(element).and_then(|entry| entry.resource.element());

@@ -61,6 +61,7 @@ impl Link {
         let mut fields = vec![("interface", name.to_string())];
         match kind {
             LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
+            LinkKind::Ifb => fields.push(("kind", "ifb".to_owned())),
             LinkKind::Other(kind) => fields.push(("kind", kind.clone())),
             LinkKind::Macvlan(Macvlan { parent, mode }) => fields.extend([
                 ("kind", "macvlan".to_owned()),
@@ -111,6 +112,8 @@ pub enum LinkKind {
     Vlan(Vlan),
     /// A link of the host that a container has for itself.
     Device(Device),
+    /// A link of the host through which what comes in by another one is led.
+    Ifb,
     /// Something else that carries our mark: read from the kernel, never asked for.
     Other(String),
 }
@@ -121,7 +124,9 @@ impl LinkKind {
         match self {
             Self::Macvlan(Macvlan { parent, mode: _ })
             | Self::Ipvlan(Ipvlan { parent, mode: _, flag: _ }) => Some(parent),
-            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Device(_) | Self::Other(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Device(_) | Self::Ifb | Self::Other(_) => {
+                None
+            }
         }
     }
 
@@ -134,6 +139,7 @@ impl LinkKind {
             | Self::Macvlan(_)
             | Self::Ipvlan(_)
             | Self::Vlan(_)
+            | Self::Ifb
             | Self::Other(_) => None,
         }
     }
@@ -143,7 +149,7 @@ impl LinkKind {
         match self {
             Self::Vlan(Vlan { parent, id: _ }) => Some(parent),
             Self::Macvlan(_) | Self::Ipvlan(_) => self.shares(),
-            Self::Bridge | Self::Veth(_) | Self::Device(_) | Self::Other(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Device(_) | Self::Ifb | Self::Other(_) => None,
         }
     }
 
@@ -156,6 +162,7 @@ impl LinkKind {
             | Self::Ipvlan(_)
             | Self::Vlan(_)
             | Self::Device(_)
+            | Self::Ifb
             | Self::Other(_) => None,
         }
     }

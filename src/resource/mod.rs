@@ -17,6 +17,7 @@ pub mod owner;
 pub mod part;
 pub mod passage;
 pub mod policy;
+pub mod qdisc;
 pub mod route;
 pub mod state;
 pub mod sysctl;
@@ -37,6 +38,7 @@ use link::Link;
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
+use qdisc::{Hook, Qdisc, QdiscKind};
 use route::{Rank, Route, Way};
 use sysctl::{Family, Sysctl, SysctlKey};
 
@@ -60,6 +62,8 @@ pub enum Resource {
     NftElement(NftElement),
     /// A rule that lets packets pass the firewall of Docker.
     Passage(Passage),
+    /// A limit on a link, or what leads to one.
+    Qdisc(Qdisc),
     /// A file that names need.
     File(TextFile),
 }
@@ -84,6 +88,8 @@ pub enum ResourceId {
     NftElement(NftTableId, SmolStr, Vec<SmolStr>),
     /// A rule that lets packets pass the firewall of Docker, from a link to another.
     Passage(Family, Option<IfName>, Option<IfName>),
+    /// A limit on a link of the host, or what leads to one.
+    Qdisc(IfName, Hook),
     /// A file.
     File(PathBuf),
 }
@@ -148,6 +154,7 @@ impl Resource {
             Self::Passage(Passage { family, from, to, intact: _ }) => {
                 ResourceId::Passage(*family, from.clone(), to.clone())
             }
+            Self::Qdisc(qdisc) => ResourceId::Qdisc(qdisc.link.clone(), qdisc.hook()),
             Self::File(file) => ResourceId::File(file.path.clone()),
         }
     }
@@ -163,6 +170,7 @@ impl Resource {
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
+            | Self::Qdisc(_)
             | Self::File(_) => None,
         }
     }
@@ -178,6 +186,7 @@ impl Resource {
             | Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::Passage(_)
+            | Self::Qdisc(_)
             | Self::File(_) => None,
         }
     }
@@ -202,6 +211,7 @@ impl Resource {
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
+            | Self::Qdisc(_)
             | Self::File(_) => {}
         }
         slots
@@ -241,6 +251,16 @@ impl Resource {
                 let link = key.link().map(|link| dies(Slot::Ifname(ns.clone(), link.clone())));
                 std::iter::once(dies(Slot::Ns(ns.clone()))).chain(link).collect()
             }
+            Self::Qdisc(Qdisc { link, kind }) => {
+                let on = |link: &IfName| Slot::Ifname(NsRef::Host, link.clone());
+                match kind {
+                    QdiscKind::Limit(..) => vec![dies(on(link))],
+                    // What is led to a link that is gone is dropped.
+                    QdiscKind::Diversion(to) => {
+                        std::iter::once(dies(on(link))).chain(to.as_ref().map(|to| stays(on(to)))).collect()
+                    }
+                }
+            }
             Self::NftElement(element) => {
                 vec![dies(Slot::Object(ResourceId::NftTable(element.table.clone())))]
             }
@@ -270,6 +290,7 @@ impl Resource {
                 ("passes", passage::way(from.as_ref(), to.as_ref())),
                 ("edited by hand", (!intact).to_string()),
             ],
+            Self::Qdisc(qdisc) => qdisc.fields(),
             Self::File(file) => vec![("content", file.content.to_string())],
         }
     }
@@ -282,9 +303,12 @@ impl ResourceId {
             Self::Link(ns, _) | Self::Address(ns, _, _) | Self::Route(ns, _, _) | Self::Sysctl(ns, _) => {
                 ns.clone()
             }
-            Self::Netns(_) | Self::NftTable(_) | Self::NftElement(..) | Self::Passage(..) | Self::File(_) => {
-                NsRef::Host
-            }
+            Self::Netns(_)
+            | Self::NftTable(_)
+            | Self::NftElement(..)
+            | Self::Passage(..)
+            | Self::Qdisc(..)
+            | Self::File(_) => NsRef::Host,
         }
     }
 }
@@ -316,6 +340,8 @@ impl fmt::Display for ResourceId {
                 let way = passage::way(from.as_ref(), to.as_ref());
                 write!(f, "rule in {} {way}", passage::chain(*family))
             }
+            Self::Qdisc(link, Hook::Root) => write!(f, "limit of {link}"),
+            Self::Qdisc(link, Hook::Ingress) => write!(f, "detour of {link}"),
             Self::File(path) => write!(f, "file {}", path.display()),
         }
     }

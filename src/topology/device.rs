@@ -20,6 +20,13 @@ pub struct Device {
     pub waits: bool,
 }
 
+impl Attachment {
+    /// Tells whether it waits for a link of the host that is not there.
+    pub fn waits(&self) -> bool {
+        self.device.as_ref().is_some_and(|device| device.waits)
+    }
+}
+
 /// Returns the link that an attachment has for itself; `None` on a network of another driver.
 pub(super) fn device(scene: &Scene<'_>, member: &Member<'_>) -> Option<Device> {
     let At { value: name, place: _ } = member.spec.device.as_ref()?;

@@ -2,6 +2,7 @@
 //! name is decided; nothing is left to choose.
 
 mod attach;
+mod bandwidth;
 pub mod barriers;
 mod coexist;
 mod device;
@@ -47,6 +48,7 @@ use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
+use crate::resource::qdisc::Bucket;
 use crate::resource::route::{Rank, Refusal};
 use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::Vlan;
@@ -298,6 +300,8 @@ pub struct Attachment {
     pub routes: Vec<StaticRoute>,
     /// Kernel parameters of the link in the container, each with its value and where the manifest declares it.
     pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
+    /// How fast the container receives and sends.
+    pub bandwidth: Option<Bandwidth>,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.
@@ -307,16 +311,22 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Tells whether it waits for a link of the host that is not there.
-    pub fn waits(&self) -> bool {
-        self.device.as_ref().is_some_and(|device| device.waits)
-    }
-
     /// Tells whether the container's default route of a family leaves by it.
     pub fn leads_out(&self, family: Family) -> bool {
         let mut via = self.default_via.iter().map(|gateway| Family::of(*gateway));
         self.default_on_link.contains(&family) || via.any(|own| own == family)
     }
+}
+
+/// How fast a container receives and sends on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// Where the manifest says so.
+    pub origin: Origin,
+    /// What limits what it receives.
+    pub ingress: Option<Bucket>,
+    /// What limits what it sends, and the link by which that goes.
+    pub egress: Option<(Bucket, IfName)>,
 }
 
 /// An address of the outside all of which leads to a container, and that is the source of what the container sends out.

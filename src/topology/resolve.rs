@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, coexist, device, external, hosts, interface, ipam, mac, network, parent, policy, ports,
-    routes, subnet, veth,
+    Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, mac, network, parent,
+    policy, ports, routes, subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -38,10 +38,12 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let parts = network::Parts { grounds: &grounds, interfaces: &interfaces, macs: &bridge_macs };
     let networks = network::assemble(&scene, &parts, origin, &mut problems);
     let devices: Vec<_> = scene.members.iter().map(|member| device::device(&scene, member)).collect();
+    let limits = bandwidth::assign(&scene, &interfaces, &networks, origin, &mut problems);
     let parts = attach::Parts {
         interfaces: &interfaces,
         macs: &macs,
         addresses: &addresses,
+        limits: &limits,
         networks: &networks,
         devices: &devices,
     };

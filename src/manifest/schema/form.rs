@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
-use super::ends::{LinkSysctlKey, Route, SysctlValue};
+use super::ends::{Bandwidth, LinkSysctlKey, Route, SysctlValue};
 use super::policy::{Coexist, Policy};
 
 /// A netform manifest: the networks of a host, and the containers on them.
@@ -263,6 +263,8 @@ struct Attachment {
     sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
     /// The link of the host that becomes the interface, on a network with `driver: physical`.
     device: Option<IfName>,
+    /// How fast it may be.
+    bandwidth: Option<Bandwidth>,
 }
 
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
