@@ -10,6 +10,7 @@ mod ipvlan;
 mod macvlan;
 mod physical;
 mod routes;
+mod shim;
 mod sysctls;
 mod veth;
 mod vlan;
@@ -52,7 +53,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
             Driver::Macvlan(_) | Driver::Ipvlan(..) => {
-                entries.extend(vlan::link(network, &mut vlans, &mut names))
+                entries.extend(vlan::link(network, &mut vlans, &mut names));
+                entries.extend(shim::link(network, &mut names));
             }
             // These come with their containers.
             Driver::Veth(_) | Driver::Physical => {}
@@ -92,6 +94,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
                 },
             };
             entries.extend(bandwidth::of_attachment(container, attachment, &mut names));
+            entries.extend(shim::routes(container, attachment, network));
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))
