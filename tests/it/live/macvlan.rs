@@ -263,3 +263,27 @@ live! {
         assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; ip route; ip -6 route show dev eth0 | grep -v fe80 || true"), before);
     }
 }
+
+live! {
+    fn what_the_kernel_lacks_is_told_before_anything_is_changed(world) {
+        wired(world);
+        for (kind, driver, parent, what) in [
+            ("ipvlan", "ipvlan", "eth0", "ipvlan links"),
+            ("vlan id 9", "macvlan", "eth0.9", "VLANs"),
+        ] {
+            let has = world.try_sh(&format!("ip link add link eth0 name probe type {kind} && ip link del probe")).code == 0;
+            let manifest = lan("", "{a: {networks: [lan]}}").replace("macvlan", driver).replace("parent: eth0", &format!("parent: {parent}"));
+            world.file("netform.yaml", &manifest);
+            let before = world.sh("ip -o link; ip netns");
+            let done = world.run(&["apply", "--yes"]);
+            if has {
+                done.exits(0);
+                world.run(&["destroy", "--yes"]).exits(0);
+                continue;
+            }
+            let told = done.exits(69).stderr;
+            assert!(told.contains(&format!("this kernel makes no {what}; nothing was changed")), "{told}");
+            assert_eq!(world.sh("ip -o link; ip netns"), before);
+        }
+    }
+}
