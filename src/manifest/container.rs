@@ -120,6 +120,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
         routes: route::routes(fields, route::Of::Attachment, report),
         sysctls: sysctl::sysctls(fields, report),
         bandwidth: bandwidth::bandwidth(fields, report),
+        isolated: fields.get("isolated").and_then(|entry| isolated(entry, report)),
     }
 }
 
@@ -141,6 +142,11 @@ fn external(node: &Node, report: &mut Report) -> Vec<At<IpAddr>> {
         }
     }
     addresses
+}
+
+/// Returns the place of an `isolated` that is true.
+fn isolated(entry: &Entry, report: &mut Report) -> Option<Place> {
+    scalar::flag(entry, report).filter(|flag| flag.value).map(|_| entry.at)
 }
 
 fn aliases(node: &Node, report: &mut Report) -> Vec<At<Alias>> {

@@ -105,6 +105,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "routes",
         "sysctls",
         "bandwidth",
+        "isolated",
     ],
     later: &[],
 };

@@ -8,6 +8,7 @@ mod environment;
 mod external;
 mod hosts;
 mod interfaces;
+mod isolated;
 mod limits;
 mod modes;
 mod pairs;
