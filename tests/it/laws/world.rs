@@ -295,7 +295,7 @@ impl World {
                 up: true,
                 master: Some(ifname(&format!("br{net}"))),
                 hairpin: host.is_multiple_of(3),
-                isolated: false,
+                isolated: host.is_multiple_of(4),
                 altname: None,
                 protected: false,
                 kind: LinkKind::Veth(Peer {
