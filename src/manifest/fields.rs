@@ -104,6 +104,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "gateway_priority",
         "routes",
         "sysctls",
+        "device",
         "bandwidth",
         "isolated",
     ],

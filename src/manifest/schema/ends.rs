@@ -30,6 +30,8 @@ pub(super) struct Attachment {
     routes: Option<Vec<Route>>,
     /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
     sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
+    /// The link of the host that becomes the interface, on a network with `driver: physical`.
+    device: Option<IfName>,
     /// How fast it may be.
     bandwidth: Option<Bandwidth>,
     /// Whether it and others of its network that say so, too, are kept apart.
