@@ -5,6 +5,7 @@
 //! here: the containers' namespaces with their hosts files, and forwarding.
 
 mod bridge;
+mod external;
 mod ipvlan;
 mod macvlan;
 mod routes;
@@ -63,6 +64,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         }
         entries.extend(namespace(&topology.project, container));
         entries.extend(routes::of_container(container));
+        entries.extend(external::of_container(container));
         for attachment in &container.attachments {
             let Some(network) = networks.get(&attachment.network).filter(|network| !network.waits) else {
                 continue;

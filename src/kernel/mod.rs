@@ -11,6 +11,7 @@ mod diag;
 pub mod discover;
 mod ends;
 pub mod events;
+mod external;
 pub mod facts;
 pub mod fake;
 mod file;
@@ -49,6 +50,7 @@ use thiserror::Error;
 
 use crate::names::{IfName, ProjectName};
 use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
@@ -95,6 +97,8 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Routes that no link of ours tells to be ours, or that are in another table than the main one.
     pub routes: BTreeSet<ResourceId>,
+    /// Addresses of others' links that may be ours; one without our number is not.
+    pub addresses: BTreeSet<ResourceId>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
@@ -113,6 +117,7 @@ impl Scope {
             namespaces: BTreeSet::new(),
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
+            addresses: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
@@ -123,6 +128,9 @@ impl Scope {
     pub fn add(&mut self, entry: &Entry) {
         match &entry.resource {
             Resource::Route(route) if route.is_apart() => drop(self.routes.insert(entry.resource.id())),
+            Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
+                self.addresses.insert(entry.resource.id());
+            }
             Resource::Sysctl(sysctl) => {
                 // What a link in a container had before is what a new one there has.
                 let usual = sysctl.key.of_a_new_link().filter(|_| sysctl.ns != NsRef::Host);

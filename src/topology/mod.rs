@@ -317,6 +317,19 @@ pub struct External {
     pub address: IpAddr,
     /// The container's own, on the attachment that declares it.
     pub target: IpAddr,
+    /// Who has it, so that neighbours find it.
+    pub seat: Seat,
+}
+
+/// Who has an external address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seat {
+    /// Others see to that: it is routed to the host, or somebody gave it one.
+    Others,
+    /// netform gives it to this link of the host.
+    On(IfName),
+    /// netform gives it to this link as soon as that is there; `None` is the one that will have the default route.
+    Waits(Option<IfName>),
 }
 
 /// A route that the manifest asks for, resolved.

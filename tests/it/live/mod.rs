@@ -48,6 +48,7 @@ mod steps;
 mod sysctls;
 mod systemd;
 mod translate;
+mod uplink;
 mod veth;
 mod vm;
 mod walk;
