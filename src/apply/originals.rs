@@ -109,6 +109,7 @@ fn is_global(id: &ResourceId) -> bool {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     }
 }

@@ -32,7 +32,9 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             ResourceId::Netns(name) => {
                 glance.namespaces.insert(NsRef::Named(name.clone()));
             }
-            ResourceId::Link(NsRef::Host, link) | ResourceId::Address(NsRef::Host, link, _) => {
+            ResourceId::Link(NsRef::Host, link)
+            | ResourceId::Address(NsRef::Host, link, _)
+            | ResourceId::Qdisc(link, _) => {
                 glance.links.insert(link.clone());
             }
             // Routes of the host are read whole or not at all.

@@ -195,6 +195,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             LinkKind::Macvlan(_) => Some("a macvlan link".to_owned()),
             LinkKind::Ipvlan(_) => Some("an ipvlan link".to_owned()),
             LinkKind::Vlan(_) => Some("a VLAN".to_owned()),
+            LinkKind::Ifb => Some("an ifb link".to_owned()),
             LinkKind::Other(kind) => Some(format!("a {kind} link")),
         }
         .map(|what| format!("{id} is {what}, and a network is a bridge")),
@@ -206,6 +207,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
                 | LinkKind::Macvlan(_)
                 | LinkKind::Ipvlan(_)
                 | LinkKind::Vlan(_)
+                | LinkKind::Ifb
                 | LinkKind::Other(_),
                 ns,
             ) => {
@@ -221,6 +223,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_),
             _,
         ) => None,
@@ -239,6 +242,7 @@ fn not_to_be_had(id: &ResourceId, observed: &Observed) -> Failure {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => Slot::Object(id.clone()),
     };
     match observed.foreign.get(&slot) {
@@ -309,18 +313,9 @@ fn on_it(observed: &Observed) -> impl Iterator<Item = ResourceId> {
 
 /// Returns all that is ours, with our mark on what has none yet: a link's further name and protection are part of it.
 fn marked(own: &State, owner: &Owner, wanted: &Desired) -> State {
-    let like = wanted.0.iter().find_map(|(_, entry)| match &entry.resource {
-        Resource::Link(link) if entry.owner == *owner => Some(link.clone()),
-        Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => None,
-    });
+    let mut asked = wanted.0.iter().filter(|(_, entry)| entry.owner == *owner);
+    let like =
+        asked.find_map(|(_, entry)| entry.resource.link().filter(|link| link.kind != LinkKind::Ifb).cloned());
     let mark = |entry: &Entry| {
         let mut entry = entry.clone();
         if entry.owner.is_unmarked() {
@@ -392,6 +387,7 @@ fn id_name(id: &ResourceId) -> String {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => id.to_string(),
     }
 }

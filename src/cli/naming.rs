@@ -102,7 +102,8 @@ fn points_at_resolver(id: &ResourceId) -> bool {
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
-        | ResourceId::Passage(..) => false,
+        | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..) => false,
     }
 }
 

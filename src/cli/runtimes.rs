@@ -110,7 +110,7 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
                     Some(&mut link.ns)
                 }
                 LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(&mut link.ns),
-                LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Other(_) => None,
+                LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Ifb | LinkKind::Other(_) => None,
             },
             Resource::Address(address) => Some(&mut address.ns),
             Resource::Route(route) => Some(&mut route.ns),
@@ -121,7 +121,8 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             | Resource::Netns(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
-            | Resource::Passage(_) => None,
+            | Resource::Passage(_)
+            | Resource::Qdisc(_) => None,
         };
         if let Some(ns) = ns {
             *ns = moved(ns.clone(), &owner, facts)?;

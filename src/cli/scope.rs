@@ -24,17 +24,18 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
 pub(super) struct Looked {
     sysctls: BTreeSet<(NsRef, SysctlKey)>,
     routes: BTreeSet<ResourceId>,
+    limited: BTreeSet<IfName>,
 }
 
 impl Looked {
     pub(super) fn at(scope: &Scope) -> Self {
-        Self { sysctls: scope.sysctls.clone(), routes: scope.routes.clone() }
+        Self { sysctls: scope.sysctls.clone(), routes: scope.routes.clone(), limited: scope.limited.clone() }
     }
 }
 
 /// Tells whether a route, or a kernel parameter, matters that was not looked at, in a namespace or of a link that is there.
 pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observed) -> bool {
-    let Looked { sysctls, routes } = before;
+    let Looked { sysctls, routes, limited } = before;
     let is_there = |id: &ResourceId| match id.ns() {
         NsRef::Named(name) => {
             observed.own.get(&ResourceId::Netns(name.clone())).is_some()
@@ -43,6 +44,9 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
     if scope.routes.difference(routes).any(is_there) {
+        return true;
+    }
+    if scope.limited.difference(limited).any(|link| has_link(&observed.own, &NsRef::Host, link)) {
         return true;
     }
     scope

@@ -4,6 +4,7 @@
 //! and a variant of [`Driver`]; the compiler lists the places that a new one has to fill. What all drivers need alike is
 //! here: the containers' namespaces with their hosts files, and forwarding.
 
+mod bandwidth;
 mod bridge;
 mod external;
 mod ipvlan;
@@ -85,6 +86,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
                     End::Second => None,
                 },
             };
+            entries.extend(bandwidth::of_attachment(container, attachment, &mut names));
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))

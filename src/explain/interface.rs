@@ -145,6 +145,11 @@ fn what(scene: &Scene, at: usize, link: &Interface, whose: &Whose) -> String {
     if let (Some(project), Some(owner)) = (&whose.project, &whose.resource) {
         let home = scene.namespaces.get(at).is_some_and(|ns| ns.home);
         let host_end = Some(link).filter(|link| home && is_host_end(link));
+        if let ("ifb", Owner::Attachment { container, network }) = (link.kind.as_str(), owner) {
+            return format!(
+                "netform's link that limits what container {container} sends on network {network}, project {project}"
+            );
+        }
         return ours(host_end, owner, project.as_str());
     }
     let kind = kinds::in_words(&link.kind).map(str::to_owned);

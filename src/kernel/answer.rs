@@ -55,6 +55,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) shares: Option<Shares>,
     /// Of a VLAN, which one; `None` when its tags are no 802.1Q ones.
     pub(crate) vlan: Option<VlanId>,
+    /// Whether a token bucket is at its root.
+    pub(crate) has_bucket: bool,
     /// Whether something is at the other end: `IFF_LOWER_UP`, `include/uapi/linux/if.h`.
     pub(crate) carrier: bool,
 }
@@ -141,6 +143,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         group: 0,
         shares: None,
         vlan: None,
+        has_bucket: false,
         carrier: u32_at(header, 8)? & 0x1_0000 != 0,
     };
     each(attributes, |kind, value| match kind {
@@ -148,6 +151,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         3 => link.name = text(value),
         4 => link.mtu = u32_at(value, 0).unwrap_or(0),
         5 => link.peer = u32_at(value, 0),
+        6 => link.has_bucket = value == b"tbf\0",
         10 => link.master = u32_at(value, 0),
         18 => link_info(value, &mut link),
         20 => link.alias = text(value),

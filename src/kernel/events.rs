@@ -25,9 +25,9 @@ use crate::resource::netns::NsRef;
 use crate::resource::state::{Observed, State};
 use crate::resource::{ResourceId, Slot};
 
-/// `enum rtnetlink_groups` in `include/uapi/linux/rtnetlink.h`: links, addresses and routes of both families, and the
+/// `enum rtnetlink_groups` in `include/uapi/linux/rtnetlink.h`: links, their qdiscs and filters, addresses and routes of both families, and the
 /// parameters that `RTM_NEWNETCONF` tells of, forwarding among them.
-const ROUTE_GROUPS: [u32; 7] = [1, 5, 7, 9, 11, 24, 25];
+const ROUTE_GROUPS: [u32; 8] = [1, 4, 5, 7, 9, 11, 24, 25];
 
 /// `NFNLGRP_NFTABLES` in `include/uapi/linux/netfilter/nfnetlink.h`.
 const NFTABLES_GROUP: u32 = 7;
@@ -78,7 +78,8 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
         | ResourceId::Route(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
-        | ResourceId::Passage(..) => None,
+        | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..) => None,
     };
     let theirs = observed.foreign.keys().filter_map(|slot| match slot {
         Slot::Object(id) => Some(id),

@@ -13,6 +13,7 @@ use super::reading::{NsReading, Reading};
 use super::{Scope, carried, identity, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
+use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::PROTOCOL;
@@ -102,6 +103,9 @@ fn held(observed: &Observed) -> Facts {
             // A VLAN that a network stands on is nobody's bridge.
             Owner::Network(_) if entry.resource.link().is_some_and(|link| link.kind.parent().is_some()) => {}
             Owner::Network(network) => drop(facts.interfaces.insert(network.clone(), name.clone())),
+            // What leads to its limit is no end of it.
+            Owner::Attachment { .. }
+                if entry.resource.link().is_some_and(|link| link.kind == LinkKind::Ifb) => {}
             Owner::Attachment { container, network } => {
                 let ends = facts.host_ends.entry(container.clone()).or_default();
                 ends.insert(network.clone(), name.clone());

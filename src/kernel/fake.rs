@@ -17,6 +17,7 @@ use crate::names::{IfName, Mac};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
+use crate::resource::qdisc::QdiscKind;
 use crate::resource::route::Route;
 use crate::resource::state::{Entry, Foreign, Observed, State};
 use crate::resource::sysctl::{Sysctl, SysctlKey};
@@ -128,6 +129,7 @@ fn transaction_rank(op: &Op) -> Option<u8> {
         | ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => (false, false),
     };
     match op {
@@ -148,6 +150,7 @@ fn seen(entry: &Entry) -> Option<Entry> {
         | Resource::Route(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Qdisc(_)
         | Resource::File(_) => {}
     }
     Some(Entry { resource, owner: entry.owner.clone(), origin: None, ignore: vec![] })
@@ -292,6 +295,9 @@ impl Fake {
                         if let Resource::Link(link) = &mut entry.resource {
                             (link.master, link.hairpin) = (None, false);
                         }
+                        if let Resource::Qdisc(qdisc) = &mut entry.resource {
+                            qdisc.kind = QdiscKind::Diversion(None);
+                        }
                         self.own.insert(entry);
                     }
                 }
@@ -322,6 +328,7 @@ impl Fake {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => Ok(()),
         }
     }

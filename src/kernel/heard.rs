@@ -20,6 +20,8 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
+/// `RTM_NEWQDISC`, `_DELQDISC`, `_NEWTFILTER` and `_DELTFILTER`.
+const QDISCS: [u16; 4] = [36, 37, 44, 45];
 const RTM_NEWNETCONF: u16 = 80;
 const RTM_DELNETCONF: u16 = 81;
 
@@ -37,6 +39,8 @@ const AF_BRIDGE: u8 = 7;
 pub(super) fn network(datagram: &[u8], number: Option<i32>) -> Parts {
     let mut parts = Parts::default();
     each(datagram, |kind, flags, body| match number {
+        // Nothing of ours limits anything in there.
+        Some(_) if QDISCS.contains(&kind) => {}
         Some(number) if concerns(kind, flags, body) => drop(parts.numbers.insert(number)),
         None if leads_out(kind, body) => parts.whole.extend([Whole::Routes, Whole::Uplinks]),
         None if concerns(kind, flags, body) => host(&mut parts, kind, body),
@@ -85,6 +89,8 @@ fn host(parts: &mut Parts, kind: u16, body: &[u8]) {
             parts.links.extend(attribute(body, 16, IFLA_IFNAME, name));
         }
         RTM_NEWADDR | RTM_DELADDR => parts.indexes.extend(index),
+        // `tcm_ifindex` in `struct tcmsg` is in the same place.
+        kind if QDISCS.contains(&kind) => parts.indexes.extend(index),
         RTM_NEWROUTE | RTM_DELROUTE => drop(parts.whole.insert(Whole::Routes)),
         // Forwarding is told of each link when it changes for all, and what stands on a link has nothing to do with it.
         RTM_NEWNETCONF | RTM_DELNETCONF => drop(parts.whole.insert(Whole::Parameters)),

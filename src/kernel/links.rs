@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, message, netns, pair, routes, shared};
+use super::{FailureKind, Op, OpError, answer, message, netns, pair, qdisc, routes, shared};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -40,6 +40,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             Resource::Link(link) => create(live, link, &marked(live, link, owner)).await,
             Resource::Address(address) => add_address(live, address, (owner, NEW)).await,
             Resource::Route(route) => routes::put(live, route, (owner, NEW)).await,
+            Resource::Qdisc(new) => qdisc::create(live, new).await,
             other @ (Resource::Netns(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
@@ -63,11 +64,13 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 let there = channel(live, &NsRef::Named(new.name.clone()))?;
                 send(there, message::mark_namespace(&live.mark(&to.owner)), 0).await
             }
+            (Resource::Qdisc(_), Resource::Qdisc(new)) => qdisc::update(live, new).await,
             (other, _) => Err(misplaced(other)),
         },
         Op::Delete(Entry { resource, owner, .. }) => match resource {
             Resource::Address(address) => remove_address(live, address).await,
             Resource::Route(route) => routes::remove(live, route, owner).await,
+            Resource::Qdisc(old) => qdisc::delete(live, old).await,
             other @ (Resource::Netns(_)
             | Resource::Link(_)
             | Resource::Sysctl(_)
@@ -126,6 +129,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
     let mut rest: Vec<_> = names.chain(up).collect();
     match &link.kind {
         LinkKind::Bridge => send(here, message::new_bridge(link), NEW).await?,
+        LinkKind::Ifb => send(here, message::new_ifb(link), NEW).await?,
         LinkKind::Veth(peer) => {
             let there = channel(live, &peer.ns)?;
             let ns = netns::open(&peer.ns).map_err(|error| OpError::from(Refusal::Socket(error)))?;
@@ -155,7 +159,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
 
 /// Settles a new link that is down.
 async fn settle(here: &Channel, link: &Link, mark: &Mark) -> Outcome {
-    if link.master.is_some() {
+    if link.master.is_some() || link.kind == LinkKind::Ifb {
         match here.request(message::settle_port(link, mark), 0).await {
             // There is no IPv6, or none for such an MTU: `inet6_validate_link_af()` in Linux `net/ipv6/addrconf.c`.
             Err(refusal) if refusal.errno() == Some(Errno::AFNOSUPPORT) => {}

@@ -97,6 +97,7 @@ impl Memory {
         wide.sysctls.extend(scope.sysctls.iter().cloned());
         wide.routes.extend(scope.routes.iter().cloned());
         wide.addresses.extend(scope.addresses.iter().cloned());
+        wide.limited.extend(scope.limited.iter().cloned());
         wide.files.extend(scope.files.iter().cloned());
         wide.unmarked.extend(scope.unmarked.iter().cloned());
         self.take_on(&wide, &mut parts);
@@ -128,6 +129,7 @@ impl Memory {
         let unmarked = before.unmarked.symmetric_difference(&scope.unmarked);
         let routes = before.routes.symmetric_difference(&scope.routes);
         parts.namespaces.extend(unmarked.chain(routes).map(reading::home));
+        parts.links.extend(before.limited.symmetric_difference(&scope.limited).cloned());
         parts.files.extend(before.files.symmetric_difference(&scope.files).cloned());
         for (ns, key) in before.sysctls.symmetric_difference(&scope.sysctls) {
             match ns {
@@ -230,7 +232,8 @@ impl Memory {
 
     /// Returns what of the scope lies within parts.
     fn narrowed(&self, parts: &Parts) -> Scope {
-        let Scope { project, namespaces, sysctls, routes, addresses, files, unmarked, begun } = &self.scope;
+        let Scope { project, namespaces, sysctls, routes, addresses, limited, files, unmarked, begun } =
+            &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
             NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => parts.namespaces.contains(ns),
@@ -241,6 +244,7 @@ impl Memory {
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
             routes: routes.clone(),
             addresses: addresses.clone(),
+            limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
             begun: begun.clone(),
@@ -313,6 +317,12 @@ impl Memory {
         changed |= !same_in_any_order(&known, &new.addresses);
         kept.extend(new.addresses.iter().cloned());
         host.addresses = kept;
+        let (known, mut kept) = std::mem::take(&mut host.qdiscs)
+            .into_iter()
+            .partition::<Vec<_>, _>(|qdisc| is_meant(qdisc.index) || gone.contains(&qdisc.index));
+        changed |= !same_in_any_order(&known, &new.qdiscs);
+        kept.extend(new.qdiscs.iter().cloned());
+        host.qdiscs = kept;
         if whole || parts.whole.contains(&Whole::Routes) {
             changed |= !same_in_any_order(&host.routes, &new.routes);
             host.routes.clone_from(&new.routes);

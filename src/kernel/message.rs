@@ -17,7 +17,7 @@ use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::{LinkBridge, LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
 use super::inside::Traveller;
@@ -74,6 +74,12 @@ pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(bridge.build())
 }
 
+/// Creates a link through which packets are led that come in by another one; it is down.
+pub(crate) fn new_ifb(link: &Link) -> RouteNetlinkMessage {
+    let ifb = LinkMessageBuilder::<LinkIfb>::new(link.name.as_str()).link_group(NEWBORN);
+    RouteNetlinkMessage::NewLink(single_queue(ifb).build())
+}
+
 /// Creates a veth pair whose peer is in its namespace from the start: moving it there would cost 20 times as much. Both
 /// ends are down.
 ///
@@ -118,7 +124,7 @@ pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(settled(link, mark))
 }
 
-/// As [`settle`], for a port of a bridge: it is never spoken to itself, so it needs no link-local address, nor to ask whether
+/// As [`settle`], for a port of a bridge and the like: it is never spoken to itself, so it needs no link-local address, nor to ask whether
 /// somebody has it, nor routes for it.
 pub(crate) fn settle_port(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     let mut message = settled(link, mark);

@@ -33,6 +33,7 @@ mod numbers;
 mod observe;
 mod pair;
 pub mod process;
+mod qdisc;
 mod reading;
 pub(crate) mod redirect;
 mod routes;
@@ -99,6 +100,8 @@ pub struct Scope {
     pub routes: BTreeSet<ResourceId>,
     /// Addresses of others' links that may be ours; one without our number is not.
     pub addresses: BTreeSet<ResourceId>,
+    /// Links of the host whose qdiscs matter.
+    pub limited: BTreeSet<IfName>,
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
@@ -118,6 +121,7 @@ impl Scope {
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            limited: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
@@ -137,6 +141,7 @@ impl Scope {
                 let keys = usual.into_iter().chain([sysctl.key.clone()]);
                 self.sysctls.extend(keys.map(|key| (sysctl.ns.clone(), key)));
             }
+            Resource::Qdisc(qdisc) => drop(self.limited.insert(qdisc.link.clone())),
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
             Resource::Netns(_)
             | Resource::Link(_)

@@ -153,6 +153,7 @@ impl Parts {
             Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => {
                 parts.whole.insert(Whole::Firewall);
             }
+            Resource::Qdisc(qdisc) => drop(parts.links.insert(qdisc.link.clone())),
             Resource::File(file) => drop(parts.files.insert(file.path.clone())),
         }
         match ns {

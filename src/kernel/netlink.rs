@@ -138,6 +138,15 @@ impl Channel {
         self.socket.borrow_mut().exchange(addressed(message, flags), &|_, _| None::<()>).map(drop)
     }
 
+    /// Returns what `read` makes of the messages of a dump.
+    pub(crate) fn dump<T>(
+        &self,
+        message: RouteNetlinkMessage,
+        read: impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Refusal> {
+        self.socket.borrow_mut().dump(message, read)
+    }
+
     /// Returns a link's index. It is asked for once: until a link is deleted, it stays.
     pub(crate) fn index(&self, link: &IfName) -> Result<u32, Refusal> {
         if let Some(index) = self.indexes.borrow().get(link) {

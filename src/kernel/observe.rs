@@ -9,7 +9,7 @@ use super::answer::{AddressAnswer, LinkAnswer};
 use super::message::NEWBORN;
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, ends, external, routes};
+use super::{Scope, carried, ends, external, qdisc, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
@@ -45,6 +45,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
             see_address(&mut observed, address, (ns, &own), scope);
         }
         routes::see(&mut observed, (ns, &own), reading, scope);
+        qdisc::see(&mut observed, ns, &own, scope);
         for (key, value) in &ns.sysctls {
             let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
@@ -93,6 +94,7 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::Passage(_)
+        | Resource::Qdisc(_)
         | Resource::File(_) => true,
     };
     let own = State::from(tables.into_iter().filter(is_ours).collect::<Vec<_>>());
@@ -253,6 +255,7 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
     let other = || LinkKind::Other(link.kind.to_string());
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
+        ("ifb", NsRef::Host) => LinkKind::Ifb,
         ("macvlan" | "ipvlan", NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_)) => {
             carried::sharing(link, ns, reading).unwrap_or_else(other)
         }

@@ -15,6 +15,7 @@ use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::ends::Ends;
 use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
+use super::qdisc::{self, QdiscAnswer};
 use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
 use crate::names::{IfName, NetnsName};
 use crate::resource::ResourceId;
@@ -38,6 +39,8 @@ pub(crate) struct NsReading {
     pub(crate) addresses: Vec<AddressAnswer>,
     /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
     pub(crate) routes: Vec<RouteAnswer>,
+    /// The qdiscs of the host's links that matter.
+    pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// The kernel parameters that were asked for and exist.
     pub(crate) sysctls: Vec<(SysctlKey, String)>,
 }
@@ -127,31 +130,24 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
     );
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
-    let todo = Arc::new(Todo::new(all));
+    let todo = Todo::new(all);
 
     let all_tables = routes::in_other_tables(scope);
-    let task = Arc::new(Task { project: scope.project.clone(), wanted, all_tables });
+    let limited = qdisc::Asked::by(scope);
+    let task = Arc::new(Task { project: scope.project.clone(), wanted, all_tables, limited });
     let paths = scope.files.clone();
-    let files = thread(move || file::read(&paths));
-    let (first_task, second_task) = (Arc::clone(&task), Arc::clone(&task));
-    let namespaces = async {
-        let (first_todo, second_todo) = (Arc::clone(&todo), todo);
-        let first = thread(move || look_into(&first_todo, &first_task));
-        let second = thread(move || look_into(&second_todo, &second_task));
-        let (first, second) = tokio::try_join!(first, second)?;
-        Ok(todo::in_order(first, second))
-    };
+    let files = move || file::read(&paths);
     let Some(at) = at else {
         let first = Arc::clone(&task);
-        let (seen, looks, files) = tokio::try_join!(thread(move || host(&first, None)), namespaces, files)?;
+        let (looks, seen, files) = by_two(todo, &task, (move || host(&first, None), files)).await?;
         let mut reading = Reading { host: seen, files, ..sorted(looks) };
         if reading.is_torn() {
             reading.host = thread(move || host(&task, None)).await?;
         }
         return Ok(reading);
     };
+    let (looks, (), files) = by_two(todo, &task, (|| Ok(()), files)).await?;
     // Which links of the host are the other ends is known when the namespaces are.
-    let (looks, files) = tokio::try_join!(namespaces, files)?;
     let rest = sorted(looks);
     let parents = rest.namespaces.iter().flat_map(|ns| ns.links.iter().filter_map(|link| ns.stands_on(link)));
     let links = SomeLinks {
@@ -193,23 +189,34 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
 
 /// Returns the namespace that has to be looked into to see an object.
 pub(super) fn home(id: &ResourceId) -> NsRef {
-    match id {
-        ResourceId::Netns(name) => NsRef::Named(name.clone()),
-        ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..)
-        | ResourceId::Passage(..)
-        | ResourceId::File(_) => id.ns(),
-    }
+    if let ResourceId::Netns(name) = id { NsRef::Named(name.clone()) } else { id.ns() }
 }
 
 async fn thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
 ) -> Result<T, ObserveError> {
     netns::on_thread(work).await.map_err(|error| failed("the kernel".to_owned(), Refusal::Socket(error)))?
+}
+
+/// Looks into namespaces on two threads, each of which does something else first.
+///
+/// There are no more threads than two: whoever asks for the links of a namespace while another thread is given the many of
+/// the host would spin until it has its turn, on a core that others need (`rtnl_mutex`, Linux `net/core/rtnetlink.c`).
+async fn by_two<A: Send + 'static, B: Send + 'static>(
+    todo: Todo,
+    task: &Arc<Task>,
+    (first, second): (
+        impl FnOnce() -> Result<A, ObserveError> + Send + 'static,
+        impl FnOnce() -> Result<B, ObserveError> + Send + 'static,
+    ),
+) -> Result<(impl Iterator<Item = Look>, A, B), ObserveError> {
+    let todo = Arc::new(todo);
+    let (first_todo, second_todo) = (Arc::clone(&todo), todo);
+    let (first_task, second_task) = (Arc::clone(task), Arc::clone(task));
+    let first = thread(move || Ok((first()?, look_into(&first_todo, &first_task)?)));
+    let second = thread(move || Ok((second()?, look_into(&second_todo, &second_task)?)));
+    let ((a, first), (b, second)) = tokio::try_join!(first, second)?;
+    Ok((todo::in_order(first, second), a, b))
 }
 
 /// Reads the host, or no more of it than some links.
@@ -229,6 +236,7 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
             }
         }
     }
+    reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
     reading.read_sysctls(task).map_err(failed)?;
     Ok(reading)
 }
@@ -255,7 +263,15 @@ fn is_missing(refusal: &Refusal) -> bool {
 
 impl NsReading {
     fn empty(ns: NsRef) -> Self {
-        Self { ns, host_id: None, links: vec![], addresses: vec![], routes: vec![], sysctls: vec![] }
+        Self {
+            ns,
+            host_id: None,
+            links: vec![],
+            addresses: vec![],
+            routes: vec![],
+            qdiscs: vec![],
+            sysctls: vec![],
+        }
     }
 
     /// Enters the namespace and reads it, unless it is somebody else's.

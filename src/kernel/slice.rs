@@ -80,6 +80,7 @@ impl Memory {
             links: host.links.iter().filter(|link| indexes.contains(&link.index)).cloned().collect(),
             addresses: host.addresses.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             routes: host.routes.iter().filter(|_| routes).cloned().collect(),
+            qdiscs: host.qdiscs.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             sysctls: host.sysctls.iter().filter(|(key, _)| is_parameter_in(parts, key)).cloned().collect(),
         };
         let others =
@@ -139,6 +140,7 @@ impl Slice {
             ResourceId::Sysctl(NsRef::Host, key) => is_parameter_in(parts, key),
             ResourceId::Address(ns, ..) | ResourceId::Route(ns, ..) | ResourceId::Sysctl(ns, _) => inside(ns),
             ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => false,
+            ResourceId::Qdisc(link, _) => links.contains(link),
             ResourceId::File(path) => parts.has_file(path),
         }
     }

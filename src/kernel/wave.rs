@@ -81,9 +81,11 @@ fn group<'a>(live: &Live, wave: &'a [Op]) -> Groups<'a> {
                     Resource::File(_) => groups.files.push((place, op)),
                     Resource::NftTable(_) | Resource::NftElement(_) => groups.nft.push((place, op)),
                     Resource::Passage(_) => groups.passages.push((place, op)),
-                    Resource::Netns(_) | Resource::Link(_) | Resource::Address(_) | Resource::Route(_) => {
-                        groups.requests.push((place, op));
-                    }
+                    Resource::Netns(_)
+                    | Resource::Link(_)
+                    | Resource::Address(_)
+                    | Resource::Route(_)
+                    | Resource::Qdisc(_) => groups.requests.push((place, op)),
                 }
             }
         }
@@ -225,7 +227,7 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
             LinkKind::Veth(peer) => return vec![link.ns.clone(), peer.ns.clone(), NsRef::Host],
             // It is made on its parent.
             LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(NsRef::Host),
-            LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Other(_) => None,
+            LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Ifb | LinkKind::Other(_) => None,
         },
         Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
         Resource::Address(_)
@@ -234,6 +236,7 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
         | Resource::NftTable(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Qdisc(_)
         | Resource::File(_) => None,
     };
     std::iter::once(op.id().ns()).chain(peer).collect()

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place, check, home, route, sysctl};
+use super::{At, Attachment, Container, Place, bandwidth, check, home, route, sysctl};
 use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
@@ -119,6 +119,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .unwrap_or(0),
         routes: route::routes(fields, route::Of::Attachment, report),
         sysctls: sysctl::sysctls(fields, report),
+        bandwidth: bandwidth::bandwidth(fields, report),
     }
 }
 

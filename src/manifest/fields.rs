@@ -114,9 +114,14 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "gateway_priority",
         "routes",
         "sysctls",
+        "bandwidth",
     ],
     later: &[],
 };
+
+/// `bandwidth` of an attachment.
+pub(super) const BANDWIDTH: Shape =
+    Shape { what: "`bandwidth`", keys: &["ingress", "egress", "burst"], later: &[] };
 
 /// An entry of `routes`.
 pub(super) const ROUTE: Shape =

@@ -4,6 +4,7 @@
 //! itself as far as one value can be judged alone; what needs several values (overlaps, references, addresses that are
 //! taken) is judged by [`crate::topology`].
 
+mod bandwidth;
 mod check;
 mod coexist;
 mod collect;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use ipnet::IpNet;
 
+pub use self::bandwidth::Bandwidth;
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
 pub use self::driver::{Driver, OtherEnd};
@@ -356,4 +358,6 @@ pub struct Attachment {
     pub routes: Vec<At<Route>>,
     /// `sysctls`: kernel parameters of its interface.
     pub sysctls: Vec<At<LinkSysctl>>,
+    /// `bandwidth`: how fast it receives and sends; the place is that of the key.
+    pub bandwidth: Option<At<Bandwidth>>,
 }

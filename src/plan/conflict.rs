@@ -56,6 +56,7 @@ impl Wish {
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftTable(_)
                 | ResourceId::Passage(..)
+                | ResourceId::Qdisc(..)
                 | ResourceId::File(_) => format!("needs {object}"),
             },
             Self::Remove => format!("would lose {object}"),
@@ -171,7 +172,8 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
         ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
-        | ResourceId::Passage(..) => {
+        | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..) => {
             format!("remove it, or change what {owner} asks for")
         }
         ResourceId::NftElement(_, set, _) if set.starts_with("external") => {

@@ -136,6 +136,7 @@ impl<'a> Diff<'a> {
             | Resource::Sysctl(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => false,
         });
         if !table.body.is_empty() {
@@ -283,6 +284,7 @@ impl<'a> Diff<'a> {
             | Resource::Sysctl(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => None,
         };
         let restricts = self.observed.get(element).and_then(|entry| entry.resource.element());

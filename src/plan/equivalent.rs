@@ -11,6 +11,7 @@ use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Tag};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftTable};
 use crate::resource::passage::{Passage, chain};
+use crate::resource::qdisc::{NUMBER, Qdisc, QdiscKind};
 use crate::resource::route::{MAIN_TABLE, Rank, Route, Way};
 use crate::resource::sysctl::Sysctl;
 use crate::resource::vlan::Vlan;
@@ -65,6 +66,7 @@ fn created(resource: &Resource) -> Vec<String> {
                 passage_words(passage)
             )]
         }
+        Resource::Qdisc(qdisc) => limited(qdisc, "add"),
         Resource::File(TextFile { path, content }) => {
             vec![format!("cat > {}  # {} lines", path.display(), content.lines().count())]
         }
@@ -101,6 +103,7 @@ fn created_link(link: &Link) -> Vec<String> {
         LinkKind::Vlan(Vlan { parent, id }) => vec![format!(
             "{ip} link add link {parent} name {name} mtu {mtu} type vlan id {id} loose_binding on"
         )],
+        LinkKind::Ifb => vec![format!("{ip} link add {name} mtu {mtu} type ifb")],
         LinkKind::Other(kind) => vec![format!("{ip} link add {name}{mac} mtu {mtu} type {kind}")],
     };
     lines.extend(
@@ -117,6 +120,7 @@ fn created_link(link: &Link) -> Vec<String> {
 fn updated(from: &Resource, to: &Resource) -> Vec<String> {
     match (from, to) {
         (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
+        (Resource::Qdisc(_), Resource::Qdisc(to)) => limited(to, "change"),
         (
             Resource::Netns(_)
             | Resource::Link(_)
@@ -126,6 +130,7 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_),
             _,
         ) => created(to),
@@ -172,6 +177,28 @@ fn tagged(ns: &NsRef, name: &IfName, tag: &Tag) -> Vec<String> {
     altname.into_iter().chain([alias]).collect()
 }
 
+/// Returns what makes a limit or leads to one, or changes it.
+fn limited(Qdisc { link, kind }: &Qdisc, verb: &str) -> Vec<String> {
+    match kind {
+        QdiscKind::Limit(_, bucket) => vec![format!(
+            "tc qdisc {verb} dev {link} root handle {NUMBER:x}: tbf rate {} burst {}b limit {}b",
+            bucket.rate,
+            bucket.bytes(),
+            bucket.queue
+        )],
+        QdiscKind::Diversion(to) => {
+            let room = (verb == "add").then(|| format!("tc qdisc add dev {link} ingress"));
+            let led = to.as_ref().map(|to| {
+                format!(
+                    "tc filter {verb} dev {link} ingress pref {NUMBER} protocol all u32 match u32 0 0 action mirred egress \
+                     redirect dev {to}"
+                )
+            });
+            room.into_iter().chain(led).collect()
+        }
+    }
+}
+
 fn set_hairpin(link: &Link) -> String {
     let mode = if link.hairpin { "on" } else { "off" };
     format!("{} link set dev {} hairpin {mode}", In("bridge", &link.ns), link.name)
@@ -197,6 +224,10 @@ fn deleted(resource: &Resource) -> Vec<String> {
         Resource::Passage(passage) => {
             format!("nft delete rule {} handle ...  # {}", chain(passage.family), passage_words(passage))
         }
+        Resource::Qdisc(Qdisc { link, kind }) => match kind {
+            QdiscKind::Limit(..) => format!("tc qdisc del dev {link} root"),
+            QdiscKind::Diversion(_) => format!("tc filter del dev {link} ingress pref {NUMBER}"),
+        },
         Resource::File(TextFile { path, content: _ }) => format!("rm {}", path.display()),
     };
     vec![line]

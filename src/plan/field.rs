@@ -7,6 +7,7 @@ use super::{Cause, Field};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::passage::{Passage, chain, way};
+use crate::resource::qdisc::Hook;
 use crate::resource::route::Way;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
@@ -49,6 +50,7 @@ fn place(id: &ResourceId) -> Option<(NsRef, IfName, Family)> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => None,
     }
 }
@@ -77,6 +79,7 @@ fn inside(step: &Step<'_>) -> Vec<Field> {
             let label = match step.id {
                 ResourceId::Link(..)
                 | ResourceId::NftTable(_)
+                | ResourceId::Qdisc(..)
                 | ResourceId::File(_)
                 | ResourceId::Address(..) => part.to_owned(),
                 ResourceId::Netns(_)
@@ -127,6 +130,8 @@ pub(super) fn name(id: &ResourceId) -> String {
         ResourceId::NftElement(_, set, _) if set.starts_with("external_to") => "leads".to_owned(),
         ResourceId::NftElement(_, set, _) => format!("nft {set}"),
         ResourceId::Passage(family, ..) => format!("rule in {}", chain(*family)),
+        ResourceId::Qdisc(_, Hook::Root) => "bandwidth".to_owned(),
+        ResourceId::Qdisc(_, Hook::Ingress) => "detour".to_owned(),
         ResourceId::File(path) => format!("file {}", path.display()),
     }
 }
@@ -154,6 +159,7 @@ pub(super) fn brief(resource: &Resource) -> String {
             None => element.key.join(" . "),
         },
         Resource::Passage(Passage { family: _, from, to, intact: _ }) => way(from.as_ref(), to.as_ref()),
+        Resource::Qdisc(qdisc) => qdisc.to_string(),
         Resource::File(file) => file.content.to_string(),
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Interruption;
 use super::diff::{Act, Row, Step};
 use crate::names::NetName;
+use crate::resource::link::LinkKind;
 use crate::resource::owner::Owner;
 use crate::resource::{Resource, ResourceId};
 
@@ -78,6 +79,7 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         Act::Create | Act::Update | Act::Reattach(_) | Act::Carry => return None,
     };
     match step.id {
+        ResourceId::Link(..) if is_detour(step) => None,
         ResourceId::Link(..) => Some(match (of_network, goes) {
             (true, true) if is_vlan(step) => (0, "its VLAN is removed"),
             (true, false) if is_vlan(step) => (1, "its VLAN is replaced"),
@@ -94,8 +96,15 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => None,
     }
+}
+
+/// Tells whether a link is none of the attachment's own ends: packets that are led to it go another way when it goes.
+fn is_detour(step: &Step<'_>) -> bool {
+    let link = step.before.as_deref().and_then(|entry| entry.resource.link());
+    link.is_some_and(|link| link.kind == LinkKind::Ifb)
 }
 
 /// Tells whether a network's link is a VLAN on a link of the host, and not its bridge.

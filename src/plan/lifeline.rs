@@ -57,6 +57,7 @@ fn removed(entry: &Entry, management: &Management) -> Option<String> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     };
     cut.then(|| format!("{id} carries it, and would be removed"))
@@ -88,6 +89,7 @@ fn changed((from, to): (&Entry, &Entry), management: &Management) -> Option<Stri
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_),
             _,
         ) => return None,
@@ -104,6 +106,7 @@ fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
             | LinkKind::Macvlan(_)
             | LinkKind::Ipvlan(_)
             | LinkKind::Vlan(_)
+            | LinkKind::Ifb
             | LinkKind::Other(_),
             _,
         ) => false,
@@ -139,6 +142,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => return None,
         },
         ResourceId::Netns(_)
@@ -149,6 +153,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => return None,
     };
     let wins = |route: IpNet| dest.prefix_len() >= route.prefix_len();

@@ -21,6 +21,7 @@ fn is_local(op: &Op) -> bool {
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => true,
             Resource::Netns(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => {
                 false
@@ -36,6 +37,7 @@ fn is_local(op: &Op) -> bool {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => false,
         },
     }
@@ -48,6 +50,7 @@ fn makes_little(entry: &Entry) -> bool {
             | LinkKind::Macvlan(_)
             | LinkKind::Ipvlan(_)
             | LinkKind::Vlan(_)
+            | LinkKind::Ifb
             | LinkKind::Bridge => true,
             LinkKind::Other(_) => false,
         },
@@ -55,6 +58,7 @@ fn makes_little(entry: &Entry) -> bool {
         | Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)
+        | Resource::Qdisc(_)
         | Resource::File(_) => true,
         Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => false,
     }

@@ -11,6 +11,7 @@ use super::overlap::Coming;
 use crate::kernel::Op;
 use crate::resource::link::Link;
 use crate::resource::nft::Stance;
+use crate::resource::qdisc::{Qdisc, QdiscKind};
 use crate::resource::state::Entry;
 use crate::resource::{Resource, ResourceId, Slot};
 
@@ -92,10 +93,21 @@ fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
     level.iter().filter_map(|at| todo.get(*at)).map(Todo::op).collect()
 }
 
-/// Returns a link as the kernel leaves it when its bridge goes: `br_del_if()` in Linux `net/bridge/br_if.c`.
+/// Returns a link as the kernel leaves it when its bridge goes: `br_del_if()` in Linux `net/bridge/br_if.c`; and what
+/// leads to a link that goes as leading nowhere: `mirred_device_event()` in `net/sched/act_mirred.c`.
 fn detached(mut entry: Entry) -> Entry {
-    if let Resource::Link(Link { master, hairpin, .. }) = &mut entry.resource {
-        (*master, *hairpin) = (None, false);
+    match &mut entry.resource {
+        Resource::Link(Link { master, hairpin, .. }) => (*master, *hairpin) = (None, false),
+        Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Diversion(to) }) => *to = None,
+        Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Limit(..) })
+        | Resource::Netns(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::File(_) => {}
     }
     entry
 }
@@ -108,6 +120,7 @@ fn is_nft(id: &ResourceId) -> bool {
         | ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
+        | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     }
 }
@@ -123,6 +136,7 @@ fn tightens(op: &Op, step: &Step<'_>) -> bool {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
+        | Resource::Qdisc(_)
         | Resource::File(_) => None,
     };
     match op {

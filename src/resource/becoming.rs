@@ -12,7 +12,7 @@ impl Resource {
     pub fn can_become(&self, to: &Self) -> Result<(), String> {
         match (self, to) {
             (Self::Link(from), Self::Link(to)) => match (&from.kind, &to.kind) {
-                (LinkKind::Bridge, LinkKind::Bridge) => Ok(()),
+                (LinkKind::Bridge, LinkKind::Bridge) | (LinkKind::Ifb, LinkKind::Ifb) => Ok(()),
                 (LinkKind::Veth(old), LinkKind::Veth(new)) if old.ns != new.ns => {
                     Err(format!("its peer moves from {} to {}", old.ns, new.ns))
                 }
@@ -41,6 +41,7 @@ impl Resource {
                     | LinkKind::Macvlan(_)
                     | LinkKind::Ipvlan(_)
                     | LinkKind::Vlan(_)
+                    | LinkKind::Ifb
                     | LinkKind::Other(_),
                     _,
                 ) => Err("it becomes another kind of link".to_owned()),
@@ -55,6 +56,7 @@ impl Resource {
             | (Self::Sysctl(_), Self::Sysctl(_))
             | (Self::NftTable(_), Self::NftTable(_))
             | (Self::Passage(_), Self::Passage(_))
+            | (Self::Qdisc(_), Self::Qdisc(_))
             | (Self::File(_), Self::File(_)) => Ok(()),
             (Self::NftElement(_), Self::NftElement(_)) => {
                 Err("a map's element cannot change its data".to_owned())
@@ -69,6 +71,7 @@ impl Resource {
                 | Self::NftTable(_)
                 | Self::NftElement(_)
                 | Self::Passage(_)
+                | Self::Qdisc(_)
                 | Self::File(_),
                 _,
             ) => Err("it becomes another kind of object".to_owned()),

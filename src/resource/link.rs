@@ -60,6 +60,7 @@ impl Link {
         let mut fields = vec![("interface", name.to_string())];
         match kind {
             LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
+            LinkKind::Ifb => fields.push(("kind", "ifb".to_owned())),
             LinkKind::Other(kind) => fields.push(("kind", kind.clone())),
             LinkKind::Macvlan(Macvlan { parent, mode }) => fields.extend([
                 ("kind", "macvlan".to_owned()),
@@ -105,6 +106,8 @@ pub enum LinkKind {
     Ipvlan(Ipvlan),
     /// A VLAN of a link of the host.
     Vlan(Vlan),
+    /// A link of the host through which what comes in by another one is led.
+    Ifb,
     /// Something else that carries our mark: read from the kernel, never asked for.
     Other(String),
 }
@@ -115,7 +118,7 @@ impl LinkKind {
         match self {
             Self::Macvlan(Macvlan { parent, mode: _ })
             | Self::Ipvlan(Ipvlan { parent, mode: _, flag: _ }) => Some(parent),
-            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Other(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Ifb | Self::Other(_) => None,
         }
     }
 
@@ -124,7 +127,7 @@ impl LinkKind {
         match self {
             Self::Vlan(Vlan { parent, id: _ }) => Some(parent),
             Self::Macvlan(_) | Self::Ipvlan(_) => self.shares(),
-            Self::Bridge | Self::Veth(_) | Self::Other(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Ifb | Self::Other(_) => None,
         }
     }
 
@@ -132,7 +135,12 @@ impl LinkKind {
     pub fn peer(&self) -> Option<&Peer> {
         match self {
             Self::Veth(peer) => Some(peer),
-            Self::Bridge | Self::Macvlan(_) | Self::Ipvlan(_) | Self::Vlan(_) | Self::Other(_) => None,
+            Self::Bridge
+            | Self::Macvlan(_)
+            | Self::Ipvlan(_)
+            | Self::Vlan(_)
+            | Self::Ifb
+            | Self::Other(_) => None,
         }
     }
 }

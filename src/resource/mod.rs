@@ -16,6 +16,7 @@ pub mod owner;
 pub mod part;
 pub mod passage;
 pub mod policy;
+pub mod qdisc;
 pub mod route;
 pub mod state;
 pub mod sysctl;
@@ -36,6 +37,7 @@ use link::Link;
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
+use qdisc::{Hook, Qdisc, QdiscKind};
 use route::{Rank, Route, Way};
 use sysctl::{Family, Sysctl, SysctlKey};
 
@@ -59,6 +61,8 @@ pub enum Resource {
     NftElement(NftElement),
     /// A rule that lets packets pass the firewall of Docker.
     Passage(Passage),
+    /// A limit on a link, or what leads to one.
+    Qdisc(Qdisc),
     /// A file that names need.
     File(TextFile),
 }
@@ -83,6 +87,8 @@ pub enum ResourceId {
     NftElement(NftTableId, SmolStr, Vec<SmolStr>),
     /// A rule that lets packets pass the firewall of Docker, from a link to another.
     Passage(Family, Option<IfName>, Option<IfName>),
+    /// A limit on a link of the host, or what leads to one.
+    Qdisc(IfName, Hook),
     /// A file.
     File(PathBuf),
 }
@@ -145,6 +151,7 @@ impl Resource {
             Self::Passage(Passage { family, from, to, intact: _ }) => {
                 ResourceId::Passage(*family, from.clone(), to.clone())
             }
+            Self::Qdisc(qdisc) => ResourceId::Qdisc(qdisc.link.clone(), qdisc.hook()),
             Self::File(file) => ResourceId::File(file.path.clone()),
         }
     }
@@ -160,6 +167,7 @@ impl Resource {
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
+            | Self::Qdisc(_)
             | Self::File(_) => None,
         }
     }
@@ -175,6 +183,7 @@ impl Resource {
             | Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::Passage(_)
+            | Self::Qdisc(_)
             | Self::File(_) => None,
         }
     }
@@ -198,6 +207,7 @@ impl Resource {
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
+            | Self::Qdisc(_)
             | Self::File(_) => {}
         }
         slots
@@ -237,6 +247,16 @@ impl Resource {
                 let link = key.link().map(|link| dies(Slot::Ifname(ns.clone(), link.clone())));
                 std::iter::once(dies(Slot::Ns(ns.clone()))).chain(link).collect()
             }
+            Self::Qdisc(Qdisc { link, kind }) => {
+                let on = |link: &IfName| Slot::Ifname(NsRef::Host, link.clone());
+                match kind {
+                    QdiscKind::Limit(..) => vec![dies(on(link))],
+                    // What is led to a link that is gone is dropped.
+                    QdiscKind::Diversion(to) => {
+                        std::iter::once(dies(on(link))).chain(to.as_ref().map(|to| stays(on(to)))).collect()
+                    }
+                }
+            }
             Self::NftElement(element) => {
                 vec![dies(Slot::Object(ResourceId::NftTable(element.table.clone())))]
             }
@@ -266,6 +286,7 @@ impl Resource {
                 ("passes", passage::way(from.as_ref(), to.as_ref())),
                 ("edited by hand", (!intact).to_string()),
             ],
+            Self::Qdisc(qdisc) => qdisc.fields(),
             Self::File(file) => vec![("content", file.content.to_string())],
         }
     }
@@ -278,9 +299,12 @@ impl ResourceId {
             Self::Link(ns, _) | Self::Address(ns, _, _) | Self::Route(ns, _, _) | Self::Sysctl(ns, _) => {
                 ns.clone()
             }
-            Self::Netns(_) | Self::NftTable(_) | Self::NftElement(..) | Self::Passage(..) | Self::File(_) => {
-                NsRef::Host
-            }
+            Self::Netns(_)
+            | Self::NftTable(_)
+            | Self::NftElement(..)
+            | Self::Passage(..)
+            | Self::Qdisc(..)
+            | Self::File(_) => NsRef::Host,
         }
     }
 }
@@ -312,6 +336,8 @@ impl fmt::Display for ResourceId {
                 let way = passage::way(from.as_ref(), to.as_ref());
                 write!(f, "rule in {} {way}", passage::chain(*family))
             }
+            Self::Qdisc(link, Hook::Root) => write!(f, "limit of {link}"),
+            Self::Qdisc(link, Hook::Ingress) => write!(f, "detour of {link}"),
             Self::File(path) => write!(f, "file {}", path.display()),
         }
     }

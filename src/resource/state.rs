@@ -93,8 +93,14 @@ impl Extend<Entry> for State {
 
 impl FromIterator<Entry> for State {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.resource.id(), entry)).collect();
-        Self { entries: Arc::new(entries) }
+        // What is sorted is their places: an entry is large, and a map that is given them in order moves each once.
+        let mut entries: Vec<_> =
+            entries.into_iter().map(|entry| Some((entry.resource.id(), entry))).collect();
+        let id = |at: &usize| entries.get(*at).and_then(Option::as_ref).map(|(id, _)| id);
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_by(|a, b| id(a).cmp(&id(b)));
+        let sorted = order.into_iter().filter_map(|at| entries.get_mut(at)?.take());
+        Self { entries: Arc::new(sorted.collect()) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::interface::Interfaces;
 use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Container, Driver, Network, Runtime};
+use super::{Attachment, Bandwidth, Container, Driver, Network, Runtime};
 use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::{Family, SysctlKey};
@@ -19,6 +19,7 @@ pub(super) struct Parts<'p> {
     pub(super) interfaces: &'p Interfaces,
     pub(super) macs: &'p [Mac],
     pub(super) addresses: &'p [Vec<IpNet>],
+    pub(super) limits: &'p [Option<Bandwidth>],
     /// The networks, by index into the scene's.
     pub(super) networks: &'p [Network],
 }
@@ -84,7 +85,7 @@ fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName
 }
 
 fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
-    let Parts { interfaces, macs, addresses, networks } = parts;
+    let Parts { interfaces, macs, addresses, limits, networks } = parts;
     let manifest::Attachment {
         addresses: _,
         external: _,
@@ -95,6 +96,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         gateway_priority: _,
         routes: _,
         sysctls,
+        bandwidth: _,
     } = member.spec;
     let network = networks.get(member.net)?;
     let link = interfaces.links.get(index)?;
@@ -116,6 +118,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         default_via: vec![],
         routes: vec![],
         sysctls: sysctls.iter().map(parameter).collect(),
+        bandwidth: limits.get(index)?.clone(),
         default_on_link: vec![],
         aliases: aliases.iter().map(|at| at.value.clone()).collect(),
         links: links.iter().map(|(At { value, .. }, to)| (value.clone(), to.value.clone())).collect(),

@@ -7,12 +7,36 @@ use super::facts::Facts;
 use super::resolve::Asker;
 use super::scene::{Member, Net, Scene};
 use super::subnet::Ground;
-use super::{Attachment, Container, Driver, External, Network, Seat, Topology};
+use super::{Attachment, Container, Driver, Network, Topology};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Ingress, OtherEnd, Place, Uplink};
-use crate::names::ContainerName;
+use crate::names::{ContainerName, IfName};
 use crate::resource::owner::Origin;
 use crate::resource::sysctl::Family;
+
+/// An address of the outside all of which leads to a container, and that is the source of what the container sends out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The address.
+    pub address: IpAddr,
+    /// The container's own, on the attachment that declares it.
+    pub target: IpAddr,
+    /// Who has it, so that neighbours find it.
+    pub seat: Seat,
+}
+
+/// Who has an external address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seat {
+    /// Others see to that: it is routed to the host, or somebody gave it one.
+    Others,
+    /// netform gives it to this link of the host.
+    On(IfName),
+    /// netform gives it to this link as soon as that is there; `None` is the one that will have the default route.
+    Waits(Option<IfName>),
+}
 
 /// Gives the attachments their external addresses.
 pub(super) fn assign(

@@ -17,6 +17,8 @@ pub(super) struct Interfaces {
     pub(super) hosts: Vec<Option<IfName>>,
     /// Their ends in containers, likewise.
     pub(super) links: Vec<IfName>,
+    /// The links by which what they send goes through a limit, likewise; `None` without one.
+    pub(super) detours: Vec<Option<IfName>>,
 }
 
 /// Returns the name of each interface.
@@ -25,7 +27,8 @@ pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfac
     let bridges = bridges(scene, &mut claimed, problems);
     let hosts = host_ends(scene, &bridges, &mut claimed);
     let links = scene.containers.iter().flat_map(|party| links(scene, party, problems)).collect();
-    Interfaces { bridges, hosts, links }
+    let detours = detours(scene, &mut claimed);
+    Interfaces { bridges, hosts, links, detours }
 }
 
 fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<Problem>) -> Vec<IfName> {
@@ -104,6 +107,16 @@ fn host_ends(scene: &Scene<'_>, networks: &[IfName], claimed: &mut HashSet<IfNam
         Some(Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Veth(OtherEnd::Container)) => None,
     })
     .collect()
+}
+
+/// Returns the links by which what containers send goes through a limit.
+fn detours(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfName>> {
+    let detour = |member: &Member<'_>| {
+        member.spec.bandwidth.as_ref()?.value.egress.as_ref()?;
+        let network = scene.net(member).map_or("", |net| net.name.as_str());
+        Some(hashed(scene, &["egress", member.container.as_str(), network], claimed))
+    };
+    scene.members.iter().map(detour).collect()
 }
 
 /// Returns `br-NAME`, or `ve-NAME` for a pair, when an interface can be called that.

@@ -2,6 +2,7 @@
 //! name is decided; nothing is left to choose.
 
 mod attach;
+mod bandwidth;
 pub mod barriers;
 mod coexist;
 pub mod environment;
@@ -46,11 +47,13 @@ use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
+use crate::resource::qdisc::Bucket;
 use crate::resource::route::{Rank, Refusal};
 use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::Vlan;
 use facts::{Facts, Running};
 
+pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
@@ -292,6 +295,8 @@ pub struct Attachment {
     pub routes: Vec<StaticRoute>,
     /// Kernel parameters of the link in the container, each with its value and where the manifest declares it.
     pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
+    /// How fast the container receives and sends.
+    pub bandwidth: Option<Bandwidth>,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.
@@ -308,28 +313,15 @@ impl Attachment {
     }
 }
 
-/// An address of the outside all of which leads to a container, and that is the source of what the container sends out.
+/// How fast a container receives and sends on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct External {
-    /// Where the manifest declares it.
+pub struct Bandwidth {
+    /// Where the manifest says so.
     pub origin: Origin,
-    /// The address.
-    pub address: IpAddr,
-    /// The container's own, on the attachment that declares it.
-    pub target: IpAddr,
-    /// Who has it, so that neighbours find it.
-    pub seat: Seat,
-}
-
-/// Who has an external address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seat {
-    /// Others see to that: it is routed to the host, or somebody gave it one.
-    Others,
-    /// netform gives it to this link of the host.
-    On(IfName),
-    /// netform gives it to this link as soon as that is there; `None` is the one that will have the default route.
-    Waits(Option<IfName>),
+    /// What limits what it receives.
+    pub ingress: Option<Bucket>,
+    /// What limits what it sends, and the link by which that goes.
+    pub egress: Option<(Bucket, IfName)>,
 }
 
 /// A route that the manifest asks for, resolved.

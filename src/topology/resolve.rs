@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, coexist, external, hosts, interface, ipam, mac, network, parent, policy, ports, routes,
-    subnet, veth,
+    Topology, attach, bandwidth, coexist, external, hosts, interface, ipam, mac, network, parent, policy,
+    ports, routes, subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -36,8 +36,14 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
 
     let parts = network::Parts { grounds: &grounds, interfaces: &interfaces, macs: &bridge_macs };
     let networks = network::assemble(&scene, &parts, origin, &mut problems);
-    let parts =
-        attach::Parts { interfaces: &interfaces, macs: &macs, addresses: &addresses, networks: &networks };
+    let limits = bandwidth::assign(&scene, &interfaces, &networks, origin, &mut problems);
+    let parts = attach::Parts {
+        interfaces: &interfaces,
+        macs: &macs,
+        addresses: &addresses,
+        limits: &limits,
+        networks: &networks,
+    };
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);
     external::assign(&scene, &networks, (&grounds, &mut containers), origin, &mut problems);

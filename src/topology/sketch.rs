@@ -5,7 +5,7 @@
 //! coexist
 //! own true
 //! net front 10.7.0.0/24,gw=10.7.0.9,pool=10.7.0.128/25,reserve=router:10.7.0.5 internal mtu=1400
-//! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3 publish=8080:80 route=10.9.0.0/16>10.7.0.9
+//! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3,bw=IN/OUT/BURST publish=8080:80 route=10.9.0.0/16>10.7.0.9
 //! ```
 
 use std::cell::Cell;
@@ -16,13 +16,14 @@ use indexmap::IndexMap;
 use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
-    AliasPolicy, At, Attachment, Coexist, Container, Driver, Egress, Expose, Home, Hop, Ingress, Manifest,
-    Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet, Uplink,
+    AliasPolicy, At, Attachment, Bandwidth, Coexist, Container, Driver, Egress, Expose, Home, Hop, Ingress,
+    Manifest, Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet, Uplink,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
+use crate::resource::qdisc::Rate;
 use crate::resource::route::{MAIN_TABLE, Refusal};
 
 /// Returns the manifest that the text describes.
@@ -242,6 +243,17 @@ impl Sketch<'_> {
                 ("mac", v) => attachment.mac = Some(self.at(Mac::try_from(v.to_owned()).unwrap(), v)),
                 ("if", v) => attachment.interface = Some(self.at(v.try_into().unwrap(), v)),
                 ("route", v) => attachment.routes.push(self.route(v)),
+                (key @ "bw", v) => {
+                    let place = self.place(key);
+                    let rate =
+                        |text: &str| text.parse().ok().map(|kbit: u64| self.at(Rate(kbit * 125), text));
+                    let mut parts = v.split('/');
+                    let mut next = || parts.next().unwrap_or_default();
+                    let (ingress, egress) = (rate(next()), rate(next()));
+                    let burst = next();
+                    let burst = burst.parse().ok().map(|bytes| self.at(bytes, burst));
+                    attachment.bandwidth = Some(At { value: Bandwidth { ingress, egress, burst }, place });
+                }
                 ("prio", v) => attachment.gateway_priority = v.parse().unwrap(),
                 other => panic!("{other:?} is nothing of an attachment"),
             }

@@ -82,6 +82,7 @@ impl Transaction {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => {}
         }
         Ok(())
@@ -104,6 +105,7 @@ impl Transaction {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::Passage(_)
+            | Resource::Qdisc(_)
             | Resource::File(_) => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::kernel::qdisc::Asked;
 use crate::names::ProjectName;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -13,6 +14,8 @@ pub(super) struct Task {
     pub(super) wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
     /// The namespaces whose other tables of routes matter, beside the main one.
     pub(super) all_tables: BTreeSet<NsRef>,
+    /// The links of the host whose qdiscs matter.
+    pub(super) limited: Asked,
 }
 
 /// Namespaces that are still to be looked into. Whoever is done with one takes the next: threads that were given as many

@@ -55,3 +55,26 @@ enum RouteType {
     /// They are dropped, and the sender is told that it is forbidden.
     Prohibit,
 }
+
+/// How fast a container receives and sends on a network, kept outside of its reach.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Bandwidth {
+    /// What it receives: a rate with a unit of tc, e.g. `10mbit`.
+    ingress: Option<BitRate>,
+    /// What it sends.
+    egress: Option<BitRate>,
+    /// What may go at once: a size with a unit of tc, e.g. `32kb`; what 10 milliseconds let through, and two packets at least,
+    /// when absent.
+    burst: Option<Size>,
+}
+
+/// A rate: bits (`kbit`, `mbit`, `gbit`) or bytes (`kbps`, `mbps`) a second.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct BitRate(#[schemars(regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?([kmgt]i?)?(bit|bps)$"))] String);
+
+/// A size: bytes (`b`, `kb`, `mb`), or bits (`kbit`, `mbit`).
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct Size(#[schemars(regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?(b|[kmg]b?|[kmg]bit)$"))] String);

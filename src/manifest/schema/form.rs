@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
-use super::ends::{LinkSysctlKey, Route, SysctlValue};
+use super::ends::{Bandwidth, LinkSysctlKey, Route, SysctlValue};
 use super::links::{External, Uplink};
 use super::policy::{Coexist, Policy};
 
@@ -258,6 +258,8 @@ struct Attachment {
     routes: Option<Vec<Route>>,
     /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
     sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
+    /// How fast it may be.
+    bandwidth: Option<Bandwidth>,
 }
 
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.

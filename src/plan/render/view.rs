@@ -8,9 +8,9 @@ use crate::plan::field::{brief, name};
 use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Drift, Extra, Fate, Field, Moved, Plan, Winner};
+use crate::resource::ResourceId;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
-use crate::resource::{Resource, ResourceId};
 
 /// A line with what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +185,7 @@ fn object_words(id: &ResourceId, fate: &Fate) -> String {
 fn is_telling(id: &ResourceId) -> bool {
     match id {
         ResourceId::Netns(_) | ResourceId::Link(..) | ResourceId::Address(..) | ResourceId::Route(..) => true,
-        ResourceId::Sysctl(..) | ResourceId::Passage(..) => true,
+        ResourceId::Sysctl(..) | ResourceId::Passage(..) | ResourceId::Qdisc(..) => true,
         ResourceId::NftElement(_, set, _) => set.starts_with("external_to"),
         ResourceId::NftTable(_) | ResourceId::File(_) => false,
     }
@@ -195,37 +195,25 @@ fn is_telling(id: &ResourceId) -> bool {
 fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
     let id = entry.resource.id();
     let line = |name: &str, value: &str| Line { sign, depth: 1, text: format!("{name}: {value}") };
-    match &entry.resource {
-        Resource::Link(_) => {
-            let known = [
-                "interface",
-                "kind",
-                "parent",
-                "vlan",
-                "mode",
-                "flag",
-                "peer",
-                "mtu",
-                "master",
-                "hairpin",
-                "prevent_destroy",
-            ];
-            let fields = entry.resource.fields();
-            fields
-                .iter()
-                .filter(|(name, _)| known.contains(name))
-                .map(|(name, value)| line(name, value))
-                .collect()
-        }
-        Resource::Netns(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::File(_) => vec![line(&name(&id), &brief(&entry.resource))],
+    if entry.resource.link().is_none() {
+        return vec![line(&name(&id), &brief(&entry.resource))];
     }
+    let known = [
+        "interface",
+        "kind",
+        "parent",
+        "vlan",
+        "mode",
+        "flag",
+        "peer",
+        "mtu",
+        "master",
+        "hairpin",
+        "prevent_destroy",
+    ];
+    let fields = entry.resource.fields();
+    let told = fields.iter().filter(|(name, _)| known.contains(name));
+    told.map(|(name, value)| line(name, value)).collect()
 }
 
 fn kind(id: &ResourceId) -> &'static str {
@@ -238,6 +226,7 @@ fn kind(id: &ResourceId) -> &'static str {
         ResourceId::NftTable(_) => "nft table",
         ResourceId::NftElement(..) => "nft element",
         ResourceId::Passage(..) => "rule of Docker's chain",
+        ResourceId::Qdisc(..) => "limit",
         ResourceId::File(_) => "file",
     }
 }
@@ -310,6 +299,7 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
                 | ResourceId::NftTable(_)
                 | ResourceId::NftElement(..)
                 | ResourceId::Passage(..)
+                | ResourceId::Qdisc(..)
                 | ResourceId::File(_) => format!("{object} "),
             };
             (Sign::Change, format!("{object}{field} {} -> {}", values.0, values.1))

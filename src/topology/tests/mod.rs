@@ -1,6 +1,7 @@
 //! What the manifest means, and what it cannot mean.
 
 mod addresses;
+mod bandwidth;
 mod barriers;
 mod coexist;
 mod environment;

@@ -16,6 +16,7 @@ use netform::names::{Mtu, ProjectName};
 use netform::plan::{Extra, Plan, plan};
 use netform::resource::link::LinkKind;
 use netform::resource::netns::NsRef;
+use netform::resource::qdisc::{Qdisc, QdiscKind};
 use netform::resource::state::{Desired, Foreign, State};
 use netform::resource::{Resource, ResourceId, Slot};
 use proptest::prelude::*;
@@ -142,7 +143,11 @@ fn meddle(kernel: &mut Fake, which: &Index) {
         Resource::File(file) => file.content = format!("{}10.9.9.9 mine\n", file.content).into(),
         Resource::NftElement(element) if element.data.is_some() => element.data = Some("10.9.9.9".into()),
         Resource::Sysctl(sysctl) => sysctl.value = "7".into(),
+        Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Limit(_, bucket) }) if bucket.intact => {
+            bucket.intact = false;
+        }
         Resource::Route(_)
+        | Resource::Qdisc(_)
         | Resource::Address(_)
         | Resource::Netns(_)
         | Resource::NftElement(_)

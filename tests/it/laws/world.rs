@@ -8,6 +8,7 @@ use netform::resource::link::{Link, LinkKind, Peer, Tag};
 use netform::resource::netns::{Netns, NsRef};
 use netform::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
 use netform::resource::owner::Owner;
+use netform::resource::qdisc::{Bucket, Direction, Qdisc, QdiscKind, Rate};
 use netform::resource::route::{Rank, Refusal, Route, Way};
 use netform::resource::state::{Desired, Entry, State};
 use netform::resource::sysctl::{Family, Sysctl, SysctlKey};
@@ -304,6 +305,9 @@ impl World {
                 }),
             }),
         );
+        if !host.is_multiple_of(3) {
+            limited(state, &owner, (container, net), host);
+        }
         let addr = format!("10.{net}.{}.{host}/24", network.subnet).parse().unwrap();
         state.put(&owner, Resource::Address(Address { ns: ns.clone(), link: name.clone(), addr }));
         if host.is_multiple_of(2) {
@@ -312,4 +316,31 @@ impl World {
             state.put(&owner, Resource::Address(Address { ns, link: name, addr }));
         }
     }
+}
+
+/// Limits what a container receives, or what it sends: by a link whose name, and with it the detour, may change.
+fn limited(state: &mut Builder, owner: &str, (container, net): (usize, usize), host: u8) {
+    let (port, detour) =
+        (ifname(&format!("v{container}{net}")), ifname(&format!("i{container}{net}{}", host % 2)));
+    let bucket = Bucket::new(Rate(1_000_000 * u64::from(host)), None, 1500).unwrap();
+    let mut put = |link: &IfName, kind| state.put(owner, Resource::Qdisc(Qdisc { link: link.clone(), kind }));
+    if host % 3 == 1 {
+        put(&port, QdiscKind::Limit(Direction::Ingress, bucket));
+        return;
+    }
+    put(&detour, QdiscKind::Limit(Direction::Egress, bucket));
+    put(&port, QdiscKind::Diversion(Some(detour.clone())));
+    let link = Link {
+        ns: NsRef::Host,
+        name: detour,
+        mac: None,
+        mtu: Mtu::try_from(1500).unwrap(),
+        up: true,
+        master: None,
+        hairpin: false,
+        altname: None,
+        protected: false,
+        kind: LinkKind::Ifb,
+    };
+    state.put(owner, Resource::Link(link));
 }

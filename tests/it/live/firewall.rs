@@ -345,6 +345,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         default_via: vec![],
         routes: vec![],
         sysctls: vec![],
+        bandwidth: None,
         default_on_link: vec![],
         aliases: vec![],
         links: vec![],

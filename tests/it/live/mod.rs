@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod bad;
+mod bandwidth;
 mod beside;
 mod coexist;
 mod containers;
