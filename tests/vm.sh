@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the live tests that need of the kernel what this host's may lack (`live::vm`) on Debian's kernel, in a virtual
-# machine: ipvlan and VLANs. Root is needed for nothing but installing. Says so and skips where that cannot be,
+# machine: ipvlan, VLANs, and NICs that a namespace gives back when it dies. Root is needed for nothing but installing. Says so and skips where that cannot be,
 # which is a failure where NETFORM_TEST_REQUIRE has `vm`. Arguments go to the test program, in place of `live::vm`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -79,7 +79,7 @@ cp /etc/protocols "$root/etc/" 2>/dev/null || true
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 
 number=100
-for module in overlay veth bridge br_netfilter macvlan ipvlan 8021q dummy nf_tables nft_ct nft_fib_inet nft_nat \
+for module in virtio_pci virtio_net overlay veth bridge br_netfilter macvlan ipvlan 8021q dummy nf_tables nft_ct nft_fib_inet nft_nat \
   nft_chain_nat nft_masq nft_redir nft_reject_inet nft_reject_bridge nft_meta_bridge nf_conntrack_netlink; do
   while read -r command file _; do
     [ "$command" = insmod ] || continue
@@ -96,7 +96,7 @@ done
 cat >"$root/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan
+export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,vm NETFORM_TEST_MACHINE=1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; ln -s /proc/self/fd /dev/fd
 ln -s /proc/self/fd/0 /dev/stdin
 # The programs stand where they were built, which may be below /tmp.
@@ -114,6 +114,8 @@ status=0
 # Without a terminal of its own, qemu would take ours.
 timeout --foreground "${NETFORM_TEST_VM_SECONDS:-300}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults \
   -display none -no-reboot -serial stdio -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initrd" \
+  -netdev hubport,id=one,hubid=0 -device virtio-net-pci,netdev=one,mac=52:54:00:00:00:01,romfile= \
+  -netdev hubport,id=two,hubid=0 -device virtio-net-pci,netdev=two,mac=52:54:00:00:00:02,romfile= \
   -append "console=ttyS0 quiet loglevel=1 panic=-1" </dev/null 2>"$work/qemu" |
   tr -d '\r' | tee "$work/output" | sed -u '/^the tests ended with/d; /reboot: Power down/d' || status=$?
 if grep -q '^the tests ended with 0$' "$work/output"; then

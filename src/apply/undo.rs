@@ -5,7 +5,8 @@ use super::{FailedOp, Left, Phase, ROUNDS, Watcher, recover};
 use crate::kernel::{Kernel, Op, Scope};
 use crate::plan::{Touched, is_as_before, plan_around};
 use crate::resource::ResourceId;
-use crate::resource::state::{Desired, Observed, State};
+use crate::resource::netns::NsRef;
+use crate::resource::state::{Desired, Entry, Observed, State};
 
 /// How often the kernel may show what it is still removing.
 const POLLS: usize = 100;
@@ -26,6 +27,7 @@ pub(super) async fn undo<K: Kernel>(
     watcher: &mut Watcher<'_>,
 ) -> Undone {
     let scope = recover::widened(scope, touched);
+    let touched = &settled(touched);
     let mut undone = Undone { done: 0, failed: vec![], left: unknown(touched) };
     let mut polls = POLLS;
     let mut rounds = 0;
@@ -58,6 +60,21 @@ pub(super) async fn undo<K: Kernel>(
     undone
 }
 
+/// Returns what was touched, links of the host left out that were on their way back there: that is where they belong, and
+/// nothing is to be made of them again.
+fn settled(touched: &[Touched]) -> Vec<Touched> {
+    let strays = |touched: &&Touched| match &touched.before {
+        Some(entry) => !is_stray(entry),
+        None => true,
+    };
+    touched.iter().filter(strays).cloned().collect()
+}
+
+/// Tells whether an object is a link of the host that a container had, and that is not given back yet.
+fn is_stray(entry: &Entry) -> bool {
+    entry.resource.link().is_some_and(|link| link.ns == NsRef::Host && link.kind.device().is_some())
+}
+
 /// Returns what is not as it was before.
 pub(super) async fn left<K: Kernel>(kernel: &mut K, scope: &Scope, touched: &[Touched]) -> Vec<Left> {
     match kernel.observe(&recover::widened(scope, touched)).await {
@@ -75,7 +92,20 @@ fn before(touched: &[Touched], observed: &Observed) -> State {
             None => state.remove(id),
         };
     }
-    state
+    let devices = |touched: &Touched| {
+        let both = [&touched.before, &touched.after].into_iter().flatten();
+        both.filter_map(|entry| Some(entry.resource.link()?.kind.device()?.name.clone())).collect::<Vec<_>>()
+    };
+    let devices: Vec<_> = touched.iter().flat_map(devices).collect();
+    if devices.is_empty() {
+        return state;
+    }
+    // One that the run took out of a container is given back, or goes in again.
+    let is_ours = |entry: &Entry| {
+        let device = entry.resource.link().and_then(|link| link.kind.device());
+        is_stray(entry) && device.is_some_and(|device| devices.contains(&device.name))
+    };
+    Vec::from(state).into_iter().filter(|entry| !is_ours(entry)).collect()
 }
 
 fn differing(touched: &[Touched], observed: &Observed) -> Vec<Left> {

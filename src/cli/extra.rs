@@ -6,16 +6,24 @@ use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
+use crate::topology::facts::Facts;
 use crate::topology::{Runtime, Topology};
 
 /// Returns who waits, whether there is anything at all, and what becomes of the host.
-pub(super) fn extra(topology: Option<&Topology>, desired: &Desired, observed: &Observed) -> Extra {
+pub(super) fn extra(
+    topology: Option<&Topology>,
+    desired: &Desired,
+    observed: &Observed,
+    facts: &Facts,
+) -> Extra {
+    let uplinks = facts.devices.iter().filter(|(_, fact)| fact.is_uplink);
     let waiting = topology.into_iter().flat_map(|topology| &topology.containers);
     let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
     Extra {
         waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
         warnings: [forwarding(desired, observed), opened(desired, observed)].concat(),
         manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
+        uplinks: uplinks.map(|(name, _)| name.clone()).collect(),
         part: None,
     }
 }

@@ -195,26 +195,16 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             LinkKind::Macvlan(_) => Some("a macvlan link".to_owned()),
             LinkKind::Ipvlan(_) => Some("an ipvlan link".to_owned()),
             LinkKind::Vlan(_) => Some("a VLAN".to_owned()),
+            LinkKind::Device(_) => Some("a link of the host that a container has".to_owned()),
             LinkKind::Ifb => Some("an ifb link".to_owned()),
             LinkKind::Other(kind) => Some(format!("a {kind} link")),
         }
         .map(|what| format!("{id} is {what}, and a network is a bridge")),
-        (Resource::Link(link), _) => match (&link.kind, inside) {
-            (LinkKind::Veth(peer), Some(ns)) if peer.ns == *ns => None,
-            (
-                LinkKind::Veth(_)
-                | LinkKind::Bridge
-                | LinkKind::Macvlan(_)
-                | LinkKind::Ipvlan(_)
-                | LinkKind::Vlan(_)
-                | LinkKind::Ifb
-                | LinkKind::Other(_),
-                ns,
-            ) => {
-                let ns = ns.as_ref().map_or_else(String::new, |ns| format!(" in namespace {ns}"));
-                Some(format!("{id} is no veth pair with its other end{ns}"))
-            }
-        },
+        (Resource::Link(link), _) => {
+            let is_inside = link.kind.peer().is_some_and(|peer| inside.as_ref() == Some(&peer.ns));
+            let ns = inside.as_ref().map_or_else(String::new, |ns| format!(" in namespace {ns}"));
+            (!is_inside).then(|| format!("{id} is no veth pair with its other end{ns}"))
+        }
         (
             Resource::Netns(_)
             | Resource::Address(_)
@@ -307,7 +297,12 @@ fn on_it(observed: &Observed) -> impl Iterator<Item = ResourceId> {
         observed.foreign.iter().filter(|(_, foreign)| foreign.on.as_ref().is_some_and(Owner::is_unmarked));
     on_it.filter_map(|(slot, _)| match slot {
         Slot::Object(id @ (ResourceId::Address(..) | ResourceId::Route(..))) => Some(id.clone()),
-        Slot::Object(_) | Slot::Ns(_) | Slot::Ifname(..) | Slot::Addressed(..) | Slot::Shared(_) => None,
+        Slot::Object(_)
+        | Slot::Ns(_)
+        | Slot::Ifname(..)
+        | Slot::Addressed(..)
+        | Slot::Shared(_)
+        | Slot::Device(_) => None,
     })
 }
 

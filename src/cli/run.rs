@@ -268,7 +268,9 @@ pub(super) async fn check_guards(
         limits.empty = crate::plan::EmptyManifest::Allowed;
         limits.max_destroy = run.max_destroy;
     }
-    if !run.allow_management_path && !prepared.plan.is_empty() {
+    if run.allow_management_path {
+        limits.uplink = crate::plan::Uplink::Allowed;
+    } else if !prepared.plan.is_empty() {
         limits.management = ssh::management().await?;
     }
     let refused = guard(&prepared.plan, &limits);
@@ -280,7 +282,7 @@ pub(super) async fn check_guards(
         Guard::Protected { .. } => "take `prevent_destroy` off its network, apply that, and then destroy it",
         Guard::TooMany { .. } => "--max-destroy N allows more",
         Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
-        Guard::ManagementPath { .. } => "--allow-management-path does it all the same",
+        Guard::ManagementPath { .. } | Guard::Uplink { .. } => "--allow-management-path does it all the same",
     });
     let help: std::collections::BTreeSet<_> = help.collect();
     let help: Vec<_> = help.into_iter().collect();

@@ -109,7 +109,7 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
                     peer.ns = moved(peer.ns.clone(), other, facts)?;
                     Some(&mut link.ns)
                 }
-                LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(&mut link.ns),
+                LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Device(_) => Some(&mut link.ns),
                 LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Ifb | LinkKind::Other(_) => None,
             },
             Resource::Address(address) => Some(&mut address.ns),

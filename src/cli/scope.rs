@@ -14,9 +14,13 @@ use crate::resource::sysctl::SysctlKey;
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(_, entry)| scope.add(entry));
-    // What netform makes itself is found by its mark.
+    // What netform makes itself is found by its mark; of others' namespaces nothing tells which has something of ours.
     let homes = state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces);
-    let given = homes.filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    let given = homes.filter(|ns| match ns {
+        NsRef::Path(_) | NsRef::Process(_) => true,
+        NsRef::Named(name) => state.get(&ResourceId::Netns(name.clone())).is_none(),
+        NsRef::Host => false,
+    });
     scope.namespaces.extend(given.cloned());
 }
 
@@ -63,6 +67,13 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
         peer.is_some_and(|peer| peer.ns == *ns && peer.name == *link)
     };
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
+}
+
+/// Returns the links of the host that containers of a manifest are to have for themselves.
+pub(super) fn devices(manifest: &Manifest) -> BTreeSet<IfName> {
+    let networks = manifest.containers.values().filter_map(|container| container.value.networks.as_ref());
+    let attachments = networks.flat_map(|networks| networks.values());
+    attachments.filter_map(|at| Some(at.value.device.as_ref()?.value.clone())).collect()
 }
 
 /// Returns the namespaces of others that a manifest names.

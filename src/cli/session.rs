@@ -13,7 +13,7 @@ use super::naming::{self, Naming};
 use super::originals;
 use super::ports;
 use super::runtimes::{self, Runtimes};
-use super::scope::{Looked, given_namespaces, must_look_again, widen};
+use super::scope::{Looked, devices, given_namespaces, must_look_again, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -197,6 +197,7 @@ impl Session {
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
             scope.files = naming::files(manifest);
+            scope.devices = devices(manifest);
         }
         self.runtimes.widen(&mut scope);
         if let Some(generation) = &self.past.generation {
@@ -305,7 +306,7 @@ impl Session {
         originals::reset(&applied, &mut desired, &observed);
         originals::check(&desired, &observed)?;
         let yielded = naming::yield_to_others(&mut desired, &observed);
-        let mut extra = extra::extra(topology.as_ref(), &desired, &observed);
+        let mut extra = extra::extra(topology.as_ref(), &desired, &observed, &facts);
         extra.warnings.splice(0..0, self.past.warnings.iter().cloned());
         extra.warnings.extend(yielded);
         extra.warnings.extend(self.runtimes.look.warnings.iter().cloned());

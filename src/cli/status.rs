@@ -251,7 +251,7 @@ fn network_status<'a>(
 ) -> NetworkStatus<'a> {
     let attached = topology.containers.iter().flat_map(|container| {
         let mine = container.attachments.iter().filter(|attachment| attachment.network == network.name);
-        mine.map(move |attachment| (container, attachment, network.waits))
+        mine.map(move |attachment| (container, attachment, network.waits || attachment.waits()))
     });
     let lacks_an_end = topology.lacks_an_end(network);
     let health_there = |owner: &Owner| if lacks_an_end { Health::Waiting } else { health(owner) };

@@ -9,6 +9,7 @@ mod bridge;
 mod external;
 mod ipvlan;
 mod macvlan;
+mod physical;
 mod routes;
 mod sysctls;
 mod veth;
@@ -54,8 +55,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             Driver::Macvlan(_) | Driver::Ipvlan(..) => {
                 entries.extend(vlan::link(network, &mut vlans, &mut names))
             }
-            // A pair comes with its containers.
-            Driver::Veth(_) => {}
+            // These come with their containers.
+            Driver::Veth(_) | Driver::Physical => {}
         }
     }
     for container in &topology.containers {
@@ -76,6 +77,12 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
                 Driver::Ipvlan(mode, flag) => {
                     Some(ipvlan::attachment(container, attachment, (mode, flag), &mut names))
                 }
+                Driver::Physical => match &attachment.device {
+                    Some(device) if !device.waits => {
+                        Some(physical::attachment(container, attachment, device, &mut names))
+                    }
+                    Some(_) | None => continue,
+                },
                 Driver::Veth(OtherEnd::Host) => {
                     entries.extend(veth::with_host((container, attachment), network, &wants, &mut names));
                     None

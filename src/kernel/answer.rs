@@ -11,7 +11,8 @@ use netlink_packet_core::NlasIterator;
 use smol_str::SmolStr;
 
 use super::netlink::text;
-use crate::names::{IfName, Mac};
+use crate::names::{IfName, Mac, ProjectName};
+use crate::resource::device::{self, Device};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
 use crate::resource::owner::Mark;
 use crate::resource::vlan::VlanId;
@@ -70,6 +71,16 @@ impl LinkAnswer {
     /// Returns the further name that netform gave it.
     pub(crate) fn our_altname(&self) -> Option<SmolStr> {
         self.altnames.iter().find(|name| name.starts_with("netform.")).cloned()
+    }
+
+    /// Returns whose it is and what it was on the host, when it is a link that was taken from there.
+    pub(crate) fn device(&self) -> Option<(ProjectName, Device)> {
+        // Nearly no link has further names that say so.
+        if self.altnames.iter().any(|name| device::is_piece(name)) {
+            device::read(&self.altnames)
+        } else {
+            None
+        }
     }
 
     /// Returns the name, when it is one that a manifest can ask for.

@@ -51,7 +51,7 @@ pub(super) fn carried(
     }
     for (name, other) in others {
         match other {
-            Other::Namespace(mark, links) => {
+            Other::Namespace(mark, links, _) => {
                 let owner = mark.as_ref().map(observe::owner_of);
                 let named = |(parent, how, link): &(u32, Shares, SmolStr)| {
                     (

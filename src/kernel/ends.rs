@@ -36,7 +36,7 @@ impl Ends {
         let mut ends = Self::default();
         let mut others: HashMap<(u32, u32), Vec<Spot>> = HashMap::new();
         for (place, ns) in namespaces.iter().enumerate() {
-            for (at, link) in ns.links.iter().enumerate().filter(|(_, link)| link.kind == "veth") {
+            for (at, link) in ns.links.iter().enumerate().filter(|(_, link)| is_end(link)) {
                 let (Some(peer), Some(peer_ns)) = (link.peer, link.peer_ns) else { continue };
                 if Some(peer_ns) == ns.host_id {
                     // A namespace may be read by two names; the first counts.
@@ -66,6 +66,11 @@ impl Ends {
     pub(super) fn from(&self, ns: &NsRef) -> impl Iterator<Item = usize> {
         self.between.range((ns.clone(), 0)..=(ns.clone(), u32::MAX)).map(|(_, (place, _))| *place)
     }
+}
+
+/// Tells whether a link is an end of a pair, and no link of the host that a container has for itself.
+fn is_end(link: &LinkAnswer) -> bool {
+    link.kind == "veth" && link.device().is_none()
 }
 
 /// Returns the network that a mark on a link names.

@@ -10,7 +10,7 @@ use super::message::MAIN_TABLE;
 use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, identity, limits};
+use super::{Scope, carried, device, identity, limits};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -85,6 +85,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .collect(),
         silent: foreign().filter_map(|link| Some((link.ifname()?, silent(link)?))).collect(),
         carried: carried::carried(reading, &own, scope),
+        devices: device::facts(reading, scope),
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
@@ -102,6 +103,9 @@ fn held(observed: &Observed) -> Facts {
         match &entry.owner {
             // A VLAN that a network stands on is nobody's bridge.
             Owner::Network(_) if entry.resource.link().is_some_and(|link| link.kind.parent().is_some()) => {}
+            // One that is to be in a container is no end of a pair.
+            Owner::Attachment { .. }
+                if entry.resource.link().is_some_and(|it| it.kind.device().is_some()) => {}
             Owner::Network(network) => drop(facts.interfaces.insert(network.clone(), name.clone())),
             // What leads to its limit is no end of it.
             Owner::Attachment { .. }

@@ -362,6 +362,7 @@ impl Fake {
             | Slot::Ifname(..)
             | Slot::Addressed(..)
             | Slot::Shared(_)
+            | Slot::Device(_)
             | Slot::Object(_) => {
                 self.foreign.contains_key(slot)
                     || self.own.iter().any(|(_, entry)| entry.resource.provides().contains(slot))

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, message, netns, pair, qdisc, routes, shared};
+use super::{FailureKind, Op, OpError, answer, device, message, netns, pair, qdisc, routes, shared};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -68,11 +68,14 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             (other, _) => Err(misplaced(other)),
         },
         Op::Delete(Entry { resource, owner, .. }) => match resource {
+            Resource::Link(link) => match link.kind.device() {
+                Some(device) => device::give_back(live, link, (device, live.project())).await,
+                None => Err(misplaced(resource)),
+            },
             Resource::Address(address) => remove_address(live, address).await,
             Resource::Route(route) => routes::remove(live, route, owner).await,
             Resource::Qdisc(old) => qdisc::delete(live, old).await,
             other @ (Resource::Netns(_)
-            | Resource::Link(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
@@ -141,6 +144,8 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
         LinkKind::Macvlan(kind) => shared::create(live, link, shared::Kind::Macvlan(kind)).await?,
         LinkKind::Vlan(kind) => shared::create(live, link, shared::Kind::Vlan(kind)).await?,
         LinkKind::Ipvlan(kind) => shared::create(live, link, shared::Kind::Ipvlan(kind)).await?,
+        // It is there already, and so is all that a new one needs.
+        LinkKind::Device(kind) => return device::take(live, link, kind, mark).await,
         LinkKind::Other(kind) => {
             let message = format!("netform makes no links of kind {kind}");
             return Err(OpError { kind: FailureKind::Other, message });

@@ -232,8 +232,18 @@ impl Memory {
 
     /// Returns what of the scope lies within parts.
     fn narrowed(&self, parts: &Parts) -> Scope {
-        let Scope { project, namespaces, sysctls, routes, addresses, limited, files, unmarked, begun } =
-            &self.scope;
+        let Scope {
+            project,
+            namespaces,
+            sysctls,
+            routes,
+            addresses,
+            limited,
+            files,
+            unmarked,
+            begun,
+            devices,
+        } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
             NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => parts.namespaces.contains(ns),
@@ -248,6 +258,7 @@ impl Memory {
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
             begun: begun.clone(),
+            devices: devices.clone(),
         }
     }
 

@@ -253,15 +253,19 @@ pub(super) fn named(link: &IfName) -> LinkMessage {
     LinkUnspec::new_with_name(link.as_str()).build()
 }
 
-/// Writes a mark, or what stands in its place; nothing is written as nothing, since a text ends with a zero byte.
+/// Writes a mark, or what stands in its place.
 pub(super) fn alias(mark: &Mark) -> LinkAttribute {
+    alias_of(&mark.to_string())
+}
+
+/// Writes what stands on a link; nothing is written as nothing, since a text ends with a zero byte.
+pub(super) fn alias_of(text: &str) -> LinkAttribute {
     /// `include/uapi/linux/if_link.h`.
     const IFLA_IFALIAS: u16 = 20;
-    let text = mark.to_string();
     if text.is_empty() {
         LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, vec![]))
     } else {
-        LinkAttribute::IfAlias(text)
+        LinkAttribute::IfAlias(text.to_owned())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod census;
 mod conntrack;
 pub mod count;
 pub mod counters;
+mod device;
 mod diag;
 pub mod discover;
 mod ends;
@@ -110,6 +111,8 @@ pub struct Scope {
     /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
     /// the group that new links are in, a file without a word, a namespace's name without a namespace.
     pub begun: BTreeSet<ResourceId>,
+    /// Links of the host that containers are to have for themselves, by their names there.
+    pub devices: BTreeSet<IfName>,
 }
 
 impl Scope {
@@ -125,6 +128,7 @@ impl Scope {
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
+            devices: BTreeSet::new(),
         }
     }
 

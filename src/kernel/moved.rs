@@ -140,6 +140,7 @@ impl Parts {
                 parts.links.extend((ns == NsRef::Host).then(|| link.name.clone()));
                 parts.namespaces.extend(link.kind.peer().map(|peer| peer.ns.clone()));
                 parts.links.extend(link.kind.parent().cloned());
+                parts.links.extend(link.kind.device().map(|device| device.name.clone()));
             }
             Resource::Address(address) => {
                 parts.links.extend((ns == NsRef::Host).then(|| address.link.clone()));

@@ -12,6 +12,7 @@ use super::shared::spare_name;
 use super::{Scope, carried, ends, external, qdisc, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
+use crate::resource::device::Device;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::{Netns, NsRef};
@@ -63,7 +64,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
                 );
                 continue;
             }
-            Other::Namespace(mark, _) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
+            Other::Namespace(mark, ..) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
             Other::Stale => (format!("file /run/netns/{name}, which a namespace left behind"), None),
         };
         let foreign = Foreign { what, owner, on: None };
@@ -104,7 +105,8 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
 /// Returns our links' peers: by their namespace and index, the owner of the pair.
 pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
     let mut peers = BTreeMap::new();
-    for link in &reading.host.links {
+    // The other end of a pair that somebody else made is his.
+    for link in reading.host.links.iter().filter(|link| link.device().is_none()) {
         if let (Some(owner), Some((ns, peer))) = (owner(link, &NsRef::Host, scope), peer_of(link, reading)) {
             peers.insert((ns.ns.clone(), peer.index), owner);
         }
@@ -135,9 +137,15 @@ fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
         None if owner_of_bridge(link).is_some() => None,
         None => {
             let id = ResourceId::Link(ns.clone(), link.ifname()?);
-            scope.unmarked.contains(&id).then(|| unmarked(&link.alias, scope))
+            let is_ours = scope.unmarked.contains(&id) || taken(link, scope).is_some();
+            is_ours.then(|| unmarked(&link.alias, scope))
         }
     }
+}
+
+/// Returns what a link was on the host, when we have taken it from there.
+fn taken(link: &LinkAnswer, scope: &Scope) -> Option<Device> {
+    link.device().filter(|(project, _)| *project == scope.project).map(|(_, device)| device)
 }
 
 /// Returns what stands in for the mark of an object that has none.
@@ -252,6 +260,9 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
 }
 
 fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> LinkKind {
+    if let Some(device) = taken(link, scope) {
+        return LinkKind::Device(device);
+    }
     let other = || LinkKind::Other(link.kind.to_string());
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,

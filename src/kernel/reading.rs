@@ -17,7 +17,7 @@ use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
 use super::qdisc::{self, QdiscAnswer};
 use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
-use crate::names::{IfName, NetnsName};
+use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
@@ -94,8 +94,8 @@ impl Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Other {
     /// A namespace, with its mark when it has one, and its links that share what one of the host receives: that one's index,
-    /// how, and the name.
-    Namespace(Option<Mark>, Vec<(u32, Shares, SmolStr)>),
+    /// how, and the name; and the links of the host that it has for itself, with whose they are.
+    Namespace(Option<Mark>, Vec<(u32, Shares, SmolStr)>, Vec<(ProjectName, IfName)>),
     /// An ordinary file that a namespace left behind.
     Stale,
 }
@@ -301,7 +301,9 @@ impl NsReading {
                 if self.links.iter().any(|link| link.shares.is_some()) {
                     self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
                 }
-                return Ok(Look::Other(name, Other::Namespace(mark, self.sharing().collect())));
+                let devices = self.links.iter().filter_map(LinkAnswer::device);
+                let devices = devices.map(|(project, device)| (project, device.name)).collect();
+                return Ok(Look::Other(name, Other::Namespace(mark, self.sharing().collect(), devices)));
             }
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }

@@ -74,7 +74,10 @@ fn group<'a>(live: &Live, wave: &'a [Op]) -> Groups<'a> {
             Op::Delete(Entry { resource: Resource::Netns(Netns { name, whole: _ }), .. }) => {
                 groups.old_namespaces.push((place, name.clone()));
             }
-            Op::Delete(Entry { resource: Resource::Link(_), .. }) => groups.deleted_links.push((place, op)),
+            // What is not of our making is given back.
+            Op::Delete(Entry { resource: Resource::Link(link), .. }) if link.kind.device().is_none() => {
+                groups.deleted_links.push((place, op));
+            }
             Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry) => {
                 match &entry.resource {
                     Resource::Sysctl(sysctl) => groups.sysctls.push((place, sysctl.clone())),
@@ -225,8 +228,8 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
             LinkKind::Veth(peer) if link.ns == NsRef::Host => Some(peer.ns.clone()),
             // Of a pair between two containers, the host is told.
             LinkKind::Veth(peer) => return vec![link.ns.clone(), peer.ns.clone(), NsRef::Host],
-            // It is made on its parent.
-            LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) => Some(NsRef::Host),
+            // It is made on its parent, or comes from there.
+            LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Device(_) => Some(NsRef::Host),
             LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Ifb | LinkKind::Other(_) => None,
         },
         Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),

@@ -119,6 +119,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .unwrap_or(0),
         routes: route::routes(fields, route::Of::Attachment, report),
         sysctls: sysctl::sysctls(fields, report),
+        device: fields.value("device").and_then(|node| scalar::name::<IfName>(node, "a link's name", report)),
         bandwidth: bandwidth::bandwidth(fields, report),
     }
 }

@@ -3,6 +3,7 @@
 use super::At;
 use super::fields::{self, Fields, missing};
 use super::node::{Entry, Kind};
+use super::physical::physical;
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
@@ -39,6 +40,8 @@ pub enum Driver {
     },
     /// `veth`: a pair of links, whose one end a container has.
     Veth(OtherEnd),
+    /// `physical`: each container has a link of the host for itself, its `device`.
+    Physical,
 }
 
 /// Who has the other end of the pair that a `veth` network is.
@@ -54,7 +57,7 @@ impl Driver {
     /// Returns the link of the host that the network stands on.
     pub fn parent(&self) -> Option<&At<IfName>> {
         match self {
-            Self::Bridge | Self::Veth(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Physical => None,
             Self::Macvlan { parent, mode: _ } | Self::Ipvlan { parent, mode: _, flag: _ } => Some(parent),
         }
     }
@@ -63,13 +66,15 @@ impl Driver {
     pub fn has_host(&self) -> bool {
         match self {
             Self::Bridge | Self::Veth(OtherEnd::Host) => true,
-            Self::Macvlan { .. } | Self::Ipvlan { .. } | Self::Veth(OtherEnd::Container) => false,
+            Self::Macvlan { .. } | Self::Ipvlan { .. } | Self::Veth(OtherEnd::Container) | Self::Physical => {
+                false
+            }
         }
     }
 }
 
 /// The words of `driver`.
-const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan", "veth"];
+const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan", "veth", "physical"];
 /// Drivers that netform will have.
 const LATER: &[&str] = &["overlay", "openvswitch"];
 
@@ -83,6 +88,7 @@ pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
         "macvlan" => macvlan(driver, fields, report).unwrap_or_default(),
         "ipvlan" => ipvlan(driver, fields, report).unwrap_or_default(),
         "veth" => Driver::Veth(veth(driver, fields, report)),
+        "physical" => physical(driver, fields, report),
         later if LATER.contains(&later) => {
             let message = format!("the driver `{later}` is not supported by this version of netform");
             let problem =

@@ -114,6 +114,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "gateway_priority",
         "routes",
         "sysctls",
+        "device",
         "bandwidth",
     ],
     later: &[],

@@ -20,6 +20,7 @@ mod home;
 mod load;
 mod network;
 mod node;
+mod physical;
 mod policy;
 pub mod problem;
 mod publish;
@@ -358,6 +359,8 @@ pub struct Attachment {
     pub routes: Vec<At<Route>>,
     /// `sysctls`: kernel parameters of its interface.
     pub sysctls: Vec<At<LinkSysctl>>,
+    /// `device`: the link of the host that becomes its interface; on physical networks alone.
+    pub device: Option<At<IfName>>,
     /// `bandwidth`: how fast it receives and sends; the place is that of the key.
     pub bandwidth: Option<At<Bandwidth>>,
 }

@@ -39,6 +39,8 @@ pub enum Wish {
     Make,
     /// A link is to be removed that theirs stands on.
     Remove,
+    /// A link is to be given back to the host, where theirs has its name.
+    Return,
 }
 
 impl Wish {
@@ -60,12 +62,13 @@ impl Wish {
                 | ResourceId::File(_) => format!("needs {object}"),
             },
             Self::Remove => format!("would lose {object}"),
+            Self::Return => format!("has to give back {object}"),
         }
     }
 
     fn why_not(self) -> &'static str {
         match self {
-            Self::Make => "is in the way",
+            Self::Make | Self::Return => "is in the way",
             Self::Remove => "stands on it",
         }
     }
@@ -94,6 +97,7 @@ pub(super) fn conflicts(diff: &Diff<'_>, observed: &Observed) -> Vec<Conflict> {
     });
     let mut conflicts: Vec<Conflict> = made.filter_map(|step| conflict(step, observed)).collect();
     conflicts.extend(diff.steps.iter().flat_map(|step| standing_on(step, observed)));
+    conflicts.extend(diff.steps.iter().filter_map(|step| homeless(step, observed)));
     conflicts
 }
 
@@ -126,6 +130,28 @@ fn standing_on(step: &Step<'_>, observed: &Observed) -> Vec<Conflict> {
             help: format!("take {what} off it first, or remove it"),
         })
         .collect()
+}
+
+/// Returns what has the name that a link has to have again on the host.
+fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
+    match step.act {
+        Act::Delete | Act::Replace(_) => {}
+        Act::Create | Act::Update | Act::Reattach(_) | Act::GoesWith(_) | Act::Restore(_) | Act::Carry => {
+            return None;
+        }
+    }
+    let before = step.before.as_deref()?;
+    let name = &before.resource.link()?.kind.device()?.name;
+    let Foreign { what, owner, on: _ } = observed.foreign.get(&Slot::Ifname(NsRef::Host, name.clone()))?;
+    Some(Conflict {
+        wish: Wish::Return,
+        owner: before.owner.clone(),
+        origin: step.after.as_deref().and_then(|entry| entry.origin.clone()),
+        object: step.id.clone(),
+        what: what.clone(),
+        by: owner.clone(),
+        help: format!("give {what} another name: the link was called {name} before"),
+    })
 }
 
 fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {

@@ -232,7 +232,9 @@ impl<'a> Diff<'a> {
         let is_inside = |entry: &Entry| {
             let link = entry.resource.link();
             let is_pair = |link: &Link| link.ns != NsRef::Host && link.kind.peer().is_some();
-            link.is_some_and(|link| link.kind.shares().is_some() || is_pair(link))
+            link.is_some_and(|link| {
+                link.kind.shares().is_some() || link.kind.device().is_some() || is_pair(link)
+            })
         };
         matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(is_inside)
     }

@@ -6,6 +6,7 @@ use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
 use crate::resource::address::Address;
+use crate::resource::device::Device;
 use crate::resource::file::TextFile;
 use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Tag};
 use crate::resource::netns::{Netns, NsRef};
@@ -82,8 +83,7 @@ fn created_link(link: &Link) -> Vec<String> {
         LinkKind::Veth(Peer { ns: peer_ns, name: peer, mac: peer_mac, mtu: peer_mtu, up: peer_up, tag }) => {
             let target = match peer_ns {
                 NsRef::Host => String::new(),
-                NsRef::Named(_) | NsRef::Path(_) => format!(" netns {peer_ns}"),
-                NsRef::Process(process) => format!(" netns {}", process.pid),
+                NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => format!(" netns {}", target(peer_ns)),
             };
             let mut lines = vec![format!(
                 "{ip} link add {name}{mac} mtu {mtu} type veth peer name {peer} address {peer_mac} mtu {peer_mtu}{target}"
@@ -103,6 +103,9 @@ fn created_link(link: &Link) -> Vec<String> {
         LinkKind::Vlan(Vlan { parent, id }) => vec![format!(
             "{ip} link add link {parent} name {name} mtu {mtu} type vlan id {id} loose_binding on"
         )],
+        LinkKind::Device(device) => {
+            vec![format!("ip link set {} netns {} name {name}{mac} mtu {mtu}", device.name, target(ns))]
+        }
         LinkKind::Ifb => vec![format!("{ip} link add {name} mtu {mtu} type ifb")],
         LinkKind::Other(kind) => vec![format!("{ip} link add {name}{mac} mtu {mtu} type {kind}")],
     };
@@ -177,6 +180,30 @@ fn tagged(ns: &NsRef, name: &IfName, tag: &Tag) -> Vec<String> {
     altname.into_iter().chain([alias]).collect()
 }
 
+/// Returns the name by which ip(8) takes a namespace as the target of a link.
+fn target(ns: &NsRef) -> String {
+    match ns {
+        NsRef::Host => "1".to_owned(),
+        NsRef::Named(_) | NsRef::Path(_) => ns.to_string(),
+        NsRef::Process(process) => process.pid.to_string(),
+    }
+}
+
+/// Returns what gives a link back to the host as it was there.
+fn given_back(link: &Link, device: &Device) -> Vec<String> {
+    let Device { name, before } = device;
+    let mut lines = vec![format!("{} link set {} netns 1 name {name}", In("ip", &link.ns), link.name)];
+    let Some(before) = before else { return lines };
+    let mac = before.mac.map_or_else(String::new, |mac| format!(" address {mac}"));
+    lines.push(format!("ip link set {name}{mac} mtu {} {}", before.mtu, state(before.up)));
+    lines.extend(before.addresses.iter().map(|held| format!("ip addr add {} dev {name}", held.addr)));
+    lines.extend(before.routes.iter().map(|led| {
+        let via = led.via.map_or_else(String::new, |via| format!(" via {via}"));
+        format!("ip route add {}{via} dev {name} metric {} table {}", led.dest, led.metric, led.table)
+    }));
+    lines
+}
+
 /// Returns what makes a limit or leads to one, or changes it.
 fn limited(Qdisc { link, kind }: &Qdisc, verb: &str) -> Vec<String> {
     match kind {
@@ -211,7 +238,10 @@ fn state(up: bool) -> String {
 fn deleted(resource: &Resource) -> Vec<String> {
     let line = match resource {
         Resource::Netns(Netns { name, whole: _ }) => format!("ip netns del {name}"),
-        Resource::Link(link) => format!("{} link del {}", In("ip", &link.ns), link.name),
+        Resource::Link(link) => match link.kind.device() {
+            Some(device) => return given_back(link, device),
+            None => format!("{} link del {}", In("ip", &link.ns), link.name),
+        },
         Resource::Address(Address { ns, link, addr }) => {
             format!("{} addr del {addr} dev {link}", In("ip", ns))
         }

@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Action, Plan, lifeline};
+use crate::kernel::Op;
 use crate::kernel::management::Management;
+use crate::names::IfName;
+use crate::resource::Resource;
 use crate::resource::owner::{Origin, Owner};
+use crate::resource::state::Entry;
 
 /// What may be done without asking twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +22,18 @@ pub struct Limits {
     pub empty: EmptyManifest,
     /// What must not be cut; `None` when anything may.
     pub management: Option<Management>,
+    /// What to make of a link that leads out of the host, and that a container is to have.
+    pub uplink: Uplink,
+}
+
+/// What to make of a link that a default route of the host leaves by, and that a container is to have for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Uplink {
+    /// The host would be cut off.
+    #[default]
+    Refused,
+    /// It is meant.
+    Allowed,
 }
 
 /// What to make of a manifest that declares nothing.
@@ -66,6 +82,14 @@ pub enum Guard {
         /// How many would go.
         destroys: usize,
     },
+    /// The host would lose the link by which it reaches others.
+    #[error("{owner} would take {device} from the host, whose default route leaves by it")]
+    Uplink {
+        /// Who would have it.
+        owner: Owner,
+        /// The link.
+        device: IfName,
+    },
     /// The SSH session that netform was started from would be cut.
     #[error("this would cut the SSH session from {client}: {why}")]
     ManagementPath {
@@ -81,6 +105,18 @@ fn destroys(plan: &Plan) -> usize {
     let destroyed =
         plan.changes.iter().filter(|change| matches!(change.action, Action::Destroy | Action::Replace));
     destroyed.filter(|change| !plan.extra.waits(&change.owner)).count()
+}
+
+/// Returns the links that lead out of the host and would leave it.
+fn uplinks(plan: &Plan) -> impl Iterator<Item = Guard> {
+    plan.waves.iter().flatten().filter_map(|op| match op {
+        Op::Create(Entry { resource: Resource::Link(link), owner, .. }) => {
+            let device = &link.kind.device()?.name;
+            let is_uplink = plan.extra.uplinks.contains(device);
+            is_uplink.then(|| Guard::Uplink { owner: owner.clone(), device: device.clone() })
+        }
+        Op::Create(_) | Op::Update { .. } | Op::Delete(_) => None,
+    })
 }
 
 /// Returns all refusals; none means that the plan may be carried out.
@@ -100,6 +136,9 @@ pub fn guard(plan: &Plan, limits: &Limits) -> Vec<Guard> {
     }
     if plan.extra.manifest_empty && destroys > 0 && limits.empty == EmptyManifest::Refused {
         guards.push(Guard::Empty { destroys });
+    }
+    if limits.uplink == Uplink::Refused {
+        guards.extend(uplinks(plan));
     }
     if let Some(management) = &limits.management {
         let client = management.session.client;

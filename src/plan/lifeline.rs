@@ -106,6 +106,7 @@ fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
             | LinkKind::Macvlan(_)
             | LinkKind::Ipvlan(_)
             | LinkKind::Vlan(_)
+            | LinkKind::Device(_)
             | LinkKind::Ifb
             | LinkKind::Other(_),
             _,
@@ -130,6 +131,10 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
     {
         let carries = management.links.contains(parent);
         return carries.then(|| format!("{parent} carries it, and {id} would have all its packets"));
+    }
+    if let Some(device) = entry.resource.link().and_then(|link| link.kind.device()) {
+        let carries = management.links.contains(&device.name);
+        return carries.then(|| format!("{} carries it, and would leave the host", device.name));
     }
     let (link, dest) = match &id {
         ResourceId::Address(NsRef::Host, link, addr) => (link, addr.trunc()),

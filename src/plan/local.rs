@@ -52,7 +52,8 @@ fn makes_little(entry: &Entry) -> bool {
             | LinkKind::Vlan(_)
             | LinkKind::Ifb
             | LinkKind::Bridge => true,
-            LinkKind::Other(_) => false,
+            // What leaves the host, guards look at.
+            LinkKind::Device(_) | LinkKind::Other(_) => false,
         },
         Resource::Netns(_)
         | Resource::Address(_)

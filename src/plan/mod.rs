@@ -9,6 +9,7 @@ mod conflict;
 mod diff;
 mod drift;
 mod equivalent;
+mod extra;
 mod field;
 mod guard;
 mod index;
@@ -30,48 +31,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Op;
-use crate::names::ContainerName;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId};
 pub use conflict::Conflict;
 pub use equivalent::equivalent;
-pub use guard::{EmptyManifest, Guard, Limits, guard};
+pub use extra::Extra;
+pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};
 pub use leave::{Spot, leaving};
-
-/// What a plan shows that no state holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extra {
-    /// Containers whose namespace is not there yet, with their place in the manifest.
-    #[serde(default)]
-    pub waiting: Vec<(ContainerName, Option<Origin>)>,
-    /// Sentences that the user should read before agreeing.
-    #[serde(default)]
-    pub warnings: Vec<String>,
-    /// Whether the manifest declares nothing at all.
-    #[serde(default)]
-    pub manifest_empty: bool,
-    /// Which resources the plan is about; `None` is all of them.
-    #[serde(default)]
-    pub part: Option<target::Part>,
-}
-
-impl Extra {
-    /// Tells whether a resource is of a container that waits.
-    pub fn waits(&self, owner: &Owner) -> bool {
-        match owner {
-            Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
-                self.waiting.iter().any(|(waiting, _)| waiting == name)
-            }
-            Owner::Project
-            | Owner::Network(_)
-            | Owner::Port(_)
-            | Owner::Policy(_)
-            | Owner::External(_)
-            | Owner::Unmarked(_) => false,
-        }
-    }
-}
 
 /// What has to be done, and what that means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,12 +35,17 @@ impl Resource {
                     Err(format!("it becomes VLAN {} of {}", new.id, new.parent))
                 }
                 (LinkKind::Vlan(_), LinkKind::Vlan(_)) => Ok(()),
+                (LinkKind::Device(old), LinkKind::Device(new)) if old != new => {
+                    Err(format!("it becomes {} of the host instead of {}", new.name, old.name))
+                }
+                (LinkKind::Device(_), LinkKind::Device(_)) => Ok(()),
                 (
                     LinkKind::Bridge
                     | LinkKind::Veth(_)
                     | LinkKind::Macvlan(_)
                     | LinkKind::Ipvlan(_)
                     | LinkKind::Vlan(_)
+                    | LinkKind::Device(_)
                     | LinkKind::Ifb
                     | LinkKind::Other(_),
                     _,

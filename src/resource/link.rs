@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::device::Device;
 use super::netns::NsRef;
 use super::owner::Owner;
 use super::vlan::Vlan;
@@ -78,6 +79,9 @@ impl Link {
                 ("parent", parent.to_string()),
                 ("vlan", id.to_string()),
             ]),
+            LinkKind::Device(device) => {
+                fields.extend([("kind", "physical".to_owned()), ("device", device.name.to_string())]);
+            }
             LinkKind::Veth(peer) => fields.extend(peer.fields()),
         }
         fields.extend(mac.map(|mac| ("mac", mac.to_string())));
@@ -106,6 +110,8 @@ pub enum LinkKind {
     Ipvlan(Ipvlan),
     /// A VLAN of a link of the host.
     Vlan(Vlan),
+    /// A link of the host that a container has for itself.
+    Device(Device),
     /// A link of the host through which what comes in by another one is led.
     Ifb,
     /// Something else that carries our mark: read from the kernel, never asked for.
@@ -118,7 +124,23 @@ impl LinkKind {
         match self {
             Self::Macvlan(Macvlan { parent, mode: _ })
             | Self::Ipvlan(Ipvlan { parent, mode: _, flag: _ }) => Some(parent),
-            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Ifb | Self::Other(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Device(_) | Self::Ifb | Self::Other(_) => {
+                None
+            }
+        }
+    }
+
+    /// Returns the link of the host that it is.
+    pub fn device(&self) -> Option<&Device> {
+        match self {
+            Self::Device(device) => Some(device),
+            Self::Bridge
+            | Self::Veth(_)
+            | Self::Macvlan(_)
+            | Self::Ipvlan(_)
+            | Self::Vlan(_)
+            | Self::Ifb
+            | Self::Other(_) => None,
         }
     }
 
@@ -127,7 +149,7 @@ impl LinkKind {
         match self {
             Self::Vlan(Vlan { parent, id: _ }) => Some(parent),
             Self::Macvlan(_) | Self::Ipvlan(_) => self.shares(),
-            Self::Bridge | Self::Veth(_) | Self::Ifb | Self::Other(_) => None,
+            Self::Bridge | Self::Veth(_) | Self::Device(_) | Self::Ifb | Self::Other(_) => None,
         }
     }
 
@@ -139,6 +161,7 @@ impl LinkKind {
             | Self::Macvlan(_)
             | Self::Ipvlan(_)
             | Self::Vlan(_)
+            | Self::Device(_)
             | Self::Ifb
             | Self::Other(_) => None,
         }

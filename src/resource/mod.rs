@@ -5,6 +5,7 @@
 
 pub mod address;
 mod becoming;
+pub mod device;
 pub mod file;
 pub mod host_ports;
 pub mod link;
@@ -105,6 +106,8 @@ pub enum Slot {
     /// That links share what a link of the host receives; filled by each of them. Those of one kind go before those of
     /// another come: a link has one receiver (`netdev_rx_handler_register()` in Linux `net/core/dev.c`).
     Shared(IfName),
+    /// A link of the host by its name there, wherever it is: a container has it for itself.
+    Device(IfName),
     /// The object itself.
     Object(ResourceId),
 }
@@ -114,7 +117,7 @@ impl Slot {
     pub fn is_for_many(&self) -> bool {
         match self {
             Self::Addressed(..) | Self::Shared(_) => true,
-            Self::Ns(_) | Self::Ifname(..) | Self::Object(_) => false,
+            Self::Ns(_) | Self::Ifname(..) | Self::Device(_) | Self::Object(_) => false,
         }
     }
 }
@@ -198,6 +201,7 @@ impl Resource {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 slots.extend(link.kind.peer().map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
                 slots.extend(link.kind.shares().map(|parent| Slot::Shared(parent.clone())));
+                slots.extend(link.kind.device().map(|device| Slot::Device(device.name.clone())));
             }
             Self::Address(Address { ns, link, addr }) => {
                 slots.push(Slot::Addressed(ns.clone(), link.clone(), Family::of(addr.addr())));

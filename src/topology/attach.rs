@@ -9,7 +9,7 @@ use super::interface::Interfaces;
 use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Bandwidth, Container, Driver, Network, Runtime};
+use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime};
 use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::{Family, SysctlKey};
@@ -22,6 +22,8 @@ pub(super) struct Parts<'p> {
     pub(super) limits: &'p [Option<Bandwidth>],
     /// The networks, by index into the scene's.
     pub(super) networks: &'p [Network],
+    /// The links of the host that become interfaces.
+    pub(super) devices: &'p [Option<Device>],
 }
 
 /// Returns the containers, with neither published ports, routes nor names yet.
@@ -85,7 +87,8 @@ fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName
 }
 
 fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
-    let Parts { interfaces, macs, addresses, limits, networks } = parts;
+    let Parts { interfaces, macs, addresses, limits, networks, devices } = parts;
+    let device = devices.get(index)?.clone();
     let manifest::Attachment {
         addresses: _,
         external: _,
@@ -96,6 +99,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         gateway_priority: _,
         routes: _,
         sysctls,
+        device: _,
         bandwidth: _,
     } = member.spec;
     let network = networks.get(member.net)?;
@@ -112,7 +116,8 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         port: interfaces.hosts.get(index)?.clone(),
         link: link.clone(),
         mac: *macs.get(index)?,
-        mtu: network.mtu,
+        mtu: device.as_ref().map_or(network.mtu, |device| device.mtu),
+        device,
         addresses: addresses.get(index)?.clone(),
         external: vec![],
         default_via: vec![],
@@ -137,7 +142,7 @@ fn route(
     let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
         let network = networks.get(member.net).filter(|network| !network.internal && !network.waits)?;
-        let way = way_out(network, family)?;
+        let way = way_out(network, family).filter(|_| !attachment.waits())?;
         // Of two containers one may be the other's gateway.
         let is_itself = |gateway: &IpAddr| attachment.addresses.iter().any(|net| net.addr() == *gateway);
         if matches!(&way, Way::Via(gateway) if is_itself(gateway)) {
@@ -168,7 +173,7 @@ fn way_out(network: &Network, family: Family) -> Option<Way> {
     let mut subnets = network.subnets.iter().filter(|subnet| Family::of(subnet.cidr.addr()) == family);
     match network.driver {
         Driver::Ipvlan(mode, _) if mode.is_routed() => subnets.next().map(|_| Way::Link),
-        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) => {
+        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => {
             subnets.find_map(|subnet| subnet.gateway).map(Way::Via)
         }
     }

@@ -53,6 +53,7 @@ fn without_host(scene: &Scene<'_>, member: &Member<'_>) -> Option<Problem> {
         Driver::Bridge | Driver::Veth(OtherEnd::Host) => return None,
         Driver::Macvlan { .. } => ("it is a macvlan network", "use `driver: bridge`"),
         Driver::Ipvlan { .. } => ("it is an ipvlan network", "use `driver: bridge`"),
+        Driver::Physical => ("it is a physical network", "use `driver: bridge`"),
         Driver::Veth(OtherEnd::Container) => {
             ("it joins two containers", "join the host and one container by `options: {host: true}`")
         }

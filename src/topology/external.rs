@@ -108,6 +108,7 @@ fn closed(scene: &Scene<'_>, member: &Member<'_>, (network, at): (&Network, &At<
     let (why, place, label) = match network.driver {
         Driver::Macvlan(_) => (unseen, net.place, "a macvlan network".to_owned()),
         Driver::Ipvlan(..) => (unseen, net.place, "an ipvlan network".to_owned()),
+        Driver::Physical => (unseen, net.place, "a physical network".to_owned()),
         Driver::Veth(OtherEnd::Container) => (unseen, net.place, "a pair between two containers".to_owned()),
         Driver::Bridge | Driver::Veth(OtherEnd::Host) if network.internal => {
             ("nothing comes in there", net.place, "declared `internal`".to_owned())

@@ -36,6 +36,8 @@ pub struct Facts {
     pub parents: BTreeMap<IfName, LinkFact>,
     /// Links of others that share what these, or bridges, receive: a link carries macvlan or ipvlan links, not both.
     pub carried: BTreeMap<IfName, BTreeSet<Carried>>,
+    /// Links that containers are to have for themselves, by their names on the host, as far as they are to be found.
+    pub devices: BTreeMap<IfName, DeviceFact>,
     /// Links of others that lead to nobody at the moment.
     pub silent: BTreeMap<IfName, Silent>,
     /// This project's live bridges.
@@ -128,6 +130,26 @@ pub struct LinkFact {
     /// Its link-layer address, when it is an Ethernet one.
     #[serde(default)]
     pub mac: Option<Mac>,
+}
+
+/// A link that a container is to have for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceFact {
+    /// Its MTU on the host.
+    pub mtu: Mtu,
+    /// Its link-layer address there, when it is an Ethernet one.
+    #[serde(default)]
+    pub mac: Option<Mac>,
+    /// What it has there that goes with it, in words; empty when it is away already.
+    #[serde(default)]
+    pub held: Vec<String>,
+    /// Why it cannot be had, in words that follow its name.
+    #[serde(default)]
+    pub obstacle: Option<String>,
+    /// Whether a default route of the host leaves by it.
+    #[serde(default)]
+    pub is_uplink: bool,
 }
 
 /// A link of somebody else's that shares what a link of the host receives.

@@ -104,7 +104,12 @@ fn host_ends(scene: &Scene<'_>, networks: &[IfName], claimed: &mut HashSet<IfNam
         None | Some(Driver::Bridge) => Some(derive((member, kept))),
         // The network is nothing but this pair.
         Some(Driver::Veth(OtherEnd::Host)) => networks.get(member.net).cloned(),
-        Some(Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Veth(OtherEnd::Container)) => None,
+        Some(
+            Driver::Macvlan { .. }
+            | Driver::Ipvlan { .. }
+            | Driver::Veth(OtherEnd::Container)
+            | Driver::Physical,
+        ) => None,
     })
     .collect()
 }
@@ -122,7 +127,7 @@ fn detours(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfNam
 /// Returns `br-NAME`, or `ve-NAME` for a pair, when an interface can be called that.
 fn readable(net: &Net<'_>) -> Option<IfName> {
     let prefix = match &net.spec.driver {
-        Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } => "br",
+        Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Physical => "br",
         Driver::Veth(_) => "ve",
     };
     IfName::try_from(format!("{prefix}-{}", net.name)).ok()

@@ -22,7 +22,7 @@ pub fn leases(topology: &Topology) -> Leases {
     Leases {
         subnets: subnets.collect(),
         addresses: topology.containers.iter().map(held).collect(),
-        parents: behind.map(|network| network.interface.clone()).collect(),
+        parents: behind.filter_map(|network| network.on_host().cloned()).collect(),
         runs: topology.containers.iter().filter_map(run).collect(),
     }
 }

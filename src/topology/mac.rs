@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::device;
 use super::parent::parent;
 use super::scene::{Member, Net, Scene};
 use super::text::digest;
@@ -22,6 +23,12 @@ pub(super) fn assign(
         scene.nets.iter().map(|net| hashed(scene, &["bridge", net.name.as_str()])).collect();
     let mut macs: Vec<Mac> = scene.members.iter().map(|_| Mac([0; 6])).collect();
     for (net, bridge) in scene.nets.iter().zip(&bridges) {
+        if net.spec.driver == Driver::Physical {
+            for (index, member) in scene.on(net) {
+                macs.get_mut(index).into_iter().for_each(|mac| *mac = device::mac(scene, member));
+            }
+            continue;
+        }
         if let Some(parents) = of_parent(scene, net, problems) {
             for (index, _) in scene.on(net) {
                 macs.get_mut(index).into_iter().for_each(|mac| *mac = parents);

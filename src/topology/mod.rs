@@ -5,6 +5,7 @@ mod attach;
 mod bandwidth;
 pub mod barriers;
 mod coexist;
+mod device;
 pub mod environment;
 mod external;
 pub mod facts;
@@ -53,6 +54,7 @@ use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::Vlan;
 use facts::{Facts, Running};
 
+pub use device::Device;
 pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
@@ -81,8 +83,8 @@ impl Topology {
     pub fn warnings(&self, facts: &Facts) -> Vec<String> {
         let limits = limits::warnings(self, &facts.limits);
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
-        let external = external::warnings(self, facts);
-        [limits, barriers, silent, external, self.policies.warnings.clone()].concat()
+        let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
+        [limits, barriers, silent, external, devices, self.policies.warnings.clone()].concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
@@ -150,7 +152,7 @@ impl Network {
             Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(OtherEnd::Host) => {
                 Some(&self.interface)
             }
-            Driver::Veth(OtherEnd::Container) => None,
+            Driver::Veth(OtherEnd::Container) | Driver::Physical => None,
         }
     }
 }
@@ -176,6 +178,8 @@ pub enum Driver {
     Ipvlan(IpvlanMode, IpvlanFlag),
     /// A pair of links between a container and another one or the host.
     Veth(OtherEnd),
+    /// Each container has a link of the host for itself.
+    Physical,
 }
 
 impl Driver {
@@ -183,7 +187,7 @@ impl Driver {
     pub fn has_host(self) -> bool {
         match self {
             Self::Bridge | Self::Veth(OtherEnd::Host) => true,
-            Self::Macvlan(_) | Self::Ipvlan(..) | Self::Veth(OtherEnd::Container) => false,
+            Self::Macvlan(_) | Self::Ipvlan(..) | Self::Veth(OtherEnd::Container) | Self::Physical => false,
         }
     }
 }
@@ -277,6 +281,8 @@ pub struct Attachment {
     pub origin: Origin,
     /// The bridge, or the parent.
     pub interface: IfName,
+    /// The link of the host that becomes the one in the container.
+    pub device: Option<Device>,
     /// The veth pair's end on the host, a bridge's port or the link itself; `None` without one.
     pub port: Option<IfName>,
     /// The link in the container, e.g. `eth0`.

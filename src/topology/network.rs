@@ -63,6 +63,7 @@ pub(super) fn assemble(
                 manifest::Driver::Macvlan { parent: _, mode } => Driver::Macvlan(*mode),
                 manifest::Driver::Ipvlan { parent: _, mode, flag } => Driver::Ipvlan(*mode, *flag),
                 manifest::Driver::Veth(other) => Driver::Veth(*other),
+                manifest::Driver::Physical => Driver::Physical,
             },
             subnets: grounds.iter().map(|g| Subnet { cidr: g.cidr, gateway: g.gateway }).collect(),
             internal: *internal,

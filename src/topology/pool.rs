@@ -9,7 +9,7 @@ use super::prefix::{PrefixMap, address, family, first_host, number};
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Families, Place};
+use crate::manifest::{At, Driver, Families, Place};
 use crate::resource::sysctl::Family;
 
 /// What stands in the way of a subnet from a pool.
@@ -44,7 +44,7 @@ fn wants(net: &Net<'_>) -> Vec<Want> {
     let asked = |flag: &Option<At<bool>>| flag.as_ref().map(|at| at.value);
     let has = |family| net.spec.subnets.iter().any(|at| Family::of(at.value.cidr.addr()) == family);
     match (asked(ipv4), asked(ipv6), net.spec.subnets.is_empty()) {
-        _ if net.spec.external.is_some() => vec![],
+        _ if net.spec.external.is_some() || net.spec.driver == Driver::Physical => vec![],
         (None, None, true) => vec![Want::Any],
         (ipv4, ipv6, is_empty) => {
             let ipv4 = ipv4.unwrap_or(is_empty);

@@ -97,7 +97,7 @@ fn reach<'t>(
     } else {
         let name = scene.net(first).map_or("", |net| net.name.as_str());
         let (what, why) = match networks.get(first.net).map(|network| network.driver) {
-            Some(Driver::Macvlan(_) | Driver::Ipvlan(..)) => {
+            Some(Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Physical) => {
                 ("without the host", "its containers are reached directly")
             }
             Some(Driver::Veth(OtherEnd::Container)) => {

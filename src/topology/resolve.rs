@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, bandwidth, coexist, external, hosts, interface, ipam, mac, network, parent, policy,
-    ports, routes, subnet, veth,
+    Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, mac, network, parent,
+    policy, ports, routes, subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -28,6 +28,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
 
     parent::check(&scene, &mut problems);
     veth::check(&scene, &mut problems);
+    device::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
     let addresses = ipam::assign(&scene, &grounds, &mut problems);
@@ -36,6 +37,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
 
     let parts = network::Parts { grounds: &grounds, interfaces: &interfaces, macs: &bridge_macs };
     let networks = network::assemble(&scene, &parts, origin, &mut problems);
+    let devices: Vec<_> = scene.members.iter().map(|member| device::device(&scene, member)).collect();
     let limits = bandwidth::assign(&scene, &interfaces, &networks, origin, &mut problems);
     let parts = attach::Parts {
         interfaces: &interfaces,
@@ -43,6 +45,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         addresses: &addresses,
         limits: &limits,
         networks: &networks,
+        devices: &devices,
     };
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);

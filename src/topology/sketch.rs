@@ -127,6 +127,7 @@ impl Sketch<'_> {
                 Some(("ipvlan", v)) => network.driver = self.ipvlan(v),
                 Some(("veth", "host")) => network.driver = Driver::Veth(OtherEnd::Host),
                 Some(("veth", _)) => network.driver = Driver::Veth(OtherEnd::Container),
+                Some(("physical", _)) => network.driver = Driver::Physical,
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
                 Some(("policy", v)) => {
@@ -243,6 +244,7 @@ impl Sketch<'_> {
                 ("mac", v) => attachment.mac = Some(self.at(Mac::try_from(v.to_owned()).unwrap(), v)),
                 ("if", v) => attachment.interface = Some(self.at(v.try_into().unwrap(), v)),
                 ("route", v) => attachment.routes.push(self.route(v)),
+                ("dev", v) => attachment.device = Some(self.at(v.try_into().unwrap(), v)),
                 (key @ "bw", v) => {
                     let place = self.place(key);
                     let rate =

@@ -11,7 +11,7 @@ use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
 use super::text::did_you_mean;
 use crate::manifest::problem::Problem;
-use crate::manifest::{self, At, Place};
+use crate::manifest::{self, At, Driver, OtherEnd, Place};
 use crate::names::IfName;
 
 /// A subnet of a network, with what addresses need to know of it.
@@ -76,7 +76,9 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
             };
             let hosted = net.spec.driver.has_host();
             let link = parent.as_ref().map(|parent| &*parent.link);
-            Some(net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems)).collect())
+            let is_pair = net.spec.driver == Driver::Veth(OtherEnd::Container);
+            let grounds = net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems));
+            Some(grounds.map(|ground| Ground { is_pair, ..ground }).collect())
         }
     }
 }
@@ -165,7 +167,7 @@ fn ground<'a>(
     Some(Ground {
         cidr,
         gateway: gateway.or_else(|| hosted.then(|| first_host(cidr))),
-        is_pair: !hosted && link.is_none(),
+        is_pair: false,
         pool: pool.as_ref().map_or(cidr, |at| at.value).trunc(),
         reserve,
         held,

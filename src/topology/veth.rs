@@ -21,6 +21,7 @@ pub(super) fn host_end<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Option<&'a IfNam
         Driver::Bridge
         | Driver::Macvlan { .. }
         | Driver::Ipvlan { .. }
+        | Driver::Physical
         | Driver::Veth(OtherEnd::Container) => None,
     }
 }
@@ -29,7 +30,7 @@ pub(super) fn host_end<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Option<&'a IfNam
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     for net in &scene.nets {
         let (most, who, help) = match net.spec.driver {
-            Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } => continue,
+            Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Physical => continue,
             Driver::Veth(OtherEnd::Container) => {
                 (2, "two containers", "use `driver: bridge` for more than two")
             }
@@ -105,6 +106,7 @@ pub(super) fn lonely(topology: &Topology) -> Vec<String> {
         super::Driver::Bridge
         | super::Driver::Macvlan(_)
         | super::Driver::Ipvlan(..)
+        | super::Driver::Physical
         | super::Driver::Veth(OtherEnd::Host) => false,
     });
     let lonely = pairs.filter_map(|network| {

@@ -36,6 +36,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "key-is-a-number",
     "macvlan-without-subnet",
     "mtu-too-small-for-ipv6",
+    "physical-with-a-firewall",
     "policy-range-with-host-bits",
     "pool-larger-than-subnet",
     "pool-outside",

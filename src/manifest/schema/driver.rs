@@ -17,6 +17,8 @@ pub(super) enum Driver {
     Ipvlan,
     /// A pair of links between two containers, or between the host and one.
     Veth,
+    /// Each container has a link of the host for itself: the `device` of its attachment.
+    Physical,
 }
 
 /// What only the driver needs to know.

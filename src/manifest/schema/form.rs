@@ -258,6 +258,8 @@ struct Attachment {
     routes: Option<Vec<Route>>,
     /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
     sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
+    /// The link of the host that becomes the interface, on a network with `driver: physical`.
+    device: Option<IfName>,
     /// How fast it may be.
     bandwidth: Option<Bandwidth>,
 }

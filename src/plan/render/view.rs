@@ -201,6 +201,7 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
     let known = [
         "interface",
         "kind",
+        "device",
         "parent",
         "vlan",
         "mode",

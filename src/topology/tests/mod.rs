@@ -4,6 +4,7 @@ mod addresses;
 mod bandwidth;
 mod barriers;
 mod coexist;
+mod devices;
 mod environment;
 mod external;
 mod hosts;

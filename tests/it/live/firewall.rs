@@ -336,6 +336,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         network: NetName::try_from(network).unwrap(),
         origin: origin(),
         interface: IfName::try_from(format!("br-{network}")).unwrap(),
+        device: None,
         port: Some(IfName::try_from(format!("v-{name}")).unwrap()),
         link: IfName::try_from("eth0").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 2]),

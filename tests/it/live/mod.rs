@@ -8,6 +8,7 @@ mod beside;
 mod coexist;
 mod containers;
 pub(crate) mod daemon;
+mod device;
 mod disk;
 mod dns;
 mod doctor;

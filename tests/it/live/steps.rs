@@ -23,7 +23,17 @@ const DIR: &str = "NETFORM_TEST_DIR";
 /// More than half of what there is goes or is replaced, which is refused unless it is asked for.
 const APPLY: &[&str] = &["apply", "--yes", "--max-destroy", "99"];
 
-/// All kinds of object: namespaces, bridges, pairs, addresses, routes, parameters, both tables, elements, files.
+/// Makes a link of the host that goes from one container to another.
+fn nic(world: &World) {
+    world.sh(
+        "ip tuntap add dev nic0 mode tap; ip link set nic0 address 02:00:00:00:00:09 mtu 1450 alias theirs up
+         ip link property add dev nic0 altname enp5s0; ip addr add 192.168.9.5/24 brd + dev nic0
+         ip route add 10.200.0.0/16 via 192.168.9.1 metric 7",
+    );
+}
+
+/// All kinds of object: namespaces, bridges, pairs, links of the host, addresses, routes, parameters, both tables, elements,
+/// files.
 const BEFORE: &str = "\
 netform: 1
 project: shop
@@ -31,8 +41,9 @@ networks:
   front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}
   back: {subnets: [10.7.0.0/24], icc: false}
   old: {subnets: [10.8.0.0/24]}
+  lab: {driver: physical, subnets: [192.168.9.0/24]}
 containers:
-  web: {networks: {front: {address: [172.25.3.3]}, back: {}}, publish: ['8080:80']}
+  web: {networks: {front: {address: [172.25.3.3]}, back: {}, lab: {device: nic0}}, publish: ['8080:80']}
   db: {networks: {back: {interface: eth7}, old: {}}}
   gone: {networks: [old]}
 ";
@@ -45,9 +56,10 @@ networks:
   front: {subnets: [172.25.0.0/16, 'fd00:25::/64'], mtu: 1400}
   back: {subnets: [10.7.0.0/24]}
   new: {subnets: [10.9.0.0/24], internal: true}
+  lab: {driver: physical, subnets: [192.168.9.0/24], mtu: 1300}
 containers:
   web: {networks: {back: {}, front: {address: [172.25.3.4]}}, publish: ['8080:80', '9090:90/udp']}
-  db: {networks: {back: {interface: eth8}, new: {}}}
+  db: {networks: {back: {interface: eth8}, new: {}, lab: {device: nic0}}}
   come: {networks: [new, front]}
 ";
 
@@ -56,6 +68,7 @@ live! {
         if die_or_fail(world) {
             return;
         }
+        nic(world);
         world.apply(BEFORE);
         let before = everything(world);
         world.file("netform.yaml", AFTER);
@@ -76,6 +89,7 @@ live! {
         if die_or_fail(world) {
             return;
         }
+        nic(world);
         world.apply(BEFORE);
         let before = everything(world);
         world.file("netform.yaml", AFTER);
@@ -102,6 +116,7 @@ live! {
         }
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables; ls /etc/netns"), "");
+        assert!(!world.sh("ip link show nic0").contains("netform"), "it has come back as it was");
     }
 }
 
@@ -110,6 +125,7 @@ live! {
         if die_or_fail(world) {
             return;
         }
+        nic(world);
         world.apply(BEFORE);
         let before = everything(world);
         for step in (24..).step_by(3) {
@@ -131,6 +147,7 @@ live! {
         if die_or_fail(world) {
             return;
         }
+        nic(world);
         world.apply(BEFORE);
         let before = everything(world);
         world.file("netform.yaml", AFTER);
@@ -151,6 +168,7 @@ live! {
         if die_or_fail(world) {
             return;
         }
+        nic(world);
         world.apply(BEFORE);
         world.file("netform.yaml", AFTER);
         assert_eq!(meddle(world, "die:0"), End::Killed);
@@ -169,6 +187,7 @@ live! {
         if die_or_fail(world) {
             return;
         }
+        nic(world);
         let empty = everything(world);
         world.apply(BEFORE);
         for step in (0..).step_by(2) {

@@ -12,6 +12,9 @@ const INSIDE: &str = "NETFORM_TEST_INSIDE";
 /// Names the kinds of test that must not be skipped, e.g. `live,systemd`.
 const REQUIRE: &str = "NETFORM_TEST_REQUIRE";
 
+/// Says that the machine is the test's own.
+const MACHINE: &str = "NETFORM_TEST_MACHINE";
+
 /// Names the control group that containers of a test are in.
 pub const GROUP: &str = "NETFORM_TEST_GROUP";
 
@@ -76,6 +79,26 @@ pub fn in_a_world_with_a_runtime((program, kind): (&str, &str), module: &str, te
         format!("find /sys/fs/cgroup -depth -type d -path '*/{group}*' -exec rmdir {{}} + 2>/dev/null");
     Command::new("sh").args(["-c", &clean]).status().ok();
     assert!(status.success(), "the story inside the namespaces failed: {status}");
+}
+
+/// Runs `story` on the host itself, its files aside: in the virtual machine that `tests/vm.sh` makes for it, and nowhere else.
+pub fn in_a_machine_of_its_own(module: &str, test: &str, story: fn(&World)) {
+    if std::env::var_os(INSIDE).is_some() {
+        story(&World::new());
+        return;
+    }
+    if std::env::var_os(MACHINE).is_none() {
+        return skip("vm", "this needs a machine of its own: tests/vm.sh");
+    }
+    let (_crate, module) = module.split_once("::").unwrap();
+    let status = Command::new("unshare")
+        .args(["-m", "sh", "-ec", ENTER])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("{module}::{test}"), "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "the story in the machine failed: {status}");
 }
 
 /// Says that a test, or a part of it, is skipped; fails where its kind is promised.

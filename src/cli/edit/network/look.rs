@@ -241,6 +241,7 @@ impl View<'_> {
         Member {
             name: container.name.to_string(),
             state: match container.runtime {
+                _ if attachment.waits() => Health::Waiting,
                 Runtime::Waiting => Health::Waiting,
                 Runtime::Netform | Runtime::Given | Runtime::Shared => {
                     health(&owner, self.plan, self.conflicts)
@@ -265,6 +266,7 @@ fn driver_of(driver: Driver) -> &'static str {
         Driver::Bridge => "bridge",
         Driver::Macvlan(_) => "macvlan",
         Driver::Ipvlan(..) => "ipvlan",
+        Driver::Physical => "physical",
         Driver::Veth(_) => "veth",
     }
 }

@@ -2,6 +2,7 @@
 //! `tests/vm.sh` runs all of them on Debian's kernel.
 
 mod ipvlan;
+mod nic;
 mod vlan;
 
 use super::world::{World, skip};

@@ -1,0 +1,38 @@
+//! A container with a link of the host for itself: a NIC, or whatever somebody has made to be one.
+//!
+//! The link goes from the host's namespace into the container's, under the name that it has there, and comes back as it was
+//! when the container has done with it, or is gone.
+
+use super::{AltNames, entry};
+use crate::names::Mac;
+use crate::resource::Resource;
+use crate::resource::device::Device;
+use crate::resource::link::{Link, LinkKind};
+use crate::resource::owner::Owner;
+use crate::resource::state::Entry;
+use crate::topology::{self, Attachment, Container};
+
+/// Returns the link that attaches a container, when it is to be had.
+pub(super) fn attachment(
+    container: &Container,
+    attachment: &Attachment,
+    device: &topology::Device,
+    names: &mut AltNames<'_>,
+) -> Entry {
+    let Attachment { network, origin, link, mac, mtu, .. } = attachment;
+    let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+    let link = Resource::Link(Link {
+        ns: container.ns.clone(),
+        name: link.clone(),
+        // A tunnel has none.
+        mac: Some(*mac).filter(|mac| *mac != Mac([0; 6])),
+        mtu: *mtu,
+        up: true,
+        master: None,
+        hairpin: false,
+        altname: names.give(&[container.name.as_str(), network.as_str()]),
+        protected: false,
+        kind: LinkKind::Device(Device { name: device.name.clone(), before: None }),
+    });
+    entry(link, &owner, origin)
+}

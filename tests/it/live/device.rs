@@ -1,0 +1,207 @@
+//! Containers with links of the host for themselves.
+
+use super::daemon::{Daemon, patiently};
+use super::world::{World, live};
+
+/// A host whose `eth2` leads to a router, with all that a link may have.
+fn wired(world: &World) {
+    world.sh("ip netns add router; ip link add eth2 type veth peer name r0 netns router; ip -n router link set r0 up
+         ip -n router addr add 192.168.9.1/24 dev r0; ip -n router addr add fd00:9::1/64 dev r0 nodad
+         ip link set eth2 address 02:00:00:00:00:09 mtu 1400 alias 'uplink to rack 4' up
+         ip link property add dev eth2 altname enp5s0
+         ip addr add 192.168.9.5/24 brd + dev eth2; ip addr add 192.168.9.6/24 dev eth2 label eth2:1
+         ip addr add 10.77.0.1 peer 10.77.0.2 dev eth2; ip addr add fd00:9::5/64 dev eth2 nodad
+         ip route add 10.200.0.0/16 via 192.168.9.1 metric 7 proto static mtu 1300
+         ip route add 10.201.0.0/16 dev eth2 src 192.168.9.6; ip route add 10.202.0.0/16 via 192.168.9.1 table 77
+         ip -6 route add fd00:77::/64 via fd00:9::1 dev eth2");
+}
+
+/// Returns all that the host knows of `eth2`, what the kernel makes itself aside.
+fn eth2(world: &World) -> String {
+    world.sh("ip -d link show eth2 | sed 's/^[0-9]*: //; s/state [A-Z]*//'; ip addr show eth2 | grep inet | grep -v fe80 | sed 's/ tentative//' | sort
+         ip route show table all dev eth2 | grep -v fe80 | sort; ip -6 route show table all dev eth2 | grep -v fe80 | sort")
+}
+
+fn lab(containers: &str) -> String {
+    format!(
+        "netform: 1
+project: lab
+networks:
+  lab: {{driver: physical, subnets: [{{cidr: 192.168.9.0/24, gateway: 192.168.9.1}}, {{cidr: 'fd00:9::/64', gateway: 'fd00:9::1'}}]}}
+  back: {{subnets: [10.5.0.0/24]}}
+containers: {containers}
+"
+    )
+}
+
+const WEB: &str = "{web: {networks: {lab: {device: eth2, address: [192.168.9.10, 'fd00:9::10']}, back: }}}";
+
+live! {
+    fn a_link_goes_into_a_container_and_comes_back_as_it_was(world) {
+        wired(world);
+        let before = eth2(world);
+
+        let told = world.apply(&lab(WEB));
+
+        assert!(told.contains("`eth2` leaves the host for `web`: 192.168.9.5/24") && told.contains("the route to 10.200.0.0/16"), "{told}");
+        world.assert_in_sync();
+        for to in ["192.168.9.1", "fd00:9::1", "10.5.0.1"] {
+            assert!(world.pings("web", to), "{to}");
+        }
+        assert_eq!(world.try_sh("ip link show eth2").code, 1);
+        let inside = world.sh("ip -n web -d link show eth0");
+        assert!(inside.contains("02:00:00:00:00:09") && inside.contains("mtu 1400"), "{inside}");
+        assert_eq!(world.sh("ip -n web route show default").trim(), "default via 192.168.9.1 dev eth0 proto 110");
+        let status = world.run(&["status", "--tree", "--manifest", "netform.yaml"]).exits(0).stdout;
+        assert!(status.contains("eth0  192.168.9.10/24"), "{status}");
+        let said = world.run(&["explain", "192.168.9.10"]).exits(0).stdout;
+        assert!(said.contains("container web") && said.contains("network lab"), "{said}");
+
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(eth2(world), before);
+        assert!(!world.sh("ip link").contains("netform"));
+    }
+}
+
+live! {
+    fn what_the_manifest_says_of_it_holds_as_long_as_it_says_so(world) {
+        wired(world);
+        let before = eth2(world);
+        let given = "{web: {networks: {lab: {device: eth2, interface: lan0, mac: '02:00:00:00:00:77', sysctls: {net.ipv4.conf.IFNAME.log_martians: 1}, routes: [{to: 10.9.0.0/16, via: 192.168.9.1}]}}}}";
+        world.apply(&lab(given).replace("physical,", "physical, mtu: 1350,"));
+        world.assert_in_sync();
+        let inside = world.sh("ip -n web -d link show lan0; ip -n web route; ip netns exec web sysctl -n net.ipv4.conf.lan0.log_martians");
+        for wanted in ["02:00:00:00:00:77", "mtu 1350", "10.9.0.0/16 via 192.168.9.1"] {
+            assert!(inside.contains(wanted), "{wanted}: {inside}");
+        }
+        assert!(inside.ends_with("1\n"), "{inside}");
+
+        let moved = world.apply(&lab(WEB));
+        world.assert_in_sync();
+        assert!(!moved.contains("leaves the host"), "it was away before:\n{moved}");
+        let inside = world.sh("ip -n web -d link show eth0");
+        assert!(inside.contains("02:00:00:00:00:09") && inside.contains("mtu 1400"), "{inside}");
+
+        world.apply(&lab(&WEB.replace("web:", "db:")));
+        world.assert_in_sync();
+        assert!(world.pings("db", "192.168.9.1"), "from one container to another");
+        world.run(&["rollback", "--yes"]).exits(0);
+        assert!(world.pings("web", "192.168.9.1"));
+        world.apply(&lab("{web: {networks: [back]}}"));
+        assert_eq!(eth2(world), before, "taken off the network");
+    }
+}
+
+live! {
+    fn what_is_in_a_namespace_of_somebody_else_comes_back_when_the_manifest_forgets_it(world) {
+        wired(world);
+        let before = eth2(world);
+        world.sh("ip netns add theirs; ip link add eth3 type veth peer name p3");
+        let wan = "  wan: {driver: macvlan, options: {parent: eth3}, subnets: [10.8.0.0/24]}\ncontainers:";
+        let theirs = lab("{web: {netns: theirs, networks: {lab: {device: eth2}, wan: }}}").replace("containers:", wan);
+        world.apply(&theirs);
+        world.assert_in_sync();
+
+        world.apply(&lab(WEB));
+
+        world.assert_in_sync();
+        assert!(world.pings("web", "192.168.9.1"));
+        assert_eq!(world.sh("ip -n theirs -o link | wc -l").trim(), "1", "nothing but lo is left in there");
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(eth2(world), before);
+    }
+}
+
+live! {
+    fn what_is_broken_in_the_container_is_repaired(world) {
+        wired(world);
+        let before = eth2(world);
+        world.apply(&lab(WEB));
+        let daemon = Daemon::start(world, &[]);
+        for break_it in [
+            "ip -n web link set eth0 down",
+            "ip -n web link set eth0 mtu 1300",
+            "ip -n web link set eth0 address 02:00:00:00:00:55",
+            "ip -n web addr flush dev eth0",
+            "ip -n web route del default",
+            "ip -n web link set eth0 alias mine",
+            "ip -n web link property del dev eth0 altname netform.lab.web.lab",
+            "ip -n web link set eth0 down; ip -n web link set eth0 name eth9",
+            "ip -n web link set eth0 netns 1",
+        ] {
+            world.sh(&break_it.replace("netns 1", &format!("netns {}", std::process::id())));
+            daemon.brings_it_in_sync(break_it);
+            assert!(world.pings("web", "192.168.9.1") && world.pings("web", "fd00:9::1"), "{break_it}");
+        }
+        drop(daemon);
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(eth2(world), before, "what it was is not what somebody made of it");
+    }
+}
+
+live! {
+    fn a_link_that_is_not_there_is_waited_for(world) {
+        world.file("netform.yaml", &lab(WEB));
+        let (plan, _) = world.plan();
+        assert!(plan.contains("there is no link `eth2`: `web` waits for it"), "{plan}");
+        let daemon = Daemon::start(world, &[]);
+        patiently(&|| daemon.log(), || world.try_sh("ip netns exec web ping -c1 -W1 10.5.0.1").code == 0);
+        let status = world.run(&["status", "--tree", "--manifest", "netform.yaml"]).exits(0).stdout;
+        assert!(status.contains("[waiting]"), "{status}");
+
+        wired(world);
+        let is_there = || world.try_sh("ip netns exec web ping -c1 -W1 -I eth0 192.168.9.1").code == 0;
+        patiently(&|| daemon.log(), is_there);
+        world.sh("ip -n web link del eth0");
+        daemon.says("there is no link `eth2`");
+        assert!(world.pings("web", "10.5.0.1"), "the other networks go on");
+        world.sh("ip netns del router");
+        wired(world);
+        patiently(&|| daemon.log(), is_there);
+    }
+}
+
+live! {
+    fn what_cannot_be_had_is_refused_with_who_has_it(world) {
+        wired(world);
+        world.file("netform.yaml", &lab(WEB));
+        let refused = |prepare: &str, code: i32, why: &str| {
+            world.sh(prepare);
+            let said = world.run(&["apply", "--yes"]).exits(code).stderr;
+            assert!(said.contains(why), "{prepare}: {said}");
+        };
+        refused("ip route add default via 192.168.9.1 dev eth2", 7, "attachment.web@lab would take eth2 from the host, whose default route leaves by it");
+        refused("ip route del default; ip link add br9 type bridge; ip link set eth2 master br9", 65, "is a port of bridge br9");
+        refused("ip link set eth2 nomaster; ip link add m0 link eth2 type macvlan", 65, "carries m0, which stands on it");
+        refused("ip netns add other; ip link set m0 netns other", 65, "carries m0 in other, which stands on it");
+        refused("ip netns del other; ip link del br9; ip link set eth2 down; ip link set eth2 name eth3; ip link add eth2 type bridge", 65, "is a bridge, which the kernel moves nowhere");
+        world.sh("ip link del eth2; ip link set eth3 name eth2; ip link set eth2 up");
+        world.file("theirs.yaml", &lab("{z: {networks: {lab: {device: eth2}}}}").replace("project: lab", "project: theirs").replace("10.5.0", "10.6.0"));
+        world.run(&["apply", "--yes", "theirs.yaml"]).exits(0);
+        refused("true", 65, "is in z, where project theirs has it");
+        world.run(&["destroy", "--yes", "theirs.yaml"]).exits(0);
+        world.run(&["apply", "--yes"]).exits(0);
+
+        refused("ip link add eth2 type bridge", 0, "");
+        let said = world.run(&["destroy", "--yes"]).exits(9).stderr;
+        assert!(said.contains("has to give back link eth0 in web, but bridge eth2 is in the way"), "{said}");
+        world.sh("ip link del eth2");
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert!(world.sh("ip link show eth2").contains("uplink to rack 4"));
+    }
+}
+
+live! {
+    fn a_tunnel_without_a_link_layer_address_goes_as_well(world) {
+        world.sh("ip tuntap add dev tun9 mode tun; ip link set tun9 up; ip addr add 10.88.0.1/24 dev tun9");
+        let before = world.sh("ip -d link show tun9 | sed 's/^[0-9]*: //'; ip addr show tun9 | grep -w inet");
+        let manifest = "netform: 1\nproject: lab\nnetworks: {vpn: {driver: physical}}\ncontainers: {web: {networks: {vpn: {device: tun9}}}}\n";
+
+        world.apply(manifest);
+
+        world.assert_in_sync();
+        assert!(world.sh("ip -n web addr show eth0").contains("POINTOPOINT"), "with no address, since no subnet says which");
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -d link show tun9 | sed 's/^[0-9]*: //'; ip addr show tun9 | grep -w inet"), before);
+    }
+}
