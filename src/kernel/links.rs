@@ -348,6 +348,8 @@ async fn add_address(live: &Live, address: &Address, (owner, flags): (&Owner, u1
     let channel = channel(live, ns)?;
     let index = found(channel, link)?;
     let message = message::new_address(*addr, index, protocol(owner, NOBODYS_ADDRESS));
+    let is_external = matches!(owner, Owner::External(_));
+    let message = if is_external { message::without_preference(message) } else { message };
     channel.request(message, flags).await.map_err(|refusal| {
         let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
         let OpError { kind, message } = refusal.into();

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
+    CacheInfo,
 };
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoPortData,
@@ -303,6 +304,19 @@ pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlink
         }
     }
     RouteNetlinkMessage::NewAddress(message)
+}
+
+/// Has the host begin nothing with a new IPv6 address, unless somebody asks for that very one.
+pub(crate) fn without_preference(message: RouteNetlinkMessage) -> RouteNetlinkMessage {
+    match message {
+        RouteNetlinkMessage::NewAddress(mut address) if address.header.family == AddressFamily::Inet6 => {
+            let mut times = CacheInfo::default();
+            (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
+            address.attributes.push(AddressAttribute::CacheInfo(times));
+            RouteNetlinkMessage::NewAddress(address)
+        }
+        other => other,
+    }
 }
 
 /// Asks for all addresses.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
 use super::ends::{Attachment, Route};
+use super::links::{External, Uplink};
 use super::policy::{Coexist, Policy};
 
 /// A netform manifest: the networks of a host, and the containers on them.
@@ -23,6 +24,10 @@ pub(super) struct Manifest {
     pools: Option<Vec<Pool>>,
     /// Whose firewalls shall let our packets pass.
     coexist: Option<Coexist>,
+    /// The link of the host that gets the external addresses, so that its neighbours find them; `true` is the one that has
+    /// the default route.
+    #[schemars(extend("default" = false))]
+    own_external_addresses: Option<Uplink>,
     /// Who may connect to whom, beyond what the networks say: the first that matches decides.
     policies: Option<Vec<Policy>>,
     /// The networks by name.
@@ -149,14 +154,6 @@ enum Ingress {
     Published,
     Open,
     None,
-}
-
-/// An existing bridge.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-enum External {
-    Bridge(IfName),
-    Flag(bool),
 }
 
 /// How names are answered on a network.

@@ -51,6 +51,7 @@ mod steps;
 mod sysctls;
 mod systemd;
 mod translate;
+mod uplink;
 mod veth;
 mod vm;
 mod walk;
