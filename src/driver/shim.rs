@@ -38,6 +38,7 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
         up: true,
         master: None,
         hairpin: false,
+        isolated: false,
         altname: names.give(&[network.name.as_str(), "host"]),
         protected: false,
         kind,
