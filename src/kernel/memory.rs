@@ -231,7 +231,7 @@ impl Memory {
 
     /// Returns what of the scope lies within parts.
     fn narrowed(&self, parts: &Parts) -> Scope {
-        let Scope { project, namespaces, sysctls, routes, limited, files, unmarked, begun, devices } =
+        let Scope { project, namespaces, sysctls, routes, limited, files, unmarked, begun, devices, seals } =
             &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
@@ -247,6 +247,7 @@ impl Memory {
             unmarked: unmarked.clone(),
             begun: begun.clone(),
             devices: devices.clone(),
+            seals: seals.clone(),
         }
     }
 
