@@ -54,7 +54,7 @@ fn opened(desired: &Desired, observed: &Observed) -> Vec<String> {
     let new = desired.0.iter().filter(|(id, _)| observed.own.get(id).is_none());
     let sentence = |(_, entry): (&ResourceId, &Entry)| {
         let element = entry.resource.element()?;
-        let (address, target) = (host_ports::external(element)?, element.data.as_deref()?);
+        let (address, target) = (host_ports::led(element)?, element.data.as_deref()?);
         let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
         Some(format!(
             "{place}all of {address} leads to {target}: whatever listens there is open to everybody, unless `policies` \

@@ -296,7 +296,7 @@ fn container_status<'a>(container: &'a Container, health: &impl Fn(&Owner) -> He
         format!("{host}:{from}->{to}/{}", publish.protocol)
     });
     let external = container.attachments.iter().flat_map(|attachment| &attachment.external);
-    let external = external.map(|External { address, target, origin: _ }| format!("{address}->{target}"));
+    let external = external.map(|External { address, target, .. }| format!("{address}->{target}"));
     ContainerStatus {
         name: container.name.as_str(),
         state: waiting_or(container, health(&Owner::Container(container.name.clone()))),

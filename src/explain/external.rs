@@ -14,7 +14,7 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
     };
     let all = scene.published.iter().flat_map(|(project, all)| all.iter().map(move |entry| (project, entry)));
     let leads = all.filter_map(|(project, entry)| {
-        let element = entry.resource.element().filter(|it| host_ports::external(it) == Some(address))?;
+        let element = entry.resource.element().filter(|it| host_ports::led(it) == Some(address))?;
         Some(finding(scene, (project, entry), address, element.data.as_deref()?))
     });
     leads.collect()

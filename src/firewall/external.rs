@@ -62,7 +62,7 @@ pub(super) fn of(topology: &Topology) -> impl Iterator<Item = (&Container, &Atta
 
 /// Puts the addresses into the sets.
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
-    for (container, _, External { origin, address, target }) in of(topology) {
+    for (container, _, External { origin, address, target, seat: _ }) in of(topology) {
         let asked = Asked { owner: Owner::External(*address), origin };
         let set = |name: &str| of_family(name, *address);
         out.put(&set("external"), vec![address.to_string()], None, &asked);

@@ -16,7 +16,9 @@ use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
+use crate::resource::route::PROTOCOL;
 use crate::resource::state::{Entry, Observed};
+use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::{Facts, Leases, LinkFact, Silent};
 
@@ -71,6 +73,8 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
     let foreign = || host.links.iter().filter(|link| !own.contains_key(&link.index));
     Facts {
         uplink_mtu: uplink_mtu(host),
+        uplinks: uplinks(host, &own),
+        addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, &own),
         subnets: subnets(host, &scope.project),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
@@ -137,14 +141,38 @@ fn outside(host: &NsReading, own: &OwnLinks) -> BTreeSet<IfName> {
 
 /// Returns the MTU of the link that the default route leaves by; IPv4's counts when there are two.
 fn uplink_mtu(host: &NsReading) -> Option<Mtu> {
+    Mtu::try_from(uplink(host, |_| true)?.mtu).ok()
+}
+
+/// Returns the link of others that has the default route, by family.
+fn uplinks(host: &NsReading, own: &OwnLinks) -> BTreeMap<Family, IfName> {
+    let of = |family| {
+        let link = uplink(host, |it| it == family).filter(|link| !own.contains_key(&link.index))?;
+        Some((family, link.ifname()?))
+    };
+    [Family::Ipv4, Family::Ipv6].into_iter().filter_map(of).collect()
+}
+
+/// Returns the link that the default route of one of these families leaves by; IPv4's before IPv6's.
+fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
     let is_default = |route: &&RouteAnswer| {
-        route.dest.prefix_len() == 0 && route.kind == observe::UNICAST && route.table == u32::from(MAIN_TABLE)
+        route.dest.prefix_len() == 0
+            && route.kind == observe::UNICAST
+            && route.table == u32::from(MAIN_TABLE)
+            && is_meant(Family::of(route.dest.addr()))
     };
     let ranked = |route: &&RouteAnswer| (route.dest.addr().is_ipv6(), route.metric);
     let route =
         host.routes.iter().filter(is_default).filter(|route| route.index.is_some()).min_by_key(ranked)?;
-    let link = host.links.iter().find(|link| Some(link.index) == route.index)?;
-    Mtu::try_from(link.mtu).ok()
+    host.links.iter().find(|link| Some(link.index) == route.index)
+}
+
+/// Returns the addresses that others have given a link.
+fn given(link: &LinkAnswer, host: &NsReading) -> Vec<(IpAddr, IfName)> {
+    let Some(name) = link.ifname() else { return vec![] };
+    let theirs = host.addresses.iter().filter(|it| it.index == link.index && it.protocol != PROTOCOL);
+    let chosen = theirs.map(|it| it.addr.addr()).filter(|addr| !is_everybodys(*addr));
+    chosen.map(|addr| (addr, name.clone())).collect()
 }
 
 fn routes(host: &NsReading, own: &OwnLinks) -> BTreeSet<IpNet> {

@@ -6,6 +6,7 @@
 use netlink_packet_core::{NetlinkBuffer, NlasIterator};
 
 use super::events::Notice;
+use super::message::MAIN_TABLE;
 use super::moved::{Parts, Whole};
 use super::netlink::text;
 use super::nft::passages;
@@ -41,6 +42,7 @@ pub(super) fn network(datagram: &[u8], number: Option<i32>) -> Parts {
         // Nothing of ours limits anything in there.
         Some(_) if QDISCS.contains(&kind) => {}
         Some(number) if concerns(kind, flags, body) => drop(parts.numbers.insert(number)),
+        None if leads_out(kind, body) => parts.whole.extend([Whole::Routes, Whole::Uplinks]),
         None if concerns(kind, flags, body) => host(&mut parts, kind, body),
         Some(_) | None => {}
     });
@@ -65,6 +67,12 @@ fn concerns(kind: u16, flags: u16, body: &[u8]) -> bool {
         RTM_DELROUTE => ours,
         _ => true,
     }
+}
+
+/// Tells whether a message is about a new default route in the main table: what is on the uplink moves there. One that goes
+/// moves nothing before another one comes. `rtm_dst_len` and `rtm_table` in `struct rtmsg`.
+fn leads_out(kind: u16, body: &[u8]) -> bool {
+    kind == RTM_NEWROUTE && body.get(1) == Some(&0) && body.get(4) == Some(&MAIN_TABLE)
 }
 
 /// Adds what a message of the host is about.
@@ -168,6 +176,16 @@ mod tests {
         assert!(concerns(RTM_NEWROUTE, NLM_F_REPLACE, &route(186)));
         assert_eq!(network(&message(RTM_NEWROUTE, &route(186)), Some(3)), Parts::default());
         assert_eq!(network(&message(RTM_NEWROUTE, &route(PROTOCOL)), None), Parts::whole(Whole::Routes));
+    }
+
+    #[test]
+    fn a_new_default_route_of_the_host_counts_whoever_makes_it() {
+        let route = |length, table| message(RTM_NEWROUTE, &[2, length, 0, 0, table, 4, 0, 1, 0, 0, 0, 0]);
+        let told = Parts { whole: [Whole::Routes, Whole::Uplinks].into(), ..Parts::default() };
+        assert_eq!(network(&route(0, 254), None), told);
+        assert_eq!(network(&route(0, 100), None), Parts::default());
+        assert_eq!(network(&route(24, 254), None), Parts::default());
+        assert_eq!(network(&route(0, 254), Some(3)), Parts::default());
     }
 
     #[test]

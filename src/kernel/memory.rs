@@ -96,6 +96,7 @@ impl Memory {
         wide.namespaces.extend(scope.namespaces.iter().cloned());
         wide.sysctls.extend(scope.sysctls.iter().cloned());
         wide.routes.extend(scope.routes.iter().cloned());
+        wide.addresses.extend(scope.addresses.iter().cloned());
         wide.limited.extend(scope.limited.iter().cloned());
         wide.files.extend(scope.files.iter().cloned());
         wide.unmarked.extend(scope.unmarked.iter().cloned());
@@ -231,8 +232,19 @@ impl Memory {
 
     /// Returns what of the scope lies within parts.
     fn narrowed(&self, parts: &Parts) -> Scope {
-        let Scope { project, namespaces, sysctls, routes, limited, files, unmarked, begun, devices, seals } =
-            &self.scope;
+        let Scope {
+            project,
+            namespaces,
+            sysctls,
+            routes,
+            addresses,
+            limited,
+            files,
+            unmarked,
+            begun,
+            devices,
+            seals,
+        } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
             NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => parts.namespaces.contains(ns),
@@ -242,6 +254,7 @@ impl Memory {
             namespaces: namespaces.clone(),
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
             routes: routes.clone(),
+            addresses: addresses.clone(),
             limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),

@@ -12,6 +12,7 @@ mod diag;
 pub mod discover;
 mod ends;
 pub mod events;
+mod external;
 pub mod facts;
 pub mod fake;
 mod file;
@@ -51,6 +52,7 @@ use thiserror::Error;
 
 use crate::names::{IfName, ProjectName};
 use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
@@ -98,6 +100,8 @@ pub struct Scope {
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
     /// Routes that no link of ours tells to be ours, or that are in another table than the main one.
     pub routes: BTreeSet<ResourceId>,
+    /// Addresses of others' links that may be ours; one without our number is not.
+    pub addresses: BTreeSet<ResourceId>,
     /// Links of the host whose qdiscs matter.
     pub limited: BTreeSet<IfName>,
     /// Files that may be ours; one without our mark is foreign.
@@ -122,6 +126,7 @@ impl Scope {
             namespaces: BTreeSet::new(),
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
+            addresses: BTreeSet::new(),
             limited: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -135,6 +140,9 @@ impl Scope {
     pub fn add(&mut self, entry: &Entry) {
         match &entry.resource {
             Resource::Route(route) if route.is_apart() => drop(self.routes.insert(entry.resource.id())),
+            Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
+                self.addresses.insert(entry.resource.id());
+            }
             Resource::Sysctl(sysctl) => {
                 // What a link in a container had before is what a new one there has.
                 let usual = sysctl.key.of_a_new_link().filter(|_| sysctl.ns != NsRef::Host);

@@ -47,6 +47,8 @@ pub enum Whole {
     Host,
     /// The host's routes.
     Routes,
+    /// Which of the host's links has the default route, which decides what is asked for.
+    Uplinks,
     /// The host's kernel parameters.
     Parameters,
     /// The firewall's tables.

@@ -9,7 +9,7 @@ use super::answer::{AddressAnswer, LinkAnswer};
 use super::message::NEWBORN;
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, ends, qdisc, routes};
+use super::{Scope, carried, ends, external, qdisc, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::device::Device;
@@ -43,7 +43,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
             see_link(&mut observed, link, (ns, &own), reading, scope);
         }
         for address in &ns.addresses {
-            see_address(&mut observed, address, (&ns.ns, &own), scope);
+            see_address(&mut observed, address, (ns, &own), scope);
         }
         routes::see(&mut observed, (ns, &own), reading, scope);
         qdisc::see(&mut observed, ns, &own, scope);
@@ -255,6 +255,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         up: link.up,
         master: master.and_then(LinkAnswer::ifname),
         hairpin: link.hairpin,
+        isolated: link.isolated,
         altname: link.our_altname(),
         protected: false,
         kind,
@@ -281,11 +282,14 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
 fn see_address(
     observed: &mut Observed,
     address: &AddressAnswer,
-    (ns, own): (&NsRef, &OwnLinks),
+    (reading, own): (&NsReading, &OwnLinks),
     scope: &Scope,
 ) {
     let AddressAnswer { index, addr, protocol } = address;
-    let Some((link, owner)) = own.get(index) else { return };
+    let Some((link, owner)) = own.get(index) else {
+        return external::see(observed, address, reading, scope);
+    };
+    let ns = &reading.ns;
     let resource = Address { ns: ns.clone(), link: link.clone(), addr: *addr };
     if *protocol == PROTOCOL {
         insert(observed, Resource::Address(resource), owner.clone());

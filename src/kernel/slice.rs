@@ -32,7 +32,7 @@ impl Memory {
             Moved::Everywhere => return None,
             Moved::Here(parts) => parts.clone(),
         };
-        if parts.whole.contains(&Whole::Firewall) || parts.whole.contains(&Whole::Host) {
+        if [Whole::Firewall, Whole::Host, Whole::Uplinks].iter().any(|whole| parts.whole.contains(whole)) {
             return None;
         }
         self.add_other_ends(&mut parts);

@@ -54,6 +54,7 @@ impl Collector {
             includes: _,
             pools,
             coexist,
+            own_external,
             policies,
             networks,
             containers,
@@ -61,7 +62,8 @@ impl Collector {
         match project {
             Some(project) if self.report.is_empty() => {
                 let policies = policies.map(|at| at.value).unwrap_or_default();
-                let manifest = Manifest { project, pools, coexist, policies, networks, containers };
+                let manifest =
+                    Manifest { project, pools, coexist, own_external, policies, networks, containers };
                 Ok(Loaded { manifest, sources })
             }
             Some(_) | None => Err(Problems::counted(sources, self.report.problems, self.report.more)),

@@ -11,6 +11,7 @@ use super::policy::{self, Policy};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
+use super::uplink::{self, Uplink, uplink};
 use super::{At, Container, Network, Place, Pool, container};
 use crate::names::{ContainerName, NetName, ProjectName};
 
@@ -34,6 +35,8 @@ pub(super) struct Document {
     pub(super) pools: Vec<At<Pool>>,
     /// `coexist`.
     pub(super) coexist: Coexist,
+    /// `own_external_addresses`.
+    pub(super) own_external: Option<At<Uplink>>,
     /// `policies`.
     pub(super) policies: Option<At<Vec<At<Policy>>>>,
     /// `networks`.
@@ -60,6 +63,7 @@ pub(super) fn document(node: &Node, report: &mut Report) -> Document {
         includes: fields.value("include").map_or_else(Vec::new, |node| includes(node, report)),
         pools: fields.value("pools").map_or_else(Vec::new, |node| network::pools(node, report)),
         coexist: fields.get("coexist").map_or_else(Coexist::default, |entry| coexist(entry, report)),
+        own_external: fields.get("own_external_addresses").and_then(|entry| uplink(entry, report)),
         policies: fields.get("policies").map(|entry| policy::policies(entry, report)),
         networks: declared(fields.value("networks"), "`networks`", report, network::network),
         containers: declared(fields.value("containers"), "`containers`", report, container::container),
@@ -77,6 +81,7 @@ impl Document {
             includes: _,
             pools,
             coexist,
+            own_external,
             policies,
             networks,
             containers,
@@ -99,6 +104,7 @@ impl Document {
         }
         self.pools.extend(pools);
         self.coexist.merge(coexist, report);
+        uplink::merge(&mut self.own_external, ("own_external_addresses", own_external), report);
         policy::merge(&mut self.policies, policies, report);
         merge_keys(&mut self.networks, networks, "network", report);
         merge_keys(&mut self.containers, containers, "container", report);

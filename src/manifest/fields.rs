@@ -20,7 +20,17 @@ pub(super) struct Shape {
 /// The whole file.
 pub(super) const MANIFEST: Shape = Shape {
     what: "a manifest",
-    keys: &["netform", "project", "include", "pools", "coexist", "policies", "networks", "containers"],
+    keys: &[
+        "netform",
+        "project",
+        "include",
+        "pools",
+        "coexist",
+        "own_external_addresses",
+        "policies",
+        "networks",
+        "containers",
+    ],
     later: &[("cluster", "this version connects containers of one host")],
 };
 
@@ -106,6 +116,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "sysctls",
         "device",
         "bandwidth",
+        "isolated",
     ],
     later: &[],
 };

@@ -32,6 +32,7 @@ mod schema;
 mod sources;
 mod spans;
 mod sysctl;
+mod uplink;
 mod values;
 mod veth;
 mod yaml;
@@ -57,6 +58,7 @@ pub(crate) use self::report::Report;
 pub use self::route::{Hop, Route};
 pub use self::schema::schema;
 pub use self::sysctl::LinkSysctl;
+pub use self::uplink::Uplink;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::netns::NsRef;
 
@@ -145,6 +147,8 @@ pub struct Manifest {
     pub pools: Vec<At<Pool>>,
     /// Whose firewalls shall let our packets pass: `coexist: {docker: true}`.
     pub coexist: Coexist,
+    /// `own_external_addresses`: the link that has the external addresses, so that its neighbours find them.
+    pub own_external: Option<At<Uplink>>,
     /// Who may connect to whom, in order: the first that matches decides.
     pub policies: Vec<At<Policy>>,
     /// Networks in the order of the file; the place is the key's.
@@ -359,4 +363,6 @@ pub struct Attachment {
     pub device: Option<At<IfName>>,
     /// `bandwidth`: how fast it receives and sends; the place is that of the key.
     pub bandwidth: Option<At<Bandwidth>>,
+    /// `isolated`: whether it is kept apart from others that are; the place of the key when it is.
+    pub isolated: Option<Place>,
 }

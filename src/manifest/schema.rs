@@ -6,6 +6,7 @@
 mod driver;
 mod ends;
 mod form;
+mod links;
 mod policy;
 
 use schemars::Schema;

@@ -291,10 +291,10 @@ mod tests {
         };
 
         assert_eq!(told(&wanted, &blog(&["host_addr4 192.0.2.9 . tcp . 80"])), "port.0.0.0.0:80/tcp");
-        assert_eq!(told(&wanted, &blog(&["external_to4 192.0.2.9"])), "port.0.0.0.0:80/tcp");
+        assert_eq!(told(&wanted, &blog(&["external4 192.0.2.9"])), "port.0.0.0.0:80/tcp");
         assert_eq!(told(&wanted, &blog(&["any_addr4 tcp . 80", "host_addr4 192.0.2.8 . tcp . 80"])), "");
         let port = |key: &str| Desired(state("shop", "port.192.0.2.9:80/tcp", &[key]).into());
-        let others = blog(&["external_to4 192.0.2.9"]);
+        let others = blog(&["external4 192.0.2.9"]);
         assert_eq!(told(&port("host_addr4 192.0.2.9 . tcp . 80"), &others), "port.0.0.0.0:80/tcp");
         assert_eq!(told(&port("any_addr4 tcp . 80"), &others), "");
     }

@@ -53,10 +53,19 @@ impl HostPorts {
     }
 }
 
-/// Returns the external address all of which an element leads to a container.
+/// Returns the external address that an element claims for a container, which may not be there.
 pub fn external(element: &NftElement) -> Option<IpAddr> {
-    let map = element.set.strip_suffix(['4', '6']).filter(|map| *map == "external_to");
-    map.and_then(|_| element.key.first())?.parse().ok()
+    of_set(element, "external")
+}
+
+/// Returns the external address all of which an element leads to a container.
+pub fn led(element: &NftElement) -> Option<IpAddr> {
+    of_set(element, "external_to")
+}
+
+fn of_set(element: &NftElement, name: &str) -> Option<IpAddr> {
+    let set = element.set.strip_suffix(['4', '6']).filter(|set| *set == name);
+    set.and_then(|_| element.key.first())?.parse().ok()
 }
 
 impl fmt::Display for HostPorts {

@@ -7,11 +7,36 @@ use super::facts::Facts;
 use super::resolve::Asker;
 use super::scene::{Member, Net, Scene};
 use super::subnet::Ground;
-use super::{Attachment, Container, Driver, External, Network, Topology};
+use super::{Attachment, Container, Driver, Network, Topology};
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Ingress, OtherEnd, Place};
-use crate::names::ContainerName;
+use crate::manifest::{At, Ingress, OtherEnd, Place, Uplink};
+use crate::names::{ContainerName, IfName};
+use crate::resource::owner::Origin;
 use crate::resource::sysctl::Family;
+
+/// An address of the outside all of which leads to a container, and that is the source of what the container sends out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The address.
+    pub address: IpAddr,
+    /// The container's own, on the attachment that declares it.
+    pub target: IpAddr,
+    /// Who has it, so that neighbours find it.
+    pub seat: Seat,
+}
+
+/// Who has an external address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seat {
+    /// Others see to that: it is routed to the host, or somebody gave it one.
+    Others,
+    /// netform gives it to this link of the host.
+    On(IfName),
+    /// netform gives it to this link as soon as that is there; `None` is the one that will have the default route.
+    Waits(Option<IfName>),
+}
 
 /// Gives the attachments their external addresses.
 pub(super) fn assign(
@@ -39,7 +64,8 @@ pub(super) fn assign(
                 match target {
                     Some(target) => {
                         let (origin, address) = (origin(at.place), at.value);
-                        attachment.external.push(External { origin, address, target });
+                        let seat = seat(scene, address);
+                        attachment.external.push(External { origin, address, target, seat });
                     }
                     None => problems.push(no_family(scene, member, at)),
                 }
@@ -57,6 +83,22 @@ fn holds(container: &Container) -> impl Iterator<Item = (IpAddr, ContainerName)>
 fn target(attachment: &Attachment, at: &At<IpAddr>) -> Option<IpAddr> {
     let mut addresses = attachment.addresses.iter().map(ipnet::IpNet::addr);
     addresses.find(|addr| addr.is_ipv4() == at.value.is_ipv4())
+}
+
+/// Returns who has an external address. One that somebody has given the host already is his to keep.
+fn seat(scene: &Scene<'_>, address: IpAddr) -> Seat {
+    let facts = scene.facts;
+    match &scene.manifest.own_external {
+        None => Seat::Others,
+        Some(_) if facts.addresses.contains_key(&address) => Seat::Others,
+        Some(At { value: Uplink::Named(name), .. }) if facts.foreign_links.contains(name) => {
+            Seat::On(name.clone())
+        }
+        Some(At { value: Uplink::Named(name), .. }) => Seat::Waits(Some(name.clone())),
+        Some(At { value: Uplink::Default, .. }) => {
+            facts.uplinks.get(&Family::of(address)).cloned().map_or(Seat::Waits(None), Seat::On)
+        }
+    }
 }
 
 /// Says why nothing can be led to a container on this network.
@@ -168,7 +210,7 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
     let mut warnings = vec![];
     for container in &topology.containers {
         for attachment in &container.attachments {
-            for External { origin, address, target: _ } in &attachment.external {
+            for External { origin, address, target: _, seat } in &attachment.external {
                 let name = &container.name;
                 let family = Family::of(*address);
                 let leads_out = |other: &&Attachment| other.leads_out(family);
@@ -180,17 +222,29 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
                     )),
                     Some(_) | None => {}
                 }
-                let links = facts.parents.iter().chain(&facts.bridges);
-                let mut held =
-                    links.filter(|(_, link)| link.addresses.iter().any(|net| net.addr() == *address));
-                if let Some((link, _)) = held.next() {
+                if let Some(link) = facts.addresses.get(address) {
                     warnings.push(format!(
                         "{origin}: {address} is an address of {link} already: what the host itself serves there is \
                          not reached any more, since all of it leads to container {name}"
                     ));
                 }
+                warnings.extend(waits(origin, *address, seat));
             }
         }
     }
     warnings
+}
+
+/// Says what an external address waits for.
+fn waits(origin: &Origin, address: IpAddr, seat: &Seat) -> Option<String> {
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    match seat {
+        Seat::Others | Seat::On(_) => None,
+        Seat::Waits(Some(link)) => Some(format!(
+            "{origin}: there is no link `{link}` of the host's own: external address {address} waits for it"
+        )),
+        Seat::Waits(None) => Some(format!(
+            "{origin}: no link has a default route of {family}: external address {address} waits for one that has"
+        )),
+    }
 }

@@ -18,6 +18,10 @@ use crate::resource::sysctl::Family;
 pub struct Facts {
     /// The MTU of the interface that has the default route; `None` without one.
     pub uplink_mtu: Option<Mtu>,
+    /// The link of others that has the default route, by family.
+    pub uplinks: BTreeMap<Family, IfName>,
+    /// The addresses of others' links of the host, but for those that netform gave them.
+    pub addresses: BTreeMap<IpAddr, IfName>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.
     pub routes: BTreeSet<IpNet>,
     /// The range that IPv6 subnets are taken from when no pool has any: a /48 of the host's own.

@@ -12,6 +12,7 @@ pub mod facts;
 mod hosts;
 mod interface;
 mod ipam;
+mod isolated;
 mod leases;
 pub mod limits;
 mod mac;
@@ -55,6 +56,7 @@ use crate::resource::vlan::Vlan;
 use facts::{Facts, Running};
 
 pub use device::Device;
+pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
@@ -302,6 +304,8 @@ pub struct Attachment {
     pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
     /// How fast the container receives and sends.
     pub bandwidth: Option<Bandwidth>,
+    /// Whether it and others of its network that are isolated, too, are kept apart.
+    pub isolated: bool,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.
@@ -327,17 +331,6 @@ pub struct Bandwidth {
     pub ingress: Option<Bucket>,
     /// What limits what it sends, and the link by which that goes.
     pub egress: Option<(Bucket, IfName)>,
-}
-
-/// An address of the outside all of which leads to a container, and that is the source of what the container sends out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct External {
-    /// Where the manifest declares it.
-    pub origin: Origin,
-    /// The address.
-    pub address: IpAddr,
-    /// The container's own, on the attachment that declares it.
-    pub target: IpAddr,
 }
 
 /// A route that the manifest asks for, resolved.

@@ -3,6 +3,7 @@
 //! ```text
 //! pool 10.0.0.0/8 24
 //! coexist
+//! own true
 //! net front 10.7.0.0/24,gw=10.7.0.9,pool=10.7.0.128/25,reserve=router:10.7.0.5 internal mtu=1400
 //! ctr web @front,addr=10.7.0.7,alias=app,link=base:db,mac=..,if=lan0,prio=3,bw=IN/OUT/BURST publish=8080:80 route=10.9.0.0/16>10.7.0.9
 //! ```
@@ -16,7 +17,7 @@ use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
     AliasPolicy, At, Attachment, Bandwidth, Coexist, Container, Driver, Egress, Expose, Home, Hop, Ingress,
-    Manifest, Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet,
+    Manifest, Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet, Uplink,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
@@ -33,6 +34,7 @@ pub(crate) fn sketch(text: &str) -> Manifest {
         project,
         pools: vec![],
         coexist: Coexist::default(),
+        own_external: None,
         policies: vec![],
         networks: IndexMap::new(),
         containers: IndexMap::new(),
@@ -41,6 +43,12 @@ pub(crate) fn sketch(text: &str) -> Manifest {
         let mut words = line.split_whitespace();
         match words.next() {
             None => {}
+            Some("own") => {
+                let link = words.next().unwrap();
+                let named = |link: &str| Uplink::Named(link.try_into().unwrap());
+                let uplink = if link == "true" { Uplink::Default } else { named(link) };
+                manifest.own_external = Some(sketch.at(uplink, link));
+            }
             Some(word @ "coexist") => manifest.coexist.docker = Some(sketch.at(true, word)),
             Some("pool") => {
                 let cidr = words.next().unwrap();
@@ -248,6 +256,7 @@ impl Sketch<'_> {
                     let burst = burst.parse().ok().map(|bytes| self.at(bytes, burst));
                     attachment.bandwidth = Some(At { value: Bandwidth { ingress, egress, burst }, place });
                 }
+                (key @ "isolated", _) => attachment.isolated = Some(self.place(key)),
                 ("prio", v) => attachment.gateway_priority = v.parse().unwrap(),
                 other => panic!("{other:?} is nothing of an attachment"),
             }

@@ -53,8 +53,8 @@ const PIECE: usize = 1000;
 const LIST_PATIENCE: Duration = Duration::from_secs(10);
 const LIST_PAUSE: Duration = Duration::from_millis(10);
 
-/// How the names of the maps begin that lead external addresses to containers.
-const LEAD_TO: &str = "external_to";
+/// The sets that hold external addresses, and the maps that lead them to containers.
+const EXTERNAL: [&str; 4] = ["external4", "external6", "external_to4", "external_to6"];
 
 /// How the names of netform's tables begin; the project's name follows.
 const PREFIX: &str = "netform-";
@@ -148,7 +148,7 @@ pub async fn published(
         let read = projects.into_iter().map(|project| {
             let id = table_id(&project, NftFamily::Inet);
             let elements = elements::read(&mut socket, &id, |set| {
-                set.part == Part::Core || set.name.starts_with(LEAD_TO)
+                set.part == Part::Core || EXTERNAL.contains(&set.name)
             })?;
             Ok((project, elements::entries(&id, elements).collect()))
         });
@@ -174,7 +174,7 @@ pub(super) fn ruleset_here() -> Result<(String, String), String> {
     read.map_err(|refusal| OpError::from(refusal).message)
 }
 
-fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
+pub(super) fn table_id(project: &ProjectName, family: NftFamily) -> NftTableId {
     NftTableId { family, name: format_smolstr!("{PREFIX}{project}") }
 }
 

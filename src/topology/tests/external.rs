@@ -1,9 +1,11 @@
 //! External addresses.
 
 use super::{problems, topology};
-use crate::names::Mtu;
+use crate::names::IfName;
+use crate::resource::sysctl::Family;
+use crate::topology::Seat;
 use crate::topology::external::warnings;
-use crate::topology::facts::{Facts, LinkFact};
+use crate::topology::facts::Facts;
 
 const NETS: &str = "net a 10.0.0.0/24\nnet b 10.1.0.0/24 fd01::/64\nnet i 10.3.0.0/24 internal\n\
                     net shut 10.4.0.0/24 ingress=none\nnet pair 10.5.0.0/30 veth=container\n";
@@ -72,10 +74,10 @@ fn an_external_address_is_nobodys_subnet() {
 
 #[test]
 fn what_its_author_may_not_expect_is_told() {
-    let link =
-        |addr: &str| LinkFact { mtu: Mtu::ETHERNET, addresses: vec![addr.parse().unwrap()], mac: None };
-    let facts =
-        Facts { parents: [("eth0".try_into().unwrap(), link("203.0.113.9/24"))].into(), ..Facts::default() };
+    let facts = Facts {
+        addresses: [("203.0.113.9".parse().unwrap(), "eth0".try_into().unwrap())].into(),
+        ..Facts::default()
+    };
     let told = |text: &str| warnings(&topology(&format!("{NETS}{text}"), &facts), &facts).join("\n");
 
     insta::assert_snapshot!(told("ctr x @a @b,ext=203.0.113.9"), @r"
@@ -83,4 +85,27 @@ fn what_its_author_may_not_expect_is_told() {
     sketch:6:1: 203.0.113.9 is an address of eth0 already: what the host itself serves there is not reached any more, since all of it leads to container x
     ");
     assert_eq!(told("ctr x @a @b,ext=203.0.113.8,prio=1"), "");
+}
+
+/// Checks who has an external address of x.
+#[track_caller]
+fn check_seat(own: &str, facts: &Facts, want: &Seat) {
+    let topology = topology(&format!("{own}{NETS}ctr x @a,ext=203.0.113.9"), facts);
+    assert_eq!(topology.attachment("x", "a").external[0].seat, *want, "{own}");
+}
+
+#[test]
+fn an_address_is_on_the_uplink_unless_somebody_has_it_there_already() {
+    let (link, other) = ("eth0".try_into().unwrap(), "eth1".try_into().unwrap());
+    let links =
+        Facts { foreign_links: [IfName::clone(&link), IfName::clone(&other)].into(), ..Facts::default() };
+    let routed = Facts { uplinks: [(Family::Ipv4, link.clone())].into(), ..links.clone() };
+    let held = Facts { addresses: [("203.0.113.9".parse().unwrap(), link.clone())].into(), ..routed.clone() };
+
+    check_seat("", &routed, &Seat::Others);
+    check_seat("own true\n", &routed, &Seat::On(link));
+    check_seat("own eth1\n", &routed, &Seat::On(other));
+    check_seat("own true\n", &links, &Seat::Waits(None));
+    check_seat("own eth7\n", &routed, &Seat::Waits(Some("eth7".try_into().unwrap())));
+    check_seat("own true\n", &held, &Seat::Others);
 }
