@@ -1,13 +1,14 @@
 //! Kernel parameters of the host as they were before netform changed them, so that `destroy` can set them back.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::plan::Touched;
-use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, State};
 use crate::resource::sysctl::SysctlKey;
+use crate::resource::{Resource, ResourceId};
 
 #[derive(Serialize, Deserialize)]
 struct OriginalsFile {
@@ -31,7 +32,8 @@ impl Dirs {
             let file = other.read_originals().map(|file| file.originals).unwrap_or_default();
             let unknown: Vec<Entry> = file
                 .iter()
-                .filter(|(id, _)| originals.get(id).is_none())
+                // What a container had is nobody else's to set back.
+                .filter(|(id, _)| id.ns() == NsRef::Host && originals.get(id).is_none())
                 .map(|(_, entry)| entry.clone())
                 .collect();
             originals.extend(unknown);
@@ -78,12 +80,38 @@ impl Dirs {
         }
         let mut originals = file.originals.clone();
         for Touched { id, before, after } in touched.iter().filter(|touched| is_global(&touched.id)) {
-            let (Some(before), Some(after)) = (before, after) else { continue };
-            if originals.get(id).is_some_and(|original| original.resource == after.resource) {
+            let (before, after) = match (before, after) {
+                (Some(before), Some(after)) => (before.clone(), after),
+                // In a namespace that is new, it was what it is in any that is.
+                (None, Some(after)) if id.ns() != NsRef::Host => (unknown(after), after),
+                (None | Some(_), None) | (None, Some(_)) => continue,
+            };
+            // What no line of a manifest asks for was set back.
+            let is_back = id.ns() != NsRef::Host && after.origin.is_none();
+            if is_back || originals.get(id).is_some_and(|original| original.resource == after.resource) {
                 originals.remove(id);
             } else if originals.get(id).is_none() {
-                originals.insert(before.clone());
+                originals.insert(before);
             }
+        }
+        // What a namespace had went with it.
+        let gone = touched.iter().filter(|touched| touched.after.is_none());
+        let gone = gone.filter_map(|touched| match &touched.before.as_ref()?.resource {
+            Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
+            Resource::Link(_)
+            | Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::Passage(_)
+            | Resource::Qdisc(_)
+            | Resource::File(_) => None,
+        });
+        let gone: Vec<NsRef> = gone.collect();
+        if !gone.is_empty() {
+            let stay = |entry: &Entry| !gone.contains(&entry.resource.id().ns());
+            originals = Vec::from(originals).into_iter().filter(stay).collect();
         }
         if originals == file.originals {
             return Ok(());
@@ -97,10 +125,20 @@ impl Dirs {
     }
 }
 
-/// Tells whether a parameter is the whole host's: those of a link die with it.
+/// Returns the parameter with no value: what it was is what a new namespace has.
+fn unknown(after: &Entry) -> Entry {
+    let mut entry = Entry { origin: None, ..after.clone() };
+    if let Resource::Sysctl(sysctl) = &mut entry.resource {
+        sysctl.value = SmolStr::default();
+    }
+    entry
+}
+
+/// Tells whether a parameter is the whole host's, or a whole container's: those of a link die with it.
 fn is_global(id: &ResourceId) -> bool {
     match id {
-        ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward) => true,
+        ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward)
+        | ResourceId::Sysctl(_, SysctlKey::Whole(_)) => true,
         ResourceId::Sysctl(..)
         | ResourceId::Netns(_)
         | ResourceId::Link(..)

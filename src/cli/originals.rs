@@ -14,18 +14,35 @@ use crate::topology::facts::Facts;
 /// Asks for the forwarding switches as they were before netform changed them, once nobody can rely on them.
 ///
 /// A host that goes on forwarding is open, one that stops is cut off: so only what is on record is set back, and only
-/// when no other project and no container engine is there.
+/// when no other project and no container engine is there. What a container's namespace had it gets back at once.
 pub(super) fn restore(originals: &[Entry], desired: &mut Desired, observed: &Observed, facts: &Facts) {
-    if !facts.subnets.is_empty() {
-        return;
-    }
     for entry in originals {
         let id = entry.resource.id();
-        let live = observed.own.get(&id);
-        if desired.0.get(&id).is_none() && live.is_some() {
-            desired.0.insert(entry.clone());
+        if id.ns() == NsRef::Host && !facts.subnets.is_empty() {
+            continue;
         }
+        if desired.0.get(&id).is_some()
+            || observed.own.get(&id).is_none()
+            || goes(&id.ns(), desired, observed)
+        {
+            continue;
+        }
+        let mut entry = entry.clone();
+        if let Resource::Sysctl(Sysctl { key, value, .. }) = &mut entry.resource
+            && value.is_empty()
+        {
+            let Some(Some(usual)) = sysctl::in_a_new_namespace(key) else { continue };
+            *value = usual.into();
+        }
+        desired.0.insert(entry);
     }
+}
+
+/// Tells whether a namespace is ours and goes, with all that is in it.
+fn goes(ns: &NsRef, desired: &Desired, observed: &Observed) -> bool {
+    let NsRef::Named(name) = ns else { return false };
+    let id = ResourceId::Netns(name.clone());
+    observed.own.get(&id).is_some() && desired.0.get(&id).is_none()
 }
 
 /// Asks for the parameters of containers' links that nobody asks for any more as a new link has them: so they were before
@@ -64,7 +81,8 @@ pub(super) fn check(desired: &Desired, observed: &Observed) -> Result<(), Failur
         let message = format!("{place}{}: the kernel has no parameter {key}", entry.owner);
         let list = key.of_a_new_link().map(|key| sysctl::path(&key));
         let list = list.as_deref().and_then(Path::parent).map(Path::display);
-        let help = list.map_or_else(String::new, |list| format!("`ls {list}` lists what it has"));
+        let all = || "`unshare -n sysctl -aN` lists what a container has of its own".to_owned();
+        let help = list.map_or_else(all, |list| format!("`ls {list}` lists what it has"));
         return Err(Failure::new(Code::Missing, message).help(help));
     }
     Ok(())

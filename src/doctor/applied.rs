@@ -61,6 +61,9 @@ pub(super) fn parameters(facts: &Facts) -> Vec<Finding> {
             SysctlKey::PerLink { family: _, link, name } if name == "disable_ipv6" => {
                 ("ipv6-off", format!("IPv6 is off on {link} {}", called(ns)))
             }
+            SysctlKey::Whole(path) => {
+                ("parameter-changed", format!("{path} {} is not what netform has set", called(ns)))
+            }
             SysctlKey::PerLink { family, link, name } => {
                 ("parameter-changed", format!("{name} of {link} ({family}) is not what netform has set"))
             }

@@ -68,6 +68,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         }
         entries.extend(namespace(&topology.project, container));
         entries.extend(routes::of_container(container));
+        entries.extend(sysctls::of_container(container));
         entries.extend(external::of_container(container));
         for attachment in &container.attachments {
             let Some(network) = networks.get(&attachment.network).filter(|network| !network.waits) else {

@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use rustix::thread::UnshareFlags;
+
 use super::netns;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::{Sysctl, SysctlKey};
@@ -19,14 +21,27 @@ pub(crate) fn path(key: &SysctlKey) -> PathBuf {
     Path::new(ROOT).join(key.to_string())
 }
 
-/// Returns the value that a parameter has in the calling thread's namespace, without white space at the ends.
+/// Returns the value that a parameter has in the calling thread's namespace, with one space between its words.
 pub(crate) fn read(key: &SysctlKey) -> io::Result<String> {
-    fs::read_to_string(path(key)).map(|value| value.trim().to_owned())
+    let value = fs::read_to_string(path(key))?;
+    Ok(value.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Tells whether the kernel knows a parameter of links, whatever link and namespace it is in.
+/// Tells whether the kernel knows a parameter of containers: of links, whatever link and namespace it is in, or of a namespace,
+/// as a new one has it. Where none can be made, nobody knows.
 pub fn is_known(key: &SysctlKey) -> bool {
-    key.of_a_new_link().is_none_or(|key| path(&key).exists())
+    match key {
+        SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward => true,
+        SysctlKey::PerLink { .. } => key.of_a_new_link().is_none_or(|key| path(&key).exists()),
+        SysctlKey::Whole(_) => in_a_new_namespace(key).is_none_or(|value| value.is_some()),
+    }
+}
+
+/// Returns what a parameter is in a new namespace, `None` inside when it is not there; `None` when no namespace can be made.
+pub fn in_a_new_namespace(key: &SysctlKey) -> Option<Option<String>> {
+    let key = key.clone();
+    let look = move || netns::unshare(UnshareFlags::NEWNET).ok().map(|()| read(&key).ok());
+    std::thread::spawn(look).join().ok().flatten()
 }
 
 /// Gives a parameter its value in the calling thread's namespace, unless it has it: where `/proc/sys` is read-only, or

@@ -16,8 +16,15 @@ use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
 pub(super) fn container(entry: &Entry, report: &mut Report) -> Container {
-    let empty =
-        Container { home: None, mode: None, networks: None, publish: vec![], expose: vec![], routes: vec![] };
+    let empty = Container {
+        home: None,
+        mode: None,
+        networks: None,
+        publish: vec![],
+        expose: vec![],
+        routes: vec![],
+        sysctls: vec![],
+    };
     // `web:` with nothing behind it is a container on the default network.
     if matches!(entry.value.kind, Kind::Null) {
         return empty;
@@ -32,6 +39,7 @@ pub(super) fn container(entry: &Entry, report: &mut Report) -> Container {
         publish: publish.iter().filter_map(|node| publish::publish(node, report)).collect(),
         expose: expose.iter().filter_map(|node| publish::expose(node, report)).collect(),
         routes: route::routes(fields, route::Of::Container, report),
+        sysctls: sysctl::of_container(fields, report),
     }
 }
 

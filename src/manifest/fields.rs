@@ -100,7 +100,7 @@ pub(super) const LIFECYCLE: Shape =
 /// A container.
 pub(super) const CONTAINER: Shape = Shape {
     what: "a container",
-    keys: &["netns", "docker", "podman", "pid", "mode", "networks", "publish", "expose", "routes"],
+    keys: &["netns", "docker", "podman", "pid", "mode", "networks", "publish", "expose", "routes", "sysctls"],
     later: &[("host", "this version connects containers of one host")],
 };
 

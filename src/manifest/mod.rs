@@ -57,7 +57,7 @@ pub use self::publish::{Expose, Publish};
 pub(crate) use self::report::Report;
 pub use self::route::{Hop, Route};
 pub use self::schema::schema;
-pub use self::sysctl::LinkSysctl;
+pub use self::sysctl::{LinkSysctl, WholeSysctl};
 pub use self::uplink::Uplink;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::netns::NsRef;
@@ -291,6 +291,8 @@ pub struct Container {
     pub expose: Vec<At<Expose>>,
     /// `routes`, in order.
     pub routes: Vec<At<Route>>,
+    /// `sysctls`: kernel parameters of its whole namespace.
+    pub sysctls: Vec<At<WholeSysctl>>,
 }
 
 /// Whose namespace a container lives in.

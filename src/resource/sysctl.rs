@@ -25,13 +25,15 @@ pub enum SysctlKey {
         /// The parameter, e.g. `route_localnet`.
         name: SmolStr,
     },
+    /// One of a whole network namespace, by its path, e.g. `net/core/somaxconn`.
+    Whole(SmolStr),
 }
 
 impl SysctlKey {
     /// Returns the interface that it is of.
     pub fn link(&self) -> Option<&IfName> {
         match self {
-            Self::Ipv4Forward | Self::Ipv6Forward => None,
+            Self::Ipv4Forward | Self::Ipv6Forward | Self::Whole(_) => None,
             Self::PerLink { family: _, link, name: _ } => Some(link),
         }
     }
@@ -40,7 +42,7 @@ impl SysctlKey {
     pub fn of_a_new_link(&self) -> Option<Self> {
         let link = IfName::try_from("default").ok()?;
         match self {
-            Self::Ipv4Forward | Self::Ipv6Forward => None,
+            Self::Ipv4Forward | Self::Ipv6Forward | Self::Whole(_) => None,
             Self::PerLink { family, link: _, name } => {
                 Some(Self::PerLink { family: *family, link, name: name.clone() })
             }
@@ -54,6 +56,7 @@ impl fmt::Display for SysctlKey {
             Self::Ipv4Forward => f.write_str("net/ipv4/ip_forward"),
             Self::Ipv6Forward => f.write_str("net/ipv6/conf/all/forwarding"),
             Self::PerLink { family, link, name } => write!(f, "net/{family}/conf/{link}/{name}"),
+            Self::Whole(path) => f.write_str(path),
         }
     }
 }

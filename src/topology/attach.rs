@@ -30,7 +30,8 @@ pub(super) struct Parts<'p> {
 pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) -> Vec<Container> {
     let mut guests = guests(scene);
     let container = |party: &Party<'_>| {
-        let manifest::Container { home: _, mode: _, networks: _, publish: _, expose, routes: _ } = party.spec;
+        let manifest::Container { home: _, mode: _, networks: _, publish: _, expose, routes: _, sysctls } =
+            party.spec;
         let runtime = runtime(scene, party);
         let members = party.members.clone().zip(scene.of(party));
         let mut attachments: Vec<_> =
@@ -47,6 +48,10 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
             guests: guests.remove(party.name).unwrap_or_default(),
             attachments,
             routes: vec![],
+            sysctls: sysctls
+                .iter()
+                .map(|at| (SysctlKey::Whole(at.value.path.clone()), at.value.value.clone(), origin(at.place)))
+                .collect(),
             publish: vec![],
             expose: expose.iter().map(|at| at.value.clone()).collect(),
             hosts: vec![],

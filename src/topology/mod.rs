@@ -246,6 +246,8 @@ pub struct Container {
     pub attachments: Vec<Attachment>,
     /// The routes that lead nowhere, whatever its attachments are.
     pub routes: Vec<StaticRoute>,
+    /// Kernel parameters of its namespace, each with its value and its place.
+    pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
     /// Its published ports, those of `ingress: none` and `internal` networks left out.
     pub publish: Vec<Publish>,
     /// The ports that it serves.

@@ -90,7 +90,11 @@ fn with_more(party: &Party<'_>, mode: &At<Mode>) -> Vec<Problem> {
     });
     let publish =
         party.spec.publish.first().map(|at| problem("publishes a port", at.place, "published here", ports));
-    home.into_iter().chain(publish).collect()
+    let sysctls = party.spec.sysctls.first().map(|at| {
+        let help = "leave `sysctls` out: they are those of whoever has the namespace".to_owned();
+        problem("has kernel parameters", at.place, "of a namespace of its own", help)
+    });
+    home.into_iter().chain(publish).chain(sysctls).collect()
 }
 
 fn not_to_be_shared(

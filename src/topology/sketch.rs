@@ -192,6 +192,7 @@ impl Sketch<'_> {
             publish: vec![],
             expose: vec![],
             routes: vec![],
+            sysctls: vec![],
         };
         for word in words {
             if let Some(word) = word.strip_prefix('@') {

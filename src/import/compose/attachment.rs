@@ -184,7 +184,10 @@ fn attachment(node: &Node, item: &mut Item, reader: &mut Reader<'_>) -> Vec<(Str
                 let number = reader.parsed(value, "a number", |text| text.parse::<i32>().ok());
                 number.map(|number| ("gateway_priority", Value::plain(number)))
             }
-            "driver_opts" => options(entry, item, reader).map(|name| ("interface", name)),
+            "driver_opts" => {
+                fields.extend(options(entry, item, reader));
+                None
+            }
             "priority" => None,
             other => {
                 reader.note(item, entry.at, (other, "has no equivalent"));
@@ -216,12 +219,19 @@ fn interface(node: &Node, reader: &mut Reader<'_>) -> Option<Value> {
     reader.parsed(node, "a name of an interface", |text| IfName::try_from(text).ok()).map(Value::text)
 }
 
-/// Returns the interface that an endpoint's options name.
-fn options(entry: &Entry, item: &mut Item, reader: &mut Reader<'_>) -> Option<Value> {
-    let mut name = None;
+/// Returns the interface that an endpoint's options name, and its kernel parameters.
+fn options(entry: &Entry, item: &mut Item, reader: &mut Reader<'_>) -> Vec<(String, Value)> {
+    let mut fields = vec![];
     for (key, value, place) in reader.pairs(&entry.value) {
         match (key.as_str(), IfName::try_from(value.as_str())) {
-            ("com.docker.network.endpoint.ifname", Ok(wanted)) => name = Some(Value::text(wanted)),
+            ("com.docker.network.endpoint.ifname", Ok(wanted)) => {
+                fields.push(("interface".to_owned(), Value::text(wanted)))
+            }
+            ("com.docker.network.endpoint.sysctls", _) => {
+                let pairs = value.split(',').map(|pair| pair.trim().split_once('=').unwrap_or((pair, "")));
+                let map = pairs.map(|(key, value)| (key.to_owned(), number_or_text(value)));
+                fields.push(("sysctls".to_owned(), Value::Map(map.collect())));
+            }
             (_, Ok(_) | Err(_)) => {
                 reader.note(
                     item,
@@ -231,7 +241,28 @@ fn options(entry: &Entry, item: &mut Item, reader: &mut Reader<'_>) -> Option<Va
             }
         }
     }
-    name
+    fields
+}
+
+fn number_or_text(value: &str) -> Value {
+    value.trim().parse::<i64>().map_or_else(|_| Value::text(value.trim()), Value::plain)
+}
+
+/// Returns the kernel parameters of a service's containers that are of their network namespaces, `ours` to set.
+pub(super) fn parameters(
+    (node, ours): (&Node, bool),
+    item: &mut Item,
+    reader: &mut Reader<'_>,
+) -> Vec<(String, Value)> {
+    let mut map = vec![];
+    for (key, value, place) in reader.pairs(node) {
+        if ours && key.starts_with("net.") {
+            map.push((key, number_or_text(&value)));
+        } else {
+            reader.note(item, place, (&format!("sysctls {key}"), "stays Docker's to set"));
+        }
+    }
+    map
 }
 
 /// Adds links: on the first network that both are on.

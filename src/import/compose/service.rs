@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
-use super::attachment::{Attached, attachments};
+use super::attachment::{Attached, attachments, parameters};
 use super::network::Fate;
 use super::ports::{self, Port, Published};
 use super::reader::Reader;
@@ -244,6 +244,8 @@ fn containers(
             vec![]
         }
     };
+    let sysctls = field(&service.fields, "sysctls").map(|node| parameters((node, ours), &mut item, reader));
+    let sysctls = sysctls.unwrap_or_default();
     let expose = field(&service.fields, "expose").map_or_else(Vec::new, |node| expose(node, reader));
     if service.count == 0 {
         item.notes.insert(0, format!("{}: has no containers", service.name));
@@ -267,6 +269,9 @@ fn containers(
             next.put("publish", Value::List(publish.clone()));
         }
         next.put("expose", Value::List(expose.clone()));
+        if !sysctls.is_empty() {
+            next.put("sysctls", Value::Map(sysctls.clone()));
+        }
         items.push(next);
     }
     items
@@ -275,7 +280,8 @@ fn containers(
 /// Says what a key means that is no network's, port's or link's.
 fn other(entry: &Entry, item: &mut Item, reader: &mut Reader<'_>) {
     match entry.key.as_str() {
-        "networks" | "network_mode" | "links" | "external_links" | "ports" | "expose" | "mac_address" => {}
+        "networks" | "network_mode" | "links" | "external_links" | "ports" | "expose" | "mac_address"
+        | "sysctls" => {}
         "dns" => {
             let servers =
                 reader.texts(&entry.value).into_iter().map(|(text, _)| text).collect::<Vec<_>>().join(", ");
@@ -284,7 +290,7 @@ fn other(entry: &Entry, item: &mut Item, reader: &mut Reader<'_>) {
             );
             reader.note(item, entry.at, ("dns", &why));
         }
-        "dns_search" | "dns_opt" | "extra_hosts" | "hostname" | "domainname" | "sysctls" => {
+        "dns_search" | "dns_opt" | "extra_hosts" | "hostname" | "domainname" => {
             reader.note(item, entry.at, (&entry.key, "stays Docker's to set"));
         }
         "extends" => {

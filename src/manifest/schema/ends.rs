@@ -110,3 +110,21 @@ struct BitRate(#[schemars(regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?([kmgt]i?)?(bi
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 struct Size(#[schemars(regex(pattern = r"^[0-9]+(\.[0-9]{1,9})?(b|[kmg]b?|[kmg]bit)$"))] String);
+
+/// A kernel parameter of a network namespace, such as `net.core.somaxconn`.
+#[derive(JsonSchema, PartialEq, Eq, Hash)]
+#[schemars(transparent)]
+pub(super) struct WholeSysctlKey(#[schemars(regex(pattern = r"^net(\.[a-z0-9_-]+){2,}$"))] String);
+
+/// The value of a kernel parameter: one or several words.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum WholeSysctlValue {
+    Number(i64),
+    Words(#[schemars(regex(pattern = r"^\s*[!-~]+(\s+[!-~]+)*\s*$"))] String),
+}
+
+/// Letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 255 bytes.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub(super) struct EngineName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$"))] String);

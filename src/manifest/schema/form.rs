@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
-use super::ends::{Attachment, Route};
+use super::ends::{Attachment, EngineName, Route, WholeSysctlKey, WholeSysctlValue};
 use super::links::{External, Uplink};
 use super::policy::{Coexist, Policy};
 
@@ -219,6 +219,8 @@ struct Container {
     expose: Option<Vec<Expose>>,
     /// Routes that it has besides; each leaves by the network whose subnet its router is in.
     routes: Option<Vec<Route>>,
+    /// Kernel parameters of its network namespace.
+    sysctls: Option<IndexMap<WholeSysctlKey, WholeSysctlValue>>,
 }
 
 /// `none`, `host` or `container:OTHER`.
@@ -316,11 +318,6 @@ struct NetName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))
 #[derive(JsonSchema)]
 #[schemars(transparent)]
 pub(super) struct ContainerName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))] String);
-
-/// Letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 255 bytes.
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct EngineName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$"))] String);
 
 /// A host name of at most 253 bytes; `_` is allowed.
 #[derive(JsonSchema)]

@@ -363,6 +363,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         guests: vec![],
         attachments: vec![attachment],
         routes: vec![],
+        sysctls: vec![],
         publish: vec![],
         expose: vec![],
         hosts: vec![],

@@ -109,3 +109,48 @@ live! {
         patiently(&|| "as new".to_owned(), || values(world, "eth1") == AS_NEW);
     }
 }
+
+live! {
+    fn a_container_has_parameters_of_its_own_and_gives_back_what_was_there_before(world) {
+        let manifest = |sysctls: &str| format!(
+            "netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [172.25.0.0/24]}}}}\ncontainers:
+  web: {{networks: [front]{sysctls}}}\n  theirs: {{netns: theirs, networks: [front]{sysctls}}}\n"
+        );
+        let asked = ", sysctls: {net.ipv4.ip_unprivileged_port_start: 0, net.ipv4.ip_local_port_range: 2000   3000}";
+        let value = |ns: &str, key: &str| world.sh(&format!("ip netns exec {ns} sysctl -n {key}")).trim().replace('\t', " ");
+        let both = |ns: &str| [value(ns, "net.ipv4.ip_unprivileged_port_start"), value(ns, "net.ipv4.ip_local_port_range")];
+        world.sh("ip netns add theirs; ip netns exec theirs sysctl -qw net.ipv4.ip_unprivileged_port_start=700");
+        let before = both("theirs");
+        let fresh = world.sh("unshare -n sysctl -n net.ipv4.ip_unprivileged_port_start");
+
+        world.apply(&manifest(asked));
+
+        world.assert_in_sync();
+        assert_eq!(both("web"), ["0", "2000 3000"]);
+        assert_eq!(both("theirs"), ["0", "2000 3000"]);
+        world.sh("ip netns exec theirs sysctl -qw net.ipv4.ip_unprivileged_port_start=80; ip netns exec web sysctl -qw net.ipv4.ip_unprivileged_port_start=81");
+        let (plan, drifted) = world.plan();
+        assert!(drifted && plan.contains("80 -> 0") && plan.contains("81 -> 0"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(both("theirs")[0], "0");
+
+        world.apply(&manifest(""));
+        world.assert_in_sync();
+        assert_eq!((both("theirs"), both("web")[0].as_str()), (before.clone(), fresh.trim()));
+        let (plan, _) = world.plan();
+        assert!(!plan.contains("sysctl"), "{plan}");
+        world.apply(&manifest(asked));
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(both("theirs"), before, "destroyed, and yet as it was");
+
+        let refused = |key: &str, code: i32, why: &str| {
+            world.file("netform.yaml", &manifest(&format!(", sysctls: {{{key}: 1}}")));
+            let told = world.run(&["apply", "--yes"]).exits(code).stderr;
+            assert!(told.contains(why), "{key}: {told}");
+            assert_eq!(both("theirs"), before);
+        };
+        refused("net.core.no_such_thing", 69, "the kernel has no parameter net/core/no_such_thing");
+        refused("net.core.netdev_budget", 69, "the kernel has no parameter net/core/netdev_budget");
+        refused("kernel.pid_max", 65, "is not a kernel parameter of a whole container");
+    }
+}
