@@ -218,10 +218,13 @@ impl Facts {
         })
     }
 
-    /// Tells whether containers on a bridge may talk to each other.
+    /// Tells whether any container on a bridge may talk to any other.
     pub fn may_talk(&self, state: &State, bridge: Option<&str>) -> bool {
-        let is = |resource: &Resource| matches!(resource, Resource::NftElement(it) if it.set == "same_network" && it.key.first().is_some_and(|key| Some(key.as_str()) == bridge));
-        state.iter().any(|(_, entry)| is(&entry.resource))
+        let has = |set: &str| {
+            let mut elements = state.iter().filter_map(|(_, entry)| entry.resource.element());
+            elements.any(|it| it.set == set && it.key.first().is_some_and(|key| Some(key.as_str()) == bridge))
+        };
+        has("same_network") && !has("isolating")
     }
 
     /// Tells whether the host has a default route.

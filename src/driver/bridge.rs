@@ -55,6 +55,7 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         up: true,
         master: None,
         hairpin: false,
+        isolated: false,
         altname: names.give(&[network.name.as_str()]),
         protected: network.prevent_destroy,
         kind: LinkKind::Bridge,
@@ -156,11 +157,23 @@ pub(super) fn attachment(
     network: &Network,
     names: &mut AltNames<'_>,
 ) -> Option<Entry> {
-    let Attachment { network: name, origin, interface, port, link, mac, mtu, addresses, external, .. } =
-        attachment;
+    let Attachment {
+        network: name,
+        origin,
+        interface,
+        port,
+        link,
+        mac,
+        mtu,
+        addresses,
+        external,
+        isolated,
+        ..
+    } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
     let ns = &container.ns;
     let is_port = network.driver == Driver::Bridge;
+    let is_led_to = is_led_to(container, addresses) || !external.is_empty();
     let veth = Resource::Link(Link {
         ns: NsRef::Host,
         name: port.clone()?,
@@ -169,7 +182,9 @@ pub(super) fn attachment(
         mtu: *mtu,
         up: true,
         master: is_port.then(|| interface.clone()),
-        hairpin: is_port && (is_led_to(container, addresses) || !external.is_empty()),
+        hairpin: is_port && is_led_to,
+        // What is led to one by `br_netfilter` shall pass: see `firewall/isolated.rs`. An existing bridge has no such rules.
+        isolated: is_port && *isolated && (network.external || !is_led_to),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
         kind: LinkKind::Veth(Peer {

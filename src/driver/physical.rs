@@ -30,6 +30,7 @@ pub(super) fn attachment(
         up: true,
         master: None,
         hairpin: false,
+        isolated: false,
         altname: names.give(&[container.name.as_str(), network.as_str()]),
         protected: false,
         kind: LinkKind::Device(Device { name: device.name.clone(), before: None }),

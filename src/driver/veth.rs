@@ -95,6 +95,7 @@ pub(super) fn pair(
         up: true,
         master: None,
         hairpin: false,
+        isolated: false,
         altname: altname(container),
         protected: false,
         kind: LinkKind::Veth(Peer {

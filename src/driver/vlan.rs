@@ -29,6 +29,7 @@ pub(super) fn link<'t>(
         up: true,
         master: None,
         hairpin: false,
+        isolated: false,
         altname: names.give(&[network.name.as_str()]),
         protected: false,
         kind: LinkKind::Vlan(vlan.clone()),

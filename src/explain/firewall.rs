@@ -44,7 +44,7 @@ const TABLES: [(&str, &str); 8] = [
 ];
 
 /// What the sets and maps of netform's tables are for, by their names without the family.
-const SETS: [(&str, &str); 39] = [
+const SETS: [(&str, &str); 42] = [
     ("bridges", "the bridges of its networks"),
     ("internal", "the bridges of networks that nothing leaves or comes to"),
     ("open", "the bridges of networks that everybody may reach"),
@@ -67,6 +67,9 @@ const SETS: [(&str, &str); 39] = [
     ("guard_host", "published ports of one address of the host that only some sources may use"),
     ("allow_any", "the sources that may use these"),
     ("ports", "the host's ends of containers that may not talk to each other"),
+    ("isolating", "bridges on which containers are isolated"),
+    ("isolated", "the host's ends of containers that are isolated"),
+    ("around", "what isolated containers do not reach by way of the host"),
     ("inside", "the subnets of its networks, whose addresses nobody outside has"),
     ("allow_flow", "from whom to whom and on which ports policies allow connections"),
     ("deny_flow", "from whom to whom and on which ports policies deny connections"),

@@ -11,6 +11,7 @@
 mod body;
 mod elements;
 mod external;
+mod isolated;
 mod policies;
 mod ports;
 mod skeleton;
@@ -37,20 +38,24 @@ use body::Body;
 
 /// Returns the tables of a project's firewall and the elements of their sets.
 ///
-/// The table of the IP layer is always there; that of the bridges only when a network says `icc: false`, or there are policies.
+/// The table of the IP layer is always there; that of the bridges only when a network says `icc: false`, a
+/// container is isolated, or there are policies.
 pub fn lower(topology: &Topology) -> Vec<Entry> {
     let mut out = Elements::new(&topology.project);
     elements::add(topology, &mut out);
     ports::add(topology, &mut out);
     external::add(topology, &mut out);
+    isolated::add(topology, &mut out);
     policies::add(topology, &mut out);
 
     let passages = passages(topology);
     let Elements { project, entries, taken: _ } = out;
+    let isolates = isolated::networks(topology).next().is_some();
     let has_policies = !topology.policies.all.is_empty();
     let asked = [
         (true, Part::Core),
         (external::of(topology).next().is_some(), Part::External),
+        (isolates, Part::Isolation),
         (has_policies, Part::Policies),
     ];
     let parts: Vec<Part> = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, part)| part).collect();
@@ -58,7 +63,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     skeleton::inet(&mut inet);
     let mut tables = vec![inet.finish()];
     let apart = topology.networks.iter().any(|network| !network.icc && !network.external);
-    if apart || has_policies {
+    if apart || isolates || has_policies {
         let mut bridge = Body::new(table_id(&project, NftFamily::Bridge), parts);
         skeleton::bridge(&mut bridge);
         tables.push(bridge.finish());

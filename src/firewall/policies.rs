@@ -40,7 +40,8 @@ fn put(decided: &Decided, verdict: Verdict, (guarded, asked): (&[&Network], &Ask
     let service =
         service.map(|it| [it.protocol.to_string(), ports_text((it.first, it.last))]).into_iter().flatten();
     let service: Vec<String> = service.collect();
-    let key = |ranges: &[Range]| -> Vec<String> { ranges.iter().map(text).chain(service.clone()).collect() };
+    let key =
+        |ranges: &[Range]| -> Vec<String> { ranges.iter().map(range_text).chain(service.clone()).collect() };
     match *way {
         Way::Between(from, to) => {
             let kind = if service.is_empty() { "pair" } else { "flow" };
@@ -88,7 +89,7 @@ fn guard(topology: &Topology, networks: &[&NetName], out: &mut Elements) {
 }
 
 /// Returns a range as the kernel's side reads it back: an address, a prefix, or the first and the last.
-fn text(range: &Range) -> String {
+pub(super) fn range_text(range: &Range) -> String {
     let Range { first, last } = *range;
     if first == last {
         return first.to_string();

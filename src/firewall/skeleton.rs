@@ -13,7 +13,7 @@ use super::terms::{
     lead_same_port, leave, mark_published, marked_published, masquerade, meta, oif, one_of, opens_connection,
     port, prefix, protocol, redirected, source_from, state, text, within, without,
 };
-use super::{external, walls};
+use super::{external, isolated, walls};
 
 pub(super) const TRANSPORTS: [&str; 3] = ["tcp", "udp", "sctp"];
 pub(super) const DISCOVERY: [&str; 2] = ["nd-neighbor-solicit", "nd-neighbor-advert"];
@@ -137,6 +137,7 @@ fn forward(body: &mut Body) {
     let pair = || concat(vec![iif(), oif()]);
     body.rule("forward", "not-ours", [without(iif(), "@bridges"), without(oif(), "@bridges"), leave()]);
     walls::begin_forward(body);
+    isolated::begin_forward(body);
     body.rule("forward", "same-network", [within(pair(), "@same_network"), leave()]);
     body.rule("forward", "no-icc", [within(pair(), "@no_icc"), jump("neighbours")]);
     // Before everything that lets DNATed connections pass: another network's published port is no way out either.
@@ -289,6 +290,7 @@ fn any_service() -> Term {
 pub(super) fn bridge(body: &mut Body) {
     body.base("forward", Kind::Filter, NfHook::Forward, 200);
     body.chain("neighbours");
+    isolated::bridge(body);
     walls::bridge(body);
     body.rule("forward", "ports", [within(iif(), "@ports"), within(oif(), "@ports"), jump("neighbours")]);
     body.rule("neighbours", "arp", [is(field("ether", "type"), text("arp")), accept()]);

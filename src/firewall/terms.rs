@@ -14,7 +14,7 @@ pub(super) type Term = Expression<'static>;
 pub(super) type Part = Statement<'static>;
 
 /// The bit of a packet's mark by which the table of the IP layer tells that of the bridges that a frame belongs to a
-/// connection to a published port. Only frames from a port of an `icc: false` bridge back to it ever carry it, the rest
+/// connection to a published port. Only frames from a port of a bridge with `icc: false` or isolated ports back to it ever carry it, the rest
 /// of the mark stays as it was, and it is gone when the frame enters the container's namespace (`skb_scrub_packet()`).
 pub(super) const PUBLISHED: u32 = 0x0040_0000;
 

@@ -42,6 +42,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) master: Option<u32>,
     /// Whether it is a bridge's port in hairpin mode.
     pub(crate) hairpin: bool,
+    /// Whether it is one that is isolated.
+    pub(crate) isolated: bool,
     /// What its owner wrote on it.
     pub(crate) alias: SmolStr,
     /// Its further names.
@@ -147,6 +149,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         up: u32_at(header, 8)? & 1 == 1,
         master: None,
         hairpin: false,
+        isolated: false,
         alias: SmolStr::default(),
         altnames: vec![],
         peer: None,
@@ -178,7 +181,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
     Some(link)
 }
 /// Reads a link's kind, whether it is a bridge's port in hairpin mode, and how it is on another one: `IFLA_INFO_KIND`,
-/// `_DATA`, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4.
+/// `_DATA`, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4 and `IFLA_BRPORT_ISOLATED` is 33.
 fn link_info(info: &[u8], link: &mut LinkAnswer) {
     let mut port = SmolStr::default();
     each(info, |kind, value| match (kind, link.kind.as_str()) {
@@ -187,10 +190,14 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
         (2, "ipvlan") => link.shares = ipvlan(value),
         (2, "vlan") => link.vlan = vlan(value),
         (4, _) => port = text(value),
-        (5, _) => each(value, |kind, value| link.hairpin |= kind == 4 && value == [1]),
+        (5, _) => each(value, |kind, value| {
+            link.hairpin |= kind == 4 && value == [1];
+            link.isolated |= kind == 33 && value == [1];
+        }),
         _ => {}
     });
     link.hairpin &= port == "bridge";
+    link.isolated &= port == "bridge";
 }
 
 /// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.

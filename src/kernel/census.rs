@@ -86,6 +86,8 @@ pub struct Interface {
     pub mtu: u32,
     /// The index of the link whose port it is.
     pub master: Option<u32>,
+    /// Whether it is a port of a bridge that passes nothing on to others that say so, too.
+    pub isolated: bool,
     /// The mark of the project that owns it.
     pub mark: Option<Mark>,
     /// Whose it is by its name or its bridge's, when no mark says so: `Docker`.
@@ -206,6 +208,7 @@ fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
         mac: link.mac.filter(|mac| mac.0 != [0; 6]),
         up: link.up,
         mtu: link.mtu,
+        isolated: link.isolated,
         joins: match link.shares {
             Some(Shares::Macvlan(mode)) => mode == MacvlanMode::Bridge,
             Some(Shares::Ipvlan(_, flag)) => flag == IpvlanFlag::Bridge,

@@ -293,7 +293,7 @@ impl Fake {
                 Bond::Stays => {
                     if let Some(mut entry) = self.own.remove(&id) {
                         if let Resource::Link(link) = &mut entry.resource {
-                            (link.master, link.hairpin) = (None, false);
+                            (link.master, link.hairpin, link.isolated) = (None, false, false);
                         }
                         if let Resource::Qdisc(qdisc) = &mut entry.resource {
                             qdisc.kind = QdiscKind::Diversion(None);
@@ -317,7 +317,7 @@ impl Fake {
             Resource::Route(route) if self.is_down(route) => {
                 Err(refused(format!("{}: Network is down", resource.id())))
             }
-            Resource::Link(link) if link.hairpin && link.master.is_none() => {
+            Resource::Link(link) if (link.hairpin || link.isolated) && link.master.is_none() => {
                 Err(refused(format!("{}: Operation not supported", resource.id())))
             }
             Resource::Netns(_)

@@ -181,9 +181,9 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
     if let Some(change) = message::change((from, was), (to, mark), master) {
         outcomes.push(send(here, change, 0).await);
     }
-    if to.must_set_hairpin(from) {
+    if to.must_set_port(from) {
         // A message of its own: in that of the change it would be meant for the port of the old bridge.
-        outcomes.push(send(here, message::set_hairpin(to), 0).await);
+        outcomes.push(send(here, message::set_port(to), 0).await);
     }
     if from.altname != to.altname {
         if let Some(old) = &from.altname {

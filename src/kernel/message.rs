@@ -113,12 +113,12 @@ fn single_queue<T>(link: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
         .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
-/// Marks a new link, moves it from the group of those without a mark to that of its project, fixes its MTU and sets hairpin
-/// mode.
+/// Marks a new link, moves it from the group of those without a mark to that of its project, fixes its MTU and says
+/// what it is as a port.
 ///
 /// All of that is cheap while a link is down: each change of one that is up when the request ends is told to everybody
 /// who listens, the bridge included (`do_setlink()`, `net/core/rtnetlink.c`; `netdev_state_change()`, `net/core/dev.c`).
-/// The kernel takes hairpin mode only for a link that is a bridge's port already (`__rtnl_newlink()`,
+/// The kernel takes that only for a link that is a bridge's port already (`__rtnl_newlink()`,
 /// `net/core/rtnetlink.c`).
 pub(crate) fn settle(link: &Link, mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(settled(link, mark))
@@ -140,7 +140,7 @@ fn settled(link: &Link, mark: &Mark) -> LinkMessage {
         LinkAttribute::Group(group_of(&mark.project)),
         LinkAttribute::Mtu(link.mtu.bytes()),
     ]);
-    message.attributes.extend(link.hairpin.then(|| hairpin(true)));
+    message.attributes.extend((link.hairpin || link.isolated).then(|| port(link)));
     message
 }
 
@@ -151,21 +151,24 @@ pub(crate) fn bring_up(link: &IfName) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Switches hairpin mode of a link that is a bridge's port.
-pub(crate) fn set_hairpin(link: &Link) -> RouteNetlinkMessage {
+/// Says what a link is as a bridge's port.
+pub(crate) fn set_port(link: &Link) -> RouteNetlinkMessage {
     let mut message = named(&link.name);
-    message.attributes.push(hairpin(link.hairpin));
+    message.attributes.push(port(link));
     RouteNetlinkMessage::NewLink(message)
 }
 
-fn hairpin(on: bool) -> LinkAttribute {
+fn port(link: &Link) -> LinkAttribute {
+    let mut data = vec![InfoBridgePort::HairpinMode(link.hairpin)];
+    // Kernels before 4.18 know no such thing.
+    data.push(InfoBridgePort::Isolated(link.isolated));
     LinkAttribute::LinkInfo(vec![
         LinkInfo::PortKind(InfoPortKind::Bridge),
-        LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(on)])),
+        LinkInfo::PortData(InfoPortData::BridgePort(data)),
     ])
 }
 
-/// Changes a link; `None` when there is nothing to change but perhaps hairpin mode, its further name or its peer.
+/// Changes a link; `None` when there is nothing to change but perhaps what it is as a port, its further name or its peer.
 pub(crate) fn change(
     (from, old): (&Link, &Mark),
     (to, new): (&Link, &Mark),

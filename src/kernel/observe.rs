@@ -253,6 +253,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         up: link.up,
         master: master.and_then(LinkAnswer::ifname),
         hairpin: link.hairpin,
+        isolated: link.isolated,
         altname: link.our_altname(),
         protected: false,
         kind,

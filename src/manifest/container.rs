@@ -121,6 +121,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
         sysctls: sysctl::sysctls(fields, report),
         device: fields.value("device").and_then(|node| scalar::name::<IfName>(node, "a link's name", report)),
         bandwidth: bandwidth::bandwidth(fields, report),
+        isolated: fields.get("isolated").and_then(|entry| isolated(entry, report)),
     }
 }
 
@@ -142,6 +143,11 @@ fn external(node: &Node, report: &mut Report) -> Vec<At<IpAddr>> {
         }
     }
     addresses
+}
+
+/// Returns the place of an `isolated` that is true.
+fn isolated(entry: &Entry, report: &mut Report) -> Option<Place> {
+    scalar::flag(entry, report).filter(|flag| flag.value).map(|_| entry.at)
 }
 
 fn aliases(node: &Node, report: &mut Report) -> Vec<At<Alias>> {

@@ -116,6 +116,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "sysctls",
         "device",
         "bandwidth",
+        "isolated",
     ],
     later: &[],
 };

@@ -363,4 +363,6 @@ pub struct Attachment {
     pub device: Option<At<IfName>>,
     /// `bandwidth`: how fast it receives and sends; the place is that of the key.
     pub bandwidth: Option<At<Bandwidth>>,
+    /// `isolated`: whether it is kept apart from others that are; the place of the key when it is.
+    pub isolated: Option<Place>,
 }

@@ -75,7 +75,7 @@ fn created(resource: &Resource) -> Vec<String> {
 }
 
 fn created_link(link: &Link) -> Vec<String> {
-    let Link { ns, name, mac, mtu, up, master, hairpin, altname, protected: _, kind } = link;
+    let Link { ns, name, mac, mtu, up, master, hairpin, isolated, altname, protected: _, kind } = link;
     let ip = In("ip", ns);
     let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
     let mut lines = match kind {
@@ -113,7 +113,7 @@ fn created_link(link: &Link) -> Vec<String> {
         altname.as_ref().map(|altname| format!("{ip} link property add dev {name} altname {altname}")),
     );
     lines.extend(master.as_ref().map(|master| format!("{ip} link set {name} master {master}")));
-    lines.extend(hairpin.then(|| set_hairpin(link)));
+    lines.extend((*hairpin || *isolated).then(|| set_port(link)));
     if *up {
         lines.push(format!("{ip} link set {name} up"));
     }
@@ -158,7 +158,7 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines
             .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
     }
-    lines.extend(to.must_set_hairpin(from).then(|| set_hairpin(to)));
+    lines.extend(to.must_set_port(from).then(|| set_port(to)));
     if from.altname != to.altname {
         let property = |verb, altname| format!("{ip} link property {verb} dev {name} altname {altname}");
         lines.extend(from.altname.as_ref().map(|altname| property("del", altname)));
@@ -226,9 +226,10 @@ fn limited(Qdisc { link, kind }: &Qdisc, verb: &str) -> Vec<String> {
     }
 }
 
-fn set_hairpin(link: &Link) -> String {
-    let mode = if link.hairpin { "on" } else { "off" };
-    format!("{} link set dev {} hairpin {mode}", In("bridge", &link.ns), link.name)
+fn set_port(link: &Link) -> String {
+    let word = |on: bool| if on { "on" } else { "off" };
+    let (hairpin, isolated) = (word(link.hairpin), word(link.isolated));
+    format!("{} link set dev {} hairpin {hairpin} isolated {isolated}", In("bridge", &link.ns), link.name)
 }
 
 fn state(up: bool) -> String {

@@ -127,6 +127,7 @@ mod tests {
             up,
             master: None,
             hairpin: false,
+            isolated: false,
             altname: None,
             protected: false,
             kind: LinkKind::Bridge,

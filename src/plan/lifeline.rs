@@ -240,6 +240,7 @@ mod tests {
             up: true,
             master: master.map(ifname),
             hairpin: false,
+            isolated: false,
             altname: None,
             protected: false,
             kind: LinkKind::Veth(peer),

@@ -34,6 +34,9 @@ pub struct Link {
     /// the link comes to a bridge (`new_nbp()` in Linux `net/bridge/br_if.c`).
     #[serde(default)]
     pub hairpin: bool,
+    /// Whether the bridge passes nothing on between this port and others that say so, too; switched off likewise.
+    #[serde(default)]
+    pub isolated: bool,
     /// The further name that `ip link show` takes; `None` when it would not fit into `ALTIFNAMSIZ` (128 bytes).
     pub altname: Option<SmolStr>,
     /// Whether `prevent_destroy` is written into the mark.
@@ -48,15 +51,17 @@ impl Link {
         std::iter::once(&self.ns).chain(self.kind.peer().map(|peer| &peer.ns))
     }
 
-    /// Tells whether hairpin mode has to be said to the kernel once the rest of the change from `before` is made: a link
-    /// that comes to another bridge has it off.
-    pub(crate) fn must_set_hairpin(&self, before: &Self) -> bool {
-        self.master.is_some() && self.hairpin != (before.hairpin && before.master == self.master)
+    /// Tells whether what it is as a port has to be said to the kernel once the rest of the change from `before` is made: a
+    /// link that comes to another bridge is an ordinary port.
+    pub(crate) fn must_set_port(&self, before: &Self) -> bool {
+        let stays = before.master == self.master;
+        let was = (before.hairpin && stays, before.isolated && stays);
+        self.master.is_some() && (self.hairpin, self.isolated) != was
     }
 
     /// Returns the attributes that users see change, as [`super::Resource::fields`].
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Link { ns: _, name, mac, mtu, up, master, hairpin, altname, protected, kind } = self;
+        let Link { ns: _, name, mac, mtu, up, master, hairpin, isolated, altname, protected, kind } = self;
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
         let mut fields = vec![("interface", name.to_string())];
         match kind {
@@ -88,6 +93,7 @@ impl Link {
         fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
         fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
         fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
+        fields.extend(isolated.then(|| ("isolated", "on".to_owned())));
         fields.push(("altname", altname.as_ref().map_or_else(|| "none".to_owned(), SmolStr::to_string)));
         if *protected {
             fields.push(("prevent_destroy", "true".to_owned()));

@@ -35,6 +35,8 @@ pub enum Part {
     Core,
     /// What leads external addresses to containers.
     External,
+    /// What keeps containers apart that are isolated.
+    Isolation,
     /// What judges by the manifest's policies.
     Policies,
 }
@@ -83,6 +85,10 @@ const fn bridge(name: &'static str, key: &'static [Field], lookup: Lookup, stanc
 
 const fn outer(set: SetSpec) -> SetSpec {
     SetSpec { part: Part::External, ..set }
+}
+
+const fn isolating(set: SetSpec) -> SetSpec {
+    SetSpec { part: Part::Isolation, ..set }
 }
 
 const fn judging(set: SetSpec) -> SetSpec {
@@ -157,6 +163,11 @@ pub const SETS: &[SetSpec] = &[
     // The host's ends of containers that may not talk to each other, and the exceptions: from, to, protocol, port.
     bridge("ports", &[Link], Exact, Restricts),
     bridge("link", &[Link, Link, Protocol, Port], Interval, Allows),
+    // Bridges, twice, on which containers are isolated; their ends on the host, and what they do not reach by the host.
+    isolating(set("isolating", &[Link, Link], Exact, Allows)),
+    isolating(bridge("isolated", &[Link], Exact, Restricts)),
+    isolating(bridge("around4", &[Link, Ipv4], Interval, Restricts)),
+    isolating(bridge("around6", &[Link, Ipv6], Interval, Restricts)),
     // The subnets of all networks, whose addresses nobody outside has.
     judging(set("inside4", &[Ipv4], Interval, Restricts)),
     judging(set("inside6", &[Ipv6], Interval, Restricts)),

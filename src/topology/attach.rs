@@ -101,6 +101,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         sysctls,
         device: _,
         bandwidth: _,
+        isolated,
     } = member.spec;
     let network = networks.get(member.net)?;
     let link = interfaces.links.get(index)?;
@@ -124,6 +125,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         routes: vec![],
         sysctls: sysctls.iter().map(parameter).collect(),
         bandwidth: limits.get(index)?.clone(),
+        isolated: isolated.is_some(),
         default_on_link: vec![],
         aliases: aliases.iter().map(|at| at.value.clone()).collect(),
         links: links.iter().map(|(At { value, .. }, to)| (value.clone(), to.value.clone())).collect(),

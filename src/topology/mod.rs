@@ -12,6 +12,7 @@ pub mod facts;
 mod hosts;
 mod interface;
 mod ipam;
+mod isolated;
 mod leases;
 pub mod limits;
 mod mac;
@@ -303,6 +304,8 @@ pub struct Attachment {
     pub sysctls: Vec<(SysctlKey, SmolStr, Origin)>,
     /// How fast the container receives and sends.
     pub bandwidth: Option<Bandwidth>,
+    /// Whether it and others of its network that are isolated, too, are kept apart.
+    pub isolated: bool,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, mac, network, parent,
-    policy, ports, routes, subnet, veth,
+    Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, network,
+    parent, policy, ports, routes, subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -28,6 +28,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
 
     parent::check(&scene, &mut problems);
     veth::check(&scene, &mut problems);
+    isolated::check(&scene, &mut problems);
     device::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);

@@ -131,6 +131,7 @@ impl Walk<'_> {
             let mut packet = packet;
             if let Some(from) = from {
                 self.is_up(ns, from)?;
+                self.passes_on(ns, bridge, (from, port))?;
                 self.step(ns, format!("bridge {} takes it from {} to {}", bridge.name, from.name, port.name));
                 packet = self.bridged((ns, bridge), packet)?;
             }
@@ -142,7 +143,8 @@ impl Walk<'_> {
         if let Some(port) = find(Behind::Outside) {
             self.is_up(ns, port)?;
             self.step(ns, format!("bridge {} hands it to {}", bridge.name, port.name));
-            if from.is_some() {
+            if let Some(from) = from {
+                self.passes_on(ns, bridge, (from, port))?;
                 self.bridged((ns, bridge), packet)?;
             }
             self.frame((ns, if from.is_some() { "forward" } else { "output" }), (from, Some(port)), packet)?;
@@ -152,6 +154,24 @@ impl Walk<'_> {
             return Err(self.unseen(ns, port));
         }
         let sentence = format!("nobody behind bridge {} has the address {next}", bridge.name);
+        Err(self.denied(DecidedBy::Bridge, ns, sentence))
+    }
+
+    /// Tells whether a bridge passes on what comes by one port to another: `should_deliver()` in Linux
+    /// `net/bridge/br_forward.c`.
+    fn passes_on(
+        &self,
+        ns: usize,
+        bridge: &Interface,
+        (from, to): (&Interface, &Interface),
+    ) -> Result<(), Halt> {
+        if !(from.isolated && to.isolated) {
+            return Ok(());
+        }
+        let sentence = format!(
+            "bridge {} keeps its ports {} and {} apart: both are isolated",
+            bridge.name, from.name, to.name
+        );
         Err(self.denied(DecidedBy::Bridge, ns, sentence))
     }
 

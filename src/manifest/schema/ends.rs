@@ -1,9 +1,43 @@
 //! What the schema knows of a container's ends.
 #![expect(dead_code, reason = "the types are never built: the schema is made from their form")]
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 
-use super::form::{Address, Cidr};
+use super::form::{Address, Alias, Cidr, ContainerName, IfName, Mac, OneOrList, OneOrMore};
+
+/// A container on a network.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Attachment {
+    /// A fixed address, or one for each subnet.
+    address: Option<OneOrList<Address>>,
+    /// An address of the outside all of which leads here, and that is the source of what leaves; one at most per family.
+    external_address: Option<OneOrMore<Address>>,
+    /// Further names on this network.
+    #[schemars(extend("uniqueItems" = true))]
+    aliases: Option<Vec<Alias>>,
+    /// Private names for other containers: alias to container, which need not exist.
+    links: Option<IndexMap<Alias, ContainerName>>,
+    /// The link-layer address; derived from the address when absent.
+    mac: Option<Mac>,
+    /// The name of the interface in the container; `eth0`, `eth1`, ... in order when absent.
+    interface: Option<IfName>,
+    /// The network with the highest has the default route.
+    #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
+    gateway_priority: Option<i64>,
+    /// Routes that leave by this network.
+    routes: Option<Vec<Route>>,
+    /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
+    sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
+    /// The link of the host that becomes the interface, on a network with `driver: physical`.
+    device: Option<IfName>,
+    /// How fast it may be.
+    bandwidth: Option<Bandwidth>,
+    /// Whether it and others of its network that say so, too, are kept apart.
+    #[schemars(extend("default" = false))]
+    isolated: Option<bool>,
+}
 
 /// A route of a container.
 #[derive(JsonSchema)]
@@ -30,14 +64,12 @@ pub(super) struct Route {
 /// A kernel parameter of an interface, such as `net.ipv4.conf.IFNAME.log_martians`.
 #[derive(JsonSchema, PartialEq, Eq, Hash)]
 #[schemars(transparent)]
-pub(super) struct LinkSysctlKey(
-    #[schemars(regex(pattern = r"^net\.(ipv4|ipv6)\.conf\.IFNAME\.[a-z0-9_]+$"))] String,
-);
+struct LinkSysctlKey(#[schemars(regex(pattern = r"^net\.(ipv4|ipv6)\.conf\.IFNAME\.[a-z0-9_]+$"))] String);
 
 /// The value of a kernel parameter.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-pub(super) enum SysctlValue {
+enum SysctlValue {
     Number(i64),
     Word(#[schemars(regex(pattern = r"^[!-~]+$"))] String),
 }
@@ -59,7 +91,7 @@ enum RouteType {
 /// How fast a container receives and sends on a network, kept outside of its reach.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Bandwidth {
+struct Bandwidth {
     /// What it receives: a rate with a unit of tc, e.g. `10mbit`.
     ingress: Option<BitRate>,
     /// What it sends.

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 
 use super::driver::{Driver, Options};
-use super::ends::{Bandwidth, LinkSysctlKey, Route, SysctlValue};
+use super::ends::{Attachment, Route};
 use super::links::{External, Uplink};
 use super::policy::{Coexist, Policy};
 
@@ -234,36 +234,6 @@ enum Networks {
     Attachments(#[schemars(extend("minProperties" = 1))] IndexMap<NetName, Option<Attachment>>),
 }
 
-/// A container on a network.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Attachment {
-    /// A fixed address, or one for each subnet.
-    address: Option<OneOrList<Address>>,
-    /// An address of the outside all of which leads here, and that is the source of what leaves; one at most per family.
-    external_address: Option<OneOrMore<Address>>,
-    /// Further names on this network.
-    #[schemars(extend("uniqueItems" = true))]
-    aliases: Option<Vec<Alias>>,
-    /// Private names for other containers: alias to container, which need not exist.
-    links: Option<IndexMap<Alias, ContainerName>>,
-    /// The link-layer address; derived from the address when absent.
-    mac: Option<Mac>,
-    /// The name of the interface in the container; `eth0`, `eth1`, ... in order when absent.
-    interface: Option<IfName>,
-    /// The network with the highest has the default route.
-    #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
-    gateway_priority: Option<i64>,
-    /// Routes that leave by this network.
-    routes: Option<Vec<Route>>,
-    /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.
-    sysctls: Option<IndexMap<LinkSysctlKey, SysctlValue>>,
-    /// The link of the host that becomes the interface, on a network with `driver: physical`.
-    device: Option<IfName>,
-    /// How fast it may be.
-    bandwidth: Option<Bandwidth>,
-}
-
 /// A published port or range: `"8080:80"`, `"127.0.0.1:5353:53/udp"`, or a map.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
@@ -327,7 +297,7 @@ pub(super) enum OneOrList<T> {
 
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
-enum OneOrMore<T> {
+pub(super) enum OneOrMore<T> {
     One(T),
     List(#[schemars(length(min = 1, max = 2))] Vec<T>),
 }
@@ -345,7 +315,7 @@ struct NetName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))
 /// Letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 63 bytes.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct ContainerName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))] String);
+pub(super) struct ContainerName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))] String);
 
 /// Letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 255 bytes.
 #[derive(JsonSchema)]
@@ -355,7 +325,7 @@ struct EngineName(#[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}
 /// A host name of at most 253 bytes; `_` is allowed.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct Alias(
+pub(super) struct Alias(
     #[schemars(length(max = 253), regex(pattern = r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*$"))] String,
 );
 
@@ -377,7 +347,7 @@ struct Netns(#[schemars(regex(pattern = r"^(/.*|(?!\.{1,2}$)[!-.0-~]{1,255})$"))
 /// A link-layer address of one host, like `02:42:ac:19:03:03`.
 #[derive(JsonSchema)]
 #[schemars(transparent)]
-struct Mac(#[schemars(regex(pattern = r"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"))] String);
+pub(super) struct Mac(#[schemars(regex(pattern = r"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"))] String);
 
 /// An IPv4 or IPv6 address.
 #[derive(JsonSchema)]

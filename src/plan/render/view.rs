@@ -210,6 +210,7 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
         "mtu",
         "master",
         "hairpin",
+        "isolated",
         "prevent_destroy",
     ];
     let fields = entry.resource.fields();

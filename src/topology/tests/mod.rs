@@ -9,6 +9,7 @@ mod environment;
 mod external;
 mod hosts;
 mod interfaces;
+mod isolated;
 mod limits;
 mod modes;
 mod pairs;

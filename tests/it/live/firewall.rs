@@ -347,6 +347,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         routes: vec![],
         sysctls: vec![],
         bandwidth: None,
+        isolated: false,
         default_on_link: vec![],
         aliases: vec![],
         links: vec![],

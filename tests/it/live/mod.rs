@@ -23,6 +23,7 @@ mod families;
 mod firewall;
 mod flows;
 mod foreign;
+mod isolated;
 mod kernel;
 mod lasting;
 mod links;

@@ -1,0 +1,62 @@
+//! Who is kept apart on a network: whether that can be, and what speaks against it.
+
+use super::scene::{Member, Net, Scene};
+use crate::manifest::problem::Problem;
+use crate::manifest::{Driver, OtherEnd};
+
+/// Checks that there is a bridge to keep containers apart, and that no link asks for what that forbids.
+pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    for member in scene.members.iter().filter(|member| member.spec.isolated.is_some()) {
+        let Some(net) = scene.net(member) else { continue };
+        problems.extend(without_a_bridge(member, net));
+        problems.extend(linked(scene, member, net));
+    }
+}
+
+fn without_a_bridge(member: &Member<'_>, net: &Net<'_>) -> Option<Problem> {
+    let (why, help) = match net.spec.driver {
+        Driver::Bridge => return None,
+        Driver::Macvlan { .. } => {
+            ("a macvlan network", "or write `options: {mode: private}` for the network")
+        }
+        Driver::Ipvlan { .. } => ("an ipvlan network", "or write `options: {flag: private}` for the network"),
+        Driver::Physical => ("the one behind a link of the host", "or use `driver: bridge`"),
+        Driver::Veth(OtherEnd::Container) => ("a pair of two containers", "or take one of them off it"),
+        Driver::Veth(OtherEnd::Host) => ("a pair of the host and one container", "who is alone on it"),
+    };
+    Some(Problem {
+        message: format!(
+            "`{}` cannot be `isolated` on network `{}`: it has no bridge",
+            member.container, net.name
+        ),
+        code: "topology::no_bridge",
+        labels: vec![
+            (member.spec.isolated?, "nothing to keep it apart".to_owned()),
+            (net.place, format!("it is {why}")),
+        ],
+        help: Some(format!("leave `isolated` out, {help}")),
+    })
+}
+
+/// Refuses a link between two that are kept apart: a name that leads nowhere helps nobody.
+fn linked(scene: &Scene<'_>, member: &Member<'_>, net: &Net<'_>) -> Option<Problem> {
+    let apart = scene.on(net).map(|(_, other)| other).filter(|other| other.spec.isolated.is_some());
+    let (alias, other, place) = apart.into_iter().find_map(|other| {
+        let mut links = member.spec.links.iter();
+        let (alias, _) = links.find(|(_, target)| target.value == *other.container)?;
+        Some((alias, other, other.spec.isolated?))
+    })?;
+    Some(Problem {
+        message: format!(
+            "`{}` links to `{}` on network `{}`, and both are `isolated` there",
+            member.container, other.container, net.name
+        ),
+        code: "topology::isolated_link",
+        labels: vec![
+            (alias.place, "this link".to_owned()),
+            (member.spec.isolated?, "kept apart from others that are".to_owned()),
+            (place, "as this one is".to_owned()),
+        ],
+        help: Some("leave `isolated` out for one of them, or the link".to_owned()),
+    })
+}
