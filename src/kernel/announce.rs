@@ -183,7 +183,7 @@ fn checksum(bytes: &[u8]) -> u16 {
         [high] => u32::from(*high) << 8,
         _ => 0,
     });
-    let sum = words.fold(0_u32, |sum, word| sum + word);
+    let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or(u16::MAX)
 }

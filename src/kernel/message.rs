@@ -290,6 +290,22 @@ pub(crate) fn address(addr: IpNet, index: u32) -> AddressMessage {
 
 /// Adds an address: the kernel keeps the mark beside it (`IFA_PROTO`).
 pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewAddress(marked(addr, index, protocol))
+}
+
+/// Adds an external address, with which the host begins nothing unless somebody asks for that very one: IPv6 has a word for
+/// that, and of IPv4 addresses one that is alone in its subnet comes last (`inet_select_addr()`, `net/ipv4/devinet.c`).
+pub(crate) fn new_external_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
+    let mut message = marked(addr, index, protocol);
+    if addr.addr().is_ipv6() {
+        let mut times = CacheInfo::default();
+        (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
+        message.attributes.push(AddressAttribute::CacheInfo(times));
+    }
+    RouteNetlinkMessage::NewAddress(message)
+}
+
+fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
     let mut message = address(addr, index);
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(protocol)));
     match addr {
@@ -303,20 +319,7 @@ pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlink
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
     }
-    RouteNetlinkMessage::NewAddress(message)
-}
-
-/// Has the host begin nothing with a new IPv6 address, unless somebody asks for that very one.
-pub(crate) fn without_preference(message: RouteNetlinkMessage) -> RouteNetlinkMessage {
-    match message {
-        RouteNetlinkMessage::NewAddress(mut address) if address.header.family == AddressFamily::Inet6 => {
-            let mut times = CacheInfo::default();
-            (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
-            address.attributes.push(AddressAttribute::CacheInfo(times));
-            RouteNetlinkMessage::NewAddress(address)
-        }
-        other => other,
-    }
+    message
 }
 
 /// Asks for all addresses.
