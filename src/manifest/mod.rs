@@ -188,6 +188,8 @@ pub struct Pool {
 pub struct Network {
     /// `driver` with its `options`; the default is a bridge.
     pub driver: Driver,
+    /// `options.host_address`: what the host itself has beside the containers behind its link.
+    pub host: Vec<At<IpAddr>>,
     /// `subnets`: empty when none is given.
     pub subnets: Vec<At<Subnet>>,
     /// `ipv4` and `ipv6`: the families of which it has subnets.
