@@ -75,7 +75,7 @@ fn whole(entry: &Entry, report: &mut Report) -> Option<SmolStr> {
             "one of neighbours",
             "these are not offered: a new namespace has no `default` of them".to_owned(),
         ),
-        ["net", _, _, ..] if parts.iter().all(|part| is_word(&part)) => {
+        ["net", _, _, ..] if parts.iter().all(is_word) => {
             return Some(entry.key.replace('.', "/").into());
         }
         _ => (
