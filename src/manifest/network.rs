@@ -13,7 +13,7 @@ use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
-use super::{At, Driver, Egress, Families, Ingress, Network, Pool, Subnet};
+use super::{At, Driver, Egress, Families, Ingress, Network, Pool, Subnet, bridge};
 use crate::names::{IfName, Mtu};
 
 /// The fields that `lifecycle.ignore` may name.
@@ -40,6 +40,7 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
     let subnets = fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, &driver, report));
     let network = Network {
         driver,
+        bridge: bridge::options(fields, report),
         families: Families::read(fields, &subnets, report),
         subnets,
         internal: fields
