@@ -22,7 +22,7 @@ use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
-use crate::kernel::{Kernel as _, Scope};
+use crate::kernel::{Kernel as _, Scope, Seals};
 use crate::names::ProjectName;
 use crate::plan::release;
 use crate::plan::target::{self, Selection};
@@ -150,7 +150,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
-        let (kernel, naming) = (Live::new(project.clone()), Naming::default());
+        let (kernel, naming) = (Live::new(project.clone()).sealing_in(&dirs.state), Naming::default());
         let runtimes = Runtimes::new(common);
         Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield })
     }
@@ -193,6 +193,7 @@ impl Session {
     /// Returns what has to be looked at before anything is decided.
     pub(super) fn scope(&self) -> Scope {
         let mut scope = Scope::new(self.project.clone());
+        scope.seals = Some(Seals::in_dir(&self.dirs.state));
         scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);

@@ -62,6 +62,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) vlan: Option<VlanId>,
     /// Whether a token bucket is at its root.
     pub(crate) has_bucket: bool,
+    /// The link-layer address that it was made with, when it is a device that has one: nobody changes that.
+    pub(crate) permanent: Option<Mac>,
     /// Whether something is at the other end: `IFF_LOWER_UP`, `include/uapi/linux/if.h`.
     pub(crate) carrier: bool,
 }
@@ -161,6 +163,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         shares: None,
         vlan: None,
         has_bucket: false,
+        permanent: None,
         carrier: u32_at(header, 8)? & 0x1_0000 != 0,
     };
     each(attributes, |kind, value| match kind {
@@ -179,6 +182,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
                 link.altnames.push(text(value));
             }
         }),
+        54 => link.permanent = value.try_into().ok().map(Mac),
         _ => {}
     });
     Some(link)

@@ -3,9 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
+use super::device::Seals;
 use super::facts::{Survey, survey};
 use super::memory::{Memory, Version};
 use super::moved::{Moved, Parts};
@@ -29,6 +31,7 @@ pub struct Live {
     pub(super) channels: HashMap<NsRef, Channel>,
     most_channels: usize,
     recall: Recall,
+    seals: Option<Seals>,
     /// How often everything was read to be remembered.
     times: u64,
 }
@@ -66,7 +69,13 @@ impl Live {
     /// Prepares to talk to the kernel in the name of a project. Nothing is opened yet.
     pub fn new(project: ProjectName) -> Self {
         let (channels, most_channels) = (HashMap::new(), raise_descriptor_limit());
-        Self { project, channels, most_channels, recall: Recall::Never, times: 0 }
+        Self { project, channels, most_channels, recall: Recall::Never, seals: None, times: 0 }
+    }
+
+    /// Has a directory for what is known of links that are taken from the host, which is believed rather than the links.
+    #[must_use]
+    pub fn sealing_in(self, dir: &Path) -> Self {
+        Self { seals: Some(Seals::in_dir(dir)), ..self }
     }
 
     /// Remembers from now on what is read, and reads again only what is [said](Self::moved) to have moved.
@@ -172,6 +181,11 @@ impl Live {
                 Ok(survey(&reading, tables, scope))
             }
         }
+    }
+
+    /// Returns what tells whether a link is what it says of itself.
+    pub(super) fn seals(&self) -> Option<&Seals> {
+        self.seals.as_ref()
     }
 
     /// Returns whose objects are ours.

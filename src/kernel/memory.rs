@@ -243,6 +243,7 @@ impl Memory {
             unmarked,
             begun,
             devices,
+            seals,
         } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
             NsRef::Host => is_parameter_in(parts, key),
@@ -259,6 +260,7 @@ impl Memory {
             unmarked: unmarked.clone(),
             begun: begun.clone(),
             devices: devices.clone(),
+            seals: seals.clone(),
         }
     }
 

@@ -56,6 +56,7 @@ use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
+pub use device::Seals;
 
 pub(crate) use file::LARGEST as LARGEST_PART;
 
@@ -113,6 +114,8 @@ pub struct Scope {
     pub begun: BTreeSet<ResourceId>,
     /// Links of the host that containers are to have for themselves, by their names there.
     pub devices: BTreeSet<IfName>,
+    /// What tells whether a link was taken from the host, or only says so; `None` believes all of them.
+    pub seals: Option<Seals>,
 }
 
 impl Scope {
@@ -129,6 +132,7 @@ impl Scope {
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             devices: BTreeSet::new(),
+            seals: None,
         }
     }
 

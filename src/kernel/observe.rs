@@ -137,15 +137,17 @@ fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
         None if owner_of_bridge(link).is_some() => None,
         None => {
             let id = ResourceId::Link(ns.clone(), link.ifname()?);
-            let is_ours = scope.unmarked.contains(&id) || taken(link, scope).is_some();
+            let is_ours = scope.unmarked.contains(&id) || taken(link, ns, scope).is_some();
             is_ours.then(|| unmarked(&link.alias, scope))
         }
     }
 }
 
-/// Returns what a link was on the host, when we have taken it from there.
-fn taken(link: &LinkAnswer, scope: &Scope) -> Option<Device> {
-    link.device().filter(|(project, _)| *project == scope.project).map(|(_, device)| device)
+/// Returns what a link was on the host, when we have taken it from there. What only says so is anybody's.
+pub(super) fn taken(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Device> {
+    let (_, device) = link.device().filter(|(project, _)| *project == scope.project)?;
+    let vouched = scope.seals.as_ref().is_none_or(|seals| seals.vouch(&device.name, (ns, link)));
+    vouched.then_some(device)
 }
 
 /// Returns what stands in for the mark of an object that has none.
@@ -262,7 +264,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
 }
 
 fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> LinkKind {
-    if let Some(device) = taken(link, scope) {
+    if let Some(device) = taken(link, &ns.ns, scope) {
         return LinkKind::Device(device);
     }
     let other = || LinkKind::Other(link.kind.to_string());

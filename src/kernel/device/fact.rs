@@ -27,10 +27,9 @@ pub(in super::super) fn facts(reading: &Reading, scope: &Scope) -> BTreeMap<IfNa
 
 /// Returns what one was before it was taken for this project, wherever it is.
 fn taken(reading: &Reading, scope: &Scope, name: &IfName) -> Option<DeviceFact> {
-    let all = reading.namespaces.iter().chain([&reading.host]).flat_map(|ns| &ns.links);
-    let (_, device) = all
-        .filter_map(LinkAnswer::device)
-        .find(|(project, device)| *project == scope.project && device.name == *name)?;
+    let all = reading.namespaces.iter().chain([&reading.host]);
+    let mut all = all.flat_map(|ns| ns.links.iter().filter_map(|link| observe::taken(link, &ns.ns, scope)));
+    let device = all.find(|device| device.name == *name)?;
     let before = device.before?;
     Some(DeviceFact { mtu: before.mtu, mac: before.mac, held: vec![], obstacle: None, is_uplink: false })
 }

@@ -4,6 +4,7 @@
 //! link itself says what it was, and to give it back twice is as good as once.
 
 mod fact;
+mod seal;
 mod was;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -23,6 +24,7 @@ use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 pub(super) use fact::facts;
+pub use seal::Seals;
 
 /// A link that was found, with what it was before it was ours.
 struct Found {
@@ -38,8 +40,14 @@ pub(super) async fn take(live: &Live, link: &Link, device: &Device, mark: &Mark)
     let ns = open(&link.ns)?;
     let (project, name) = (mark.project.clone(), device.name.clone());
     let Found { link: found, before, is_noted } = look(move || find(&project, &name)).await?;
+    if let (true, Some(seals)) = (is_noted, live.seals()) {
+        seals.check(&device.name, &found)?;
+    }
     if !is_noted {
-        note(host, found.index, &device::pieces(&mark.project, &device.name, &before)).await?;
+        let pieces = device::pieces(&mark.project, &device.name, &before);
+        live.seals()
+            .map_or(Ok(()), |seals| seals.keep(&device.name, (&pieces, found.permanent), &link.ns))?;
+        note(host, found.index, &pieces).await?;
     }
     let mut change = at(found.index);
     change.attributes.extend([
@@ -89,6 +97,7 @@ pub(super) async fn give_back(
         let message = format!("{} says no more that it is {} of the host", link.name, device.name);
         return Err(OpError { kind: FailureKind::Other, message });
     };
+    live.seals().map_or(Ok(()), |seals| seals.check(&name, &found))?;
     let is_away = link.ns != NsRef::Host;
     let differs = is_away || found.name != name.as_str() || found.mac != before.mac || found.up && !before.up;
     if differs {
@@ -108,7 +117,8 @@ pub(super) async fn give_back(
         send(here, RouteNetlinkMessage::NewLink(change), 0).await?;
         live.forget_indexes();
     }
-    settle(host, &name, &before).await
+    settle(host, &name, &before).await?;
+    live.seals().map_or(Ok(()), |seals| seals.forget(&name))
 }
 
 /// Gives a link that is in the host, under its own name, what it had there, and takes off it what was noted.

@@ -205,3 +205,29 @@ live! {
         assert_eq!(world.sh("ip -d link show tun9 | sed 's/^[0-9]*: //'; ip addr show tun9 | grep -w inet"), before);
     }
 }
+
+live! {
+    fn what_a_container_writes_on_a_link_moves_nothing_to_the_host(world) {
+        wired(world);
+        world.apply(&lab(WEB));
+        let noted = world.sh("ip -n web -o link show eth0 | grep -o 'netform=eth2=00=[^ \\\\]*'");
+        let forged = noted.trim().replace("192.168.9.5", "192.168.9.7");
+        assert!(forged.contains("192.168.9.7"), "{noted}");
+
+        // Another address for the host, and another link in the place of the one that it gave.
+        world.sh(&format!("ip -n web link property del dev eth0 altname '{}'; ip -n web link property add dev eth0 altname '{forged}'", noted.trim()));
+        let said = world.run(&["destroy", "--yes"]).exits(4).stderr;
+        assert!(said.contains("says that it is eth2 of the host") && said.contains("devices.json"), "{said}");
+        assert_eq!(world.try_sh("ip link show eth2").code, 1);
+        world.sh(&format!("ip -n web link property del dev eth0 altname '{forged}'; ip -n web link property add dev eth0 altname '{}'", noted.trim()));
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert!(world.sh("ip addr show eth2").contains("192.168.9.5/24"));
+
+        // A project that never took anything.
+        world.apply("netform: 1\nproject: lab\nnetworks: {back: {subnets: [10.5.0.0/24]}}\ncontainers: {web: {networks: [back]}}\n");
+        world.sh(&format!("ip -n web link add eth9 type veth peer name eth8; ip -n web link property add dev eth9 altname '{}'", noted.trim().replace("eth2", "eth7")));
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.try_sh("ip link show eth7").code, 1, "it stays out of the host");
+    }
+}
