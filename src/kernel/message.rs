@@ -281,16 +281,15 @@ pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlink
 }
 
 /// Has the host begin nothing with a new IPv6 address, unless somebody asks for that very one.
-pub(crate) fn without_preference(message: RouteNetlinkMessage) -> RouteNetlinkMessage {
-    match message {
-        RouteNetlinkMessage::NewAddress(mut address) if address.header.family == AddressFamily::Inet6 => {
-            let mut times = CacheInfo::default();
-            (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
-            address.attributes.push(AddressAttribute::CacheInfo(times));
-            RouteNetlinkMessage::NewAddress(address)
-        }
-        other => other,
+pub(crate) fn without_preference(mut message: RouteNetlinkMessage) -> RouteNetlinkMessage {
+    if let RouteNetlinkMessage::NewAddress(address) = &mut message
+        && address.header.family == AddressFamily::Inet6
+    {
+        let mut times = CacheInfo::default();
+        (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
+        address.attributes.push(AddressAttribute::CacheInfo(times));
     }
+    message
 }
 
 /// Asks for all addresses.
