@@ -19,6 +19,7 @@ mod forget;
 mod history;
 mod import;
 mod interrupt;
+mod lacking;
 mod loaded;
 mod naming;
 mod originals;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{self, Code, Failure, chain};
 use super::interrupt::Shield;
+use super::lacking;
 use super::session::{Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
@@ -275,7 +276,7 @@ pub(super) async fn check_guards(
     }
     let refused = guard(&prepared.plan, &limits);
     if refused.is_empty() {
-        return Ok(());
+        return lacking::check(&prepared.plan).await;
     }
     let lines: Vec<_> = refused.iter().map(|guard| format!("  {}", chain(guard))).collect();
     let help = refused.iter().map(|guard| match guard {

@@ -11,6 +11,7 @@ mod ipvlan;
 mod macvlan;
 mod physical;
 mod routes;
+mod shim;
 mod sysctls;
 mod veth;
 mod vlan;
@@ -53,7 +54,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
         match network.driver {
             Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
             Driver::Macvlan(_) | Driver::Ipvlan(..) => {
-                entries.extend(vlan::link(network, &mut vlans, &mut names))
+                entries.extend(vlan::link(network, &mut vlans, &mut names));
+                entries.extend(shim::link(network, &mut names));
             }
             // These come with their containers.
             Driver::Veth(_) | Driver::Physical => {}
@@ -94,6 +96,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
                 },
             };
             entries.extend(bandwidth::of_attachment(container, attachment, &mut names));
+            entries.extend(shim::routes(container, attachment, network));
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))

@@ -29,6 +29,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
     Network {
         vlan: None,
         waits: false,
+        shim: None,
         name: NetName::try_from(name).unwrap(),
         origin: origin(),
         driver: Driver::Bridge,

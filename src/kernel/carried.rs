@@ -99,7 +99,8 @@ pub(super) fn see(
 
 /// Returns what kind of link one is that shares what a link of the host receives.
 pub(super) fn sharing(link: &LinkAnswer, ns: &NsReading, reading: &Reading) -> Option<LinkKind> {
-    let index = ns.stands_on(link)?;
+    let here = || link.peer.filter(|_| ns.ns == NsRef::Host && link.peer_ns.is_none());
+    let index = ns.stands_on(link).or_else(here)?;
     let parent = reading.host.links.iter().find(|parent| parent.index == index)?.ifname()?;
     match link.shares? {
         Shares::Macvlan(mode) => Some(LinkKind::Macvlan(Macvlan { parent, mode })),

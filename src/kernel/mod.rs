@@ -33,6 +33,7 @@ pub mod nft;
 mod numbers;
 mod observe;
 mod pair;
+pub mod probe;
 pub mod process;
 mod qdisc;
 mod reading;

@@ -230,6 +230,11 @@ impl Blocking {
         self.exchange(addressed(message, 0), &read).map(|(answers, _)| answers)
     }
 
+    /// Sends a request that the kernel must agree to.
+    pub(crate) fn command(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
+        self.exchange(addressed(message, flags), &|_, _| None::<()>).map(drop)
+    }
+
     /// Returns what `read` makes of the messages of a dump; begins anew when others' changes interrupt it.
     pub(crate) fn dump<T>(
         &mut self,

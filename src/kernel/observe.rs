@@ -271,9 +271,7 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
         ("ifb", NsRef::Host) => LinkKind::Ifb,
-        ("macvlan" | "ipvlan", NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_)) => {
-            carried::sharing(link, ns, reading).unwrap_or_else(other)
-        }
+        ("macvlan" | "ipvlan", _) => carried::sharing(link, ns, reading).unwrap_or_else(other),
         ("vlan", NsRef::Host) => carried::vlan(link, ns).unwrap_or_else(other),
         ("veth", _) => ends::veth(link, ns, reading, scope).unwrap_or_else(other),
         _ => other(),

@@ -36,6 +36,12 @@ impl Memory {
             return None;
         }
         self.add_other_ends(&mut parts);
+        if parts.whole.contains(&Whole::Routes) {
+            // The host's routes that are ours leave by links that share what another one receives: one that is gone does not say.
+            let ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == scope.project);
+            let links = self.reading.host.links.iter().filter(|link| link.shares.is_some()).filter(ours);
+            parts.indexes.extend(links.map(|link| link.index));
+        }
         let reading = self.cut(&parts);
         let links =
             reading.host.links.iter().filter_map(|link| link.ifname()).chain(parts.links.iter().cloned());

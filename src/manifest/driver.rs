@@ -1,5 +1,7 @@
 //! `driver` with its `options`, and what the networks of a driver cannot have.
 
+use std::net::IpAddr;
+
 use super::At;
 use super::fields::{self, Fields, missing};
 use super::node::{Entry, Kind};
@@ -146,6 +148,17 @@ fn behind_a_link<'f>(
         return Some((options, None));
     };
     Some((options, scalar::name::<IfName>(parent, "a link's name", report)))
+}
+
+/// Returns the addresses that the host is to have beside the containers of a network behind a link.
+pub(super) fn host_addresses(driver: &Driver, fields: Fields<'_>, report: &mut Report) -> Vec<At<IpAddr>> {
+    let entries = match (driver.parent(), fields.value("options").map(|node| &node.kind)) {
+        (Some(_), Some(Kind::Map(entries))) => entries,
+        (Some(_) | None, _) => return vec![],
+    };
+    let entry = entries.iter().find(|entry| entry.key == "host_address");
+    let nodes = entry.map_or(&[][..], |entry| scalar::one_or_list(&entry.value));
+    nodes.iter().filter_map(|node| scalar::address(node, report)).collect()
 }
 
 /// Returns what an option says in one of some words, or what silence means.

@@ -71,15 +71,18 @@ pub(super) const NETWORK: Shape = Shape {
 
 /// `options` of a macvlan network.
 pub(super) const MACVLAN: Shape =
-    Shape { what: "a macvlan network's `options`", keys: &["parent", "mode"], later: &[] };
+    Shape { what: "a macvlan network's `options`", keys: &["parent", "mode", "host_address"], later: &[] };
 
 /// `options` of a bridge network.
 pub(super) const BRIDGE: Shape =
     Shape { what: "a bridge network's `options`", keys: &["stp", "hairpin"], later: &[] };
 
 /// `options` of an ipvlan network.
-pub(super) const IPVLAN: Shape =
-    Shape { what: "an ipvlan network's `options`", keys: &["parent", "mode", "flag"], later: &[] };
+pub(super) const IPVLAN: Shape = Shape {
+    what: "an ipvlan network's `options`",
+    keys: &["parent", "mode", "flag", "host_address"],
+    later: &[],
+};
 
 /// `options` of a veth network.
 pub(super) const VETH: Shape = Shape { what: "a veth network's `options`", keys: &["host"], later: &[] };

@@ -192,6 +192,8 @@ pub struct Network {
     pub driver: Driver,
     /// `options` of a bridge.
     pub bridge: BridgeOptions,
+    /// `options.host_address`: what the host itself has beside the containers behind its link.
+    pub host: Vec<At<IpAddr>>,
     /// `subnets`: empty when none is given.
     pub subnets: Vec<At<Subnet>>,
     /// `ipv4` and `ipv6`: the families of which it has subnets.

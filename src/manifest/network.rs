@@ -39,6 +39,7 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
     let driver = driver::driver(fields, report);
     let subnets = fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, &driver, report));
     let network = Network {
+        host: driver::host_addresses(&driver, fields, report),
         driver,
         bridge: bridge::options(fields, report),
         families: Families::read(fields, &subnets, report),

@@ -7,6 +7,7 @@ use super::Interruption;
 use super::diff::{Act, Row, Step};
 use crate::names::NetName;
 use crate::resource::link::LinkKind;
+use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::{Resource, ResourceId};
 
@@ -80,6 +81,9 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
     };
     match step.id {
         ResourceId::Link(..) if is_detour(step) => None,
+        // Nobody but the host itself is beside its containers by it.
+        ResourceId::Link(..) if of_network && shares(step) => None,
+        ResourceId::Address(_, _, addr) if of_network && addr.prefix_len() == addr.max_prefix_len() => None,
         ResourceId::Link(..) => Some(match (of_network, goes) {
             (true, true) if is_vlan(step) => (0, "its VLAN is removed"),
             (true, false) if is_vlan(step) => (1, "its VLAN is replaced"),
@@ -90,6 +94,8 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         }),
         ResourceId::Address(..) if of_network => Some((2, "its gateway's address changes")),
         ResourceId::Address(..) => Some((2, "its address changes")),
+        // By those of the host, the host alone reaches containers.
+        ResourceId::Route(NsRef::Host, ..) => None,
         ResourceId::Route(..) => Some((3, "its routes change")),
         ResourceId::Netns(_)
         | ResourceId::Sysctl(..)
@@ -105,6 +111,12 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
 fn is_detour(step: &Step<'_>) -> bool {
     let link = step.before.as_deref().and_then(|entry| entry.resource.link());
     link.is_some_and(|link| link.kind == LinkKind::Ifb)
+}
+
+/// Tells whether a link shares what a link of the host receives.
+fn shares(step: &Step<'_>) -> bool {
+    let link = step.before.as_deref().and_then(|entry| entry.resource.link());
+    link.is_some_and(|link| link.kind.shares().is_some())
 }
 
 /// Tells whether a network's link is a VLAN on a link of the host, and not its bridge.

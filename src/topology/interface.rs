@@ -15,6 +15,8 @@ pub(super) struct Interfaces {
     pub(super) bridges: Vec<IfName>,
     /// The veth pairs' ends on the host, by index into the scene's attachments; `None` without one.
     pub(super) hosts: Vec<Option<IfName>>,
+    /// The links by which the host is beside containers that are behind one of its links, by index into the networks.
+    pub(super) shims: Vec<Option<IfName>>,
     /// Their ends in containers, likewise.
     pub(super) links: Vec<IfName>,
     /// The links by which what they send goes through a limit, likewise; `None` without one.
@@ -26,9 +28,14 @@ pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfac
     let mut claimed = HashSet::new();
     let bridges = bridges(scene, &mut claimed, problems);
     let hosts = host_ends(scene, &bridges, &mut claimed);
+    let mut shim = |net: &Net<'_>| {
+        let wanted = !net.spec.host.is_empty();
+        wanted.then(|| hashed(scene, &["host", net.name.as_str()], &mut claimed))
+    };
+    let shims = scene.nets.iter().map(&mut shim).collect();
     let links = scene.containers.iter().flat_map(|party| links(scene, party, problems)).collect();
     let detours = detours(scene, &mut claimed);
-    Interfaces { bridges, hosts, links, detours }
+    Interfaces { bridges, hosts, shims, links, detours }
 }
 
 fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<Problem>) -> Vec<IfName> {

@@ -26,6 +26,10 @@ pub(super) fn assign(
         let Some(grounds) = grounds else { continue };
         let leaving = leaving.remove(net.name).unwrap_or_default();
         let mut spaces: Vec<_> = grounds.iter().map(|ground| Space::new(ground, &leaving)).collect();
+        for space in &mut spaces {
+            let own = net.spec.host.iter().filter(|at| space.ground.cidr.contains(&at.value));
+            space.holders.extend(own.map(|at| (at.value, Holder::Reserve("the host itself", at.place))));
+        }
         let statics = reserve_statics(scene, net, &mut spaces, problems);
         for (index, chosen) in fill(scene, net, &mut spaces, statics, problems) {
             if let Some(slot) = addresses.get_mut(index) {

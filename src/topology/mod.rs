@@ -26,6 +26,7 @@ mod prefix;
 mod resolve;
 mod routes;
 mod scene;
+mod shim;
 pub mod silent;
 mod subnet;
 mod text;
@@ -60,6 +61,7 @@ pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use resolve::resolve;
+pub use shim::Shim;
 pub(crate) use text::nearest;
 
 /// Everything that the manifest declares, resolved.
@@ -112,6 +114,8 @@ pub struct Network {
     pub driver: Driver,
     /// The VLAN that netform makes for it to stand on, with the MTU of the link that this is on.
     pub vlan: Option<(Vlan, Mtu)>,
+    /// By what the host reaches its containers, where it is behind a link of the host.
+    pub shim: Option<Shim>,
     /// Whether its parent was there before and is not now: nothing of it is in the desired state until it is.
     pub waits: bool,
     /// The bridge; with macvlan and ipvlan, the parent; with veth, the host's end.

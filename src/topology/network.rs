@@ -5,7 +5,7 @@ use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Driver, Egress, Network, Subnet};
+use super::{Dns, Driver, Egress, Network, Shim, Subnet};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress};
 use crate::names::{IfName, Mac, Mtu};
@@ -27,12 +27,12 @@ pub(super) fn assemble(
 ) -> Vec<Network> {
     let Parts { grounds, interfaces, macs } = parts;
     let mut networks = vec![];
-    for (((net, grounds), interface), mac) in
-        scene.nets.iter().zip(*grounds).zip(&interfaces.bridges).zip(*macs)
-    {
+    let all = scene.nets.iter().zip(*grounds).zip(&interfaces.bridges).zip(&interfaces.shims).zip(*macs);
+    for ((((net, grounds), interface), shim), mac) in all {
         let manifest::Network {
             driver,
             bridge,
+            host,
             subnets: _,
             families: _,
             internal,
@@ -58,6 +58,7 @@ pub(super) fn assemble(
             mac: *mac,
             external: external.is_some(),
             vlan,
+            shim: shim.clone().map(|link| Shim { link, addresses: host.iter().map(|at| at.value).collect() }),
             waits,
             driver: match &driver {
                 manifest::Driver::Bridge => Driver::Bridge,

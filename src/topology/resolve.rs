@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, network,
-    parent, policy, ports, routes, subnet, veth,
+    parent, policy, ports, routes, shim, subnet, veth,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -31,6 +31,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     isolated::check(&scene, &mut problems);
     device::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
+    shim::check(&scene, &grounds, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
     let addresses = ipam::assign(&scene, &grounds, &mut problems);
     veth::check_gateways(&scene, &grounds, &addresses, &mut problems);

@@ -124,6 +124,7 @@ impl Sketch<'_> {
                 }
                 Some(("if", v)) => network.interface = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("macvlan", v)) => network.driver = self.macvlan(v),
+                Some(("host", v)) => network.host.push(self.at(v.parse().unwrap(), v)),
                 Some(("ipvlan", v)) => network.driver = self.ipvlan(v),
                 Some(("veth", "host")) => network.driver = Driver::Veth(OtherEnd::Host),
                 Some(("veth", _)) => network.driver = Driver::Veth(OtherEnd::Container),

@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 
-use super::form::IfName;
+use super::form::{Address, IfName, OneOrList};
 
 /// How a network is made of kernel objects.
 #[derive(JsonSchema)]
@@ -66,6 +66,8 @@ pub(super) struct Macvlan {
     /// Of ipvlan, whom a container reaches besides.
     #[schemars(extend("default" = "bridge"))]
     flag: Option<Flag>,
+    /// An address by which the host itself is beside the containers, or one for each family.
+    host_address: Option<OneOrList<Address>>,
 }
 
 /// How containers share the link.

@@ -250,3 +250,33 @@ fn a_parent_that_leads_to_nobody_is_told() {
 fn name(name: &str) -> IfName {
     name.try_into().unwrap()
 }
+
+#[test]
+fn the_host_has_an_address_that_nobody_else_gets() {
+    let network = |host: &str, rest: &str| {
+        format!(
+            "net lan macvlan=eth0 192.168.1.0/24,gw=192.168.1.1,reserve=printer:192.168.1.9 {host}\nctr a @lan{rest}"
+        )
+    };
+    let beside = topology(&network("host=192.168.1.3", ""), &on_eth0());
+    assert_eq!(beside.addresses("a", "lan"), "192.168.1.4/24");
+    assert_eq!(
+        beside.networks[0].shim.as_ref().unwrap().addresses,
+        ["192.168.1.3".parse::<std::net::IpAddr>().unwrap()]
+    );
+
+    insta::assert_snapshot!(problems(&network("host=192.168.1.3", ",addr=192.168.1.3"), &on_eth0()), @r"
+    topology::address_reserved: address 192.168.1.3 is reserved for `the host itself`
+      192.168.1.3: `a` is to have it
+      192.168.1.3: reserved for `the host itself`
+      help: use another address of 192.168.1.1 to 192.168.1.254, or leave it out, and one is chosen
+    ");
+    for host in ["10.9.9.9", "192.168.1.1", "192.168.1.255", "192.168.1.2", "192.168.1.9"] {
+        let told = problems(&network(&format!("host={host}"), ""), &on_eth0());
+        assert!(told.contains("topology::host_address_"), "{told}");
+    }
+    let told = problems(&network("host=192.168.1.3 host=192.168.1.4", ""), &on_eth0());
+    assert!(told.contains("topology::host_address_twice"), "{told}");
+    let told = problems(&network("host=192.168.1.3", "").replace("=eth0", "=eth0,vepa"), &on_eth0());
+    assert!(told.contains("topology::host_apart"), "{told}");
+}

@@ -216,3 +216,74 @@ live! {
         assert!(world.pings("a", "203.0.113.5") && world.pings("a", "192.168.9.9"));
     }
 }
+
+live! {
+    fn the_host_is_beside_its_containers_when_it_is_given_an_address_there(world) {
+        wired(world);
+        let before = world.sh("ip -o link show eth0; ip -o -4 addr show eth0; ip route; ip -6 route show dev eth0 | grep -v fe80 || true");
+        let beside = |containers: &str| lan(", host_address: [192.168.9.8, 'fd00:9::8']", containers);
+        let two = "{a: {networks: [lan]}, b: {networks: [lan]}}";
+
+        let told = world.apply(&beside(two));
+
+        assert!(!told.contains("interrupts"), "{told}");
+        world.assert_in_sync();
+        let address = world.sh("ip -n a -4 -o addr show eth0 | awk '{print $4}'");
+        assert_eq!(address, "192.168.9.9/24\n", "the host has .8, and no container gets it");
+        let v6 = world.sh("ip -n a -6 -o addr show eth0 scope global | awk '{print $4}' | sed 's|/.*||'");
+        for (from, to) in [("host", "192.168.9.9"), ("host", v6.trim()), ("a", "192.168.9.8"), ("a", "fd00:9::8"), ("b", "192.168.9.9"), ("host", "192.168.9.1"), ("a", "203.0.113.5")] {
+            assert!(world.pings(from, to), "{from} to {to}");
+        }
+        let link = world.sh("ip -o link show netform.lan.lan.host | sed 's/^[0-9]*: \\([^@]*\\)@.*/\\1/'");
+        let link = link.trim();
+        let said = world.run(&["explain", link]).exits(0).stdout;
+        assert!(said.contains("network lan"), "{said}");
+
+        let daemon = Daemon::start(world, &[]);
+        for break_it in [
+            format!("ip link del {link}"),
+            format!("ip link set {link} down"),
+            format!("ip addr flush dev {link}"),
+            format!("ip route del 192.168.9.9 dev {link}"),
+            format!("sysctl -qw net.ipv6.conf.{link}.accept_ra=1"),
+        ] {
+            world.sh(&break_it);
+            daemon.brings_it_in_sync(&break_it);
+            assert!(world.pings("host", "192.168.9.9"), "{break_it}");
+        }
+        drop(daemon);
+        let fewer = world.apply(&beside("{b: {networks: [lan]}}"));
+        assert!(!fewer.contains("interrupts b"), "{fewer}");
+        assert_eq!(world.sh(&format!("ip route show dev {link} | wc -l")).trim(), "1", "no route to who has gone");
+        let without = world.apply(&lan("", "{b: {networks: [lan]}}"));
+        assert!(!without.contains("interrupts"), "{without}");
+        assert_eq!(world.try_sh("ip link show netform.lan.lan.host").code, 1);
+        world.apply(&beside(two));
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -o link show eth0; ip -o -4 addr show eth0; ip route; ip -6 route show dev eth0 | grep -v fe80 || true"), before);
+    }
+}
+
+live! {
+    fn what_the_kernel_lacks_is_told_before_anything_is_changed(world) {
+        wired(world);
+        for (kind, driver, parent, what) in [
+            ("ipvlan", "ipvlan", "eth0", "ipvlan links"),
+            ("vlan id 9", "macvlan", "eth0.9", "VLANs"),
+        ] {
+            let has = world.try_sh(&format!("ip link add link eth0 name probe type {kind} && ip link del probe")).code == 0;
+            let manifest = lan("", "{a: {networks: [lan]}}").replace("macvlan", driver).replace("parent: eth0", &format!("parent: {parent}"));
+            world.file("netform.yaml", &manifest);
+            let before = world.sh("ip -o link; ip netns");
+            let done = world.run(&["apply", "--yes"]);
+            if has {
+                done.exits(0);
+                world.run(&["destroy", "--yes"]).exits(0);
+                continue;
+            }
+            let told = done.exits(69).stderr;
+            assert!(told.contains(&format!("this kernel makes no {what}; nothing was changed")), "{told}");
+            assert_eq!(world.sh("ip -o link; ip netns"), before);
+        }
+    }
+}

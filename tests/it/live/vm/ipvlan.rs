@@ -155,3 +155,28 @@ live! {
         assert!(world.pings("a", "192.168.9.9") && world.pings("b", "203.0.113.5"));
     }
 }
+
+live! {
+    fn the_host_is_beside_its_containers_in_every_mode(world) {
+        if !has(world, Feature::Ipvlan) {
+            return;
+        }
+        wired(world);
+        for mode in ["l2", "l3"] {
+            world.apply(&format!(
+                "netform: 1
+project: lan
+networks:
+  lan: {{driver: ipvlan, options: {{parent: eth0, mode: {mode}, host_address: [192.168.9.20, 'fd00:9::20']}}, subnets: [192.168.9.0/24, 'fd00:9::/64']}}
+containers: {{a: {{networks: {{lan: {{address: [192.168.9.30, 'fd00:9::30']}}}}}}}}
+"
+            ));
+            world.assert_in_sync();
+            for (from, to) in [("host", "192.168.9.30"), ("host", "fd00:9::30"), ("a", "192.168.9.20"), ("a", "fd00:9::20")] {
+                assert!(world.pings(from, to), "{mode}: {from} to {to}");
+            }
+        }
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert!(!world.sh("ip -o link").contains("ipvlan"));
+    }
+}

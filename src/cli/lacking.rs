@@ -1,0 +1,34 @@
+//! What the kernel lacks of what a plan needs, told before anything is done.
+
+use std::collections::BTreeMap;
+
+use super::failure::{Code, Failure};
+use crate::kernel::Op;
+use crate::kernel::probe::{self, Stacked};
+use crate::plan::Plan;
+use crate::resource::state::Entry;
+
+/// Refuses a plan that makes links that the kernel makes none of.
+pub(super) async fn check(plan: &Plan) -> Result<(), Failure> {
+    let made = plan.waves.iter().flatten().filter_map(|op| match op {
+        Op::Create(entry) => Some((Stacked::of(&entry.resource.link()?.kind)?, entry)),
+        Op::Update { .. } | Op::Delete(_) => None,
+    });
+    let mut first = BTreeMap::<Stacked, &Entry>::new();
+    for (kind, entry) in made {
+        first.entry(kind).or_insert(entry);
+    }
+    for (kind, Entry { owner, origin, .. }) in first {
+        if probe::makes(kind).await {
+            continue;
+        }
+        let (what, module) = kind.words();
+        let place = origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        return Err(Failure::new(
+            Code::Missing,
+            format!("{place}{owner}: this kernel makes no {what}; nothing was changed"),
+        )
+        .help(format!("`modprobe {module}` loads what makes them, where the kernel has it")));
+    }
+    Ok(())
+}
