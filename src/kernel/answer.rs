@@ -187,12 +187,6 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
     });
     Some(link)
 }
-
-/// Reads no more of a link than its index; `None` for anything else.
-pub(crate) fn index(kind: u16, body: &[u8]) -> Option<u32> {
-    u32_at(body, 4).filter(|_| kind == RTM_NEWLINK)
-}
-
 /// Reads a link's kind, whether it is a bridge's port in hairpin mode, and how it is on another one: `IFLA_INFO_KIND`,
 /// `_DATA`, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4 and `IFLA_BRPORT_ISOLATED` is 33.
 fn link_info(info: &[u8], link: &mut LinkAnswer) {

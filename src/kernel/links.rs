@@ -347,9 +347,17 @@ async fn add_address(live: &Live, address: &Address, (owner, flags): (&Owner, u1
     let Address { ns, link, addr } = address;
     let channel = channel(live, ns)?;
     let index = found(channel, link)?;
-    let message = message::new_address(*addr, index, protocol(owner, NOBODYS_ADDRESS));
-    let is_external = matches!(owner, Owner::External(_));
-    let message = if is_external { message::without_preference(message) } else { message };
+    let protocol = protocol(owner, NOBODYS_ADDRESS);
+    let message = match owner {
+        Owner::External(_) => message::new_external_address(*addr, index, protocol),
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Attachment { .. }
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::Unmarked(_) => message::new_address(*addr, index, protocol),
+    };
     channel.request(message, flags).await.map_err(|refusal| {
         let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
         let OpError { kind, message } = refusal.into();

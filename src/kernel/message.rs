@@ -1,16 +1,12 @@
 //! Requests to the kernel, as messages. Nothing here is sent.
 
+mod address;
 mod bridge;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use ipnet::IpNet;
 use netlink_packet_core::DefaultNla;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
-    CacheInfo,
-};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
     LinkMessage, Prop,
@@ -22,6 +18,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::address::{address, addresses_of, all_addresses, new_address, new_external_address};
 use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
@@ -249,59 +246,6 @@ pub(super) fn alias_of(text: &str) -> LinkAttribute {
 fn set_state(message: &mut LinkMessage, up: bool) {
     message.header.change_mask = LinkFlags::Up;
     message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
-}
-
-/// An address, to be added to or removed from the link with this index.
-pub(crate) fn address(addr: IpNet, index: u32) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = family(Family::of(addr.addr()));
-    message.header.prefix_len = addr.prefix_len();
-    message.header.scope = AddressScope::Universe;
-    message.header.index = index;
-    message.attributes = vec![AddressAttribute::Local(addr.addr()), AddressAttribute::Address(addr.addr())];
-    message
-}
-
-/// Adds an address: the kernel keeps the mark beside it (`IFA_PROTO`).
-pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
-    let mut message = address(addr, index);
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(protocol)));
-    match addr {
-        // A subnet of one or two addresses has no broadcast address (RFC 3021 section 2.2).
-        IpNet::V4(net) if net.prefix_len() < 31 && net.broadcast() != Ipv4Addr::UNSPECIFIED => {
-            message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
-        }
-        IpNet::V4(_) => {}
-        IpNet::V6(_) => {
-            message.header.flags = AddressHeaderFlags::Nodad;
-            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-        }
-    }
-    RouteNetlinkMessage::NewAddress(message)
-}
-
-/// Has the host begin nothing with a new IPv6 address, unless somebody asks for that very one.
-pub(crate) fn without_preference(mut message: RouteNetlinkMessage) -> RouteNetlinkMessage {
-    if let RouteNetlinkMessage::NewAddress(address) = &mut message
-        && address.header.family == AddressFamily::Inet6
-    {
-        let mut times = CacheInfo::default();
-        (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
-        address.attributes.push(AddressAttribute::CacheInfo(times));
-    }
-    message
-}
-
-/// Asks for all addresses.
-pub(crate) fn all_addresses() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::GetAddress(AddressMessage::default())
-}
-
-/// Asks for the addresses of one link.
-pub(crate) fn addresses_of(index: u32) -> RouteNetlinkMessage {
-    let mut message = AddressMessage::default();
-    message.header.index = index;
-    RouteNetlinkMessage::GetAddress(message)
 }
 
 /// Asks for the routes of all families, of one table or of all.

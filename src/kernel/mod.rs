@@ -1,5 +1,6 @@
 //! The kernel: the only module that talks to it.
 
+mod announce;
 mod answer;
 mod attribute;
 mod carried;

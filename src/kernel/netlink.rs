@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
@@ -25,6 +26,7 @@ use rustix::net::sockopt::{self, Timeout};
 use smol_str::SmolStr;
 use thiserror::Error;
 
+use super::answer::LinkAnswer;
 use super::{FailureKind, OpError, answer, count, message};
 use crate::names::IfName;
 
@@ -118,16 +120,16 @@ fn prepare(socket: &Socket) {
     let _ = sockopt::set_socket_recv_buffer_size(socket.as_fd(), 1 << 20);
 }
 
-/// A socket in some namespace that serves many operations, with the indexes of the links that they named so far.
+/// A socket in some namespace that serves many operations, with the links that they named so far.
 pub(crate) struct Channel {
     socket: RefCell<Blocking>,
-    indexes: RefCell<HashMap<IfName, u32>>,
+    links: RefCell<HashMap<IfName, Rc<LinkAnswer>>>,
 }
 
 impl Channel {
     /// Takes over a socket.
     pub(crate) fn new(socket: Blocking) -> Self {
-        Self { socket: RefCell::new(socket), indexes: RefCell::default() }
+        Self { socket: RefCell::new(socket), links: RefCell::default() }
     }
 
     /// Sends a request that the kernel must agree to.
@@ -147,20 +149,26 @@ impl Channel {
         self.socket.borrow_mut().dump(message, read)
     }
 
-    /// Returns a link's index. It is asked for once: until a link is deleted, it stays.
+    /// Returns a link's index.
     pub(crate) fn index(&self, link: &IfName) -> Result<u32, Refusal> {
-        if let Some(index) = self.indexes.borrow().get(link) {
-            return Ok(*index);
+        Ok(self.link(link)?.index)
+    }
+
+    /// Returns what the kernel says of a link. It is asked for once: until a link is deleted, it stays.
+    pub(crate) fn link(&self, link: &IfName) -> Result<Rc<LinkAnswer>, Refusal> {
+        if let Some(known) = self.links.borrow().get(link) {
+            return Ok(Rc::clone(known));
         }
-        let answers = self.socket.borrow_mut().request(message::find_link(link), answer::index)?;
-        let index = *answers.first().ok_or(Refusal::Kernel { errno: Errno::NODEV, said: None })?;
-        self.indexes.borrow_mut().insert(link.clone(), index);
-        Ok(index)
+        let answers = self.socket.borrow_mut().request(message::find_link(link), answer::link)?;
+        let found = answers.into_iter().next().ok_or(Refusal::Kernel { errno: Errno::NODEV, said: None })?;
+        let found = Rc::new(found);
+        self.links.borrow_mut().insert(link.clone(), Rc::clone(&found));
+        Ok(found)
     }
 
     /// Forgets the indexes of all links, since one of them may go.
     pub(crate) fn forget_indexes(&self) {
-        self.indexes.borrow_mut().clear();
+        self.links.borrow_mut().clear();
     }
 }
 

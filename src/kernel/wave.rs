@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::announce::{self, Bulletin};
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::Refusal;
 use super::{Op, OpError, conntrack, file, links, netns, nft, sysctl};
-use crate::names::NetnsName;
+use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::{Netns, NsRef};
@@ -183,7 +184,7 @@ fn write_file(op: &Op) -> Outcome {
 
 /// Sends requests about links, addresses and routes, with as many sockets open as there may be.
 async fn requests(live: &mut Live, ops: Vec<Placed<'_>>) -> Vec<(usize, Outcome)> {
-    let mut outcomes = vec![];
+    let (mut outcomes, mut bulletin) = (vec![], Bulletin::new());
     let mut rest = ops.as_slice();
     while !rest.is_empty() {
         let (count, namespaces) = fitting(rest, live.most_channels());
@@ -200,10 +201,15 @@ async fn requests(live: &mut Live, ops: Vec<Placed<'_>>) -> Vec<(usize, Outcome)
                 Some(closed) => closed.outcome(op),
                 None => links::carry_out(live, op).await,
             };
+            if outcome.is_ok() {
+                let link = |ns: &NsRef, name: &IfName| live.channels.get(ns)?.link(name).ok();
+                announce::note(&mut bulletin, op, link);
+            }
             outcomes.push((*place, outcome));
         }
         rest = later;
     }
+    announce::tell(bulletin).await;
     outcomes
 }
 

@@ -1,6 +1,7 @@
 //! Tests on the real kernel. Each runs in user, network and mount namespaces of its own, and never touches the host's.
 
 mod adopt;
+mod announce;
 mod apply;
 mod bad;
 mod bandwidth;

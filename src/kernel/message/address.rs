@@ -1,0 +1,70 @@
+//! Requests about addresses.
+
+use std::net::Ipv4Addr;
+
+use ipnet::IpNet;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
+    CacheInfo,
+};
+
+use super::family;
+use crate::resource::sysctl::Family;
+
+/// An address, to be added to or removed from the link with this index.
+pub(crate) fn address(addr: IpNet, index: u32) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(Family::of(addr.addr()));
+    message.header.prefix_len = addr.prefix_len();
+    message.header.scope = AddressScope::Universe;
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Local(addr.addr()), AddressAttribute::Address(addr.addr())];
+    message
+}
+
+/// Adds an address: the kernel keeps the mark beside it (`IFA_PROTO`).
+pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewAddress(marked(addr, index, protocol))
+}
+
+/// Adds an external address, with which the host begins nothing unless somebody asks for that very one: IPv6 has a word for
+/// that, and of IPv4 addresses one that is alone in its subnet comes last (`inet_select_addr()`, `net/ipv4/devinet.c`).
+pub(crate) fn new_external_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
+    let mut message = marked(addr, index, protocol);
+    if addr.addr().is_ipv6() {
+        let mut times = CacheInfo::default();
+        (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
+        message.attributes.push(AddressAttribute::CacheInfo(times));
+    }
+    RouteNetlinkMessage::NewAddress(message)
+}
+
+fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
+    let mut message = address(addr, index);
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(protocol)));
+    match addr {
+        // A subnet of one or two addresses has no broadcast address (RFC 3021 section 2.2).
+        IpNet::V4(net) if net.prefix_len() < 31 && net.broadcast() != Ipv4Addr::UNSPECIFIED => {
+            message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
+        }
+        IpNet::V4(_) => {}
+        IpNet::V6(_) => {
+            message.header.flags = AddressHeaderFlags::Nodad;
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+    }
+    message
+}
+
+/// Asks for all addresses.
+pub(crate) fn all_addresses() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetAddress(AddressMessage::default())
+}
+
+/// Asks for the addresses of one link.
+pub(crate) fn addresses_of(index: u32) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    RouteNetlinkMessage::GetAddress(message)
+}
