@@ -33,6 +33,7 @@ pub(super) fn of_attachment(
                 master: None,
                 hairpin: false,
                 isolated: false,
+                stp: false,
                 altname: names.give(&[container.name.as_str(), network.as_str(), "egress"]),
                 protected: false,
                 kind: LinkKind::Ifb,

@@ -56,6 +56,7 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         master: None,
         hairpin: false,
         isolated: false,
+        stp: network.stp,
         altname: names.give(&[network.name.as_str()]),
         protected: network.prevent_destroy,
         kind: LinkKind::Bridge,
@@ -168,6 +169,7 @@ pub(super) fn attachment(
         addresses,
         external,
         isolated,
+        hairpin,
         ..
     } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
@@ -182,9 +184,10 @@ pub(super) fn attachment(
         mtu: *mtu,
         up: true,
         master: is_port.then(|| interface.clone()),
-        hairpin: is_port && is_led_to,
+        hairpin: is_port && hairpin.or(network.hairpin).unwrap_or(is_led_to),
         // What is led to one by `br_netfilter` shall pass: see `firewall/isolated.rs`. An existing bridge has no such rules.
         isolated: is_port && *isolated && (network.external || !is_led_to),
+        stp: false,
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
         kind: LinkKind::Veth(Peer {

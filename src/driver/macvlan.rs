@@ -31,6 +31,7 @@ pub(super) fn attachment(
         master: None,
         hairpin: false,
         isolated: false,
+        stp: false,
         altname: names.give(&[container.name.as_str(), network.as_str()]),
         protected: false,
         kind: LinkKind::Macvlan(Macvlan { parent: interface.clone(), mode }),

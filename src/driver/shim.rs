@@ -39,6 +39,7 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
         master: None,
         hairpin: false,
         isolated: false,
+        stp: false,
         altname: names.give(&[network.name.as_str(), "host"]),
         protected: false,
         kind,

@@ -96,6 +96,7 @@ pub(super) fn pair(
         master: None,
         hairpin: false,
         isolated: false,
+        stp: false,
         altname: altname(container),
         protected: false,
         kind: LinkKind::Veth(Peer {

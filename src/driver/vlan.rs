@@ -30,6 +30,7 @@ pub(super) fn link<'t>(
         master: None,
         hairpin: false,
         isolated: false,
+        stp: false,
         altname: names.give(&[network.name.as_str()]),
         protected: false,
         kind: LinkKind::Vlan(vlan.clone()),

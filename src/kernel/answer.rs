@@ -42,6 +42,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) master: Option<u32>,
     /// Whether it is a bridge's port in hairpin mode.
     pub(crate) hairpin: bool,
+    /// Whether it is a bridge that speaks the spanning tree protocol.
+    pub(crate) stp: bool,
     /// Whether it is one that is isolated.
     pub(crate) isolated: bool,
     /// What its owner wrote on it.
@@ -152,6 +154,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         master: None,
         hairpin: false,
         isolated: false,
+        stp: false,
         alias: SmolStr::default(),
         altnames: vec![],
         peer: None,
@@ -190,6 +193,7 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
     let mut port = SmolStr::default();
     each(info, |kind, value| match (kind, link.kind.as_str()) {
         (1, _) => link.kind = text(value),
+        (2, "bridge") => link.stp = stp(value),
         (2, "macvlan") => link.shares = macvlan(value),
         (2, "ipvlan") => link.shares = ipvlan(value),
         (2, "vlan") => link.vlan = vlan(value),
@@ -202,6 +206,11 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
     });
     link.hairpin &= port == "bridge";
     link.isolated &= port == "bridge";
+}
+
+/// Reads the data of a bridge, in which `IFLA_BR_STP_STATE` is 5.
+fn stp(data: &[u8]) -> bool {
+    value_of(data, 5).and_then(|value| u32_at(&value, 0)).is_some_and(|state| state != 0)
 }
 
 /// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.

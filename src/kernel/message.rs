@@ -1,20 +1,21 @@
 //! Requests to the kernel, as messages. Nothing here is sent.
 
 mod address;
+mod bridge;
 
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoPortData,
-    InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, Prop,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkMessage, Prop,
 };
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{LinkBridge, LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::address::{address, addresses_of, all_addresses, new_address, new_external_address};
@@ -23,6 +24,8 @@ use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::Family;
+use bridge::{change_stp, port};
+pub(crate) use bridge::{new_bridge, set_port};
 
 /// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const MAIN_TABLE: u8 = RouteHeader::RT_TABLE_MAIN;
@@ -56,20 +59,6 @@ pub(crate) fn loopback_up() -> RouteNetlinkMessage {
     link.header.index = 1;
     set_state(&mut link, true);
     RouteNetlinkMessage::NewLink(link)
-}
-
-/// Creates a bridge with its own link-layer address, so that it does not change with the ports; it is down.
-///
-/// The MTU is set later, by [`settle`]: only a change makes the kernel keep it when ports come and go
-/// (`br_change_mtu()` sets `BROPT_MTU_SET_BY_USER`, `net/bridge/br_device.c`).
-pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
-    let mut bridge = LinkMessageBuilder::<LinkBridge>::new(link.name.as_str())
-        .link_group(NEWBORN)
-        .set_info_data(InfoData::Bridge(vec![InfoBridge::ForwardDelay(0)]));
-    if let Some(mac) = link.mac {
-        bridge = bridge.address(mac.0.to_vec());
-    }
-    RouteNetlinkMessage::NewLink(bridge.build())
 }
 
 /// Creates a link through which packets are led that come in by another one; it is down.
@@ -149,23 +138,6 @@ pub(crate) fn bring_up(link: &IfName) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Says what a link is as a bridge's port.
-pub(crate) fn set_port(link: &Link) -> RouteNetlinkMessage {
-    let mut message = named(&link.name);
-    message.attributes.push(port(link));
-    RouteNetlinkMessage::NewLink(message)
-}
-
-fn port(link: &Link) -> LinkAttribute {
-    let mut data = vec![InfoBridgePort::HairpinMode(link.hairpin)];
-    // Kernels before 4.18 know no such thing.
-    data.push(InfoBridgePort::Isolated(link.isolated));
-    LinkAttribute::LinkInfo(vec![
-        LinkInfo::PortKind(InfoPortKind::Bridge),
-        LinkInfo::PortData(InfoPortData::BridgePort(data)),
-    ])
-}
-
 /// Changes a link; `None` when there is nothing to change but perhaps what it is as a port, its further name or its peer.
 pub(crate) fn change(
     (from, old): (&Link, &Mark),
@@ -182,6 +154,7 @@ pub(crate) fn change(
     attributes.extend((from.mtu != to.mtu).then(|| LinkAttribute::Mtu(to.mtu.bytes())));
     attributes.extend((from.master != to.master).then(|| LinkAttribute::Controller(master.unwrap_or(0))));
     attributes.extend((old != new).then(|| alias(new)));
+    attributes.extend(change_stp(to, from.stp));
     (from.up != to.up || message.attributes.len() > 1).then_some(RouteNetlinkMessage::NewLink(message))
 }
 

@@ -256,6 +256,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         master: master.and_then(LinkAnswer::ifname),
         hairpin: link.hairpin,
         isolated: link.isolated,
+        stp: link.stp,
         altname: link.our_altname(),
         protected: false,
         kind,

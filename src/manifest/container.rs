@@ -129,6 +129,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
         sysctls: sysctl::sysctls(fields, report),
         device: fields.value("device").and_then(|node| scalar::name::<IfName>(node, "a link's name", report)),
         bandwidth: bandwidth::bandwidth(fields, report),
+        hairpin: fields.get("hairpin").and_then(|entry| scalar::flag(entry, report)),
         isolated: fields.get("isolated").and_then(|entry| isolated(entry, report)),
     }
 }

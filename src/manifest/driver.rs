@@ -82,11 +82,10 @@ const LATER: &[&str] = &["overlay", "openvswitch"];
 
 /// Returns the driver of a network.
 pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
-    let options = fields.get("options");
-    let Some(driver) = fields.get("driver") else { return bridge(options, report) };
+    let Some(driver) = fields.get("driver") else { return Driver::Bridge };
     let Some(text) = scalar::text(&driver.value, "a driver", report) else { return Driver::Bridge };
     match text {
-        "bridge" => bridge(options, report),
+        "bridge" => Driver::Bridge,
         "macvlan" => macvlan(driver, fields, report).unwrap_or_default(),
         "ipvlan" => ipvlan(driver, fields, report).unwrap_or_default(),
         "veth" => Driver::Veth(veth(driver, fields, report)),
@@ -103,15 +102,6 @@ pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
             Driver::Bridge
         }
     }
-}
-
-fn bridge(options: Option<&Entry>, report: &mut Report) -> Driver {
-    if let Some(options) = options {
-        let message = "a bridge network takes no `options`";
-        let problem = Problem::new("manifest::driver_key", message, options.at, "nothing to set");
-        report.add(problem.help("leave `options` out, or write `driver: macvlan` or `driver: ipvlan`"));
-    }
-    Driver::Bridge
 }
 
 fn macvlan(driver: &Entry, fields: Fields<'_>, report: &mut Report) -> Option<Driver> {

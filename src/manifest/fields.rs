@@ -73,6 +73,10 @@ pub(super) const NETWORK: Shape = Shape {
 pub(super) const MACVLAN: Shape =
     Shape { what: "a macvlan network's `options`", keys: &["parent", "mode", "host_address"], later: &[] };
 
+/// `options` of a bridge network.
+pub(super) const BRIDGE: Shape =
+    Shape { what: "a bridge network's `options`", keys: &["stp", "hairpin"], later: &[] };
+
 /// `options` of an ipvlan network.
 pub(super) const IPVLAN: Shape = Shape {
     what: "an ipvlan network's `options`",
@@ -120,6 +124,7 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "device",
         "bandwidth",
         "isolated",
+        "hairpin",
     ],
     later: &[],
 };

@@ -5,6 +5,7 @@
 //! taken) is judged by [`crate::topology`].
 
 mod bandwidth;
+mod bridge;
 mod check;
 mod coexist;
 mod collect;
@@ -44,6 +45,7 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 
 pub use self::bandwidth::Bandwidth;
+pub use self::bridge::BridgeOptions;
 pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
 pub use self::driver::{Driver, OtherEnd};
@@ -188,6 +190,8 @@ pub struct Pool {
 pub struct Network {
     /// `driver` with its `options`; the default is a bridge.
     pub driver: Driver,
+    /// `options` of a bridge.
+    pub bridge: BridgeOptions,
     /// `options.host_address`: what the host itself has beside the containers behind its link.
     pub host: Vec<At<IpAddr>>,
     /// `subnets`: empty when none is given.
@@ -369,4 +373,6 @@ pub struct Attachment {
     pub bandwidth: Option<At<Bandwidth>>,
     /// `isolated`: whether it is kept apart from others that are; the place of the key when it is.
     pub isolated: Option<Place>,
+    /// `hairpin`: whether its port is in hairpin mode; the default is what its network says, or else whether it publishes.
+    pub hairpin: Option<At<bool>>,
 }

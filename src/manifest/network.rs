@@ -13,7 +13,7 @@ use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
-use super::{At, Driver, Egress, Families, Ingress, Network, Pool, Subnet};
+use super::{At, Driver, Egress, Families, Ingress, Network, Pool, Subnet, bridge};
 use crate::names::{IfName, Mtu};
 
 /// The fields that `lifecycle.ignore` may name.
@@ -41,6 +41,7 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
     let network = Network {
         host: driver::host_addresses(&driver, fields, report),
         driver,
+        bridge: bridge::options(fields, report),
         families: Families::read(fields, &subnets, report),
         subnets,
         internal: fields

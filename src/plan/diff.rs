@@ -363,10 +363,11 @@ pub(super) fn settled<'a>(wanted: &'a Entry, seen: &Resource) -> Cow<'a, Entry> 
 pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
     match (&wanted.resource, seen) {
         (Resource::Link(to), Resource::Link(from)) if wanted.ignore.is_empty() => {
-            let Link { ns, name, mac, mtu, up, master, hairpin, isolated, altname, protected, kind } = to;
+            let Link { ns, name, mac, mtu, up, master, hairpin, isolated, stp, altname, protected, kind } =
+                to;
             (mac.is_none() || *mac == from.mac)
-                && (mtu, up, hairpin, isolated, protected)
-                    == (&from.mtu, &from.up, &from.hairpin, &from.isolated, &from.protected)
+                && (mtu, up, hairpin, isolated, stp, protected)
+                    == (&from.mtu, &from.up, &from.hairpin, &from.isolated, &from.stp, &from.protected)
                 && (name, master, altname, ns, kind)
                     == (&from.name, &from.master, &from.altname, &from.ns, &from.kind)
         }

@@ -75,11 +75,14 @@ fn created(resource: &Resource) -> Vec<String> {
 }
 
 fn created_link(link: &Link) -> Vec<String> {
-    let Link { ns, name, mac, mtu, up, master, hairpin, isolated, altname, protected: _, kind } = link;
+    let Link { ns, name, mac, mtu, up, master, hairpin, isolated, stp, altname, protected: _, kind } = link;
     let ip = In("ip", ns);
     let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
     let mut lines = match kind {
-        LinkKind::Bridge => vec![format!("{ip} link add {name}{mac} mtu {mtu} type bridge")],
+        LinkKind::Bridge => {
+            let stp = if *stp { " stp_state 1" } else { "" };
+            vec![format!("{ip} link add {name}{mac} mtu {mtu} type bridge{stp}")]
+        }
         LinkKind::Veth(Peer { ns: peer_ns, name: peer, mac: peer_mac, mtu: peer_mtu, up: peer_up, tag }) => {
             let target = match peer_ns {
                 NsRef::Host => String::new(),
@@ -159,6 +162,7 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
             .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
     }
     lines.extend(to.must_set_port(from).then(|| set_port(to)));
+    lines.extend((from.stp != to.stp).then(|| set(format!("type bridge stp_state {}", u8::from(to.stp)))));
     if from.altname != to.altname {
         let property = |verb, altname| format!("{ip} link property {verb} dev {name} altname {altname}");
         lines.extend(from.altname.as_ref().map(|altname| property("del", altname)));

@@ -128,6 +128,7 @@ mod tests {
             master: None,
             hairpin: false,
             isolated: false,
+            stp: false,
             altname: None,
             protected: false,
             kind: LinkKind::Bridge,

@@ -241,6 +241,7 @@ mod tests {
             master: master.map(ifname),
             hairpin: false,
             isolated: false,
+            stp: false,
             altname: None,
             protected: false,
             kind: LinkKind::Veth(peer),

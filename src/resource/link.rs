@@ -37,6 +37,9 @@ pub struct Link {
     /// Whether the bridge passes nothing on between this port and others that say so, too; switched off likewise.
     #[serde(default)]
     pub isolated: bool,
+    /// Whether it is a bridge that speaks the spanning tree protocol.
+    #[serde(default)]
+    pub stp: bool,
     /// The further name that `ip link show` takes; `None` when it would not fit into `ALTIFNAMSIZ` (128 bytes).
     pub altname: Option<SmolStr>,
     /// Whether `prevent_destroy` is written into the mark.
@@ -61,7 +64,8 @@ impl Link {
 
     /// Returns the attributes that users see change, as [`super::Resource::fields`].
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Link { ns: _, name, mac, mtu, up, master, hairpin, isolated, altname, protected, kind } = self;
+        let Link { ns: _, name, mac, mtu, up, master, hairpin, isolated, stp, altname, protected, kind } =
+            self;
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
         let mut fields = vec![("interface", name.to_string())];
         match kind {
@@ -94,6 +98,7 @@ impl Link {
         fields.extend(master.as_ref().map(|master| ("master", master.to_string())));
         fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
         fields.extend(isolated.then(|| ("isolated", "on".to_owned())));
+        fields.extend(stp.then(|| ("stp", "on".to_owned())));
         fields.push(("altname", altname.as_ref().map_or_else(|| "none".to_owned(), SmolStr::to_string)));
         if *protected {
             fields.push(("prevent_destroy", "true".to_owned()));
@@ -106,7 +111,7 @@ impl Link {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
-    /// A Linux bridge, without spanning tree.
+    /// A Linux bridge.
     Bridge,
     /// A veth pair; the other end.
     Veth(Peer),

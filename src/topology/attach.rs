@@ -107,6 +107,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         device: _,
         bandwidth: _,
         isolated,
+        hairpin,
     } = member.spec;
     let network = networks.get(member.net)?;
     let link = interfaces.links.get(index)?;
@@ -131,6 +132,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         sysctls: sysctls.iter().map(parameter).collect(),
         bandwidth: limits.get(index)?.clone(),
         isolated: isolated.is_some(),
+        hairpin: hairpin.as_ref().map(|at| at.value),
         default_on_link: vec![],
         aliases: aliases.iter().map(|at| at.value.clone()).collect(),
         links: links.iter().map(|(At { value, .. }, to)| (value.clone(), to.value.clone())).collect(),

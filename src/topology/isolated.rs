@@ -1,19 +1,26 @@
-//! Who is kept apart on a network: whether that can be, and what speaks against it.
+//! What containers ask of their ports of a bridge: whether there is one, and what speaks against keeping them apart.
 
 use super::scene::{Member, Net, Scene};
 use crate::manifest::problem::Problem;
-use crate::manifest::{Driver, OtherEnd};
+use crate::manifest::{Driver, OtherEnd, Place};
 
 /// Checks that there is a bridge to keep containers apart, and that no link asks for what that forbids.
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    for member in scene.members.iter().filter(|member| member.spec.isolated.is_some()) {
+    for member in &scene.members {
         let Some(net) = scene.net(member) else { continue };
-        problems.extend(without_a_bridge(member, net));
-        problems.extend(linked(scene, member, net));
+        let hairpin = member.spec.hairpin.as_ref().map(|at| (at.place, "hairpin", "no port to switch"));
+        let isolated = member.spec.isolated.map(|place| (place, "isolated", "nothing to keep it apart"));
+        let asked = hairpin.into_iter().chain(isolated);
+        problems.extend(asked.filter_map(|asked| without_a_bridge(member, net, asked)));
+        problems.extend(member.spec.isolated.and_then(|_| linked(scene, member, net)));
     }
 }
 
-fn without_a_bridge(member: &Member<'_>, net: &Net<'_>) -> Option<Problem> {
+fn without_a_bridge(
+    member: &Member<'_>,
+    net: &Net<'_>,
+    (place, key, why_not): (Place, &str, &str),
+) -> Option<Problem> {
     let (why, help) = match net.spec.driver {
         Driver::Bridge => return None,
         Driver::Macvlan { .. } => {
@@ -26,15 +33,15 @@ fn without_a_bridge(member: &Member<'_>, net: &Net<'_>) -> Option<Problem> {
     };
     Some(Problem {
         message: format!(
-            "`{}` cannot be `isolated` on network `{}`: it has no bridge",
+            "`{}` cannot be `{key}` on network `{}`: it has no bridge",
             member.container, net.name
         ),
         code: "topology::no_bridge",
-        labels: vec![
-            (member.spec.isolated?, "nothing to keep it apart".to_owned()),
-            (net.place, format!("it is {why}")),
-        ],
-        help: Some(format!("leave `isolated` out, {help}")),
+        labels: vec![(place, why_not.to_owned()), (net.place, format!("it is {why}"))],
+        help: Some(format!(
+            "leave `{key}` out{}",
+            if key == "isolated" { format!(", {help}") } else { String::new() }
+        )),
     })
 }
 

@@ -122,6 +122,10 @@ pub struct Network {
     pub interface: IfName,
     /// The bridge's link-layer address, derived from project and network.
     pub mac: Mac,
+    /// Whether the bridge speaks the spanning tree protocol.
+    pub stp: bool,
+    /// Whether its ports are in hairpin mode, where the manifest says so.
+    pub hairpin: Option<bool>,
     /// Whether the bridge is somebody else's: attached to, never created, changed or deleted.
     pub external: bool,
     /// Its subnets, at least one unless external.
@@ -312,6 +316,8 @@ pub struct Attachment {
     pub bandwidth: Option<Bandwidth>,
     /// Whether it and others of its network that are isolated, too, are kept apart.
     pub isolated: bool,
+    /// Whether its port is in hairpin mode, where the manifest says so itself.
+    pub hairpin: Option<bool>,
     /// The families in which it has a default route without a next hop: packets are routed where its parent lives.
     pub default_on_link: Vec<Family>,
     /// Further names on this network.

@@ -31,6 +31,7 @@ pub(super) fn assemble(
     for ((((net, grounds), interface), shim), mac) in all {
         let manifest::Network {
             driver,
+            bridge,
             host,
             subnets: _,
             families: _,
@@ -66,6 +67,8 @@ pub(super) fn assemble(
                 manifest::Driver::Veth(other) => Driver::Veth(*other),
                 manifest::Driver::Physical => Driver::Physical,
             },
+            stp: bridge.stp,
+            hairpin: bridge.hairpin.as_ref().map(|at| at.value),
             subnets: grounds.iter().map(|g| Subnet { cidr: g.cidr, gateway: g.gateway }).collect(),
             internal: *internal,
             icc: icc.as_ref().is_none_or(|at| at.value),

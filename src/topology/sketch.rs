@@ -258,6 +258,7 @@ impl Sketch<'_> {
                     let burst = burst.parse().ok().map(|bytes| self.at(bytes, burst));
                     attachment.bandwidth = Some(At { value: Bandwidth { ingress, egress, burst }, place });
                 }
+                (key @ "hairpin", _) => attachment.hairpin = Some(self.at(true, key)),
                 (key @ "isolated", _) => attachment.isolated = Some(self.place(key)),
                 ("prio", v) => attachment.gateway_priority = v.parse().unwrap(),
                 other => panic!("{other:?} is nothing of an attachment"),

@@ -21,6 +21,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "external-with-ingress",
     "external-with-mtu",
     "external-with-prevent-destroy",
+    "external-with-stp",
     "external-with-two-bridges",
     "external-without-bridge",
     "external-without-icc",

@@ -25,10 +25,23 @@ pub(super) enum Driver {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 pub(super) enum Options {
+    /// Of a bridge network.
+    Bridge(Bridge),
     /// Of a macvlan network.
     Macvlan(Macvlan),
     /// Of a veth network.
     Veth(Veth),
+}
+
+/// What a bridge network needs to know.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Bridge {
+    /// Whether it speaks the spanning tree protocol: then a new port waits for four seconds.
+    #[schemars(extend("default" = false))]
+    stp: Option<bool>,
+    /// Whether its ports are in hairpin mode; those of containers that publish, when absent.
+    hairpin: Option<bool>,
 }
 
 /// What a veth network needs to know.

@@ -37,6 +37,8 @@ pub(super) struct Attachment {
     /// Whether it and others of its network that say so, too, are kept apart.
     #[schemars(extend("default" = false))]
     isolated: Option<bool>,
+    /// Whether its port of the bridge is in hairpin mode; what the network says, or else whether it publishes, when absent.
+    hairpin: Option<bool>,
 }
 
 /// A route of a container.

@@ -211,6 +211,7 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
         "master",
         "hairpin",
         "isolated",
+        "stp",
         "prevent_destroy",
     ];
     let fields = entry.resource.fields();

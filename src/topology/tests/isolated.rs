@@ -17,6 +17,12 @@ fn who_is_isolated_needs_a_bridge_and_has_no_link_to_another() {
       isolated: as this one is
       help: leave `isolated` out for one of them, or the link
     ");
+    insta::assert_snapshot!(told("net cable veth=c 10.7.0.0/24\nctr web @cable,hairpin=y\nctr db @cable"), @r"
+    topology::no_bridge: `web` cannot be `hairpin` on network `cable`: it has no bridge
+      hairpin: no port to switch
+      cable: it is a pair of two containers
+      help: leave `hairpin` out
+    ");
     let topology = topology(
         "net front 10.7.0.0/24\nctr web @front,link=base:db,isolated=y\nctr db @front",
         &Facts::default(),

@@ -38,6 +38,7 @@ mod path;
 mod pods;
 mod policies;
 mod ports;
+mod ports_of_bridges;
 mod private;
 mod publish;
 mod readme;

@@ -23,12 +23,13 @@ const DIR: &str = "NETFORM_TEST_DIR";
 /// More than half of what there is goes or is replaced, which is refused unless it is asked for.
 const APPLY: &[&str] = &["apply", "--yes", "--max-destroy", "99"];
 
-/// Makes a link of the host that goes from one container to another.
+/// Makes a link of the host that goes from one container to another, and one for external addresses.
 fn nic(world: &World) {
     world.sh(
         "ip tuntap add dev nic0 mode tap; ip link set nic0 address 02:00:00:00:00:09 mtu 1450 alias theirs up
          ip link property add dev nic0 altname enp5s0; ip addr add 192.168.9.5/24 brd + dev nic0
-         ip route add 10.200.0.0/16 via 192.168.9.1 metric 7",
+         ip route add 10.200.0.0/16 via 192.168.9.1 metric 7
+         ip tuntap add dev up0 mode tap; ip link set up0 up",
     );
 }
 
@@ -37,13 +38,14 @@ fn nic(world: &World) {
 const BEFORE: &str = "\
 netform: 1
 project: shop
+own_external_addresses: up0
 networks:
   front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}
   back: {subnets: [10.7.0.0/24], icc: false}
   old: {subnets: [10.8.0.0/24]}
   lab: {driver: physical, subnets: [192.168.9.0/24]}
 containers:
-  web: {networks: {front: {address: [172.25.3.3]}, back: {}, lab: {device: nic0}}, publish: ['8080:80']}
+  web: {networks: {front: {address: [172.25.3.3], external_address: [203.0.113.9, '2001:db8::9']}, back: {}, lab: {device: nic0}}, publish: ['8080:80']}
   db: {networks: {back: {interface: eth7}, old: {}}}
   gone: {networks: [old]}
 ";
@@ -52,15 +54,16 @@ containers:
 const AFTER: &str = "\
 netform: 1
 project: shop
+own_external_addresses: up0
 networks:
   front: {subnets: [172.25.0.0/16, 'fd00:25::/64'], mtu: 1400}
   back: {subnets: [10.7.0.0/24]}
   new: {subnets: [10.9.0.0/24], internal: true}
   lab: {driver: physical, subnets: [192.168.9.0/24], mtu: 1300}
 containers:
-  web: {networks: {back: {}, front: {address: [172.25.3.4]}}, publish: ['8080:80', '9090:90/udp']}
+  web: {networks: {back: {}, front: {address: [172.25.3.4], external_address: 203.0.113.8}}, publish: ['8080:80', '9090:90/udp']}
   db: {networks: {back: {interface: eth8}, new: {}, lab: {device: nic0}}}
-  come: {networks: [new, front]}
+  come: {networks: {new: {}, front: {external_address: 203.0.113.9}}}
 ";
 
 live! {
@@ -117,6 +120,7 @@ live! {
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables; ls /etc/netns"), "");
         assert!(!world.sh("ip link show nic0").contains("netform"), "it has come back as it was");
+        assert!(!world.sh("ip addr show dev up0").contains("203.0.113"));
     }
 }
 

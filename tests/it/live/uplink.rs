@@ -115,3 +115,40 @@ live! {
         assert_eq!(held(world), "");
     }
 }
+
+live! {
+    fn a_killed_apply_or_destroy_leaves_no_address_behind(world) {
+        neighbour(world);
+        for delay in [15, 30, 45, 60, 80, 110] {
+            for verb in ["apply", "destroy"] {
+                world.file("netform.yaml", &owned());
+                let mut child = world.netform().args([verb, "--yes"]).spawn().unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(delay));
+                child.kill().unwrap();
+                child.wait().unwrap();
+                world.run(&["apply", "--yes"]).exits(0);
+                assert_eq!(held(world), BOTH, "{verb} killed after {delay} ms");
+                world.assert_in_sync();
+            }
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!((held(world), world.sh("nft list ruleset")), (String::new(), String::new()), "after {delay} ms");
+        }
+    }
+}
+
+live! {
+    fn an_external_address_can_be_aimed_at_and_takes_no_session_from_anybody(world) {
+        neighbour(world);
+        world.apply(&format!("{HEAD}containers: {{web: {{networks: [front]}}}}\n"));
+        world.file("netform.yaml", &owned());
+        let plan = world.run(&["plan", "--target", "external.203.0.113.9"]).exits(0).stdout;
+        assert!(plan.contains("external.203.0.113.9 will be created") && !plan.contains("external.2001"), "{plan}");
+
+        let session = [("SSH_CONNECTION", "198.51.100.7 50000 203.0.113.9 22")];
+        let refused = world.run_with(&session, &["apply", "--yes"]).exits(7).stderr;
+        assert!(refused.contains("external.203.0.113.9 would take over the address"), "{refused}");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.run(&["rollback", "1", "--yes"]).exits(0);
+        assert_eq!(held(world), "");
+    }
+}
