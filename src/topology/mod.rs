@@ -256,8 +256,7 @@ pub struct Container {
     pub publish: Vec<Publish>,
     /// The ports that it serves.
     pub expose: Vec<crate::manifest::Expose>,
-    /// What its hosts file shall say, line by line: addresses with their names, in order; it has no file when its namespace
-    /// is a path.
+    /// What its hosts file shall say, line by line: addresses with their names, in order; a path has no such file.
     ///
     /// The lines are shared: on a full network of 1,023 containers there are a million lines.
     pub hosts: Vec<Arc<str>>,
