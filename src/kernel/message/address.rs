@@ -29,7 +29,7 @@ pub(crate) fn new_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlink
 }
 
 /// Adds an external address, with which the host begins nothing unless somebody asks for that very one: IPv6 has a word for
-/// that, and of IPv4 addresses one that is alone in its subnet comes last (`inet_select_addr()`, `net/ipv4/devinet.c`).
+/// that, and of IPv4 addresses the one goes before whose subnet has the next hop (`inet_select_addr()`, `net/ipv4/devinet.c`).
 pub(crate) fn new_external_address(addr: IpNet, index: u32, protocol: u8) -> RouteNetlinkMessage {
     let mut message = marked(addr, index, protocol);
     if addr.addr().is_ipv6() {
