@@ -73,6 +73,9 @@ pub(super) struct Common {
         hide_env_values = true
     )]
     pub(super) podman: String,
+    /// Where the socket of Open vSwitch's database, db.sock, is.
+    #[arg(long, global = true, value_name = "DIR", env = "OVS_RUNDIR", default_value = "/run/openvswitch")]
+    pub(super) ovs_rundir: PathBuf,
     /// When to colour: on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(super) color: ColorWhen,

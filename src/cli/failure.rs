@@ -131,7 +131,7 @@ pub(super) fn unselectable(errors: &[SelectError]) -> Failure {
 pub(super) fn code_of(kind: FailureKind) -> Code {
     match kind {
         FailureKind::Privilege => Code::Privilege,
-        FailureKind::Missing => Code::Missing,
+        FailureKind::Missing | FailureKind::Switch => Code::Missing,
         FailureKind::Other => Code::Failed,
     }
 }
@@ -145,6 +145,10 @@ pub(super) fn help_for(kind: FailureKind) -> Option<&'static str> {
         FailureKind::Missing => {
             Some("install nftables (apt-get install nftables), and check that the kernel has nf_tables")
         }
+        FailureKind::Switch => Some(
+            "install Open vSwitch (apt-get install openvswitch-switch) and start it; --ovs-rundir names another directory \
+             than /run/openvswitch",
+        ),
         FailureKind::Other => None,
     }
 }

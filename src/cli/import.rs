@@ -190,7 +190,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
     }
     let wrong = match (&entry.resource, owner) {
         (Resource::Link(link), Owner::Network(_)) => match &link.kind {
-            LinkKind::Bridge => None,
+            LinkKind::Bridge | LinkKind::OpenVswitch(_) => None,
             LinkKind::Veth(_) => Some("a veth pair".to_owned()),
             LinkKind::Macvlan(_) => Some("a macvlan link".to_owned()),
             LinkKind::Ipvlan(_) => Some("an ipvlan link".to_owned()),

@@ -1,10 +1,10 @@
-//! What the kernel lacks of what a plan needs, told before anything is done.
+//! What the kernel, or Open vSwitch, lacks of what a plan needs, told before anything is done.
 
 use std::collections::BTreeMap;
 
-use super::failure::{Code, Failure};
-use crate::kernel::Op;
+use super::failure::{Code, Failure, code_of, help_for};
 use crate::kernel::probe::{self, Stacked};
+use crate::kernel::{Op, ovsdb};
 use crate::plan::Plan;
 use crate::resource::state::Entry;
 
@@ -30,5 +30,8 @@ pub(super) async fn check(plan: &Plan) -> Result<(), Failure> {
         )
         .help(format!("`modprobe {module}` loads what makes them, where the kernel has it")));
     }
-    Ok(())
+    ovsdb::check(plan.waves.iter().flatten()).await.map_err(|error| {
+        let failure = Failure::of(code_of(error.kind), &error);
+        Failure { help: help_for(error.kind).map(str::to_owned), ..failure }
+    })
 }

@@ -172,8 +172,10 @@ fn assumed(manifest: &Manifest) -> Facts {
     // A mistake in the MTU is the kernel's to know.
     let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![], mac: None };
     let bridge = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![], mac: None };
+    let bridges: BTreeMap<_, _> = external.map(|name| (name.value.clone(), bridge.clone())).collect();
     Facts {
-        bridges: external.map(|name| (name.value.clone(), bridge.clone())).collect::<BTreeMap<_, _>>(),
+        vswitches: bridges.clone(),
+        bridges,
         parents: parents.map(|name| (name.value.clone(), link.clone())).collect(),
         namespaces: given_namespaces(manifest),
         own_range: Ipv6Net::new(Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0]), 48).ok(),

@@ -46,6 +46,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::kernel::ovsdb;
 use crate::plan::target::Selection;
 use crate::watch::protocol;
 use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb};
@@ -97,6 +98,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Success, Failure> {
     let Cli { common, verb } = cli;
     let style = Style::of_stdout(&common);
+    ovsdb::set_directory(&common.ovs_rundir);
     match verb {
         Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
         Verb::Plan { manifest, show, part, destroy, detailed_exitcode, out } => {

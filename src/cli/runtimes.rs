@@ -110,7 +110,11 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
                     Some(&mut link.ns)
                 }
                 LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Device(_) => Some(&mut link.ns),
-                LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Ifb | LinkKind::Other(_) => None,
+                LinkKind::Bridge
+                | LinkKind::Vlan(_)
+                | LinkKind::OpenVswitch(_)
+                | LinkKind::Ifb
+                | LinkKind::Other(_) => None,
             },
             Resource::Address(address) => Some(&mut address.ns),
             Resource::Route(route) => Some(&mut route.ns),

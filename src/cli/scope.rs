@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::kernel::Scope;
-use crate::manifest::{Home, Manifest};
+use crate::manifest::{Driver, Home, Manifest};
 use crate::names::IfName;
 use crate::resource::ResourceId;
 use crate::resource::link::Link;
@@ -28,18 +28,24 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
 pub(super) struct Looked {
     sysctls: BTreeSet<(NsRef, SysctlKey)>,
     routes: BTreeSet<ResourceId>,
+    switch: bool,
     limited: BTreeSet<IfName>,
 }
 
 impl Looked {
     pub(super) fn at(scope: &Scope) -> Self {
-        Self { sysctls: scope.sysctls.clone(), routes: scope.routes.clone(), limited: scope.limited.clone() }
+        Self {
+            sysctls: scope.sysctls.clone(),
+            routes: scope.routes.clone(),
+            limited: scope.limited.clone(),
+            switch: scope.switch,
+        }
     }
 }
 
 /// Tells whether a route, or a kernel parameter, matters that was not looked at, in a namespace or of a link that is there.
 pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observed) -> bool {
-    let Looked { sysctls, routes, limited } = before;
+    let Looked { sysctls, routes, limited, switch } = before;
     let is_there = |id: &ResourceId| match id.ns() {
         NsRef::Named(name) => {
             observed.own.get(&ResourceId::Netns(name.clone())).is_some()
@@ -47,7 +53,7 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         }
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
-    if scope.routes.difference(routes).any(is_there) {
+    if scope.switch != *switch || scope.routes.difference(routes).any(is_there) {
         return true;
     }
     if scope.limited.difference(limited).any(|link| has_link(&observed.own, &NsRef::Host, link)) {
@@ -67,6 +73,11 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
         peer.is_some_and(|peer| peer.ns == *ns && peer.name == *link)
     };
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
+}
+
+/// Tells whether a manifest has networks on Open vSwitch.
+pub(super) fn has_switch(manifest: &Manifest) -> bool {
+    manifest.networks.values().any(|network| matches!(network.value.driver, Driver::OpenVswitch(_)))
 }
 
 /// Returns the links of the host that containers of a manifest are to have for themselves.

@@ -13,7 +13,7 @@ use super::naming::{self, Naming};
 use super::originals;
 use super::ports;
 use super::runtimes::{self, Runtimes};
-use super::scope::{Looked, devices, given_namespaces, must_look_again, widen};
+use super::scope::{Looked, devices, given_namespaces, has_switch, must_look_again, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -198,7 +198,7 @@ impl Session {
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
             scope.files = naming::files(manifest);
-            scope.devices = devices(manifest);
+            (scope.devices, scope.switch) = (devices(manifest), has_switch(manifest));
         }
         self.runtimes.widen(&mut scope);
         if let Some(generation) = &self.past.generation {

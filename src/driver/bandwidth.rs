@@ -32,6 +32,7 @@ pub(super) fn of_attachment(
                 up: true,
                 master: None,
                 hairpin: false,
+                port: None,
                 isolated: false,
                 stp: false,
                 altname: names.give(&[container.name.as_str(), network.as_str(), "egress"]),

@@ -1,4 +1,4 @@
-//! A network as a Linux bridge, a container on it as a veth pair whose host end is the bridge's port.
+//! A network as a Linux bridge or one of Open vSwitch, a container on it as a veth pair whose host end is the bridge's port.
 //!
 //! Kernel parameters are few, since each costs a read and a write per link, and all of them stand on the bridge:
 //!
@@ -55,11 +55,17 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         up: true,
         master: None,
         hairpin: false,
+        port: None,
         isolated: false,
         stp: network.stp,
         altname: names.give(&[network.name.as_str()]),
         protected: network.prevent_destroy,
-        kind: LinkKind::Bridge,
+        kind: match network.driver {
+            Driver::OpenVswitch(switch) => LinkKind::OpenVswitch(switch),
+            Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => {
+                LinkKind::Bridge
+            }
+        },
     });
     let bridge = Entry { ignore: network.ignore.clone(), ..entry(bridge, &owner, &network.origin) };
     iter::once(bridge).chain(on_host(network, wants)).collect()
@@ -163,6 +169,7 @@ pub(super) fn attachment(
         origin,
         interface,
         port,
+        switched,
         link,
         mac,
         mtu,
@@ -174,8 +181,12 @@ pub(super) fn attachment(
     } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: name.clone() };
     let ns = &container.ns;
-    let is_port = network.driver == Driver::Bridge;
     let is_led_to = is_led_to(container, addresses) || !external.is_empty();
+    let (is_port, is_linux) = match network.driver {
+        Driver::Bridge => (true, true),
+        Driver::OpenVswitch(_) => (true, false),
+        Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => (false, false),
+    };
     let veth = Resource::Link(Link {
         ns: NsRef::Host,
         name: port.clone()?,
@@ -184,10 +195,11 @@ pub(super) fn attachment(
         mtu: *mtu,
         up: true,
         master: is_port.then(|| interface.clone()),
-        hairpin: is_port && hairpin.or(network.hairpin).unwrap_or(is_led_to),
+        hairpin: is_linux && hairpin.or(network.hairpin).unwrap_or(is_led_to),
         // What is led to one by `br_netfilter` shall pass: see `firewall/isolated.rs`. An existing bridge has no such rules.
-        isolated: is_port && *isolated && (network.external || !is_led_to),
+        isolated: is_linux && *isolated && (network.external || !is_led_to),
         stp: false,
+        port: switched.clone(),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
         kind: LinkKind::Veth(Peer {

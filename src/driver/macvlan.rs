@@ -30,6 +30,7 @@ pub(super) fn attachment(
         up: true,
         master: None,
         hairpin: false,
+        port: None,
         isolated: false,
         stp: false,
         altname: names.give(&[container.name.as_str(), network.as_str()]),

@@ -52,7 +52,9 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let mut entries = forwarding(topology);
     for network in &topology.networks {
         match network.driver {
-            Driver::Bridge => entries.extend(bridge::network(network, &wants, &mut names)),
+            Driver::Bridge | Driver::OpenVswitch(_) => {
+                entries.extend(bridge::network(network, &wants, &mut names))
+            }
             Driver::Macvlan(_) | Driver::Ipvlan(..) => {
                 entries.extend(vlan::link(network, &mut vlans, &mut names));
                 entries.extend(shim::link(network, &mut names));
@@ -75,7 +77,9 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
                 continue;
             };
             let link = match network.driver {
-                Driver::Bridge => bridge::attachment(container, attachment, network, &mut names),
+                Driver::Bridge | Driver::OpenVswitch(_) => {
+                    bridge::attachment(container, attachment, network, &mut names)
+                }
                 Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
                 Driver::Ipvlan(mode, flag) => {
                     Some(ipvlan::attachment(container, attachment, (mode, flag), &mut names))

@@ -28,7 +28,7 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
     let (kind, mac) = match network.driver {
         Driver::Macvlan(mode) => (LinkKind::Macvlan(Macvlan { parent, mode }), Some(network.mac)),
         Driver::Ipvlan(mode, flag) => (LinkKind::Ipvlan(Ipvlan { parent, mode, flag }), None),
-        Driver::Bridge | Driver::Veth(_) | Driver::Physical => return vec![],
+        Driver::Bridge | Driver::Veth(_) | Driver::Physical | Driver::OpenVswitch(_) => return vec![],
     };
     let shim = Resource::Link(Link {
         ns: NsRef::Host,
@@ -39,6 +39,7 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
         master: None,
         hairpin: false,
         isolated: false,
+        port: None,
         stp: false,
         altname: names.give(&[network.name.as_str(), "host"]),
         protected: false,

@@ -95,6 +95,7 @@ pub(super) fn pair(
         up: true,
         master: None,
         hairpin: false,
+        port: None,
         isolated: false,
         stp: false,
         altname: altname(container),

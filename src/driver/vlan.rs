@@ -29,6 +29,7 @@ pub(super) fn link<'t>(
         up: true,
         master: None,
         hairpin: false,
+        port: None,
         isolated: false,
         stp: false,
         altname: names.give(&[network.name.as_str()]),

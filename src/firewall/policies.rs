@@ -6,7 +6,7 @@ use crate::names::NetName;
 use crate::resource::owner::Owner;
 use crate::resource::policy::Verdict;
 use crate::topology::policy::{Decided, Range, Way};
-use crate::topology::{Network, Topology};
+use crate::topology::{Driver, Network, Topology};
 
 use super::elements::{attachments, by_attachment, by_network};
 use super::{Asked, Elements, of_family, ports_text, prefix_text};
@@ -30,7 +30,9 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
         let asked = Asked { owner: Owner::Policy(policy.name.clone()), origin: &policy.origin };
         put(decided, policy.verdict, (&guarded, &asked), out);
     }
-    let names: Vec<&NetName> = guarded.iter().map(|network| &network.name).collect();
+    // What comes to a port of Open vSwitch passes no chain of the host.
+    let guarded = guarded.iter().filter(|network| !matches!(network.driver, Driver::OpenVswitch(_)));
+    let names: Vec<&NetName> = guarded.map(|network| &network.name).collect();
     guard(topology, &names, out);
 }
 

@@ -57,6 +57,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         interface: IfName::try_from(format!("br-{network}")).unwrap(),
         device: None,
         port: Some(IfName::try_from(format!("v-{name}")).unwrap()),
+        switched: None,
         link: IfName::try_from("eth0").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 2]),
         mtu: Mtu::ETHERNET,

@@ -11,6 +11,7 @@ use netlink_packet_core::NlasIterator;
 use smol_str::SmolStr;
 
 use super::netlink::text;
+use super::ovsdb::Switched;
 use crate::names::{IfName, Mac, ProjectName};
 use crate::resource::device::{self, Device};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
@@ -66,6 +67,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) permanent: Option<Mac>,
     /// Whether something is at the other end: `IFF_LOWER_UP`, `include/uapi/linux/if.h`.
     pub(crate) carrier: bool,
+    /// What Open vSwitch makes of it, when its database was asked.
+    pub(crate) switch: Option<Switched>,
 }
 
 impl LinkAnswer {
@@ -165,6 +168,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         has_bucket: false,
         permanent: None,
         carrier: u32_at(header, 8)? & 0x1_0000 != 0,
+        switch: None,
     };
     each(attributes, |kind, value| match kind {
         1 => link.mac = value.try_into().ok().map(Mac),

@@ -18,7 +18,7 @@ use super::message::MAIN_TABLE;
 use super::netlink::{Blocking, Refusal};
 use super::observe::{self, UNICAST};
 use super::reading::failed;
-use super::{ObserveError, message, netns};
+use super::{ObserveError, message, netns, ovsdb};
 use crate::names::Mac;
 use crate::resource::link::{IpvlanFlag, MacvlanMode, Shares};
 use crate::resource::netns::NsRef;
@@ -86,6 +86,8 @@ pub struct Interface {
     pub mtu: u32,
     /// The index of the link whose port it is.
     pub master: Option<u32>,
+    /// The VLAN that its port of Open vSwitch is in.
+    pub vlan: Option<u16>,
     /// Whether it is a port of a bridge that passes nothing on to others that say so, too.
     pub isolated: bool,
     /// The mark of the project that owns it.
@@ -157,7 +159,11 @@ pub async fn take() -> Result<Vec<Namespace>, ObserveError> {
         Ok(looks.into_iter().map(|look| look.namespace).collect())
     });
     let failed = |refusal| failed("the host's namespaces".to_owned(), refusal);
-    taken.await.map_err(|error| failed(error.into()))?.map_err(failed)
+    let mut taken: Vec<Namespace> = taken.await.map_err(|error| failed(error.into()))?.map_err(failed)?;
+    if let Some(home) = taken.iter_mut().find(|ns| ns.home) {
+        ovsdb::tell(&mut home.interfaces).await;
+    }
+    Ok(taken)
 }
 
 impl Look {

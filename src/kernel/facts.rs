@@ -9,6 +9,7 @@ use super::answer::{LinkAnswer, RouteAnswer};
 use super::message::MAIN_TABLE;
 use super::nft::Tables;
 use super::observe::{self, OwnLinks};
+use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
 use super::{Scope, carried, device, identity, limits};
 use crate::names::{IfName, Mtu, ProjectName};
@@ -79,6 +80,10 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
         subnets: subnets(host, &scope.project),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
         bridges: foreign().filter(|link| link.kind == "bridge").filter_map(|link| fact(link, host)).collect(),
+        vswitches: foreign()
+            .filter(|link| matches!(link.switch, Some(Switched::Bridge(_))))
+            .filter_map(|link| fact(link, host))
+            .collect(),
         parents: foreign()
             .filter(|link| link.kind != "bridge" && link.master.is_none() && link.index != 1)
             .filter_map(|link| fact(link, host))
@@ -200,7 +205,8 @@ fn is_everybodys(addr: IpAddr) -> bool {
 /// Returns the subnets of bridges whose owner is known, us aside.
 fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
     let mut subnets = BTreeMap::new();
-    for link in host.links.iter().filter(|link| link.kind == "bridge") {
+    let is_bridge = |link: &&LinkAnswer| matches!(link.kind.as_str(), "bridge" | "openvswitch" | "tun");
+    for link in host.links.iter().filter(is_bridge) {
         let ours = link.mark().is_some_and(|mark| mark.project == *project);
         if let (false, Some(owner)) = (ours, observe::owner_of_link(link, &host.links)) {
             subnets.extend(addresses(link, host).map(|addr| (addr.trunc(), owner.clone())));

@@ -293,7 +293,8 @@ impl Fake {
                 Bond::Stays => {
                     if let Some(mut entry) = self.own.remove(&id) {
                         if let Resource::Link(link) = &mut entry.resource {
-                            (link.master, link.hairpin, link.isolated) = (None, false, false);
+                            (link.master, link.hairpin, link.isolated, link.port) =
+                                (None, false, false, None);
                         }
                         if let Resource::Qdisc(qdisc) = &mut entry.resource {
                             qdisc.kind = QdiscKind::Diversion(None);

@@ -1,5 +1,6 @@
 //! Links, addresses and routes: what is asked of the kernel for each operation.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, device, message, netns, pair, qdisc, routes, shared};
+use super::{FailureKind, Op, OpError, answer, device, message, netns, ovsdb, pair, qdisc, routes, shared};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
@@ -124,9 +125,17 @@ fn master(channel: &Channel, link: &Link) -> Result<Option<u32>, OpError> {
     link.master.as_ref().map(|name| found(channel, name)).transpose()
 }
 
+/// Returns a link without its bridge of Open vSwitch: whose port it is, is said to the database.
+fn plain(link: &Link) -> Cow<'_, Link> {
+    match &link.port {
+        None => Cow::Borrowed(link),
+        Some(_) => Cow::Owned(Link { master: None, port: None, ..link.clone() }),
+    }
+}
+
 async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
     let here = channel(live, &link.ns)?;
-    let master = master(here, link)?;
+    let master = master(here, &plain(link))?;
     let names = link.altname.iter().map(|name| (here, message::add_altname(&link.name, name)));
     let up = link.up.then(|| (here, message::bring_up(&link.name)));
     let mut rest: Vec<_> = names.chain(up).collect();
@@ -144,6 +153,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
         LinkKind::Macvlan(kind) => shared::create(live, link, shared::Kind::Macvlan(kind)).await?,
         LinkKind::Vlan(kind) => shared::create(live, link, shared::Kind::Vlan(kind)).await?,
         LinkKind::Ipvlan(kind) => shared::create(live, link, shared::Kind::Ipvlan(kind)).await?,
+        LinkKind::OpenVswitch(_) => return ovsdb::settle(live, link, mark).await,
         // It is there already, and so is all that a new one needs.
         LinkKind::Device(kind) => return device::take(live, link, kind, mark).await,
         LinkKind::Other(kind) => {
@@ -175,7 +185,11 @@ async fn settle(here: &Channel, link: &Link, mark: &Mark) -> Outcome {
 }
 
 async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &Mark)) -> Outcome {
+    if matches!(&from.kind, LinkKind::OpenVswitch(switch) if !switch.intact) {
+        return ovsdb::settle(live, to, mark).await;
+    }
     let here = channel(live, &to.ns)?;
+    let (from, to) = (&*plain(from), &*plain(to));
     let master = master(here, to)?;
     let mut outcomes = vec![];
     if let Some(change) = message::change((from, was), (to, mark), master) {

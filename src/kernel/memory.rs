@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::ends::Ends;
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
-use super::{Glance, ObserveError, Op, Scope, nft, numbers, sysctl};
+use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -100,6 +100,7 @@ impl Memory {
         wide.limited.extend(scope.limited.iter().cloned());
         wide.files.extend(scope.files.iter().cloned());
         wide.unmarked.extend(scope.unmarked.iter().cloned());
+        wide.switch |= scope.switch;
         self.take_on(&wide, &mut parts);
         self.look(parts).await
     }
@@ -139,6 +140,7 @@ impl Memory {
                 }
             }
         }
+        parts.whole.extend((before.switch != scope.switch).then_some(Whole::Host));
         if self.scope != *scope {
             self.scope = scope.clone();
         }
@@ -243,6 +245,7 @@ impl Memory {
             unmarked,
             begun,
             devices,
+            switch,
             seals,
         } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
@@ -259,6 +262,7 @@ impl Memory {
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
             begun: begun.clone(),
+            switch: *switch,
             devices: devices.clone(),
             seals: seals.clone(),
         }
@@ -268,6 +272,7 @@ impl Memory {
     fn merge(&mut self, parts: &Parts, narrow: &Scope, slice: &Reading) -> bool {
         let mut changed = self.merge_namespaces(parts, slice);
         changed |= self.merge_host(parts, &slice.host);
+        changed |= ovsdb::merge(&mut self.reading.absent, parts, slice);
         let files = self.reading.files.iter().filter(|(path, _)| parts.has_file(path));
         changed |= !files.eq(&slice.files);
         self.reading.files.retain(|path, _| !parts.has_file(path));

@@ -33,6 +33,7 @@ pub mod netns;
 pub mod nft;
 mod numbers;
 mod observe;
+pub mod ovsdb;
 mod pair;
 pub mod probe;
 pub mod process;
@@ -53,6 +54,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names::{IfName, ProjectName};
+use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed};
@@ -111,6 +113,8 @@ pub struct Scope {
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
     /// [`Owner::Unmarked`](crate::resource::owner::Owner::Unmarked) for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,
+    /// Whether bridges of Open vSwitch matter, so that its database is asked.
+    pub switch: bool,
     /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
     /// the group that new links are in, a file without a word, a namespace's name without a namespace.
     pub begun: BTreeSet<ResourceId>,
@@ -133,6 +137,7 @@ impl Scope {
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
+            switch: false,
             devices: BTreeSet::new(),
             seals: None,
         }
@@ -153,8 +158,10 @@ impl Scope {
             }
             Resource::Qdisc(qdisc) => drop(self.limited.insert(qdisc.link.clone())),
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
+            Resource::Link(link) => {
+                self.switch |= link.port.is_some() || matches!(link.kind, LinkKind::OpenVswitch(_));
+            }
             Resource::Netns(_)
-            | Resource::Link(_)
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::NftTable(_)
@@ -205,6 +212,8 @@ pub enum FailureKind {
     Privilege,
     /// The kernel lacks a feature, or `nft` is not installed.
     Missing,
+    /// Open vSwitch does not answer, or not do what it is told.
+    Switch,
     /// Anything else.
     Other,
 }

@@ -7,6 +7,7 @@ use smol_str::ToSmolStr;
 
 use super::answer::{AddressAnswer, LinkAnswer};
 use super::message::NEWBORN;
+use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
 use super::{Scope, carried, ends, external, qdisc, routes};
@@ -53,6 +54,9 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
         }
     }
     carried::see(&mut observed, reading, &peers, scope);
+    if !reading.absent.is_empty() {
+        ovsdb::see(&mut observed, reading, &own_links(&reading.host, &peers, scope), scope);
+    }
     see_files(&mut observed, reading, scope);
     for (name, other) in &reading.others {
         let (what, owner) = match other {
@@ -237,7 +241,9 @@ fn see_link(
             // A port stands on its bridge, a macvlan on the link that it shares; a pair's ends stand on nothing.
             let below = link.peer.filter(|_| link.kind != "veth" && link.peer_ns.is_none());
             let mut stands = link.master.into_iter().chain(below);
-            let on = stands.find_map(|index| own.get(&index)).map(|(_, owner)| owner.clone());
+            let on = stands.find_map(|index| own.get(&index));
+            let on = on.or_else(|| own.values().find(|(name, _)| Some(name) == Switched::bridge(link)));
+            let on = on.map(|(_, owner)| owner.clone());
             let foreign = Foreign { what: format!("{kind} {name}"), owner, on };
             observed.foreign.insert(Slot::Ifname(ns.ns.clone(), name), foreign);
         }
@@ -253,8 +259,9 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         mac: link.mac.filter(|_| link.kind != "veth" || ns.ns != NsRef::Host),
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         up: link.up,
-        master: master.and_then(LinkAnswer::ifname),
+        master: Switched::bridge(link).cloned().or_else(|| master.and_then(LinkAnswer::ifname)),
         hairpin: link.hairpin,
+        port: link.switch.as_ref().and_then(Switched::port),
         isolated: link.isolated,
         stp: link.stp,
         altname: link.our_altname(),
@@ -268,6 +275,9 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
         return LinkKind::Device(device);
     }
     let other = || LinkKind::Other(link.kind.to_string());
+    if let Some(Switched::Bridge(switch)) = &link.switch {
+        return switch.map_or_else(|| LinkKind::Other(ovsdb::ODD_BRIDGE.to_owned()), LinkKind::OpenVswitch);
+    }
     match (link.kind.as_str(), &ns.ns) {
         ("bridge", _) => LinkKind::Bridge,
         ("ifb", NsRef::Host) => LinkKind::Ifb,

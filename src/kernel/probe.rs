@@ -31,6 +31,7 @@ impl Stacked {
             LinkKind::Bridge
             | LinkKind::Veth(_)
             | LinkKind::Device(_)
+            | LinkKind::OpenVswitch(_)
             | LinkKind::Ifb
             | LinkKind::Other(_) => None,
         }

@@ -1,5 +1,7 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
+#[cfg(test)]
+mod tests;
 mod todo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,7 @@ use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::ends::Ends;
 use super::moved::{Parts, Whole};
 use super::netlink::{Blocking, Refusal};
+use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
 use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
 use crate::names::{IfName, NetnsName, ProjectName};
@@ -72,6 +75,8 @@ pub(crate) struct Reading {
     pub(crate) files: BTreeMap<PathBuf, Arc<str>>,
     /// The ends of pairs that are in `namespaces`.
     pub(crate) ends: Ends,
+    /// Records of Open vSwitch whose links are not there.
+    pub(crate) absent: Vec<Absent>,
 }
 
 impl Reading {
@@ -144,6 +149,7 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         if reading.is_torn() {
             reading.host = thread(move || host(&task, None)).await?;
         }
+        ovsdb::look(&mut reading, scope, None).await?;
         return Ok(reading);
     };
     let (looks, (), files) = by_two(todo, &task, (|| Ok(()), files)).await?;
@@ -157,7 +163,9 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     };
     let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));
     let host = thread(move || host(&task, links)).await?;
-    Ok(Reading { host, files, ..rest })
+    let mut reading = Reading { host, files, ..rest };
+    ovsdb::look(&mut reading, scope, Some(at)).await?;
+    Ok(reading)
 }
 
 /// Returns the names of all namespaces that have one.
@@ -174,6 +182,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         wrong: BTreeSet::new(),
         files: BTreeMap::new(),
         ends: Ends::default(),
+        absent: vec![],
     };
     for look in looks {
         match look {
@@ -383,17 +392,4 @@ fn existing<T>(answers: Result<Vec<T>, Refusal>) -> Result<Vec<T>, Refusal> {
 pub(crate) fn failed(what: String, refusal: Refusal) -> ObserveError {
     let kind = refusal.kind();
     ObserveError { what, kind, source: Box::new(refusal) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pair_that_was_made_while_it_was_read_is_noticed() {
-        let mut reading = sorted(std::iter::empty());
-        assert!(!reading.is_torn());
-        reading.ends.of_host.insert(7, (0, 0));
-        assert!(reading.is_torn());
-    }
 }

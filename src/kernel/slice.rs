@@ -67,7 +67,7 @@ impl Memory {
 
     /// Returns a reading of nothing but parts.
     fn cut(&self, parts: &Parts) -> Reading {
-        let Reading { host, namespaces, others, files, ends: _, wrong } = &self.reading;
+        let Reading { host, namespaces, others, files, ends: _, wrong, absent } = &self.reading;
         let namespaces: Vec<_> =
             namespaces.iter().filter(|ns| parts.namespaces.contains(&ns.ns)).cloned().collect();
         let ends = Ends::of(&namespaces);
@@ -99,6 +99,7 @@ impl Memory {
             files: files.map(|(path, text)| (path.clone(), text.clone())).collect(),
             ends,
             wrong: wrong.intersection(&parts.namespaces).cloned().collect(),
+            absent: absent.iter().filter(|absent| parts.links.contains(&absent.name)).cloned().collect(),
         }
     }
 }

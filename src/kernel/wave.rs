@@ -1,13 +1,13 @@
 //! Carrying out a wave: grouped by kind and namespace, many requests in flight, one result for each operation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::announce::{self, Bulletin};
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::Refusal;
-use super::{Op, OpError, conntrack, file, links, netns, nft, sysctl};
+use super::{Op, OpError, conntrack, file, links, netns, nft, ovsdb, sysctl};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
@@ -35,11 +35,14 @@ struct Groups<'a> {
 
 /// Carries out a wave.
 pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
-    let groups = group(live, wave);
+    let settled = ovsdb::before(live, wave).await;
+    let groups = group(live, wave, &settled);
     let mut outcomes: Vec<(usize, Outcome)> = create_namespaces(live, groups.new_namespaces).await;
     outcomes.extend(write_sysctls(groups.sysctls).await);
     outcomes.extend(groups.files.into_iter().map(|(place, op)| (place, write_file(op))));
     outcomes.extend(requests(live, groups.requests).await);
+    outcomes.extend(settled);
+    put_ports(live, wave, &mut outcomes).await;
     outcomes.extend(delete(live, groups.deleted_links, groups.old_namespaces).await);
     let mut refused = None;
     if !groups.nft.is_empty() {
@@ -65,9 +68,21 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn group<'a>(live: &Live, wave: &'a [Op]) -> Groups<'a> {
+/// Makes ports of Open vSwitch of links that are there by now.
+async fn put_ports(live: &Live, wave: &[Op], outcomes: &mut [(usize, Outcome)]) {
+    let failed = outcomes.iter().filter(|(_, outcome)| outcome.is_err()).map(|(place, _)| *place);
+    let failed = failed.collect::<Vec<_>>();
+    let mut refused = ovsdb::after(live, wave, &failed).await;
+    for (place, outcome) in outcomes {
+        if let Some(refusal) = refused.remove(place) {
+            *outcome = refusal;
+        }
+    }
+}
+
+fn group<'a>(live: &Live, wave: &'a [Op], settled: &BTreeMap<usize, Outcome>) -> Groups<'a> {
     let mut groups = Groups::default();
-    for (place, op) in wave.iter().enumerate() {
+    for (place, op) in wave.iter().enumerate().filter(|(place, _)| !settled.contains_key(place)) {
         match op {
             Op::Create(Entry { resource: Resource::Netns(Netns { name, whole: _ }), owner, .. }) => {
                 groups.new_namespaces.push((place, name.clone(), live.mark(owner)));
@@ -236,7 +251,11 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
             LinkKind::Veth(peer) => return vec![link.ns.clone(), peer.ns.clone(), NsRef::Host],
             // It is made on its parent, or comes from there.
             LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Device(_) => Some(NsRef::Host),
-            LinkKind::Bridge | LinkKind::Vlan(_) | LinkKind::Ifb | LinkKind::Other(_) => None,
+            LinkKind::Bridge
+            | LinkKind::Vlan(_)
+            | LinkKind::OpenVswitch(_)
+            | LinkKind::Ifb
+            | LinkKind::Other(_) => None,
         },
         Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
         Resource::Address(_)

@@ -44,9 +44,11 @@ pub(super) fn cidr(cidr: &At<IpNet>, driver: &Driver, report: &mut Report) -> bo
     // subnet-router anycast address (RFC 4291 section 2.6.1).
     // A pair's two ends need no more than two addresses (RFC 3021, RFC 6164).
     let (bits, whom) = match driver {
-        Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Physical => {
-            (2, "a gateway and a container")
-        }
+        Driver::Bridge
+        | Driver::Macvlan { .. }
+        | Driver::Ipvlan { .. }
+        | Driver::OpenVswitch(_)
+        | Driver::Physical => (2, "a gateway and a container"),
         Driver::Veth(_) => (1, "the two ends of a pair"),
     };
     let longest = net.max_prefix_len() - bits;

@@ -10,8 +10,10 @@ use super::problem::Problem;
 use super::report::Report;
 use super::scalar;
 use super::veth::veth;
+use super::vswitch::vswitch;
 use crate::names::IfName;
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
+use crate::resource::vswitch::Vswitch;
 
 /// How a network is made, as written.
 ///
@@ -42,6 +44,8 @@ pub enum Driver {
     },
     /// `veth`: a pair of links, whose one end a container has.
     Veth(OtherEnd),
+    /// `openvswitch`: a bridge of Open vSwitch, with its `options`.
+    OpenVswitch(Vswitch),
     /// `physical`: each container has a link of the host for itself, its `device`.
     Physical,
 }
@@ -59,7 +63,7 @@ impl Driver {
     /// Returns the link of the host that the network stands on.
     pub fn parent(&self) -> Option<&At<IfName>> {
         match self {
-            Self::Bridge | Self::Veth(_) | Self::Physical => None,
+            Self::Bridge | Self::Veth(_) | Self::OpenVswitch(_) | Self::Physical => None,
             Self::Macvlan { parent, mode: _ } | Self::Ipvlan { parent, mode: _, flag: _ } => Some(parent),
         }
     }
@@ -67,7 +71,7 @@ impl Driver {
     /// Tells whether the host itself is on the network.
     pub fn has_host(&self) -> bool {
         match self {
-            Self::Bridge | Self::Veth(OtherEnd::Host) => true,
+            Self::Bridge | Self::Veth(OtherEnd::Host) | Self::OpenVswitch(_) => true,
             Self::Macvlan { .. } | Self::Ipvlan { .. } | Self::Veth(OtherEnd::Container) | Self::Physical => {
                 false
             }
@@ -76,9 +80,9 @@ impl Driver {
 }
 
 /// The words of `driver`.
-const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan", "veth", "physical"];
+const DRIVERS: &[&str] = &["bridge", "macvlan", "ipvlan", "veth", "physical", "openvswitch"];
 /// Drivers that netform will have.
-const LATER: &[&str] = &["overlay", "openvswitch"];
+const LATER: &[&str] = &["overlay"];
 
 /// Returns the driver of a network.
 pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
@@ -89,6 +93,7 @@ pub(super) fn driver(fields: Fields<'_>, report: &mut Report) -> Driver {
         "macvlan" => macvlan(driver, fields, report).unwrap_or_default(),
         "ipvlan" => ipvlan(driver, fields, report).unwrap_or_default(),
         "veth" => Driver::Veth(veth(driver, fields, report)),
+        "openvswitch" => Driver::OpenVswitch(vswitch(driver, fields, report)),
         "physical" => physical(driver, fields, report),
         later if LATER.contains(&later) => {
             let message = format!("the driver `{later}` is not supported by this version of netform");
@@ -162,7 +167,7 @@ pub(super) fn host_addresses(driver: &Driver, fields: Fields<'_>, report: &mut R
 }
 
 /// Returns what an option says in one of some words, or what silence means.
-fn chosen<T: Copy + Default, const N: usize>(
+pub(super) fn chosen<T: Copy + Default, const N: usize>(
     options: Fields<'_>,
     key: &str,
     all: &[(T, &str); N],

@@ -87,6 +87,13 @@ pub(super) const IPVLAN: Shape = Shape {
 /// `options` of a veth network.
 pub(super) const VETH: Shape = Shape { what: "a veth network's `options`", keys: &["host"], later: &[] };
 
+/// `options` of an openvswitch network.
+pub(super) const OPEN_VSWITCH: Shape = Shape {
+    what: "an openvswitch network's `options`",
+    keys: &["datapath", "fail_mode", "stp", "mcast_snooping"],
+    later: &[],
+};
+
 /// An entry of `subnets` that is a map.
 pub(super) const SUBNET: Shape =
     Shape { what: "a subnet", keys: &["cidr", "gateway", "pool", "reserve"], later: &[] };
@@ -119,6 +126,8 @@ pub(super) const ATTACHMENT: Shape = Shape {
         "mac",
         "interface",
         "gateway_priority",
+        "vlan",
+        "trunks",
         "routes",
         "sysctls",
         "device",

@@ -36,6 +36,7 @@ mod sysctl;
 mod uplink;
 mod values;
 mod veth;
+mod vswitch;
 mod yaml;
 
 use std::net::IpAddr;
@@ -63,6 +64,7 @@ pub use self::sysctl::{LinkSysctl, WholeSysctl};
 pub use self::uplink::Uplink;
 use crate::names::{Alias, ContainerName, EngineName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::netns::NsRef;
+use crate::resource::vlan::VlanId;
 
 /// A manifest with the texts that its places are in.
 #[derive(Debug, Clone)]
@@ -346,6 +348,7 @@ pub enum Mode {
 ///   mac: 02:42:ac:19:03:03
 ///   interface: eth0
 ///   gateway_priority: 10
+///   vlan: 20
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Attachment {
@@ -363,6 +366,8 @@ pub struct Attachment {
     pub interface: Option<At<IfName>>,
     /// `gateway_priority`: the highest has the default route; the default is 0.
     pub gateway_priority: i64,
+    /// `vlan: 10` or `trunks: [10, 20]`: what its port of Open vSwitch carries.
+    pub port: Option<At<SwitchedPort>>,
     /// `routes`, in order.
     pub routes: Vec<At<Route>>,
     /// `sysctls`: kernel parameters of its interface.
@@ -375,4 +380,13 @@ pub struct Attachment {
     pub isolated: Option<Place>,
     /// `hairpin`: whether its port is in hairpin mode; the default is what its network says, or else whether it publishes.
     pub hairpin: Option<At<bool>>,
+}
+
+/// Which VLANs a port of Open vSwitch carries; by default all, with their tags.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SwitchedPort {
+    /// The one whose packets it takes and gives without a tag.
+    pub vlan: Option<VlanId>,
+    /// Those that it takes and gives with their tags, in ascending order.
+    pub trunks: Vec<VlanId>,
 }

@@ -233,7 +233,9 @@ impl<'a> Diff<'a> {
             let link = entry.resource.link();
             let is_pair = |link: &Link| link.ns != NsRef::Host && link.kind.peer().is_some();
             link.is_some_and(|link| {
-                link.kind.shares().is_some() || link.kind.device().is_some() || is_pair(link)
+                // What the kernel takes along leaves a record behind in the database of Open vSwitch.
+                let has_record = link.port.is_some();
+                link.kind.shares().is_some() || link.kind.device().is_some() || is_pair(link) || has_record
             })
         };
         matches!(killer, ResourceId::Netns(_)) && self.observed.get(id).is_some_and(is_inside)
@@ -363,13 +365,26 @@ pub(super) fn settled<'a>(wanted: &'a Entry, seen: &Resource) -> Cow<'a, Entry> 
 pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
     match (&wanted.resource, seen) {
         (Resource::Link(to), Resource::Link(from)) if wanted.ignore.is_empty() => {
-            let Link { ns, name, mac, mtu, up, master, hairpin, isolated, stp, altname, protected, kind } =
-                to;
+            let Link {
+                ns,
+                name,
+                mac,
+                mtu,
+                up,
+                master,
+                hairpin,
+                isolated,
+                stp,
+                port,
+                altname,
+                protected,
+                kind,
+            } = to;
             (mac.is_none() || *mac == from.mac)
                 && (mtu, up, hairpin, isolated, stp, protected)
                     == (&from.mtu, &from.up, &from.hairpin, &from.isolated, &from.stp, &from.protected)
-                && (name, master, altname, ns, kind)
-                    == (&from.name, &from.master, &from.altname, &from.ns, &from.kind)
+                && (name, master, port, altname, ns, kind)
+                    == (&from.name, &from.master, &from.port, &from.altname, &from.ns, &from.kind)
         }
         (Resource::Link(_), Resource::Link(_)) => settled(wanted, seen).resource == *seen,
         (wanted, seen) => wanted == seen,

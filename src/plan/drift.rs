@@ -56,6 +56,9 @@ fn moved(row: &Row<'_>, lost: &HashSet<Slot>) -> Vec<Drift> {
     let wanted = row.desired.map(|entry| entry.resource.fields());
     let only_now = now.iter().filter(|(name, _)| value(&before, name).is_none());
     let names: Vec<&'static str> = before.iter().chain(only_now).map(|(name, _)| *name).collect();
+    // What is something else altogether differs in everything.
+    let is_another = value(&before, "kind") != value(&now, "kind");
+    let names = names.into_iter().filter(|name| !is_another || *name == "kind");
     let mut drift = vec![];
     for name in names {
         let (last_applied, live) = (value(&before, name), value(&now, name));

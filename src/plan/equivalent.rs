@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::vsctl;
 use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -75,7 +76,8 @@ fn created(resource: &Resource) -> Vec<String> {
 }
 
 fn created_link(link: &Link) -> Vec<String> {
-    let Link { ns, name, mac, mtu, up, master, hairpin, isolated, stp, altname, protected: _, kind } = link;
+    let Link { ns, name, mac, mtu, up, master, hairpin, isolated, stp, port, altname, protected: _, kind } =
+        link;
     let ip = In("ip", ns);
     let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
     let mut lines = match kind {
@@ -106,6 +108,7 @@ fn created_link(link: &Link) -> Vec<String> {
         LinkKind::Vlan(Vlan { parent, id }) => vec![format!(
             "{ip} link add link {parent} name {name} mtu {mtu} type vlan id {id} loose_binding on"
         )],
+        LinkKind::OpenVswitch(switch) => vec![vsctl::add_bridge(link, switch)],
         LinkKind::Device(device) => {
             vec![format!("ip link set {} netns {} name {name}{mac} mtu {mtu}", device.name, target(ns))]
         }
@@ -115,7 +118,9 @@ fn created_link(link: &Link) -> Vec<String> {
     lines.extend(
         altname.as_ref().map(|altname| format!("{ip} link property add dev {name} altname {altname}")),
     );
-    lines.extend(master.as_ref().map(|master| format!("{ip} link set {name} master {master}")));
+    let master = master.as_ref().filter(|_| port.is_none());
+    lines.extend(master.map(|master| format!("{ip} link set {name} master {master}")));
+    lines.extend(vsctl::put_port(link));
     lines.extend((*hairpin || *isolated).then(|| set_port(link)));
     if *up {
         lines.push(format!("{ip} link set {name} up"));
@@ -157,7 +162,17 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
     }
     lines.extend(to.mac.filter(|_| from.mac != to.mac).map(|mac| set(format!("address {mac}"))));
     lines.extend((from.mtu != to.mtu).then(|| set(format!("mtu {}", to.mtu))));
-    if from.master != to.master {
+    if let (LinkKind::OpenVswitch(old), LinkKind::OpenVswitch(new)) = (&from.kind, &to.kind) {
+        lines.extend((old != new).then(|| vsctl::set_bridge(to, new)));
+    }
+    if (&from.master, &from.port) == (&to.master, &to.port) {
+        // It stays where it is.
+    } else if let Some(put) = vsctl::put_port(to) {
+        lines.push(put);
+    } else if let Some(del) = vsctl::del_port(from) {
+        lines.push(del);
+        lines.extend(to.master.as_ref().map(|master| set(format!("master {master}"))));
+    } else {
         lines
             .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
     }
@@ -245,7 +260,7 @@ fn deleted(resource: &Resource) -> Vec<String> {
         Resource::Netns(Netns { name, whole: _ }) => format!("ip netns del {name}"),
         Resource::Link(link) => match link.kind.device() {
             Some(device) => return given_back(link, device),
-            None => format!("{} link del {}", In("ip", &link.ns), link.name),
+            None => return deleted_link(link),
         },
         Resource::Address(Address { ns, link, addr }) => {
             format!("{} addr del {addr} dev {link}", In("ip", ns))
@@ -266,6 +281,14 @@ fn deleted(resource: &Resource) -> Vec<String> {
         Resource::File(TextFile { path, content: _ }) => format!("rm {}", path.display()),
     };
     vec![line]
+}
+
+fn deleted_link(link: &Link) -> Vec<String> {
+    if link.kind.switch().is_some() {
+        return vec![vsctl::del_bridge(&link.name)];
+    }
+    let del = format!("{} link del {}", In("ip", &link.ns), link.name);
+    vsctl::del_port(link).into_iter().chain([del]).collect()
 }
 
 fn route_words(route: &Route) -> String {

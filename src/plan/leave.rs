@@ -74,7 +74,10 @@ fn with_link_field(to: &Link, from: &Link, field: &str) -> Link {
         ("mtu", _, _) => link.mtu = from.mtu,
         ("mac", _, _) => link.mac = from.mac,
         ("state", _, _) => link.up = from.up,
-        ("master", _, _) => link.master.clone_from(&from.master),
+        ("master" | "port record" | "vlan" | "trunks", LinkKind::Veth(_), _) => {
+            link.master.clone_from(&from.master);
+            link.port.clone_from(&from.port);
+        }
         ("altname", _, _) => link.altname.clone_from(&from.altname),
         ("peer mtu", LinkKind::Veth(to), LinkKind::Veth(from)) => to.mtu = from.mtu,
         ("peer mac", LinkKind::Veth(to), LinkKind::Veth(from)) => to.mac = from.mac,
@@ -127,6 +130,7 @@ mod tests {
             up,
             master: None,
             hairpin: false,
+            port: None,
             isolated: false,
             stp: false,
             altname: None,

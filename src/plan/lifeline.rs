@@ -106,6 +106,7 @@ fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
             | LinkKind::Macvlan(_)
             | LinkKind::Ipvlan(_)
             | LinkKind::Vlan(_)
+            | LinkKind::OpenVswitch(_)
             | LinkKind::Device(_)
             | LinkKind::Ifb
             | LinkKind::Other(_),
@@ -240,6 +241,7 @@ mod tests {
             up: true,
             master: master.map(ifname),
             hairpin: false,
+            port: None,
             isolated: false,
             stp: false,
             altname: None,

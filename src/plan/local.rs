@@ -50,6 +50,7 @@ fn makes_little(entry: &Entry) -> bool {
             | LinkKind::Macvlan(_)
             | LinkKind::Ipvlan(_)
             | LinkKind::Vlan(_)
+            | LinkKind::OpenVswitch(_)
             | LinkKind::Ifb
             | LinkKind::Bridge => true,
             // What leaves the host, guards look at.

@@ -24,6 +24,7 @@ pub mod ports;
 pub mod release;
 pub mod render;
 pub mod target;
+mod vsctl;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -35,6 +35,7 @@ impl Resource {
                     Err(format!("it becomes VLAN {} of {}", new.id, new.parent))
                 }
                 (LinkKind::Vlan(_), LinkKind::Vlan(_)) => Ok(()),
+                (LinkKind::OpenVswitch(old), LinkKind::OpenVswitch(new)) => old.can_become(new),
                 (LinkKind::Device(old), LinkKind::Device(new)) if old != new => {
                     Err(format!("it becomes {} of the host instead of {}", new.name, old.name))
                 }
@@ -45,6 +46,7 @@ impl Resource {
                     | LinkKind::Macvlan(_)
                     | LinkKind::Ipvlan(_)
                     | LinkKind::Vlan(_)
+                    | LinkKind::OpenVswitch(_)
                     | LinkKind::Device(_)
                     | LinkKind::Ifb
                     | LinkKind::Other(_),

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::link::LinkKind;
 use crate::names::{IfName, Mac, Mtu, ProjectName};
 
 /// What the names begin with that say what a link was.
@@ -278,6 +279,14 @@ fn decoded(name: &str) -> String {
         });
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl LinkKind {
+    /// Returns the link of the host that it is.
+    pub fn device(&self) -> Option<&Device> {
+        let Self::Device(device) = self else { return None };
+        Some(device)
+    }
 }
 
 #[cfg(test)]

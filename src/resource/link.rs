@@ -1,4 +1,4 @@
-//! Links: bridges, veth pairs, macvlan and ipvlan links, VLANs.
+//! Links: bridges, veth pairs, macvlan and ipvlan links, VLANs, bridges of Open vSwitch.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use super::device::Device;
 use super::netns::NsRef;
 use super::owner::Owner;
 use super::vlan::Vlan;
+use super::vswitch::{SwitchPort, Vswitch};
 use crate::names::{IfName, Mac, Mtu};
 
 /// A network interface of our making; a veth pair is one link, seen from its host end, or between two containers from the
@@ -40,6 +41,9 @@ pub struct Link {
     /// Whether it is a bridge that speaks the spanning tree protocol.
     #[serde(default)]
     pub stp: bool,
+    /// What makes it a port of a bridge of Open vSwitch, where `master` is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<SwitchPort>,
     /// The further name that `ip link show` takes; `None` when it would not fit into `ALTIFNAMSIZ` (128 bytes).
     pub altname: Option<SmolStr>,
     /// Whether `prevent_destroy` is written into the mark.
@@ -64,8 +68,21 @@ impl Link {
 
     /// Returns the attributes that users see change, as [`super::Resource::fields`].
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Link { ns: _, name, mac, mtu, up, master, hairpin, isolated, stp, altname, protected, kind } =
-            self;
+        let Link {
+            ns: _,
+            name,
+            mac,
+            mtu,
+            up,
+            master,
+            hairpin,
+            isolated,
+            stp,
+            port,
+            altname,
+            protected,
+            kind,
+        } = self;
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
         let mut fields = vec![("interface", name.to_string())];
         match kind {
@@ -92,6 +109,7 @@ impl Link {
                 fields.extend([("kind", "physical".to_owned()), ("device", device.name.to_string())]);
             }
             LinkKind::Veth(peer) => fields.extend(peer.fields()),
+            LinkKind::OpenVswitch(switch) => fields.extend(switch.fields()),
         }
         fields.extend(mac.map(|mac| ("mac", mac.to_string())));
         fields.extend([("mtu", mtu.to_string()), ("state", state(*up))]);
@@ -99,6 +117,7 @@ impl Link {
         fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
         fields.extend(isolated.then(|| ("isolated", "on".to_owned())));
         fields.extend(stp.then(|| ("stp", "on".to_owned())));
+        fields.extend(port.iter().flat_map(SwitchPort::fields));
         fields.push(("altname", altname.as_ref().map_or_else(|| "none".to_owned(), SmolStr::to_string)));
         if *protected {
             fields.push(("prevent_destroy", "true".to_owned()));
@@ -121,6 +140,8 @@ pub enum LinkKind {
     Ipvlan(Ipvlan),
     /// A VLAN of a link of the host.
     Vlan(Vlan),
+    /// A bridge of Open vSwitch, by its local port.
+    OpenVswitch(Vswitch),
     /// A link of the host that a container has for itself.
     Device(Device),
     /// A link of the host through which what comes in by another one is led.
@@ -135,21 +156,11 @@ impl LinkKind {
         match self {
             Self::Macvlan(Macvlan { parent, mode: _ })
             | Self::Ipvlan(Ipvlan { parent, mode: _, flag: _ }) => Some(parent),
-            Self::Bridge | Self::Veth(_) | Self::Vlan(_) | Self::Device(_) | Self::Ifb | Self::Other(_) => {
-                None
-            }
-        }
-    }
-
-    /// Returns the link of the host that it is.
-    pub fn device(&self) -> Option<&Device> {
-        match self {
-            Self::Device(device) => Some(device),
             Self::Bridge
             | Self::Veth(_)
-            | Self::Macvlan(_)
-            | Self::Ipvlan(_)
             | Self::Vlan(_)
+            | Self::OpenVswitch(_)
+            | Self::Device(_)
             | Self::Ifb
             | Self::Other(_) => None,
         }
@@ -160,7 +171,12 @@ impl LinkKind {
         match self {
             Self::Vlan(Vlan { parent, id: _ }) => Some(parent),
             Self::Macvlan(_) | Self::Ipvlan(_) => self.shares(),
-            Self::Bridge | Self::Veth(_) | Self::Device(_) | Self::Ifb | Self::Other(_) => None,
+            Self::Bridge
+            | Self::Veth(_)
+            | Self::OpenVswitch(_)
+            | Self::Device(_)
+            | Self::Ifb
+            | Self::Other(_) => None,
         }
     }
 
@@ -172,6 +188,7 @@ impl LinkKind {
             | Self::Macvlan(_)
             | Self::Ipvlan(_)
             | Self::Vlan(_)
+            | Self::OpenVswitch(_)
             | Self::Device(_)
             | Self::Ifb
             | Self::Other(_) => None,

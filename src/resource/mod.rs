@@ -22,6 +22,7 @@ pub mod route;
 pub mod state;
 pub mod sysctl;
 pub mod vlan;
+pub mod vswitch;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -6,10 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::interface::Interfaces;
-use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime};
+use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime, modes, vswitch};
 use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::{Family, SysctlKey};
@@ -102,6 +101,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         mac: _,
         interface: _,
         gateway_priority: _,
+        port,
         routes: _,
         sysctls,
         device: _,
@@ -121,6 +121,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         origin: origin(member.place),
         interface: network.interface.clone(),
         port: interfaces.hosts.get(index)?.clone(),
+        switched: vswitch::switched(network, port.as_ref()),
         link: link.clone(),
         mac: *macs.get(index)?,
         mtu: device.as_ref().map_or(network.mtu, |device| device.mtu),
@@ -182,8 +183,11 @@ fn way_out(network: &Network, family: Family) -> Option<Way> {
     let mut subnets = network.subnets.iter().filter(|subnet| Family::of(subnet.cidr.addr()) == family);
     match network.driver {
         Driver::Ipvlan(mode, _) if mode.is_routed() => subnets.next().map(|_| Way::Link),
-        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => {
-            subnets.find_map(|subnet| subnet.gateway).map(Way::Via)
-        }
+        Driver::Bridge
+        | Driver::Macvlan(_)
+        | Driver::Ipvlan(..)
+        | Driver::Veth(_)
+        | Driver::OpenVswitch(_)
+        | Driver::Physical => subnets.find_map(|subnet| subnet.gateway).map(Way::Via),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::interface::Interfaces;
 use super::resolve::Asker;
-use super::scene::{Member, Scene};
+use super::scene::{Member, Net, Scene};
 use super::{Bandwidth, Network};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Driver, OtherEnd};
@@ -50,6 +50,7 @@ pub(super) fn assign(
 fn without_host(scene: &Scene<'_>, member: &Member<'_>) -> Option<Problem> {
     let net = scene.net(member)?;
     let (why, help) = match net.spec.driver {
+        Driver::OpenVswitch(_) => return switched(member, net),
         Driver::Bridge | Driver::Veth(OtherEnd::Host) => return None,
         Driver::Macvlan { .. } => ("it is a macvlan network", "use `driver: bridge`"),
         Driver::Ipvlan { .. } => ("it is an ipvlan network", "use `driver: bridge`"),
@@ -69,6 +70,23 @@ fn without_host(scene: &Scene<'_>, member: &Member<'_>) -> Option<Problem> {
             (net.place, why.to_owned()),
         ],
         help: Some(format!("leave `bandwidth` out, or {help}")),
+    })
+}
+
+/// Refuses a limit on a port of Open vSwitch, which takes away what others have on it: `iface_configure_qos()` in OVS
+/// `vswitchd/bridge.c`.
+fn switched(member: &Member<'_>, net: &Net<'_>) -> Option<Problem> {
+    Some(Problem {
+        message: format!(
+            "`{}` cannot have a `bandwidth` on network `{}`: Open vSwitch limits its ports itself",
+            member.container, net.name
+        ),
+        code: "topology::no_host_end",
+        labels: vec![
+            (member.spec.bandwidth.as_ref()?.place, "would be taken away".to_owned()),
+            (net.place, "it is on Open vSwitch".to_owned()),
+        ],
+        help: Some("leave `bandwidth` out, or use `driver: bridge`".to_owned()),
     })
 }
 

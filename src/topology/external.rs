@@ -110,15 +110,17 @@ fn closed(scene: &Scene<'_>, member: &Member<'_>, (network, at): (&Network, &At<
         Driver::Ipvlan(..) => (unseen, net.place, "an ipvlan network".to_owned()),
         Driver::Physical => (unseen, net.place, "a physical network".to_owned()),
         Driver::Veth(OtherEnd::Container) => (unseen, net.place, "a pair between two containers".to_owned()),
-        Driver::Bridge | Driver::Veth(OtherEnd::Host) if network.internal => {
+        Driver::Bridge | Driver::Veth(OtherEnd::Host) | Driver::OpenVswitch(_) if network.internal => {
             ("nothing comes in there", net.place, "declared `internal`".to_owned())
         }
-        Driver::Bridge | Driver::Veth(OtherEnd::Host) => match (network.ingress, &net.spec.ingress) {
-            (Ingress::None, Some(ingress)) => {
-                ("nothing comes in there", ingress.place, "`ingress: none`".to_owned())
+        Driver::Bridge | Driver::Veth(OtherEnd::Host) | Driver::OpenVswitch(_) => {
+            match (network.ingress, &net.spec.ingress) {
+                (Ingress::None, Some(ingress)) => {
+                    ("nothing comes in there", ingress.place, "`ingress: none`".to_owned())
+                }
+                (Ingress::None | Ingress::Published | Ingress::Open, _) => return None,
             }
-            (Ingress::None | Ingress::Published | Ingress::Open, _) => return None,
-        },
+        }
     };
     Some(Problem {
         message: format!(

@@ -32,6 +32,9 @@ pub struct Facts {
     pub foreign_links: BTreeSet<IfName>,
     /// Bridges of others that a network may be `external` on.
     pub bridges: BTreeMap<IfName, LinkFact>,
+    /// Bridges of Open vSwitch of others, when its database was asked, that a network may be `external` on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vswitches: BTreeMap<IfName, LinkFact>,
     /// Other links of others that a network may have for its `parent`: those that are no bridge's ports.
     pub parents: BTreeMap<IfName, LinkFact>,
     /// Links of others that share what these, or bridges, receive: a link carries macvlan or ipvlan links, not both.

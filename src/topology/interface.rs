@@ -108,7 +108,7 @@ fn host_ends(scene: &Scene<'_>, networks: &[IfName], claimed: &mut HashSet<IfNam
     };
     let ends = scene.members.iter().zip(kept);
     ends.map(|(member, kept)| match scene.net(member).map(|net| &net.spec.driver) {
-        None | Some(Driver::Bridge) => Some(derive((member, kept))),
+        None | Some(Driver::Bridge | Driver::OpenVswitch(_)) => Some(derive((member, kept))),
         // The network is nothing but this pair.
         Some(Driver::Veth(OtherEnd::Host)) => networks.get(member.net).cloned(),
         Some(
@@ -134,7 +134,11 @@ fn detours(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfNam
 /// Returns `br-NAME`, or `ve-NAME` for a pair, when an interface can be called that.
 fn readable(net: &Net<'_>) -> Option<IfName> {
     let prefix = match &net.spec.driver {
-        Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Physical => "br",
+        Driver::Bridge
+        | Driver::Macvlan { .. }
+        | Driver::Ipvlan { .. }
+        | Driver::OpenVswitch(_)
+        | Driver::Physical => "br",
         Driver::Veth(_) => "ve",
     };
     IfName::try_from(format!("{prefix}-{}", net.name)).ok()

@@ -27,6 +27,7 @@ fn without_a_bridge(
             ("a macvlan network", "or write `options: {mode: private}` for the network")
         }
         Driver::Ipvlan { .. } => ("an ipvlan network", "or write `options: {flag: private}` for the network"),
+        Driver::OpenVswitch(_) => ("on Open vSwitch", "or give each a `vlan`"),
         Driver::Physical => ("the one behind a link of the host", "or use `driver: bridge`"),
         Driver::Veth(OtherEnd::Container) => ("a pair of two containers", "or take one of them off it"),
         Driver::Veth(OtherEnd::Host) => ("a pair of the host and one container", "who is alone on it"),

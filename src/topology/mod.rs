@@ -31,6 +31,7 @@ pub mod silent;
 mod subnet;
 mod text;
 mod veth;
+mod vswitch;
 
 #[cfg(test)]
 pub(crate) mod sketch;
@@ -54,6 +55,7 @@ use crate::resource::qdisc::Bucket;
 use crate::resource::route::{Rank, Refusal};
 use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::Vlan;
+use crate::resource::vswitch::{SwitchPort, Vswitch};
 use facts::{Facts, Running};
 
 pub use device::Device;
@@ -87,7 +89,8 @@ impl Topology {
         let limits = limits::warnings(self, &facts.limits);
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
-        [limits, barriers, silent, external, devices, self.policies.warnings.clone()].concat()
+        [limits, barriers, silent, external, devices, vswitch::warnings(self), self.policies.warnings.clone()]
+            .concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
@@ -154,16 +157,6 @@ impl Network {
     pub fn is_judged(&self) -> bool {
         self.driver.has_host() && !self.external
     }
-
-    /// Returns the link of the host that the network is or stands on; between two containers there is none.
-    pub fn on_host(&self) -> Option<&IfName> {
-        match self.driver {
-            Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(OtherEnd::Host) => {
-                Some(&self.interface)
-            }
-            Driver::Veth(OtherEnd::Container) | Driver::Physical => None,
-        }
-    }
 }
 
 /// A subnet, resolved.
@@ -187,6 +180,8 @@ pub enum Driver {
     Ipvlan(IpvlanMode, IpvlanFlag),
     /// A pair of links between a container and another one or the host.
     Veth(OtherEnd),
+    /// A bridge of Open vSwitch on this host.
+    OpenVswitch(Vswitch),
     /// Each container has a link of the host for itself.
     Physical,
 }
@@ -195,7 +190,7 @@ impl Driver {
     /// Tells whether the host itself is on the network, so that packets go through its firewall.
     pub fn has_host(self) -> bool {
         match self {
-            Self::Bridge | Self::Veth(OtherEnd::Host) => true,
+            Self::Bridge | Self::Veth(OtherEnd::Host) | Self::OpenVswitch(_) => true,
             Self::Macvlan(_) | Self::Ipvlan(..) | Self::Veth(OtherEnd::Container) | Self::Physical => false,
         }
     }
@@ -295,6 +290,8 @@ pub struct Attachment {
     pub device: Option<Device>,
     /// The veth pair's end on the host, a bridge's port or the link itself; `None` without one.
     pub port: Option<IfName>,
+    /// What its port of Open vSwitch carries; `None` without one.
+    pub switched: Option<SwitchPort>,
     /// The link in the container, e.g. `eth0`.
     pub link: IfName,
     /// The container's link-layer address there.

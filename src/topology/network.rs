@@ -5,9 +5,9 @@ use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Driver, Egress, Network, Shim, Subnet};
+use super::{Dns, Driver, Egress, Network, Shim, Subnet, vswitch};
 use crate::manifest::problem::Problem;
-use crate::manifest::{self, At, Ingress};
+use crate::manifest::{self, At, Ingress, OtherEnd};
 use crate::names::{IfName, Mac, Mtu};
 use crate::resource::sysctl::Family;
 
@@ -16,6 +16,14 @@ pub(super) struct Parts<'p, 'a> {
     pub(super) grounds: &'p [Option<Vec<Ground<'a>>>],
     pub(super) interfaces: &'p Interfaces,
     pub(super) macs: &'p [Mac],
+}
+
+impl Network {
+    /// Returns the link of the host that the network is or stands on; between two containers there is none.
+    pub fn on_host(&self) -> Option<&IfName> {
+        (!matches!(self.driver, Driver::Veth(OtherEnd::Container) | Driver::Physical))
+            .then_some(&self.interface)
+    }
 }
 
 /// Returns the networks.
@@ -65,6 +73,7 @@ pub(super) fn assemble(
                 manifest::Driver::Macvlan { parent: _, mode } => Driver::Macvlan(*mode),
                 manifest::Driver::Ipvlan { parent: _, mode, flag } => Driver::Ipvlan(*mode, *flag),
                 manifest::Driver::Veth(other) => Driver::Veth(*other),
+                manifest::Driver::OpenVswitch(switch) => Driver::OpenVswitch(*switch),
                 manifest::Driver::Physical => Driver::Physical,
             },
             stp: bridge.stp,
@@ -152,7 +161,7 @@ fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut 
         }
         return value;
     }
-    let external = net.spec.external.as_ref().and_then(|at| scene.facts.bridges.get(&at.value));
+    let external = vswitch::external(scene, net);
     let on = parent(scene, net).ok().flatten().map(|parent| parent.link.mtu);
     if let Some(mtu) = external.map(|bridge| bridge.mtu).or(on) {
         return mtu;

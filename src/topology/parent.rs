@@ -113,7 +113,7 @@ fn check_kinds(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
 /// Returns how the links of a driver share their parent.
 fn shares(driver: &Driver) -> Option<Shares> {
     match driver {
-        Driver::Bridge | Driver::Veth(_) | Driver::Physical => None,
+        Driver::Bridge | Driver::Veth(_) | Driver::OpenVswitch(_) | Driver::Physical => None,
         Driver::Macvlan { parent: _, mode } => Some(Shares::Macvlan(*mode)),
         Driver::Ipvlan { parent: _, mode, flag } => Some(Shares::Ipvlan(*mode, *flag)),
     }
@@ -159,7 +159,11 @@ fn check_passthru(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     for net in &scene.nets {
         match &net.spec.driver {
             Driver::Macvlan { parent, mode } => users.entry(&parent.value).or_default().push((net, *mode)),
-            Driver::Bridge | Driver::Ipvlan { .. } | Driver::Veth(_) | Driver::Physical => {}
+            Driver::Bridge
+            | Driver::Ipvlan { .. }
+            | Driver::Veth(_)
+            | Driver::OpenVswitch(_)
+            | Driver::Physical => {}
         }
     }
     for net in &scene.nets {

@@ -103,7 +103,9 @@ fn reach<'t>(
             Some(Driver::Veth(OtherEnd::Container)) => {
                 ("without the host", "it joins two containers, and nobody else")
             }
-            Some(Driver::Bridge | Driver::Veth(OtherEnd::Host)) | None => ("internal", "declared `internal`"),
+            Some(Driver::Bridge | Driver::Veth(OtherEnd::Host) | Driver::OpenVswitch(_)) | None => {
+                ("internal", "declared `internal`")
+            }
         };
         let mut labels = vec![(first.place, format!("on `{name}`, which is {what}"))];
         labels.extend(scene.net(first).map(|net| (net.place, why.to_owned())));

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, network,
-    parent, policy, ports, routes, shim, subnet, veth,
+    parent, policy, ports, routes, shim, subnet, veth, vswitch,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -28,6 +28,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
 
     parent::check(&scene, &mut problems);
     veth::check(&scene, &mut problems);
+    vswitch::check(&scene, &mut problems);
     isolated::check(&scene, &mut problems);
     device::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);

@@ -52,7 +52,8 @@ fn apart(net: &Net<'_>, at: &At<IpAddr>) -> Option<Problem> {
         | Driver::Macvlan { .. }
         | Driver::Ipvlan { .. }
         | Driver::Veth(_)
-        | Driver::Physical => return None,
+        | Driver::Physical
+        | Driver::OpenVswitch(_) => return None,
     };
     Some(Problem {
         message: format!("the host cannot reach the containers of network `{}` with {how}", net.name),

@@ -17,7 +17,7 @@ use super::facts::Facts;
 use super::{Topology, resolve};
 use crate::manifest::{
     AliasPolicy, At, Attachment, Bandwidth, Coexist, Container, Driver, Egress, Expose, Home, Hop, Ingress,
-    Manifest, Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet, Uplink,
+    Manifest, Mode, Network, OtherEnd, Place, Pool, Publish, Route, Subnet, SwitchedPort, Uplink,
 };
 use crate::names::{Mac, Mtu, ProjectName, Protocol};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
@@ -25,6 +25,8 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::qdisc::Rate;
 use crate::resource::route::{MAIN_TABLE, Refusal};
+use crate::resource::vlan::VlanId;
+use crate::resource::vswitch::{Datapath, FailMode, Vswitch};
 
 /// Returns the manifest that the text describes.
 pub(crate) fn sketch(text: &str) -> Manifest {
@@ -128,6 +130,7 @@ impl Sketch<'_> {
                 Some(("ipvlan", v)) => network.driver = self.ipvlan(v),
                 Some(("veth", "host")) => network.driver = Driver::Veth(OtherEnd::Host),
                 Some(("veth", _)) => network.driver = Driver::Veth(OtherEnd::Container),
+                Some(("openvswitch", v)) => network.driver = Driver::OpenVswitch(vswitch(v)),
                 Some(("physical", _)) => network.driver = Driver::Physical,
                 Some(("external", v)) => network.external = Some(self.at(v.try_into().unwrap(), v)),
                 Some(("ignore", v)) => network.ignore.push(self.at(v.to_owned(), v)),
@@ -246,6 +249,10 @@ impl Sketch<'_> {
                 ("mac", v) => attachment.mac = Some(self.at(Mac::try_from(v.to_owned()).unwrap(), v)),
                 ("if", v) => attachment.interface = Some(self.at(v.try_into().unwrap(), v)),
                 ("route", v) => attachment.routes.push(self.route(v)),
+                ("vlan", v) => {
+                    let vlan = VlanId::try_from(v.parse::<u16>().unwrap()).unwrap();
+                    attachment.port = Some(self.at(SwitchedPort { vlan: Some(vlan), trunks: vec![] }, v));
+                }
                 ("dev", v) => attachment.device = Some(self.at(v.try_into().unwrap(), v)),
                 (key @ "bw", v) => {
                     let place = self.place(key);
@@ -317,4 +324,10 @@ impl Sketch<'_> {
         };
         At { value, place }
     }
+}
+
+/// `openvswitch=DATAPATH`.
+fn vswitch(word: &str) -> Vswitch {
+    let (datapath, _) = Datapath::ALL.into_iter().find(|(_, name)| *name == word).unwrap();
+    Vswitch { datapath, fail_mode: FailMode::Standalone, stp: false, mcast_snooping: false, intact: true }
 }

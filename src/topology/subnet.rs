@@ -6,10 +6,10 @@ use ipnet::IpNet;
 
 use super::facts::{Facts, LinkFact};
 use super::parent::parent;
-use super::pool;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
 use super::text::did_you_mean;
+use super::{pool, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Driver, OtherEnd, Place};
 use crate::names::IfName;
@@ -53,7 +53,7 @@ pub(super) fn assign<'a>(scene: &Scene<'a>, problems: &mut Vec<Problem>) -> Vec<
 fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> Option<Vec<Ground<'a>>> {
     let bridge = match &net.spec.external {
         None => None,
-        Some(at) => match scene.facts.bridges.get(&at.value) {
+        Some(at) => match vswitch::external(scene, net) {
             Some(bridge) => Some((bridge, at)),
             None => {
                 problems.push(unknown_bridge(scene.facts, net, at));
@@ -85,12 +85,28 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
 
 fn unknown_bridge(facts: &Facts, net: &Net<'_>, at: &At<IfName>) -> Problem {
     let other = || "make the bridge first, or leave out `external`, and netform makes one".to_owned();
-    let bridges = facts.bridges.keys().map(IfName::as_str);
+    let (what, bridges, others, right) = match net.spec.driver {
+        Driver::OpenVswitch(_) => (
+            "bridge of Open vSwitch",
+            &facts.vswitches,
+            &facts.bridges,
+            "a Linux bridge: write `driver: bridge`",
+        ),
+        Driver::Bridge
+        | Driver::Macvlan { .. }
+        | Driver::Ipvlan { .. }
+        | Driver::Veth(_)
+        | Driver::Physical => {
+            ("bridge", &facts.bridges, &facts.vswitches, "one of Open vSwitch: write `driver: openvswitch`")
+        }
+    };
+    let is_other = others.contains_key(&at.value).then(|| format!("`{}` is {right}", at.value));
+    let bridges = bridges.keys().map(IfName::as_str);
     Problem {
-        message: format!("there is no bridge named `{}`", at.value),
+        message: format!("there is no {what} named `{}`", at.value),
         code: "topology::unknown_bridge",
         labels: vec![(at.place, format!("network `{}` is to be on it", net.name))],
-        help: Some(did_you_mean(at.value.as_str(), bridges, other)),
+        help: is_other.or_else(|| Some(did_you_mean(at.value.as_str(), bridges, other))),
     }
 }
 

@@ -22,7 +22,8 @@ pub(super) fn host_end<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Option<&'a IfNam
         | Driver::Macvlan { .. }
         | Driver::Ipvlan { .. }
         | Driver::Physical
-        | Driver::Veth(OtherEnd::Container) => None,
+        | Driver::Veth(OtherEnd::Container)
+        | Driver::OpenVswitch(_) => None,
     }
 }
 
@@ -30,7 +31,11 @@ pub(super) fn host_end<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Option<&'a IfNam
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     for net in &scene.nets {
         let (most, who, help) = match net.spec.driver {
-            Driver::Bridge | Driver::Macvlan { .. } | Driver::Ipvlan { .. } | Driver::Physical => continue,
+            Driver::Bridge
+            | Driver::Macvlan { .. }
+            | Driver::Ipvlan { .. }
+            | Driver::OpenVswitch(_)
+            | Driver::Physical => continue,
             Driver::Veth(OtherEnd::Container) => {
                 (2, "two containers", "use `driver: bridge` for more than two")
             }
@@ -107,7 +112,8 @@ pub(super) fn lonely(topology: &Topology) -> Vec<String> {
         | super::Driver::Macvlan(_)
         | super::Driver::Ipvlan(..)
         | super::Driver::Physical
-        | super::Driver::Veth(OtherEnd::Host) => false,
+        | super::Driver::Veth(OtherEnd::Host)
+        | super::Driver::OpenVswitch(_) => false,
     });
     let lonely = pairs.filter_map(|network| {
         let on_it = |container: &&Container| container.attachments.iter().any(|at| at.network == network.name);

@@ -37,6 +37,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "key-is-a-number",
     "macvlan-without-subnet",
     "mtu-too-small-for-ipv6",
+    "openvswitch-keeps-nobody-apart",
+    "openvswitch-of-others-with-options",
     "physical-with-a-firewall",
     "policy-range-with-host-bits",
     "pool-larger-than-subnet",
@@ -60,6 +62,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "subnet-with-host-bits",
     "veth-subnet-of-one-address",
     "veth-with-a-firewall",
+    "vlan-and-trunks",
 ];
 
 /// Returns a schema as it is published.

@@ -1,9 +1,9 @@
-//! Requests whose bodies others have written: to netfilter, and about sockets.
+//! Requests whose bodies others have written: to netfilter, about sockets, and about features of links.
 
 use std::io;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
+use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 
 use super::{Blocking, Refusal};
 
@@ -20,6 +20,11 @@ impl Blocking {
     /// Opens a socket that tells of sockets, in the namespace of the calling thread.
     pub(crate) fn open_sock_diag() -> io::Result<Self> {
         Self::of(NETLINK_SOCK_DIAG)
+    }
+
+    /// Opens a socket to what has no protocol of its own, in the namespace of the calling thread.
+    pub(crate) fn open_generic() -> io::Result<Self> {
+        Self::of(NETLINK_GENERIC)
     }
 
     /// Sends a request to netfilter, or asks for a dump by `NLM_F_DUMP` in `flags`, and returns what `read` makes of the

@@ -19,6 +19,8 @@ pub(super) enum Driver {
     Veth,
     /// Each container has a link of the host for itself: the `device` of its attachment.
     Physical,
+    /// A bridge of Open vSwitch.
+    Openvswitch,
 }
 
 /// What only the driver needs to know.
@@ -31,6 +33,46 @@ pub(super) enum Options {
     Macvlan(Macvlan),
     /// Of a veth network.
     Veth(Veth),
+    /// Of an openvswitch network.
+    OpenVswitch(OpenVswitch),
+}
+
+/// What an openvswitch network needs to know.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct OpenVswitch {
+    /// What forwards packets: the kernel's module (`system`), or `ovs-vswitchd` itself (`netdev`).
+    #[schemars(extend("default" = "system"))]
+    datapath: Option<Datapath>,
+    /// What the bridge does without a controller: it forwards as any switch (`standalone`), or what flows say (`secure`).
+    #[schemars(extend("default" = "standalone"))]
+    fail_mode: Option<FailMode>,
+    /// Whether it speaks the spanning tree protocol.
+    #[schemars(extend("default" = false))]
+    stp: Option<bool>,
+    /// Whether it learns who listens to which multicast group.
+    #[schemars(extend("default" = false))]
+    mcast_snooping: Option<bool>,
+}
+
+/// What forwards packets.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Datapath {
+    /// The kernel's module `openvswitch`.
+    System,
+    /// `ovs-vswitchd` itself.
+    Netdev,
+}
+
+/// What a bridge does without a controller.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum FailMode {
+    /// It forwards as any switch.
+    Standalone,
+    /// It forwards what flows say, and nothing else.
+    Secure,
 }
 
 /// What a bridge network needs to know.

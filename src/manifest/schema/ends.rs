@@ -26,6 +26,12 @@ pub(super) struct Attachment {
     /// The network with the highest has the default route.
     #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
     gateway_priority: Option<i64>,
+    /// On an openvswitch network: the VLAN that it is in, without tags.
+    #[schemars(range(min = 1, max = 4094))]
+    vlan: Option<u16>,
+    /// On an openvswitch network: the VLANs that it takes and gives with their tags; all when absent.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 4094)), extend("uniqueItems" = true))]
+    trunks: Option<Vec<u16>>,
     /// Routes that leave by this network.
     routes: Option<Vec<Route>>,
     /// Kernel parameters of the interface, in whose keys IFNAME stands for its name.

@@ -191,6 +191,14 @@ fn is_telling(id: &ResourceId) -> bool {
     }
 }
 
+/// The fields that users know a link by.
+#[rustfmt::skip]
+const KNOWN: [&str; 16] = [
+    "interface", "kind", "datapath", "device", "parent", "vlan", "trunks", "mode", "flag", "peer", "mtu", "master", "hairpin",
+    "isolated", "stp",
+    "prevent_destroy",
+];
+
 /// Returns an object that comes or goes as lines; a link with the fields that users know it by.
 fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
     let id = entry.resource.id();
@@ -198,24 +206,8 @@ fn words(sign: Sign, entry: &Entry) -> Vec<Line> {
     if entry.resource.link().is_none() {
         return vec![line(&name(&id), &brief(&entry.resource))];
     }
-    let known = [
-        "interface",
-        "kind",
-        "device",
-        "parent",
-        "vlan",
-        "mode",
-        "flag",
-        "peer",
-        "mtu",
-        "master",
-        "hairpin",
-        "isolated",
-        "stp",
-        "prevent_destroy",
-    ];
     let fields = entry.resource.fields();
-    let told = fields.iter().filter(|(name, _)| known.contains(name));
+    let told = fields.iter().filter(|(name, _)| KNOWN.contains(name));
     told.map(|(name, value)| line(name, value)).collect()
 }
 

@@ -9,7 +9,7 @@ use crate::resource::policy::{End, Verdict};
 use crate::resource::sysctl::Family;
 use crate::topology::resolve::Asker;
 use crate::topology::text::did_you_mean;
-use crate::topology::{Attachment, Container, Network};
+use crate::topology::{Attachment, Container, Driver, Network};
 
 /// All that an end can be.
 pub(super) struct Ends<'t> {
@@ -90,6 +90,7 @@ impl<'t> Ends<'t> {
             problems.push(elsewhere(at.place));
             return None;
         }
+        problems.extend(self.switched(at.place, &sides));
         if *verdict == Verdict::Allow {
             let ends = from_sides.iter().map(|it| (it, &sides.to));
             let ends = ends.chain(to_sides.iter().map(|it| (it, &sides.from)));
@@ -212,6 +213,28 @@ impl<'t> Ends<'t> {
             help: Some(
                 "an internal network has no way out: put the container on another network, too, or leave `internal` \
                  out and write policies"
+                    .to_owned(),
+            ),
+        })
+    }
+
+    /// Says of a policy that is about both ends on one network of Open vSwitch that nobody judges there.
+    fn switched(&self, place: Place, sides: &Sides<'_>) -> Option<Problem> {
+        let is_switch = |network: &&Network| matches!(network.driver, Driver::OpenVswitch(_));
+        let both = sides.from.on.keys().filter(|at| sides.to.on.contains_key(at));
+        let network = both.filter_map(|at| self.networks.get(*at)).find(is_switch)?;
+        let mut labels = vec![(place, format!("both ends are on `{}`", network.name))];
+        labels.extend(self.declared(network).map(|place| (place, "a bridge of Open vSwitch".to_owned())));
+        Some(Problem {
+            message: format!(
+                "no policy can be about containers of network `{}` among themselves: what Open vSwitch forwards between \
+                 its ports passes no firewall of the host",
+                network.name
+            ),
+            code: "topology::policy_switched",
+            labels,
+            help: Some(
+                "give the containers a `vlan` each, put them on two networks, or use `driver: bridge`"
                     .to_owned(),
             ),
         })

@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::manifest::Place;
+use crate::manifest::problem::Problem;
 use crate::topology::facts::{Facts, LinkFact};
 
 const NETWORKS: &str = "
@@ -181,4 +182,24 @@ fn more_policies_or_elements_than_are_judged_are_refused() {
         ports.join(", ")
     );
     assert!(resolved(&wide).contains("more than 10000 elements"), "{}", resolved(&wide));
+}
+
+#[test]
+fn what_open_vswitch_forwards_between_its_ports_is_nobodys_to_judge() {
+    let text = "netform: 1\nproject: shop\nnetworks: {sw: {driver: openvswitch}, other: }\npolicies:\n  \
+        - deny: {from: network.sw, to: network.other}\n  - deny: {from: container.a, to: container.b}\n\
+        containers: {a: {networks: [sw]}, b: {networks: [sw, other]}}\n";
+    let loaded = crate::manifest::parse([("shop.yaml".to_owned(), text.into())]).unwrap();
+    let origin = |place: Place| loaded.sources.place_to_origin(place);
+
+    let problems = crate::topology::resolve(&loaded.manifest, &Facts::default(), &origin).unwrap_err();
+
+    let told = |problem: &Problem| {
+        let places: Vec<_> = problem.labels.iter().map(|(place, _)| origin(*place).to_string()).collect();
+        format!("{} {}", problem.code, places.join(" "))
+    };
+    assert_eq!(
+        problems.iter().map(told).collect::<Vec<_>>(),
+        ["topology::policy_switched shop.yaml:6:5 shop.yaml:3:12"]
+    );
 }

@@ -18,6 +18,7 @@ mod ports;
 mod problems;
 mod routes;
 mod subnets;
+mod switches;
 
 use super::facts::Facts;
 use super::sketch::resolved;

@@ -12,6 +12,8 @@ use netform::resource::qdisc::{Bucket, Direction, Qdisc, QdiscKind, Rate};
 use netform::resource::route::{Rank, Refusal, Route, Way};
 use netform::resource::state::{Desired, Entry, State};
 use netform::resource::sysctl::{Family, Sysctl, SysctlKey};
+use netform::resource::vlan::VlanId;
+use netform::resource::vswitch::{Datapath, FailMode, SwitchPort, Vswitch};
 use proptest::prelude::*;
 
 /// What a random manifest could say.
@@ -33,6 +35,14 @@ struct Network {
     mtu: u32,
     restricted: bool,
     protected: bool,
+    /// Whether it is on Open vSwitch, and by which datapath.
+    switched: Option<Datapath>,
+}
+
+impl Network {
+    fn is_switched(&self) -> bool {
+        self.switched.is_some()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -46,8 +56,16 @@ struct Container {
 }
 
 pub(super) fn world() -> impl Strategy<Value = World> {
-    let network = (0u8..3, prop_oneof![Just(1500u32), Just(9000)], any::<bool>(), any::<bool>())
-        .prop_map(|(subnet, mtu, restricted, protected)| Network { subnet, mtu, restricted, protected });
+    let datapath =
+        prop_oneof![2 => Just(None), 1 => Just(Some(Datapath::System)), 1 => Just(Some(Datapath::Netdev))];
+    let network = (0u8..3, prop_oneof![Just(1500u32), Just(9000)], any::<bool>(), any::<bool>(), datapath)
+        .prop_map(|(subnet, mtu, restricted, protected, switched)| Network {
+            subnet,
+            mtu,
+            restricted,
+            protected,
+            switched,
+        });
     let attachments = proptest::collection::vec(proptest::option::of(2u8..5), 3);
     let container = (attachments, any::<bool>(), 0u8..2, proptest::option::of(0u8..2), any::<bool>())
         .prop_map(|(attachments, backwards, hosts, port, localnet)| Container {
@@ -182,6 +200,7 @@ impl World {
                 up: true,
                 master: None,
                 hairpin: false,
+                port: None,
                 isolated: false,
                 stp: false,
                 altname,
@@ -196,7 +215,7 @@ impl World {
     }
 
     fn network(&self, state: &mut Builder, number: usize, network: &Network) {
-        let Network { subnet, mtu, restricted, protected } = network;
+        let Network { subnet, mtu, restricted, protected, switched } = network;
         let owner = format!("network.n{number}");
         let bridge = ifname(&format!("br{number}"));
         state.put(
@@ -209,11 +228,21 @@ impl World {
                 up: true,
                 master: None,
                 hairpin: false,
+                port: None,
                 isolated: false,
                 stp: false,
                 altname: Some(format!("netform.law.n{number}").into()),
                 protected: *protected,
-                kind: LinkKind::Bridge,
+                kind: match *switched {
+                    None => LinkKind::Bridge,
+                    Some(datapath) => LinkKind::OpenVswitch(Vswitch {
+                        datapath,
+                        fail_mode: FailMode::Standalone,
+                        stp: *mtu == 1500,
+                        mcast_snooping: false,
+                        intact: true,
+                    }),
+                },
             }),
         );
         let addr = format!("10.{number}.{subnet}.1/24").parse().unwrap();
@@ -296,9 +325,14 @@ impl World {
                 mtu,
                 up: true,
                 master: Some(ifname(&format!("br{net}"))),
-                hairpin: host.is_multiple_of(3),
-                isolated: host.is_multiple_of(4),
+                hairpin: host.is_multiple_of(3) && !network.is_switched(),
+                isolated: host.is_multiple_of(4) && !network.is_switched(),
                 stp: false,
+                port: network.is_switched().then(|| SwitchPort {
+                    vlan: VlanId::try_from(u16::from(host % 3)).ok(),
+                    trunks: vec![],
+                    intact: true,
+                }),
                 altname: None,
                 protected: false,
                 kind: LinkKind::Veth(Peer {
@@ -344,6 +378,7 @@ fn limited(state: &mut Builder, owner: &str, (container, net): (usize, usize), h
         up: true,
         master: None,
         hairpin: false,
+        port: None,
         isolated: false,
         stp: false,
         altname: None,

@@ -136,7 +136,7 @@ live! {
 live! {
     fn ls_and_inspect_show_what_is_live(world) {
         world.file("netform.yaml", SHOP);
-        assert!(world.run(&["network", "ls"]).exits(0).stdout.contains("front             bridge   br-front         missing"));
+        assert!(world.run(&["network", "ls"]).exits(0).stdout.contains("front             bridge      br-front         missing"));
         world.run(&["network", "create", "back", "--internal", "--subnet", "10.7.0.0/24", "--yes"]).exits(0);
         world.run(&["network", "connect", "back", "web", "--ip", "10.7.0.9", "--alias", "app", "--yes"]).exits(0);
         world.sh("ip netns exec web ping -n -c 3 -i 0.1 10.7.0.1 > /dev/null");

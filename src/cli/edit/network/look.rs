@@ -268,17 +268,18 @@ fn driver_of(driver: Driver) -> &'static str {
         Driver::Ipvlan(..) => "ipvlan",
         Driver::Physical => "physical",
         Driver::Veth(_) => "veth",
+        Driver::OpenVswitch(_) => "openvswitch",
     }
 }
 
 /// Returns a line for each network.
 fn table(report: &Report) -> String {
-    let mut text = "NETWORK           DRIVER   INTERFACE        STATE    CONTAINERS  SUBNETS\n".to_owned();
+    let mut text = "NETWORK           DRIVER      INTERFACE        STATE    CONTAINERS  SUBNETS\n".to_owned();
     for network in &report.networks {
         let Shown { name, driver, interface, state, containers, subnets, .. } = network;
         let subnets: Vec<_> = subnets.iter().map(|subnet| subnet.cidr.as_str()).collect();
         let (state, subnets, count) = (state.as_str(), subnets.join(", "), containers.len());
-        let line = format!("{name:<17} {driver:<8} {interface:<16} {state:<8} {count:<11} {subnets}");
+        let line = format!("{name:<17} {driver:<11} {interface:<16} {state:<8} {count:<11} {subnets}");
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text

@@ -120,12 +120,12 @@ fn add_option(map: &mut Mapping, option: &str) -> Result<(), Failure> {
         "parent" => put_option(map, "parent", value),
         "macvlan_mode" | "ipvlan_mode" | "mode" => put_option(map, "mode", value),
         "ipvlan_flag" | "flag" => put_option(map, "flag", value),
-        "host" => put_option(map, "host", bool_of(value)?),
-        "stp" => put_option(map, "stp", bool_of(value)?),
-        "hairpin" => put_option(map, "hairpin", bool_of(value)?),
+        "host" | "stp" | "hairpin" | "mcast_snooping" => put_option(map, key, bool_of(value)?),
+        "datapath" | "fail_mode" => put_option(map, key, value),
         _ => {
             return Err(Failure::new(Code::Usage, format!("netform has nothing for the option `{key}`")).help(
-                "known are parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host, stp, hairpin, mtu, com.docker.network.driver.mtu, and of \
+                "known are parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host, stp, hairpin, datapath, fail_mode, \
+                 mcast_snooping, mtu, com.docker.network.driver.mtu, and of \
                  com.docker.network.bridge: name, enable_icc and enable_ip_masquerade; `netform set` changes everything else",
             ));
         }
