@@ -1,6 +1,6 @@
 //! `netform doctor`: why a container does not reach the host or the outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,6 +24,7 @@ use crate::explain::path::{self, Answers, Question};
 use crate::names::ProjectName;
 use crate::resource::Resource;
 use crate::resource::owner::Owner;
+use crate::resource::state::{Entry, State};
 
 /// How many attachments are followed at most: each costs some requests.
 const FOLLOWED: usize = 64;
@@ -171,7 +172,8 @@ fn wanted(facts: &Facts) -> Vec<Wanted> {
     let mut wanted = vec![];
     for project in &facts.projects {
         let mut last: BTreeMap<String, (String, String)> = BTreeMap::new();
-        for (_, entry) in project.state.iter() {
+        let apart = in_vlans(&project.state);
+        for (_, entry) in project.state.iter().filter(|(_, entry)| !apart.contains(&entry.owner)) {
             let (Resource::Route(route), Owner::Attachment { container, network }) =
                 (&entry.resource, &entry.owner)
             else {
@@ -202,6 +204,15 @@ fn wanted(facts: &Facts) -> Vec<Wanted> {
         }
     }
     wanted
+}
+
+/// Returns the attachments that are in a VLAN: they reach whom the manifest has in the same.
+fn in_vlans(state: &State) -> BTreeSet<&Owner> {
+    let is_apart = |entry: &&Entry| {
+        let port = entry.resource.link().and_then(|link| link.port.as_ref());
+        port.is_some_and(|port| port.vlan.is_some() || !port.trunks.is_empty())
+    };
+    state.iter().map(|(_, entry)| entry).filter(is_apart).map(|entry| &entry.owner).collect()
 }
 
 /// Follows packets of containers.

@@ -3,6 +3,7 @@
 use super::namespace::{self, place};
 use super::{Finding, Kind, PeerName, Scene, Whose, kinds, listed, sentence};
 use crate::kernel::census::{Interface, Namespace, Peer};
+use crate::kernel::ovsdb::SWITCH;
 use crate::resource::owner::Owner;
 
 /// How many ports of a bridge are named.
@@ -192,7 +193,7 @@ fn ours(host_end: Option<&Interface>, owner: &Owner, project: &str) -> String {
 }
 
 fn port_of(master: &Interface) -> String {
-    let what = if master.kind == "bridge" { "bridge " } else { "" };
+    let what = if matches!(master.kind.as_str(), "bridge" | SWITCH) { "bridge " } else { "" };
     format!("a port of {what}{}", master.name)
 }
 
@@ -239,7 +240,7 @@ fn ports(scene: &Scene, at: usize, link: &Interface) -> Option<String> {
     let all = scene.namespaces.get(at)?.interfaces.iter().filter(|port| port.master == Some(link.index));
     let names: Vec<_> = all.map(|port| port.name.clone()).collect();
     match names.as_slice() {
-        [] if link.kind == "bridge" => Some("it has no ports".to_owned()),
+        [] if matches!(link.kind.as_str(), "bridge" | SWITCH) => Some("it has no ports".to_owned()),
         [] => None,
         [one] => Some(format!("its port is {one}")),
         names if names.len() <= SHOWN => Some(format!("its ports are {}", listed(names))),

@@ -1,5 +1,7 @@
 //! Kinds of interfaces in words, and names by which makers of interfaces are known.
 
+use crate::kernel::ovsdb::SWITCH;
+
 /// Returns what an interface of this kind is; `None` when the kind is not known here.
 ///
 /// Source: `IFLA_INFO_KIND`, as each `struct rtnl_link_ops` in Linux names it.
@@ -7,6 +9,7 @@ pub(super) fn in_words(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "" => "a network card",
         "bridge" => "a bridge",
+        SWITCH => "a bridge of Open vSwitch",
         "veth" => "an end of a veth pair",
         "macvlan" => "a macvlan interface",
         "macvtap" => "a macvtap interface, the network card of a virtual machine",

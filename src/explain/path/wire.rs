@@ -8,6 +8,7 @@ use super::term::View;
 use super::walk::{Halt, Reached, Walk};
 use super::{DecidedBy, Decision};
 use crate::kernel::census::{Interface, Peer};
+use crate::kernel::ovsdb::SWITCH;
 
 /// Through how many bridges somebody is looked for.
 const DEPTH: usize = 8;
@@ -36,7 +37,7 @@ impl Walk<'_> {
         let link = self.link(ns, index)?;
         self.is_up(ns, link)?;
         match (link.kind.as_str(), link.peer) {
-            ("bridge", _) => self.across((ns, link), None, next, packet),
+            ("bridge" | SWITCH, _) => self.across((ns, link), None, next, packet),
             ("veth" | "netkit", Peer::At { namespace, index }) => {
                 self.enter((namespace, index), next, packet)
             }
@@ -67,7 +68,7 @@ impl Walk<'_> {
         self.is_up(ns, link)?;
         if let Some(master) = link.master {
             let master = self.link(ns, master)?;
-            if master.kind == "bridge" {
+            if is_bridge(master) {
                 return self.across((ns, master), Some(link), next, packet);
             }
         }
@@ -112,14 +113,17 @@ impl Walk<'_> {
         packet: Packet,
     ) -> Result<Reached, Halt> {
         self.is_up(ns, bridge)?;
-        if from.is_some() && self.answers_for((ns, bridge), next)? {
+        // The host is in none of the VLANs of its ports.
+        let vlan = from.and_then(|from| from.vlan);
+        if from.is_some() && vlan.is_none() && self.answers_for((ns, bridge), next)? {
             self.frame((ns, "input"), (from, Some(bridge)), packet)?;
             return self.receive((ns, bridge.index), packet);
         }
         let all = self.scene.namespaces.get(ns).map(|ns| ns.interfaces.as_slice()).unwrap_or_default();
         let ports = || {
             let other = |port: &&Interface| from.is_none_or(|from| from.index != port.index);
-            all.iter().filter(|port| port.master == Some(bridge.index)).filter(other)
+            let is_beside = |port: &&Interface| port.master == Some(bridge.index) && port.vlan == vlan;
+            all.iter().filter(is_beside).filter(other)
         };
         let mut behind: Vec<(&Interface, Behind)> = vec![];
         for port in ports() {
@@ -153,7 +157,8 @@ impl Walk<'_> {
         if let Some(port) = find(Behind::Unseen) {
             return Err(self.unseen(ns, port));
         }
-        let sentence = format!("nobody behind bridge {} has the address {next}", bridge.name);
+        let within = vlan.map_or_else(String::new, |vlan| format!(" in VLAN {vlan}"));
+        let sentence = format!("nobody behind bridge {}{within} has the address {next}", bridge.name);
         Err(self.denied(DecidedBy::Bridge, ns, sentence))
     }
 
@@ -194,7 +199,7 @@ impl Walk<'_> {
         if !there.read {
             return Behind::Unseen;
         }
-        let is = |master: &&Interface| Some(master.index) == link.master && master.kind == "bridge";
+        let is = |master: &&Interface| Some(master.index) == link.master && is_bridge(master);
         let Some(bridge) = there.interfaces.iter().find(is) else {
             let own = |link: &Interface| link.addresses.iter().any(|own| own.addr() == next);
             let has = own(link) || (next.is_ipv4() && there.interfaces.iter().any(own));
@@ -260,7 +265,8 @@ impl Walk<'_> {
     /// Has the hooks of the IP layer judge what a bridge passes on between its ports, where `br_netfilter` says so: it comes
     /// from the bridge, and leaves by it.
     fn bridged(&mut self, (ns, bridge): (usize, &Interface), packet: Packet) -> Result<Packet, Halt> {
-        let inside = self.inside(ns)?;
+        // What Open vSwitch forwards is judged by nobody else.
+        let inside = if bridge.kind == SWITCH { return Ok(packet) } else { self.inside(ns)? };
         let name = if packet.dest.is_ipv4() { "iptables" } else { "ip6tables" };
         let sysctl = inside.sysctls.get(&format!("bridge/bridge-nf-call-{name}"));
         if sysctl.is_none_or(|value| value == "0") {
@@ -276,6 +282,12 @@ impl Walk<'_> {
         Ok(seen)
     }
 
+    /// Tells whether a link is a bridge of Open vSwitch or one of its ports.
+    fn is_switched(&self, ns: usize, link: &Interface) -> bool {
+        let master = link.master.and_then(|master| self.link(ns, master).ok());
+        [Some(link), master].into_iter().flatten().any(|link| link.kind == SWITCH)
+    }
+
     /// Has the chains of bridges judge a frame.
     fn frame(
         &mut self,
@@ -284,7 +296,8 @@ impl Walk<'_> {
         packet: Packet,
     ) -> Result<(), Halt> {
         let known = self.known(ns)?;
-        let Some(rules) = &known.rules else { return Ok(()) };
+        let switched = [from, to].into_iter().flatten().any(|link| self.is_switched(ns, link));
+        let Some(rules) = known.rules.as_ref().filter(|_| !switched) else { return Ok(()) };
         let own = self.own(ns);
         let [came_by, leaves_by] = [from, to].map(|link| link.map_or("", |link| link.name.as_str()));
         let mut packet = Packet { state: State::Unknown, ..packet };
@@ -296,4 +309,8 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+fn is_bridge(link: &Interface) -> bool {
+    matches!(link.kind.as_str(), "bridge" | SWITCH)
 }
