@@ -70,6 +70,11 @@ impl Follower {
         }))
     }
 
+    /// Has something else go on beside.
+    pub fn beside(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+
     /// Waits for the end of a process, and tells it.
     pub fn until_end(process: Process, tell: impl Fn() + Send + 'static) -> Self {
         Self(tokio::spawn(async move {

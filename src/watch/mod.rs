@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Dirs;
 use crate::kernel::events::Notice;
-use crate::kernel::moved::Moved;
+use crate::kernel::moved::{Moved, Parts};
 use crate::names::ProjectName;
 use crate::plan::{Drift, Spot};
 pub use agenda::Agenda;
@@ -59,7 +59,7 @@ pub(crate) enum Event {
     Stop,
 }
 
-/// Tells the daemon that containers came or went.
+/// Tells the daemon that containers came or went, or bridges of Open vSwitch changed.
 #[derive(Debug, Clone)]
 pub struct Bell(mpsc::UnboundedSender<Event>);
 
@@ -68,6 +68,11 @@ impl Bell {
     pub fn ring(&self) {
         // When the daemon is gone, nobody needs to know.
         let _ = self.0.send(Event::Containers);
+    }
+
+    /// Tells it where something else may have changed that the kernel does not tell of.
+    pub fn moved(&self, parts: Parts) {
+        let _ = self.0.send(Event::Kernel(Notice::Network(parts)));
     }
 }
 

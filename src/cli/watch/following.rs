@@ -1,10 +1,13 @@
-//! What tells the daemon that containers come and go: the runtimes' events, and the processes' ends.
+//! What tells the daemon that containers come and go: the runtimes' events, and the processes' ends. And Open vSwitch's
+//! database, which tells of its bridges.
 
 use std::collections::BTreeMap;
 
 use crate::cli::runtimes::wanted;
+use crate::cli::scope::has_switch;
 use crate::cli::session::Session;
-use crate::kernel::process;
+use crate::kernel::moved::{Parts, Whole};
+use crate::kernel::{ovsdb, process};
 use crate::resource::netns::Process;
 use crate::runtime::{Follower, Kind};
 use crate::watch::{Bell, Trouble};
@@ -16,6 +19,8 @@ pub(super) struct Following {
     pub(super) bell: Option<Bell>,
     runtimes: BTreeMap<Kind, Follower>,
     processes: BTreeMap<Process, Follower>,
+    /// Open vSwitch's database.
+    switch: Option<Follower>,
 }
 
 impl Following {
@@ -31,6 +36,13 @@ impl Following {
                 Follower::of(session.runtimes.sockets.of(kind).to_owned(), move || bell.ring())
             };
             self.runtimes.entry(kind).or_insert_with(follow);
+        }
+        let has_switch = session.loaded.iter().any(|loaded| has_switch(&loaded.manifest));
+        self.switch.take_if(|_| !has_switch);
+        if has_switch && self.switch.is_none() {
+            let bell = bell.clone();
+            let tell = move || bell.moved(Parts::whole(Whole::Host));
+            self.switch = Some(Follower::beside(ovsdb::follow(tell)));
         }
         let seen = || session.runtimes.look.runs.values().map(|run| run.process);
         self.processes.retain(|process, follower| !follower.is_over() && seen().any(|it| it == *process));
