@@ -19,7 +19,8 @@ if [ "$(id -u)" -eq 0 ]; then
   require containerd containerd
   require podman podman
   require busybox busybox-static
-  promised=live,root,docker,podman
+  require ovs-vswitchd openvswitch-switch
+  promised=live,root,docker,podman,ovs
 fi
 install_required
 NETFORM_TEST_REQUIRE="${NETFORM_TEST_REQUIRE:-$promised}" cargo test --locked "$@"

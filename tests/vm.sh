@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the live tests that need of the kernel what this host's may lack (`live::vm`) on Debian's kernel, in a virtual
-# machine: ipvlan, VLANs, and NICs that a namespace gives back when it dies. Root is needed for nothing but installing. Says so and skips where that cannot be,
+# machine: ipvlan, VLANs, the datapath of Open vSwitch, and NICs that a namespace gives back when it dies. Root is needed for nothing but installing. Says so and skips where that cannot be,
 # which is a failure where NETFORM_TEST_REQUIRE has `vm`. Arguments go to the test program, in place of `live::vm`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,6 +23,7 @@ require strip binutils
 require nft nftables
 require ip iproute2
 require ping iputils-ping
+require ovs-vswitchd openvswitch-switch
 (install_required) || skip "what it needs cannot be installed"
 
 it=$(cargo test --locked --test it --no-run 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
@@ -65,7 +66,7 @@ put() {
     [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")" && cp -L "$library" "$root$library"; }
   done
 }
-for program in nft ip bridge ping unshare mount nsenter; do
+for program in nft ip bridge ping unshare mount nsenter ovs-vsctl ovs-vswitchd ovsdb-server ovsdb-tool; do
   put "$(command -v "$program")" "/usr/bin/$program"
 done
 put "$(command -v busybox)" /bin/busybox
@@ -75,11 +76,13 @@ for program in "$it" "$netform"; do
   strip -o "$work/stripped" "$program"
   put "$work/stripped" "$program"
 done
+mkdir -p "$root/usr/share/openvswitch"
+cp /usr/share/openvswitch/vswitch.ovsschema "$root/usr/share/openvswitch/"
 cp /etc/protocols "$root/etc/" 2>/dev/null || true
 echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 
 number=100
-for module in virtio_pci virtio_net overlay veth bridge br_netfilter macvlan ipvlan 8021q dummy nf_tables nft_ct nft_fib_inet nft_nat \
+for module in virtio_pci virtio_net overlay veth bridge br_netfilter macvlan ipvlan 8021q dummy openvswitch nf_tables nft_ct nft_fib_inet nft_nat \
   nft_chain_nat nft_masq nft_redir nft_reject_inet nft_reject_bridge nft_meta_bridge nf_conntrack_netlink; do
   while read -r command file _; do
     [ "$command" = insmod ] || continue
@@ -96,9 +99,9 @@ done
 cat >"$root/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,vm NETFORM_TEST_MACHINE=1
+export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,openvswitch,ovs,vm NETFORM_TEST_MACHINE=1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; ln -s /proc/self/fd /dev/fd
-ln -s /proc/self/fd/0 /dev/stdin
+ln -s /proc/self/fd/0 /dev/stdin; ln -s /run /var/run
 # The programs stand where they were built, which may be below /tmp.
 mount -t tmpfs run /run; ip link set lo up
 for module in /modules/*; do insmod "\$module" 2>/dev/null; done

@@ -3,6 +3,7 @@
 
 mod ipvlan;
 mod nic;
+mod openvswitch;
 mod vlan;
 
 use super::world::{World, skip};
@@ -14,6 +15,8 @@ enum Feature {
     Ipvlan,
     /// 802.1Q tags.
     Vlan,
+    /// The datapath of Open vSwitch.
+    Openvswitch,
 }
 
 /// Tells whether the kernel has it, and says so when it has not: `NETFORM_TEST_REQUIRE` may promise it by its name.
@@ -21,6 +24,13 @@ fn has(world: &World, feature: Feature) -> bool {
     let (kind, link) = match feature {
         Feature::Ipvlan => ("ipvlan", "ipvlan"),
         Feature::Vlan => ("vlan", "vlan id 9"),
+        Feature::Openvswitch => {
+            let is_there = world.try_sh("grep -q '^openvswitch ' /proc/modules").code == 0;
+            if !is_there {
+                skip("openvswitch", "this kernel has no module openvswitch loaded");
+            }
+            return is_there;
+        }
     };
     let tried = world.try_sh(&format!(
         "ip netns add probe; ip -n probe link add p0 type veth peer name p1

@@ -1,0 +1,72 @@
+//! Bridges of Open vSwitch whose packets the kernel forwards.
+
+use super::super::switch::Switch;
+use super::super::world::{World, live};
+use super::{Feature, has};
+
+const SHOP: &str = "\
+netform: 1
+project: shop
+networks: {front: {driver: openvswitch, subnets: [172.25.0.0/24]}}
+containers:
+  web: {networks: {front: {address: 172.25.0.10}}, publish: ['8080:80']}
+  db: {networks: {front: {address: 172.25.0.11}}}
+  red: {networks: {front: {address: 172.25.0.12, vlan: 10}}}
+  too: {networks: {front: {address: 172.25.0.13, vlan: 10}}}
+";
+
+/// Tells whether a namespace gets an answer over TCP.
+fn hears(world: &World, from: &str, to: &str) -> bool {
+    let answer = world.try_sh(&format!("{from} timeout 5 busybox nc -w 3 {to} </dev/null")).stdout;
+    answer.contains("hello")
+}
+
+live! {
+    fn the_kernel_forwards_what_a_bridge_of_open_vswitch_has(world) {
+        if !has(world, Feature::Openvswitch) {
+            return;
+        }
+        let Some(switch) = Switch::start(world) else { return };
+        let before = world.sh("ip -o link show type veth; ip -o -4 addr") + &switch.records();
+        world.apply(SHOP);
+
+        world.assert_in_sync();
+        assert!(world.sh("ip -d link show br-front").contains("openvswitch"));
+        let serve = "ip netns exec web busybox nc -ll -p 80 -e /bin/echo hello";
+        let mut server = world.beside(serve);
+        for (from, to) in [("ip netns exec db", "172.25.0.10 80"), ("", "172.25.0.10 80"), ("", "127.0.0.1 8080"), ("ip netns exec db", "172.25.0.1 8080")] {
+            assert!(hears(world, from, to), "`{from}` to {to}");
+        }
+        assert!(world.pings("red", "172.25.0.13"));
+        assert!(!world.pings("red", "172.25.0.10") && !world.pings("red", "172.25.0.1"));
+
+        for break_it in [
+            "ovs-vsctl del-br br-front",
+            "ip netns del red",
+            "ip link set br-front down",
+        ] {
+            world.sh(break_it);
+            assert!(world.plan().1, "{break_it}");
+            world.run(&["apply", "--yes"]).exits(0);
+            world.assert_in_sync();
+            assert!(hears(world, "ip netns exec db", "172.25.0.10 80") && world.pings("red", "172.25.0.13"), "{break_it}");
+        }
+        // What the daemon makes anew when it starts, is known by its record.
+        switch.stop_daemon();
+        switch.start_daemon();
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert!(hears(world, "ip netns exec db", "172.25.0.10 80"));
+        server.kill().ok();
+        server.wait().ok();
+
+        world.file("linux.yaml", &SHOP.replace("driver: openvswitch, ", "").replace(", vlan: 10", ""));
+        world.run(&["apply", "--yes", "linux.yaml"]).exits(0);
+        assert!(world.pings("red", "172.25.0.10"), "the same links, on a Linux bridge");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(world.pings("red", "172.25.0.13"), "and back");
+
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -o link show type veth; ip -o -4 addr") + &switch.records(), before);
+    }
+}
