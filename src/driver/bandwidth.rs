@@ -25,19 +25,8 @@ pub(super) fn of_attachment(
     if let Some((bucket, detour)) = egress {
         all.extend([
             Resource::Link(Link {
-                ns: NsRef::Host,
-                name: detour.clone(),
-                mac: None,
-                mtu: *mtu,
-                up: true,
-                master: None,
-                hairpin: false,
-                port: None,
-                isolated: false,
-                stp: false,
                 altname: names.give(&[container.name.as_str(), network.as_str(), "egress"]),
-                protected: false,
-                kind: LinkKind::Ifb,
+                ..Link::alone(NsRef::Host, detour.clone(), *mtu, LinkKind::Ifb)
             }),
             on(detour, QdiscKind::Limit(Direction::Egress, *bucket)),
             on(port, QdiscKind::Diversion(Some(detour.clone()))),

@@ -47,25 +47,18 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
         return vec![];
     }
     let owner = Owner::Network(network.name.clone());
+    let kind = match network.driver {
+        Driver::OpenVswitch(switch) => LinkKind::OpenVswitch(switch),
+        Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => {
+            LinkKind::Bridge
+        }
+    };
     let bridge = Resource::Link(Link {
-        ns: NsRef::Host,
-        name: network.interface.clone(),
         mac: Some(network.mac),
-        mtu: network.mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
         stp: network.stp,
         altname: names.give(&[network.name.as_str()]),
         protected: network.prevent_destroy,
-        kind: match network.driver {
-            Driver::OpenVswitch(switch) => LinkKind::OpenVswitch(switch),
-            Driver::Bridge | Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => {
-                LinkKind::Bridge
-            }
-        },
+        ..Link::alone(NsRef::Host, network.interface.clone(), network.mtu, kind)
     });
     let bridge = Entry { ignore: network.ignore.clone(), ..entry(bridge, &owner, &network.origin) };
     iter::once(bridge).chain(on_host(network, wants)).collect()

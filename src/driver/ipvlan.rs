@@ -21,21 +21,11 @@ pub(super) fn attachment(
 ) -> Entry {
     let Attachment { network, origin, interface, link, mtu, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+    let kind = LinkKind::Ipvlan(Ipvlan { parent: interface.clone(), mode, flag });
+    // Its address is its parent's.
     let link = Resource::Link(Link {
-        ns: container.ns.clone(),
-        name: link.clone(),
-        // It has its parent's.
-        mac: None,
-        mtu: *mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
-        stp: false,
         altname: names.give(&[container.name.as_str(), network.as_str()]),
-        protected: false,
-        kind: LinkKind::Ipvlan(Ipvlan { parent: interface.clone(), mode, flag }),
+        ..Link::alone(container.ns.clone(), link.clone(), *mtu, kind)
     });
     entry(link, &owner, origin)
 }

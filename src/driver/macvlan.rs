@@ -22,20 +22,11 @@ pub(super) fn attachment(
 ) -> Entry {
     let Attachment { network, origin, interface, link, mac, mtu, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+    let kind = LinkKind::Macvlan(Macvlan { parent: interface.clone(), mode });
     let link = Resource::Link(Link {
-        ns: container.ns.clone(),
-        name: link.clone(),
         mac: Some(*mac).filter(|_| mode != MacvlanMode::Passthru),
-        mtu: *mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
-        stp: false,
         altname: names.give(&[container.name.as_str(), network.as_str()]),
-        protected: false,
-        kind: LinkKind::Macvlan(Macvlan { parent: interface.clone(), mode }),
+        ..Link::alone(container.ns.clone(), link.clone(), *mtu, kind)
     });
     entry(link, &owner, origin)
 }

@@ -21,21 +21,12 @@ pub(super) fn attachment(
 ) -> Entry {
     let Attachment { network, origin, link, mac, mtu, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
+    let kind = LinkKind::Device(Device { name: device.name.clone(), before: None });
     let link = Resource::Link(Link {
-        ns: container.ns.clone(),
-        name: link.clone(),
         // A tunnel has none.
         mac: Some(*mac).filter(|mac| *mac != Mac([0; 6])),
-        mtu: *mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
-        stp: false,
         altname: names.give(&[container.name.as_str(), network.as_str()]),
-        protected: false,
-        kind: LinkKind::Device(Device { name: device.name.clone(), before: None }),
+        ..Link::alone(container.ns.clone(), link.clone(), *mtu, kind)
     });
     entry(link, &owner, origin)
 }

@@ -31,19 +31,9 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
         Driver::Bridge | Driver::Veth(_) | Driver::Physical | Driver::OpenVswitch(_) => return vec![],
     };
     let shim = Resource::Link(Link {
-        ns: NsRef::Host,
-        name: link.clone(),
         mac,
-        mtu: network.mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        isolated: false,
-        port: None,
-        stp: false,
         altname: names.give(&[network.name.as_str(), "host"]),
-        protected: false,
-        kind,
+        ..Link::alone(NsRef::Host, link.clone(), network.mtu, kind)
     });
     // A router behind the parent is heard there: by this link it would be a second one.
     let key = SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: "accept_ra".into() };

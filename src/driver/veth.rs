@@ -88,26 +88,21 @@ pub(super) fn pair(
     let mut altname = |container: &Container| names.give(&[container.name.as_str(), network.as_str()]);
     let (there, end) = other;
     let link = Link {
-        ns: container.ns.clone(),
-        name: link.clone(),
         mac: Some(*mac),
-        mtu: *mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
-        stp: false,
         altname: altname(container),
-        protected: false,
-        kind: LinkKind::Veth(Peer {
-            ns: there.ns.clone(),
-            name: end.link.clone(),
-            mac: end.mac,
-            mtu: *mtu,
-            up: true,
-            tag: Some(Tag { owner: owner(there), altname: altname(there) }),
-        }),
+        ..Link::alone(
+            container.ns.clone(),
+            link.clone(),
+            *mtu,
+            LinkKind::Veth(Peer {
+                ns: there.ns.clone(),
+                name: end.link.clone(),
+                mac: end.mac,
+                mtu: *mtu,
+                up: true,
+                tag: Some(Tag { owner: owner(there), altname: altname(there) }),
+            }),
+        )
     };
     entry(Resource::Link(link), &owner(container), origin)
 }

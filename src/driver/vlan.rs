@@ -22,19 +22,8 @@ pub(super) fn link<'t>(
 ) -> Option<Entry> {
     let (vlan, mtu) = network.vlan.as_ref().filter(|_| made.insert(&network.interface))?;
     let link = Resource::Link(Link {
-        ns: NsRef::Host,
-        name: network.interface.clone(),
-        mac: None,
-        mtu: *mtu,
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
-        stp: false,
         altname: names.give(&[network.name.as_str()]),
-        protected: false,
-        kind: LinkKind::Vlan(vlan.clone()),
+        ..Link::alone(NsRef::Host, network.interface.clone(), *mtu, LinkKind::Vlan(vlan.clone()))
     });
     Some(entry(link, &Owner::Network(network.name.clone()), &network.origin))
 }

@@ -123,19 +123,13 @@ mod tests {
 
     fn bridge(mtu: u32, up: bool) -> Entry {
         let link = Link {
-            ns: NsRef::Host,
-            name: IfName::try_from("br-front").unwrap(),
-            mac: None,
-            mtu: crate::names::Mtu::try_from(mtu).unwrap(),
             up,
-            master: None,
-            hairpin: false,
-            port: None,
-            isolated: false,
-            stp: false,
-            altname: None,
-            protected: false,
-            kind: LinkKind::Bridge,
+            ..Link::alone(
+                NsRef::Host,
+                IfName::try_from("br-front").unwrap(),
+                crate::names::Mtu::try_from(mtu).unwrap(),
+                LinkKind::Bridge,
+            )
         };
         entry(Resource::Link(link))
     }

@@ -234,19 +234,8 @@ mod tests {
             tag: None,
         };
         Link {
-            ns: NsRef::Host,
-            name: ifname(name),
-            mac: None,
-            mtu: Mtu::ETHERNET,
-            up: true,
             master: master.map(ifname),
-            hairpin: false,
-            port: None,
-            isolated: false,
-            stp: false,
-            altname: None,
-            protected: false,
-            kind: LinkKind::Veth(peer),
+            ..Link::alone(NsRef::Host, ifname(name), Mtu::ETHERNET, LinkKind::Veth(peer))
         }
     }
 

@@ -42,19 +42,9 @@ impl Story {
     pub(super) fn network(self, name: &str, mtu: u32, gateway: &str) -> Self {
         let (owner, bridge) = (format!("network.{name}"), ifname(&format!("br-{name}")));
         let link = Link {
-            ns: NsRef::Host,
-            name: bridge.clone(),
             mac: Some(Mac([2, 0, 0, 0, 0, 1])),
-            mtu: Mtu::try_from(mtu).unwrap(),
-            up: true,
-            master: None,
-            hairpin: false,
-            port: None,
-            isolated: false,
-            stp: false,
             altname: Some(format!("netform.shop.{name}").into()),
-            protected: false,
-            kind: LinkKind::Bridge,
+            ..Link::alone(NsRef::Host, bridge.clone(), Mtu::try_from(mtu).unwrap(), LinkKind::Bridge)
         };
         let address = Address { ns: NsRef::Host, link: bridge, addr: gateway.parse().unwrap() };
         self.put(&owner, 3, Resource::Link(link)).put(&owner, 3, Resource::Address(address))
@@ -81,19 +71,8 @@ impl Story {
             tag: None,
         };
         let link = Link {
-            ns: NsRef::Host,
-            name: ifname(&format!("v-{container}")),
-            mac: None,
-            mtu,
-            up: true,
             master: Some(ifname(&format!("br-{network}"))),
-            hairpin: false,
-            port: None,
-            isolated: false,
-            stp: false,
-            altname: None,
-            protected: false,
-            kind: LinkKind::Veth(peer),
+            ..Link::alone(NsRef::Host, ifname(&format!("v-{container}")), mtu, LinkKind::Veth(peer))
         };
         let address = Address { ns: ns.clone(), link: ifname("eth0"), addr: address.parse().unwrap() };
         let via = Some(via.parse().unwrap());

@@ -1,7 +1,8 @@
 //! How one kernel object becomes another: in place, or made anew.
 
 use super::Resource;
-use super::link::{LinkKind, moved};
+use super::link::LinkKind;
+use super::sharing::moved;
 
 impl Resource {
     /// Tells whether the kernel can turn this object into `to` (of the same id) without making it anew.

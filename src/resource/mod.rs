@@ -19,6 +19,7 @@ pub mod passage;
 pub mod policy;
 pub mod qdisc;
 pub mod route;
+pub mod sharing;
 pub mod state;
 pub mod sysctl;
 pub mod vlan;

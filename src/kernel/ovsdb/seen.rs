@@ -197,20 +197,6 @@ impl Absent {
                 (Some(bridge.clone()), Some(port.clone()), LinkKind::Other(LOST_PORT.to_owned()))
             }
         };
-        Link {
-            ns: NsRef::Host,
-            name: self.name.clone(),
-            mac: None,
-            mtu: Mtu::ETHERNET,
-            up: false,
-            master,
-            hairpin: false,
-            isolated: false,
-            stp: false,
-            port,
-            altname: None,
-            protected: false,
-            kind,
-        }
+        Link { up: false, master, port, ..Link::alone(NsRef::Host, self.name.clone(), Mtu::ETHERNET, kind) }
     }
 }
