@@ -6,7 +6,7 @@ use super::facts::{DeviceFact, Facts};
 use super::scene::{Member, Net, Scene};
 use super::{Attachment, Topology};
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Driver};
+use crate::manifest::{At, Driver, Uplink};
 use crate::names::{IfName, Mac, Mtu};
 
 /// The link of the host that is to be an attachment's interface.
@@ -60,6 +60,23 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                 }
             }
         }
+    }
+    if let Some(At { value: Uplink::Named(name), place }) = &scene.manifest.own_external
+        && let Some((member, at)) =
+            users.get(name).and_then(|member| Some((member, member.spec.device.as_ref()?)))
+    {
+        problems.push(Problem {
+            message: format!(
+                "`{}` cannot have `{name}` for itself: external addresses are given to it",
+                member.container
+            ),
+            code: "topology::device_taken",
+            labels: vec![
+                (at.place, "it leaves the host".to_owned()),
+                (*place, "it has external addresses".to_owned()),
+            ],
+            help: Some("give one of them another link".to_owned()),
+        });
     }
     for net in &scene.nets {
         let Some(parent) = net.spec.driver.parent() else { continue };

@@ -58,7 +58,7 @@ pub(super) fn assign(
                 let way = network.and_then(|network| closed(scene, member, (network, at)));
                 let other = taken.insert(at.value, (member.container, at.place));
                 let twice = other.map(|first| twice((member, at), first));
-                let inside = inside(scene, grounds, &held, at);
+                let inside = inside(scene, grounds, &held, at).or_else(|| beside(scene, at));
                 let target = target(attachment, at);
                 problems.extend([way, twice, inside].into_iter().flatten());
                 match target {
@@ -187,6 +187,21 @@ fn inside(
         code: "topology::external_inside",
         labels,
         help: Some("use an address of the outside, which others reach by this host".to_owned()),
+    })
+}
+
+/// Says that an address is the host's own beside the containers of a network behind a link.
+fn beside(scene: &Scene<'_>, at: &At<IpAddr>) -> Option<Problem> {
+    let hosts = scene.nets.iter().flat_map(|net| net.spec.host.iter().map(move |host| (net, host)));
+    let (net, host) = hosts.into_iter().find(|(_, host)| host.value == at.value)?;
+    Some(Problem {
+        message: format!(
+            "{} cannot be an external address: the host has it on network `{}`",
+            at.value, net.name
+        ),
+        code: "topology::external_inside",
+        labels: vec![(at.place, "an external address".to_owned()), (host.place, "the host's".to_owned())],
+        help: Some("give one of them another".to_owned()),
     })
 }
 

@@ -96,3 +96,25 @@ fn a_link_is_one_containers_alone() {
       help: write `lab: {device: eth2}`; `ip link` lists the links
     ");
 }
+
+#[test]
+fn a_link_with_external_addresses_and_the_hosts_own_addresses_are_not_to_be_had() {
+    let facts = Facts {
+        parents: [(
+            "eth1".try_into().unwrap(),
+            LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None },
+        )]
+        .into(),
+        ..with_eth2(fact(&[], None))
+    };
+    insta::assert_snapshot!(problems("own eth2\nnet lab physical= 10.9.0.0/24\nnet lan macvlan=eth1 10.8.0.0/24 host=10.8.0.9\nnet a 10.7.0.0/24\nctr x @lab,dev=eth2\nctr y @a,ext=10.8.0.9", &facts), @r"
+    topology::device_taken: `x` cannot have `eth2` for itself: external addresses are given to it
+      eth2: it leaves the host
+      eth2: it has external addresses
+      help: give one of them another link
+    topology::external_inside: 10.8.0.9 cannot be an external address: the host has it on network `lan`
+      10.8.0.9: an external address
+      10.8.0.9: the host's
+      help: give one of them another
+    ");
+}
