@@ -186,8 +186,11 @@ fn published(plan: &Plan, session: &Session) -> impl Iterator<Item = String> {
         owner @ Owner::Port(port) => {
             takes_port(port, session)?.then(|| format!("{owner} would take over the port that it came to"))
         }
-        owner @ Owner::External(address) => (session.server == Some(*address))
-            .then(|| format!("{owner} would take over the address that it came to")),
+        owner @ Owner::External(address) if session.server == Some(*address) => {
+            Some(format!("{owner} would take over the address that it came to"))
+        }
+        owner @ Owner::External(address) => (session.client == *address)
+            .then(|| format!("{owner} would take over the address that it comes from")),
         Owner::Project
         | Owner::Network(_)
         | Owner::Container(_)

@@ -146,7 +146,10 @@ live! {
 
         let session = [("SSH_CONNECTION", "198.51.100.7 50000 203.0.113.9 22")];
         let refused = world.run_with(&session, &["apply", "--yes"]).exits(7).stderr;
-        assert!(refused.contains("external.203.0.113.9 would take over the address"), "{refused}");
+        assert!(refused.contains("external.203.0.113.9 would take over the address that it came to"), "{refused}");
+        let session = [("SSH_CONNECTION", "203.0.113.9 50000 198.51.100.7 22")];
+        let refused = world.run_with(&session, &["apply", "--yes"]).exits(7).stderr;
+        assert!(refused.contains("external.203.0.113.9 would take over the address that it comes from"), "{refused}");
         world.run(&["apply", "--yes"]).exits(0);
         world.run(&["rollback", "1", "--yes"]).exits(0);
         assert_eq!(held(world), "");
