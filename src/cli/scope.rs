@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::kernel::Scope;
+use crate::apply::generation::Past;
+use crate::kernel::live::Live;
+use crate::kernel::{Scope, Seals};
 use crate::manifest::{Driver, Home, Manifest};
 use crate::names::IfName;
 use crate::resource::ResourceId;
@@ -22,6 +24,15 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
         NsRef::Host => false,
     });
     scope.namespaces.extend(given.cloned());
+}
+
+/// Returns what tells whether a link was taken from the host, or only says so.
+pub(super) fn seals(kernel: &Live, past: &Past) -> Option<Seals> {
+    let seals = kernel.seals()?.clone();
+    Some(match &past.generation {
+        Some(generation) => seals.beside(&generation.state),
+        None => seals,
+    })
 }
 
 /// What was looked at that no mark leads to.

@@ -13,7 +13,7 @@ use super::naming::{self, Naming};
 use super::originals;
 use super::ports;
 use super::runtimes::{self, Runtimes};
-use super::scope::{Looked, devices, given_namespaces, has_switch, must_look_again, widen};
+use super::scope::{Looked, devices, given_namespaces, has_switch, must_look_again, seals, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -150,8 +150,8 @@ impl Session {
     ) -> Result<Self, Failure> {
         let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
-        let (kernel, naming) = (Live::new(project.clone()).sealing_in(&dirs.state), Naming::default());
-        let runtimes = Runtimes::new(common);
+        let (naming, runtimes) = (Naming::default(), Runtimes::new(common));
+        let kernel = Live::new(project.clone()).sealing_with(Seals::in_dir(&dirs.state));
         Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield })
     }
 
@@ -193,7 +193,6 @@ impl Session {
     /// Returns what has to be looked at before anything is decided.
     pub(super) fn scope(&self) -> Scope {
         let mut scope = Scope::new(self.project.clone());
-        scope.seals = Some(Seals::in_dir(&self.dirs.state));
         scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         if let Some(Loaded { manifest, .. }) = &self.loaded {
             scope.namespaces = given_namespaces(manifest);
@@ -201,6 +200,7 @@ impl Session {
             (scope.devices, scope.switch) = (devices(manifest), has_switch(manifest));
         }
         self.runtimes.widen(&mut scope);
+        scope.seals = seals(&self.kernel, &self.past);
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
         }

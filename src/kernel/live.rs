@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
@@ -72,10 +71,10 @@ impl Live {
         Self { project, channels, most_channels, recall: Recall::Never, seals: None, times: 0 }
     }
 
-    /// Has a directory for what is known of links that are taken from the host, which is believed rather than the links.
+    /// Has what tells whether a link was taken from the host, or only says so.
     #[must_use]
-    pub fn sealing_in(self, dir: &Path) -> Self {
-        Self { seals: Some(Seals::in_dir(dir)), ..self }
+    pub fn sealing_with(self, seals: Seals) -> Self {
+        Self { seals: Some(seals), ..self }
     }
 
     /// Remembers from now on what is read, and reads again only what is [said](Self::moved) to have moved.
@@ -184,7 +183,7 @@ impl Live {
     }
 
     /// Returns what tells whether a link is what it says of itself.
-    pub(super) fn seals(&self) -> Option<&Seals> {
+    pub(crate) fn seals(&self) -> Option<&Seals> {
         self.seals.as_ref()
     }
 

@@ -136,6 +136,8 @@ pub(crate) fn own_links(ns: &NsReading, peers: &BTreeMap<(NsRef, u32), Owner>, s
 /// Returns the mark of a link that is ours, or counts as ours though nobody's mark is on it.
 fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
     match link.mark() {
+        // What says that it is the host's, and may be, is never deleted for it.
+        Some(_) if link.device().is_some() && taken(link, ns, scope).is_none() => None,
         Some(mark) => Some(mark).filter(|mark| mark.project == scope.project),
         // Docker and its like mark nothing.
         None if owner_of_bridge(link).is_some() => None,

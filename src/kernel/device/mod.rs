@@ -45,6 +45,7 @@ pub(super) async fn take(live: &Live, link: &Link, device: &Device, mark: &Mark)
     }
     if !is_noted {
         let pieces = device::pieces(&mark.project, &device.name, &before);
+        refuse_what_cannot_be_noted(&found, &pieces)?;
         live.seals()
             .map_or(Ok(()), |seals| seals.keep(&device.name, (&pieces, found.permanent), &link.ns))?;
         note(host, found.index, &pieces).await?;
@@ -174,6 +175,25 @@ async fn put(host: &Channel, message: RouteNetlinkMessage) -> Outcome {
         Err(refusal) if refusal.errno() == Some(Errno::EXIST) => Ok(()),
         answer => answer.map_err(OpError::from),
     }
+}
+
+/// How many names may be written on a link. A program that lists links, as getifaddrs(3) of glibc does for a page at a time,
+/// never comes to an end with one whose message is longer than what it reads.
+const MOST_PIECES: usize = 16;
+
+/// Refuses a link that could not be given back as it was.
+fn refuse_what_cannot_be_noted(found: &LinkAnswer, pieces: &[smol_str::SmolStr]) -> Outcome {
+    let odd = found.altnames.iter().find(|name| device::is_piece(name));
+    let message = match odd {
+        Some(odd) => format!("{} has a further name that only netform gives: {odd}; take it off", found.name),
+        None if pieces.len() > MOST_PIECES => format!(
+            "{} has more addresses and routes than can be noted on it ({} names of 127 bytes, {MOST_PIECES} at most)",
+            found.name,
+            pieces.len()
+        ),
+        None => return Ok(()),
+    };
+    Err(OpError { kind: FailureKind::Other, message })
 }
 
 /// Writes on a link what it was; when not all of it can be written, nothing is.

@@ -19,11 +19,16 @@ use crate::kernel::{FailureKind, OpError};
 use crate::names::{IfName, Mac};
 use crate::resource::device;
 use crate::resource::netns::NsRef;
+use crate::resource::state::State;
 
 /// What is kept of a project's devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seals {
     file: PathBuf,
+    /// Whether all that was kept of the project is lost, and not only that nothing was ever taken.
+    is_lost: bool,
+    /// The devices that the last apply led to, with their namespaces: the file may be older than that, or lost alone.
+    applied: BTreeMap<IfName, NsRef>,
 }
 
 /// What is kept of a device, by its name on the host.
@@ -36,9 +41,18 @@ struct Seal {
 }
 
 impl Seals {
-    /// Returns those that are kept in a directory.
+    /// Returns those that are kept in the state directory of a project, as it is before anything is written there.
     pub fn in_dir(dir: &Path) -> Self {
-        Self { file: dir.join("devices.json") }
+        let is_lost = !dir.join("generations").exists();
+        Self { file: dir.join("devices.json"), is_lost, applied: BTreeMap::new() }
+    }
+
+    /// Adds what the last apply led to.
+    #[must_use]
+    pub fn beside(self, state: &State) -> Self {
+        let links = state.iter().filter_map(|(_, entry)| entry.resource.link());
+        let devices = links.filter_map(|link| Some((link.kind.device()?.name.clone(), link.ns.clone())));
+        Self { applied: devices.collect(), ..self }
     }
 
     /// Keeps the digest of what is about to be written on a link, in place of an earlier one.
@@ -48,7 +62,7 @@ impl Seals {
         (pieces, permanent): (&[SmolStr], Option<Mac>),
         ns: &NsRef,
     ) -> Result<(), OpError> {
-        let mut all = self.read()?.unwrap_or_default();
+        let mut all = self.read()?;
         let digest = digest(pieces.iter().collect(), permanent);
         all.insert(name.to_string(), Seal { digest, ns: ns.clone() });
         self.write(&all)
@@ -56,26 +70,29 @@ impl Seals {
 
     /// Forgets a device that is back.
     pub(super) fn forget(&self, name: &IfName) -> Result<(), OpError> {
-        let mut all = self.read()?.unwrap_or_default();
+        let mut all = self.read()?;
         if all.remove(name.as_str()).is_some() { self.write(&all) } else { Ok(()) }
     }
 
     /// Tells whether a link in a namespace may be a device. Where one was taken to, and something else is written on it now,
     /// whoever wants it back is told so; what is anywhere else, and says that it is one, is in nobody's way.
     pub(in super::super) fn vouch(&self, name: &IfName, (ns, link): (&NsRef, &LinkAnswer)) -> bool {
-        let Ok(known) = self.known() else { return true };
-        let Some(known) = known else { return true };
-        known.get(name.as_str()).is_some_and(|seal| seal.ns == *ns || seal.is_of(link))
+        let Ok(known) = self.read() else { return true };
+        let applied = || self.applied.get(name).is_some_and(|taken| taken == ns || *ns == NsRef::Host);
+        match known.get(name.as_str()) {
+            Some(seal) => seal.ns == *ns || seal.is_of(link),
+            None => self.is_lost || applied(),
+        }
     }
 
-    /// Refuses a link on which something else is written than this host wrote, or that is another one.
+    /// Refuses a link on which something else is written than this host wrote, or that is another one. Whether it may be a
+    /// device at all was asked before.
     pub(super) fn check(&self, name: &IfName, link: &LinkAnswer) -> Result<(), OpError> {
-        let Some(known) = self.known()? else { return Ok(()) };
-        if known.get(name.as_str()).is_some_and(|seal| seal.is_of(link)) {
+        if self.read()?.get(name.as_str()).is_none_or(|seal| seal.is_of(link)) {
             return Ok(());
         }
         let message = format!(
-            "{} says that it is {name} of the host, but {} knows of no such thing being written on it: somebody else did \
+            "{} says that it is {name} of the host, but {} knows of other words on it: somebody else did \
              that, so it stays where it is; `ip link property del` takes such names off",
             link.name,
             self.file.display()
@@ -83,23 +100,10 @@ impl Seals {
         Err(OpError { kind: FailureKind::Other, message })
     }
 
-    /// Returns what was taken; `None` when nobody knows any more.
-    fn known(&self) -> Result<Option<BTreeMap<String, Seal>>, OpError> {
-        match self.read()? {
-            None if self.is_lost() => Ok(None),
-            all => Ok(Some(all.unwrap_or_default())),
-        }
-    }
-
-    /// Tells whether all that was kept of the project is lost, and not only that nothing was ever taken.
-    fn is_lost(&self) -> bool {
-        !self.file.with_file_name("generations").exists()
-    }
-
-    fn read(&self) -> Result<Option<BTreeMap<String, Seal>>, OpError> {
+    fn read(&self) -> Result<BTreeMap<String, Seal>, OpError> {
         match fs::read(&self.file) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| self.failed("read", &error)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| self.failed("read", &error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(self.failed("read", &error)),
         }
     }

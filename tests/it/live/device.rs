@@ -231,3 +231,39 @@ live! {
         assert_eq!(world.try_sh("ip link show eth7").code, 1, "it stays out of the host");
     }
 }
+
+live! {
+    fn a_link_comes_back_also_when_files_are_lost(world) {
+        wired(world);
+        let before = eth2(world);
+        let state = world.dir().join("state").display().to_string();
+        let lost = |lose: &str, then: &[&str]| {
+            world.apply(&lab(WEB));
+            world.sh(&lose.replace("STATE", &state));
+            for verb in then {
+                world.run(&[verb, "--yes"]).exits(0);
+            }
+            assert_eq!(eth2(world), before, "{lose}");
+        };
+        lost("rm -rf STATE", &["destroy"]);
+        lost("rm -rf STATE", &["apply", "destroy"]);
+        lost("rm STATE/lab/devices.json", &["destroy"]);
+        lost("echo '{}' > STATE/lab/devices.json", &["destroy"]);
+    }
+}
+
+live! {
+    fn what_cannot_be_noted_is_refused_before_anything_is_changed(world) {
+        wired(world);
+        world.file("netform.yaml", &lab(WEB));
+        world.sh("for i in $(seq 80); do ip addr add 10.66.$i.1/24 dev eth2; done");
+        let said = world.run(&["apply", "--yes"]).exits(4).stderr;
+        assert!(said.contains("more addresses and routes than can be noted on it"), "{said}");
+        world.sh("for i in $(seq 80); do ip addr del 10.66.$i.1/24 dev eth2; done; ip link property add dev eth2 altname netform=x");
+        let said = world.run(&["apply", "--yes"]).exits(4).stderr;
+        assert!(said.contains("netform=x"), "{said}");
+        world.sh("ip link property del dev eth2 altname netform=x");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
