@@ -302,6 +302,7 @@ fn on_it(observed: &Observed) -> impl Iterator<Item = ResourceId> {
         | Slot::Ifname(..)
         | Slot::Addressed(..)
         | Slot::Shared(_)
+        | Slot::Altname(..)
         | Slot::Device(_) => None,
     })
 }

@@ -83,7 +83,12 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
     };
     let theirs = observed.foreign.keys().filter_map(|slot| match slot {
         Slot::Object(id) => Some(id),
-        Slot::Ns(_) | Slot::Ifname(..) | Slot::Addressed(..) | Slot::Shared(_) | Slot::Device(_) => None,
+        Slot::Ns(_)
+        | Slot::Ifname(..)
+        | Slot::Altname(..)
+        | Slot::Addressed(..)
+        | Slot::Shared(_)
+        | Slot::Device(_) => None,
     });
     state.iter().map(|(id, _)| id).chain(theirs).filter_map(file).collect()
 }

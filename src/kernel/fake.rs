@@ -363,6 +363,7 @@ impl Fake {
             | Slot::Ifname(..)
             | Slot::Addressed(..)
             | Slot::Shared(_)
+            | Slot::Altname(..)
             | Slot::Device(_)
             | Slot::Object(_) => {
                 self.foreign.contains_key(slot)

@@ -257,8 +257,8 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
     Link {
         ns: ns.ns.clone(),
         name,
-        // The kernel has chosen that of a pair's host end, and nothing depends on it.
-        mac: link.mac.filter(|_| link.kind != "veth" || ns.ns != NsRef::Host),
+        // The kernel has chosen that of a pair's host end, and of an `ifb`, which takes no other; nothing depends on it.
+        mac: link.mac.filter(|_| !(ns.ns == NsRef::Host && matches!(link.kind.as_str(), "veth" | "ifb"))),
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         up: link.up,
         master: Switched::bridge(link).cloned().or_else(|| master.and_then(LinkAnswer::ifname)),

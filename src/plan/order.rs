@@ -172,7 +172,7 @@ impl Fillers {
         for slot in entry.resource.provides() {
             match slot {
                 Slot::Addressed(..) | Slot::Shared(_) => self.shared.entry(slot).or_default().push(op),
-                Slot::Ns(_) | Slot::Ifname(..) | Slot::Device(_) | Slot::Object(_) => {
+                Slot::Ns(_) | Slot::Ifname(..) | Slot::Altname(..) | Slot::Device(_) | Slot::Object(_) => {
                     self.sole.insert(slot, op);
                 }
             }

@@ -103,6 +103,8 @@ pub enum Slot {
     Ns(NsRef),
     /// The one link of this name in this namespace.
     Ifname(NsRef, IfName),
+    /// The one link that has this further name in this namespace.
+    Altname(NsRef, SmolStr),
     /// That a link has addresses of this family; filled by each of them.
     Addressed(NsRef, IfName, Family),
     /// That links share what a link of the host receives; filled by each of them. Those of one kind go before those of
@@ -119,7 +121,7 @@ impl Slot {
     pub fn is_for_many(&self) -> bool {
         match self {
             Self::Addressed(..) | Self::Shared(_) => true,
-            Self::Ns(_) | Self::Ifname(..) | Self::Device(_) | Self::Object(_) => false,
+            Self::Ns(_) | Self::Ifname(..) | Self::Altname(..) | Self::Device(_) | Self::Object(_) => false,
         }
     }
 }
@@ -202,6 +204,7 @@ impl Resource {
             Self::Link(link) => {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 slots.extend(link.kind.peer().map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
+                slots.extend(link.altname.iter().map(|name| Slot::Altname(link.ns.clone(), name.clone())));
                 slots.extend(link.kind.shares().map(|parent| Slot::Shared(parent.clone())));
                 slots.extend(link.kind.device().map(|device| Slot::Device(device.name.clone())));
             }

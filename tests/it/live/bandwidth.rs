@@ -255,3 +255,31 @@ live! {
         assert!(!left.contains("28262"), "{left}");
     }
 }
+
+live! {
+    fn a_link_that_was_renamed_is_made_anew_and_one_that_came_in_the_way_undoes_all(world) {
+        let manifest = |limit: &str| {
+            format!("netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [10.9.0.0/24]}}}}\ncontainers: {{web: {{networks: {{front: {{{limit}}}}}}}}}\n")
+        };
+        let limited = manifest("bandwidth: {egress: 5mbit}");
+        world.apply(&limited);
+        world.sh("ip link set $(ip -o link show type ifb | grep -o 'nf-[0-9a-f]*' | head -1) name foo0");
+        world.apply(&limited);
+        world.assert_in_sync();
+        assert_eq!(world.try_sh("ip link show foo0").code, 1);
+        world.sh("ip link set br-front down; ip link set br-front name oldbr; ip link set oldbr up");
+        world.apply(&limited);
+        world.assert_in_sync();
+        assert_eq!(world.try_sh("ip link show oldbr").code, 1);
+        assert!(world.pings("web", "10.9.0.1"));
+
+        // A run that takes the limit away, and then fails.
+        let broken = manifest("sysctls: {net.ipv4.conf.IFNAME.forwarding: nonsense}");
+        world.file("netform.yaml", &broken);
+        let said = world.run(&["apply", "--yes"]).exits(4).stderr;
+        assert!(!said.contains("undoing failed"), "{said}");
+        world.file("netform.yaml", &limited);
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
