@@ -9,6 +9,7 @@ mod was;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, Prop};
 use rustix::io::Errno;
@@ -30,6 +31,8 @@ pub use seal::Seals;
 struct Found {
     link: LinkAnswer,
     before: Before,
+    /// Where routes lead that leave by it and by others.
+    shared: Vec<IpNet>,
     /// Whether it says so itself already.
     is_noted: bool,
 }
@@ -39,13 +42,13 @@ pub(super) async fn take(live: &Live, link: &Link, device: &Device, mark: &Mark)
     let (host, there) = (channel(live, &NsRef::Host)?, channel(live, &link.ns)?);
     let ns = open(&link.ns)?;
     let (project, name) = (mark.project.clone(), device.name.clone());
-    let Found { link: found, before, is_noted } = look(move || find(&project, &name)).await?;
+    let Found { link: found, before, shared, is_noted } = look(move || find(&project, &name)).await?;
     if let (true, Some(seals)) = (is_noted, live.seals()) {
         seals.check(&device.name, &found)?;
     }
     if !is_noted {
         let pieces = device::pieces(&mark.project, &device.name, &before);
-        refuse_what_cannot_be_noted(&found, &pieces)?;
+        refuse_what_cannot_be_noted(&found, &shared, &pieces)?;
         live.seals()
             .map_or(Ok(()), |seals| seals.keep(&device.name, (&pieces, found.permanent), &link.ns))?;
         note(host, found.index, &pieces).await?;
@@ -182,16 +185,26 @@ async fn put(host: &Channel, message: RouteNetlinkMessage) -> Outcome {
 const MOST_PIECES: usize = 16;
 
 /// Refuses a link that could not be given back as it was.
-fn refuse_what_cannot_be_noted(found: &LinkAnswer, pieces: &[smol_str::SmolStr]) -> Outcome {
+fn refuse_what_cannot_be_noted(
+    found: &LinkAnswer,
+    shared: &[IpNet],
+    pieces: &[smol_str::SmolStr],
+) -> Outcome {
     let odd = found.altnames.iter().find(|name| device::is_piece(name));
-    let message = match odd {
-        Some(odd) => format!("{} has a further name that only netform gives: {odd}; take it off", found.name),
-        None if pieces.len() > MOST_PIECES => format!(
+    let message = match (odd, shared.first()) {
+        (None, Some(dest)) => format!(
+            "the route to {dest} leads by {} and by other links, which could not be given back: take it off first",
+            found.name
+        ),
+        (Some(odd), _) => {
+            format!("{} has a further name that only netform gives: {odd}; take it off", found.name)
+        }
+        (None, None) if pieces.len() > MOST_PIECES => format!(
             "{} has more addresses and routes than can be noted on it ({} names of 127 bytes, {MOST_PIECES} at most)",
             found.name,
             pieces.len()
         ),
-        None => return Ok(()),
+        (None, None) => return Ok(()),
     };
     Err(OpError { kind: FailureKind::Other, message })
 }
@@ -246,7 +259,7 @@ fn find(project: &ProjectName, name: &IfName) -> Result<Found, OpError> {
         (whose == *project && device.name == *name).then_some((link, *device.before?))
     });
     if let Some((link, before)) = begun {
-        return Ok(Found { link: link.clone(), before, is_noted: true });
+        return Ok(Found { link: link.clone(), before, shared: vec![], is_noted: true });
     }
     let Some(link) = links.into_iter().find(|link| link.name == name.as_str()) else {
         return Err(Refusal::Kernel { errno: Errno::NODEV, said: None }.into());
@@ -261,7 +274,10 @@ fn find(project: &ProjectName, name: &IfName) -> Result<Found, OpError> {
             .dump(message::all_routes(None), |kind, body| was::route(kind, body, link.index))
             .map_err(OpError::from)?,
     };
-    Ok(Found { link, before, is_noted: false })
+    let shared = socket
+        .dump(message::all_routes(None), |kind, body| was::shared_route(kind, body, link.index))
+        .map_err(OpError::from)?;
+    Ok(Found { link, before, shared, is_noted: false })
 }
 
 fn find_in(ns: &NsRef, name: &IfName) -> Result<Option<LinkAnswer>, OpError> {

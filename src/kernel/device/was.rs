@@ -105,6 +105,27 @@ pub(super) fn route(kind: u16, body: &[u8], index: u32) -> Option<Led> {
     })
 }
 
+/// Reads a route that leads by the link of this index and by others, which a link alone cannot have again: where it leads.
+/// `RTA_MULTIPATH` is 9, and holds one `struct rtnexthop` after the other.
+pub(super) fn shared_route(kind: u16, body: &[u8], index: u32) -> Option<IpNet> {
+    let (header, attributes) = body.split_at_checked(12).filter(|_| kind == RTM_NEWROUTE)?;
+    let (mut dest, mut is_shared) = (None, false);
+    each(attributes, |kind, value| match kind {
+        1 => dest = ip(value),
+        9 => {
+            let mut hops = value;
+            while let Some(length) = hops.first_chunk().map(|it| usize::from(u16::from_ne_bytes(*it))) {
+                is_shared |= u32_at(hops, 4) == Some(index);
+                hops = hops.get(length.next_multiple_of(4).max(8)..).unwrap_or_default();
+            }
+        }
+        _ => {}
+    });
+    let everywhere = if header.first() == Some(&10) { IpAddr::from([0; 16]) } else { IpAddr::from([0; 4]) };
+    let dest = IpNet::new(dest.unwrap_or(everywhere), *header.get(1)?).ok()?;
+    is_shared.then_some(dest)
+}
+
 /// Adds an address to the link of this index; with `nodad`, it can be a source at once.
 pub(super) fn new_address(held: &Held, index: u32, nodad: bool) -> RouteNetlinkMessage {
     let Held { addr, peer, broadcast, scope, flags, protocol, metric, label } = held;

@@ -262,7 +262,11 @@ live! {
         world.sh("for i in $(seq 80); do ip addr del 10.66.$i.1/24 dev eth2; done; ip link property add dev eth2 altname netform=x");
         let said = world.run(&["apply", "--yes"]).exits(4).stderr;
         assert!(said.contains("netform=x"), "{said}");
-        world.sh("ip link property del dev eth2 altname netform=x");
+        world.sh("ip link property del dev eth2 altname netform=x; ip link add other type veth peer name p9; ip link set other up; ip link set p9 up
+             ip route add 10.55.0.0/16 nexthop via 192.168.9.1 dev eth2 nexthop dev other");
+        let said = world.run(&["apply", "--yes"]).exits(4).stderr;
+        assert!(said.contains("the route to 10.55.0.0/16 leads by eth2 and by other links"), "{said}");
+        world.sh("ip route del 10.55.0.0/16");
         world.run(&["apply", "--yes"]).exits(0);
         world.run(&["destroy", "--yes"]).exits(0);
     }
