@@ -111,7 +111,7 @@ pub struct Scope {
     /// Files that may be ours; one without our mark is foreign.
     pub files: BTreeSet<PathBuf>,
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
-    /// [`Owner::Unmarked`](crate::resource::owner::Owner::Unmarked) for an owner: they are being adopted or given up.
+    /// [`Owner::Unmarked`] for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,
     /// Whether bridges of Open vSwitch matter, so that its database is asked.
     pub switch: bool,
