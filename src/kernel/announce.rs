@@ -73,7 +73,8 @@ pub(super) fn note(
             let (Some(LinkKind::Veth(old)), Some(LinkKind::Veth(new))) = (kind(from), kind(to)) else {
                 return;
             };
-            if old.mac == new.mac {
+            // Where both are derived, each has gone with its address.
+            if old.mac == new.mac || (is_derived(old.mac) && is_derived(new.mac)) {
                 return;
             }
             (&new.ns, News { link: new.name.clone(), addr: None, is_router: false })
@@ -87,10 +88,14 @@ fn kind(entry: &Entry) -> Option<&LinkKind> {
     entry.resource.link().map(|link| &link.kind)
 }
 
+fn is_derived(Mac([first, second, ..]): Mac) -> bool {
+    [first, second] == DERIVED
+}
+
 /// Tells whether somebody may know an address by another link-layer address than that of its link, which is of this kind.
 fn may_differ((kind, mac): (&str, Option<Mac>), addr: IpAddr) -> bool {
-    let Some(Mac([first, second, own @ ..])) = mac else { return false };
-    let is_derived = [first, second] == DERIVED;
+    let Some(mac @ Mac([_, _, own @ ..])) = mac else { return false };
+    let is_derived = is_derived(mac);
     match addr {
         _ if kind != "veth" => true,
         IpAddr::V4(addr) => !is_derived || own != addr.octets(),
