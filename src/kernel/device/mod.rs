@@ -264,19 +264,21 @@ fn find(project: &ProjectName, name: &IfName) -> Result<Found, OpError> {
     let Some(link) = links.into_iter().find(|link| link.name == name.as_str()) else {
         return Err(Refusal::Kernel { errno: Errno::NODEV, said: None }.into());
     };
+    let both = |kind: u16, body: &[u8]| {
+        let (route, shared) = (was::route(kind, body, link.index), was::shared_route(kind, body, link.index));
+        (route.is_some() || shared.is_some()).then_some((route, shared))
+    };
+    let told = socket.dump(message::all_routes(None), both).map_err(OpError::from)?;
+    let (routes, shared): (Vec<_>, Vec<_>) = told.into_iter().unzip();
     let before = Before {
         up: link.up,
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         mac: link.mac,
         alias: link.alias.clone(),
         addresses: socket.dump(message::addresses_of(link.index), was::address).map_err(OpError::from)?,
-        routes: socket
-            .dump(message::all_routes(None), |kind, body| was::route(kind, body, link.index))
-            .map_err(OpError::from)?,
+        routes: routes.into_iter().flatten().collect(),
     };
-    let shared = socket
-        .dump(message::all_routes(None), |kind, body| was::shared_route(kind, body, link.index))
-        .map_err(OpError::from)?;
+    let shared = shared.into_iter().flatten().collect();
     Ok(Found { link, before, shared, is_noted: false })
 }
 
