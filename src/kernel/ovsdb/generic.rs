@@ -6,8 +6,10 @@
 
 use std::os::fd::AsFd;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NlasIterator};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 
+use crate::kernel::answer::value_of;
+use crate::kernel::attribute::{attr, nest, terminated};
 use crate::kernel::netlink::{Blocking, Refusal};
 use crate::kernel::netns;
 use crate::names::IfName;
@@ -22,9 +24,6 @@ const FAMILY_NAME: u16 = 2;
 /// `ETHTOOL_MSG_FEATURES_SET`.
 const SET_FEATURES: u8 = 12;
 
-/// Attributes that hold others: `NLA_F_NESTED`.
-const NESTED: u16 = 0x8000;
-
 /// Has links write the checksums of what they send.
 pub(super) async fn write_checksums(links: Vec<(NsRef, IfName)>) -> Result<(), Refusal> {
     let work = move || links.iter().try_for_each(|(ns, link)| write_here(ns, link));
@@ -38,13 +37,11 @@ pub(super) async fn has_family(name: &'static str) -> bool {
 }
 
 fn family(socket: &mut Blocking, name: &str) -> Result<u16, Refusal> {
-    let name = attribute(FAMILY_NAME, &[name.as_bytes(), b"\0"].concat());
-    let found =
-        socket.netfilter((CONTROL, NLM_F_REQUEST | NLM_F_ACK), &message(GET_FAMILY, &name), |_, body| {
-            let mut attributes = NlasIterator::new(body.get(4..)?).filter_map(Result::ok);
-            let id = attributes.find(|attribute| attribute.kind() == FAMILY_ID)?;
-            id.value().first_chunk().map(|id| u16::from_ne_bytes(*id))
-        })?;
+    let mut asked = message(GET_FAMILY);
+    attr(&mut asked, FAMILY_NAME, &terminated(name));
+    let found = socket.netfilter((CONTROL, NLM_F_REQUEST | NLM_F_ACK), &asked, |_, body| {
+        value_of(body.get(4..)?, FAMILY_ID)?.first_chunk().map(|id| u16::from_ne_bytes(*id))
+    })?;
     let none = || std::io::Error::other("this kernel has no ethtool over netlink, which Linux 5.7 brought");
     Ok(found.into_iter().next().ok_or_else(none)?)
 }
@@ -53,31 +50,22 @@ fn write_here(ns: &NsRef, link: &IfName) -> Result<(), Refusal> {
     netns::join(netns::open(ns)?.as_fd())?;
     let mut socket = Blocking::open_generic()?;
     let family = family(&mut socket, "ethtool")?;
-    // `ETHTOOL_A_HEADER_DEV_NAME`, `ETHTOOL_A_HEADER_FLAGS` with `ETHTOOL_FLAG_OMIT_REPLY`.
-    let mut device = attribute(2, &[link.as_str().as_bytes(), b"\0"].concat());
-    device.extend(attribute(3, &2_u32.to_ne_bytes()));
-    // One bit, by its name (`ETHTOOL_A_BITSET_BIT_NAME`), that is to be 0: without `ETHTOOL_A_BITSET_BIT_VALUE`.
-    let bit = attribute(1 | NESTED, &attribute(2, b"tx-checksum-ip-generic\0"));
-    let wanted = attribute(3 | NESTED, &bit);
-    // `ETHTOOL_A_FEATURES_HEADER`, `ETHTOOL_A_FEATURES_WANTED`.
-    let body = [attribute(1 | NESTED, &device), attribute(3 | NESTED, &wanted)].concat();
-    socket.netfilter(
-        (family, NLM_F_REQUEST | NLM_F_ACK),
-        &message(SET_FEATURES, &body),
-        |_, _| None::<()>,
-    )?;
+    let mut body = message(SET_FEATURES);
+    // `ETHTOOL_A_FEATURES_HEADER`: `ETHTOOL_A_HEADER_DEV_NAME`, `_FLAGS` with `ETHTOOL_FLAG_OMIT_REPLY`.
+    nest(&mut body, 1, |out| {
+        attr(out, 2, &terminated(link.as_str()));
+        attr(out, 3, &2_u32.to_ne_bytes());
+    });
+    // `ETHTOOL_A_FEATURES_WANTED`: one bit, by its name (`ETHTOOL_A_BITSET_BIT_NAME`), that is to be 0: without
+    // `ETHTOOL_A_BITSET_BIT_VALUE`.
+    nest(&mut body, 3, |out| {
+        nest(out, 3, |out| nest(out, 1, |out| attr(out, 2, b"tx-checksum-ip-generic\0")));
+    });
+    socket.netfilter((family, NLM_F_REQUEST | NLM_F_ACK), &body, |_, _| None::<()>)?;
     Ok(())
 }
 
-/// Returns a message behind its `struct genlmsghdr`.
-fn message(command: u8, attributes: &[u8]) -> Vec<u8> {
-    [&[command, 1, 0, 0], attributes].concat()
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
+/// Returns the beginning of a message: its `struct genlmsghdr`.
+fn message(command: u8) -> Vec<u8> {
+    vec![command, 1, 0, 0]
 }
