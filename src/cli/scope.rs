@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::apply::generation::Past;
 use crate::kernel::live::Live;
-use crate::kernel::{Scope, Seals};
+use crate::kernel::{Proxies, Scope, Seals};
 use crate::manifest::{Driver, Home, Manifest};
 use crate::names::IfName;
 use crate::resource::ResourceId;
@@ -41,6 +41,7 @@ pub(super) struct Looked {
     routes: BTreeSet<ResourceId>,
     switch: bool,
     limited: BTreeSet<IfName>,
+    proxies: Proxies,
 }
 
 impl Looked {
@@ -49,6 +50,7 @@ impl Looked {
             sysctls: scope.sysctls.clone(),
             routes: scope.routes.clone(),
             limited: scope.limited.clone(),
+            proxies: scope.proxies.clone(),
             switch: scope.switch,
         }
     }
@@ -56,7 +58,7 @@ impl Looked {
 
 /// Tells whether a route, or a kernel parameter, matters that was not looked at, in a namespace or of a link that is there.
 pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observed) -> bool {
-    let Looked { sysctls, routes, limited, switch } = before;
+    let Looked { sysctls, routes, limited, proxies, switch } = before;
     let is_there = |id: &ResourceId| match id.ns() {
         NsRef::Named(name) => {
             observed.own.get(&ResourceId::Netns(name.clone())).is_some()
@@ -64,7 +66,10 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         }
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
-    if scope.switch != *switch || scope.routes.difference(routes).any(is_there) {
+    if scope.switch != *switch
+        || scope.proxies.is_beyond(proxies)
+        || scope.routes.difference(routes).any(is_there)
+    {
         return true;
     }
     if scope.limited.difference(limited).any(|link| has_link(&observed.own, &NsRef::Host, link)) {

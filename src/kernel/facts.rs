@@ -11,7 +11,7 @@ use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, device, identity, limits};
+use super::{Scope, carried, device, identity, limits, neighbours};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -75,6 +75,8 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
     Facts {
         uplink_mtu: uplink_mtu(host),
         uplinks: uplinks(host, &own),
+        routers: routers(host),
+        heeding: neighbours::heeding(host),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, &own),
         subnets: subnets(host, &scope.project),
@@ -144,6 +146,12 @@ fn outside(host: &NsReading, own: &OwnLinks) -> BTreeSet<IfName> {
     host.links.iter().filter(leads_out).filter_map(LinkAnswer::ifname).collect()
 }
 
+/// Returns the next hops of the default routes.
+fn routers(host: &NsReading) -> BTreeSet<IpAddr> {
+    let default = host.routes.iter().filter(|route| route.dest.prefix_len() == 0);
+    default.filter_map(|route| route.via).filter(|via| !is_everybodys(*via)).collect()
+}
+
 /// Returns the MTU of the link that the default route leaves by; IPv4's counts when there are two.
 fn uplink_mtu(host: &NsReading) -> Option<Mtu> {
     Mtu::try_from(uplink(host, |_| true)?.mtu).ok()
@@ -159,7 +167,7 @@ fn uplinks(host: &NsReading, own: &OwnLinks) -> BTreeMap<Family, IfName> {
 }
 
 /// Returns the link that the default route of one of these families leaves by; IPv4's before IPv6's.
-fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
+pub(super) fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
     let is_default = |route: &&RouteAnswer| {
         route.dest.prefix_len() == 0
             && route.kind == observe::UNICAST
