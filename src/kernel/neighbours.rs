@@ -107,6 +107,14 @@ pub(super) fn read(
     Ok(uplink.iter().filter(|link| !proxies.links.contains(link)).flat_map(parameters).collect())
 }
 
+/// Returns what the links of a namespace answer for, of both families: each address with the index of the link.
+pub(super) fn everything(socket: &mut Blocking) -> Result<Vec<(IpAddr, u32)>, Refusal> {
+    let mut message = NeighbourMessage::default();
+    message.header.flags = NeighbourFlags::Proxy;
+    let answers = socket.dump(RouteNetlinkMessage::GetNeighbour(message), answer)?;
+    Ok(answers.into_iter().map(|it| (it.addr, it.index)).collect())
+}
+
 /// Asks what a link answers for.
 fn all(index: u32) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
@@ -232,5 +240,58 @@ fn holder(channel: &Channel, addr: IpAddr, index: u32) -> Result<Option<u8>, OpE
         Ok(answers) => Ok(answers.first().map(|answer| answer.protocol)),
         Err(refusal) if matches!(refusal.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(None),
         Err(refusal) => Err(refusal.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::answer::RouteAnswer;
+
+    #[test]
+    fn an_entry_says_for_which_address_and_whose_it_is() {
+        // `struct ndmsg` with `NTF_PROXY`, `NDA_DST` and `NDA_PROTOCOL`, as Linux 6.18 tells it.
+        let mut body = vec![10, 0, 0, 0, 3, 0, 0, 0, 0, 0, 8, 0, 20, 0, 1, 0];
+        body.extend("2001:db8::5".parse::<std::net::Ipv6Addr>().unwrap().octets());
+        body.extend([5, 0, 12, 0, 110, 0, 0, 0]);
+
+        let want = ProxyAnswer { index: 3, addr: "2001:db8::5".parse().unwrap(), protocol: PROTOCOL };
+        assert_eq!(answer(RTM_NEWNEIGH, &body), Some(want));
+        body[10] = 0;
+        assert_eq!(answer(RTM_NEWNEIGH, &body), None, "a neighbour that is there");
+    }
+
+    /// Checks whether the host hears its router on a link with these parameters.
+    #[track_caller]
+    fn check([accept_ra, forwarding]: [&str; 2], told: bool, want: bool) {
+        let mut host = NsReading::empty(NsRef::Host);
+        let name = IfName::try_from("eth0").unwrap();
+        // `struct ifinfomsg` and `IFLA_IFNAME`.
+        let link =
+            [0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 3, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0];
+        host.links.extend(crate::kernel::answer::link(16, &link));
+        let values = ["1", accept_ra, forwarding].map(str::to_owned);
+        host.sysctls = parameters(&name).zip(values).collect();
+        host.routes.extend(told.then(|| RouteAnswer {
+            table: 254,
+            protocol: TOLD,
+            kind: 1,
+            dest: "::/0".parse().unwrap(),
+            via: Some("fe80::1".parse().unwrap()),
+            index: Some(3),
+            metric: 1024,
+            onlink: false,
+            plain: true,
+        }));
+        assert_eq!(heeding(&host).contains(&name), want, "accept_ra {accept_ra}, forwarding {forwarding}");
+    }
+
+    #[test]
+    fn a_router_is_to_be_heard_where_it_was_before_the_host_forwarded() {
+        check(["1", "0"], false, true);
+        check(["1", "1"], false, false);
+        check(["1", "1"], true, true);
+        check(["2", "1"], false, true);
+        check(["0", "0"], true, false);
     }
 }

@@ -269,7 +269,7 @@ fn is_missing(refusal: &Refusal) -> bool {
 }
 
 impl NsReading {
-    fn empty(ns: NsRef) -> Self {
+    pub(super) fn empty(ns: NsRef) -> Self {
         Self {
             ns,
             host_id: None,
