@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, network,
-    parent, policy, ports, routes, shim, subnet, veth, vswitch,
+    parent, policy, ports, proxy, routes, shim, subnet, veth, vswitch,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -33,6 +33,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     device::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     shim::check(&scene, &grounds, &mut problems);
+    proxy::check(&scene, &grounds, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
     let addresses = ipam::assign(&scene, &grounds, &mut problems);
     veth::check_gateways(&scene, &grounds, &addresses, &mut problems);
