@@ -73,7 +73,7 @@ pub(in crate::cli) struct Create {
     /// No way out, no way in (`internal`).
     #[arg(long)]
     pub(in crate::cli) internal: bool,
-    /// An option as Docker has it: parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host (of veth), datapath, fail_mode, stp, mcast_snooping (of openvswitch), com.docker.network.driver.mtu, com.docker.network.bridge.name,
+    /// An option as Docker has it: parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host (of veth), datapath, fail_mode, stp, mcast_snooping (of openvswitch), ndp_proxy (true or a link), com.docker.network.driver.mtu, com.docker.network.bridge.name,
     /// .enable_icc or .enable_ip_masquerade; may be repeated.
     #[arg(short, long = "opt", value_name = "KEY=VALUE")]
     pub(in crate::cli) options: Vec<String>,

@@ -18,7 +18,7 @@ use crate::plan::target::Selection;
 use crate::plan::{Conflict, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology, nearest};
+use crate::topology::{Attachment, Container, Driver, Network, Proxy, Runtime, Topology, nearest};
 
 /// Networks, and what is live of them.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -44,6 +44,8 @@ struct Shown {
     /// Whether the bridge is somebody else's.
     external: bool,
     mtu: u32,
+    /// The link that answers for its containers when neighbours ask for them; `null` while there is none.
+    ndp_proxy: Option<String>,
     /// The line of the manifest that declares it; for `default`, the one that asks for it.
     declared: String,
     /// What went over the interface; `null` while it is not there.
@@ -176,7 +178,7 @@ async fn report(common: &Common, look: &Look, wanted: impl Fn(&Network) -> bool)
     }
     let view = View { topology, plan: &prepared.plan, conflicts: &conflicts, counted };
     Ok(Report {
-        format_version: "1.0",
+        format_version: "1.1",
         project: topology.project.to_string(),
         networks: networks.into_iter().map(|network| view.network(network)).collect(),
     })
@@ -202,7 +204,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn network(&self, network: &Network) -> Shown {
-        let Network { name, origin, driver, interface: _, external, subnets, internal, mtu, .. } = network;
+        let Network { name, origin, driver, external, subnets, internal, mtu, proxy, .. } = network;
         let interface = network.on_host().map_or("none", IfName::as_str);
         let members = self.topology.containers.iter().flat_map(|container| {
             let mine = container.attachments.iter().filter(|at| at.network == *name);
@@ -229,6 +231,10 @@ impl View<'_> {
             internal: *internal,
             external: *external,
             mtu: mtu.bytes(),
+            ndp_proxy: match proxy {
+                Proxy::By { link, heeds: _ } => Some(link.to_string()),
+                Proxy::Nobody | Proxy::Waits(_) => None,
+            },
             declared: origin.to_string(),
             counters: self.counters(&NsRef::Host, interface),
             containers: members,
@@ -306,6 +312,9 @@ fn details(report: &Report) -> String {
             }
         }
         let _ = writeln!(text, "  mtu: {mtu}");
+        if let Some(link) = &network.ndp_proxy {
+            let _ = writeln!(text, "  ndp_proxy: {link}");
+        }
         text.push_str(&traffic("  ", network.counters));
         for member in &network.containers {
             let Member { name, state, interface, host_interface, mac, addresses, aliases, counters } = member;

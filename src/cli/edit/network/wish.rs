@@ -117,6 +117,10 @@ fn add_option(map: &mut Mapping, option: &str) -> Result<(), Failure> {
         "name" if key.starts_with(BRIDGE) => put(map, "interface", value),
         "enable_icc" => put(map, "icc", bool_of(value)?),
         "enable_ip_masquerade" => put(map, "egress", if bool_of(value)? { "masquerade" } else { "routed" }),
+        "ndp_proxy" => match value {
+            "true" | "false" => put(map, key, value == "true"),
+            link => put(map, key, link),
+        },
         "parent" => put_option(map, "parent", value),
         "macvlan_mode" | "ipvlan_mode" | "mode" => put_option(map, "mode", value),
         "ipvlan_flag" | "flag" => put_option(map, "flag", value),
@@ -125,7 +129,7 @@ fn add_option(map: &mut Mapping, option: &str) -> Result<(), Failure> {
         _ => {
             return Err(Failure::new(Code::Usage, format!("netform has nothing for the option `{key}`")).help(
                 "known are parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host, stp, hairpin, datapath, fail_mode, \
-                 mcast_snooping, mtu, com.docker.network.driver.mtu, and of \
+                 mcast_snooping, ndp_proxy, mtu, com.docker.network.driver.mtu, and of \
                  com.docker.network.bridge: name, enable_icc and enable_ip_masquerade; `netform set` changes everything else",
             ));
         }
