@@ -25,7 +25,7 @@ pub(super) struct Ground<'a> {
     /// Where dynamic addresses come from.
     pub(super) pool: IpNet,
     pub(super) reserve: &'a [(String, At<IpAddr>)],
-    /// The addresses that an existing bridge, or the parent, has in it.
+    /// The addresses that the host has in it: on an existing bridge, or behind the parent.
     pub(super) held: Vec<IpAddr>,
     /// Where it is given; the network's place when it is not.
     pub(super) place: Place,
@@ -78,7 +78,14 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
             let link = parent.as_ref().map(|parent| &*parent.link);
             let is_pair = net.spec.driver == Driver::Veth(OtherEnd::Container);
             let grounds = net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems));
-            Some(grounds.map(|ground| Ground { is_pair, ..ground }).collect())
+            // Who is behind a link of the host must not have an address that another link of it has either.
+            let hosts = scene.facts.addresses.keys().filter(|_| link.is_some()).copied();
+            let hosts: Vec<_> = hosts.collect();
+            let held = |ground: &Ground<'_>| {
+                let inside = hosts.iter().filter(|addr| ground.cidr.contains(*addr));
+                ground.held.iter().chain(inside).copied().collect()
+            };
+            Some(grounds.map(|ground| Ground { is_pair, held: held(&ground), ..ground }).collect())
         }
     }
 }
