@@ -30,6 +30,12 @@ pub struct Facts {
     pub subnets: BTreeMap<IpNet, String>,
     /// The names of links in the host's namespace that are not this project's.
     pub foreign_links: BTreeSet<IfName>,
+    /// The further names of these, and which link each is of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub altnames: BTreeMap<IfName, IfName>,
+    /// The routers that default routes of the host lead by.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub routers: BTreeSet<IpAddr>,
     /// Bridges of others that a network may be `external` on.
     pub bridges: BTreeMap<IfName, LinkFact>,
     /// Bridges of Open vSwitch of others, when its database was asked, that a network may be `external` on.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::facts::{Facts, LinkFact};
+use super::named;
 use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
@@ -56,7 +57,9 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
         Some(at) => match vswitch::external(scene, net) {
             Some(bridge) => Some((bridge, at)),
             None => {
-                problems.push(unknown_bridge(scene.facts, net, at));
+                let why = (at.place, &*format!("network `{}` is to be on it", net.name));
+                let further = named::further(scene, &at.value, why);
+                problems.push(further.unwrap_or_else(|| unknown_bridge(scene.facts, net, at)));
                 return None;
             }
         },
