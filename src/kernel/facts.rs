@@ -193,7 +193,8 @@ fn given(link: &LinkAnswer, host: &NsReading) -> Vec<(IpAddr, IfName)> {
 
 fn routes(host: &NsReading, own: &OwnLinks) -> BTreeSet<IpNet> {
     let is_ours = |route: &RouteAnswer| {
-        [WITH_ADDRESS, PROTOCOL].contains(&route.protocol) && route.index.is_some_and(|index| own.contains_key(&index))
+        [WITH_ADDRESS, PROTOCOL].contains(&route.protocol)
+            && route.index.is_some_and(|index| own.contains_key(&index))
     };
     host.routes
         .iter()
