@@ -56,6 +56,11 @@ live! {
         assert!(status.contains("eth0  192.168.9.10/24"), "{status}");
         let said = world.run(&["explain", "192.168.9.10"]).exits(0).stdout;
         assert!(said.contains("container web") && said.contains("network lab"), "{said}");
+        // The other end of the pair that `eth2` is of is the router's.
+        let said = world.run(&["explain", "container.web"]).exits(0).stdout;
+        assert!(said.contains("it lives in namespace web; ") && said.contains("eth0 with 192.168.9.10/24"), "{said}");
+        let said = world.run(&["explain", "--path", "web", "router"]).exits(0).stdout;
+        assert!(said.contains("arrives, and is answered"), "{said}");
 
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(eth2(world), before);

@@ -52,7 +52,7 @@ live! {
             for mtu in [1000, 1500, 1279, 1280] {
                 world.apply(&manifest(mtu));
                 world.assert_in_sync();
-                assert!(world.pings("host", &world.sh("ip -n web -4 -o addr show eth0 | awk '{print $4}' | sed 's|/.*||'").trim()), "{mtu}");
+                assert!(world.pings("host", world.sh("ip -n web -4 -o addr show eth0 | awk '{print $4}' | sed 's|/.*||'").trim()), "{mtu}");
             }
             // The host's own routes to what is behind the link are in nobody's way.
             world.apply(&bridge(68));
