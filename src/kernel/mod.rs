@@ -105,7 +105,8 @@ pub struct Scope {
     pub namespaces: BTreeSet<NsRef>,
     /// Kernel parameters whose value matters. One that does not exist (its link is gone) is left out.
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
-    /// Routes that no link of ours tells to be ours, or that are in another table than the main one.
+    /// Routes that no link of ours tells to be ours, that are in another table than the main one, or on the host, where only
+    /// these are looked for among others'.
     pub routes: BTreeSet<ResourceId>,
     /// Addresses of others' links that may be ours; one without our number is not.
     pub addresses: BTreeSet<ResourceId>,
@@ -152,7 +153,9 @@ impl Scope {
     /// Adds an object that carries no mark of its own, so that it is looked at.
     pub fn add(&mut self, entry: &Entry) {
         match &entry.resource {
-            Resource::Route(route) if route.is_apart() => drop(self.routes.insert(entry.resource.id())),
+            Resource::Route(route) if route.is_apart() || route.ns == NsRef::Host => {
+                self.routes.insert(entry.resource.id());
+            }
             Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
                 self.addresses.insert(entry.resource.id());
             }

@@ -17,6 +17,7 @@ mod leases;
 pub mod limits;
 mod mac;
 mod modes;
+mod named;
 mod network;
 mod parent;
 pub mod policy;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::facts::{Facts, LinkFact};
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Network, Topology};
+use super::{Network, Topology, device};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Place, Uplink};
 use crate::names::IfName;
@@ -32,11 +32,14 @@ pub enum Proxy {
 pub(super) fn proxy(scene: &Scene<'_>, net: &Net<'_>) -> Proxy {
     let facts = scene.facts;
     let by = |link: &IfName| Proxy::By { link: link.clone(), heeds: facts.heeding.contains(link) };
+    let stays = |link: &&IfName| !device::leaves(scene, link);
     match net.spec.ndp_proxy.as_ref().map(|at| &at.value) {
         None => Proxy::Nobody,
-        Some(Uplink::Named(name)) if facts.foreign_links.contains(name) => by(name),
+        Some(Uplink::Named(name)) if facts.foreign_links.contains(name) && stays(&name) => by(name),
         Some(Uplink::Named(name)) => Proxy::Waits(Some(name.clone())),
-        Some(Uplink::Default) => facts.uplinks.get(&Family::Ipv6).map_or(Proxy::Waits(None), by),
+        Some(Uplink::Default) => {
+            facts.uplinks.get(&Family::Ipv6).filter(stays).map_or(Proxy::Waits(None), by)
+        }
     }
 }
 

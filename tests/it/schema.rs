@@ -16,6 +16,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "dns-upstream-twice",
     "docker-and-podman",
     "external-address-link-local",
+    "external-address-reserved",
     "external-address-two-of-a-family",
     "external-internal",
     "external-with-ingress",
