@@ -79,6 +79,7 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..) => None,
     };
     let theirs = observed.foreign.keys().filter_map(|slot| match slot {

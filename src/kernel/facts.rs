@@ -11,7 +11,7 @@ use super::nft::Tables;
 use super::observe::{self, OwnLinks};
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, device, identity, limits};
+use super::{Scope, carried, device, identity, limits, neighbours};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -75,6 +75,7 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
     Facts {
         uplink_mtu: uplink_mtu(host),
         uplinks: uplinks(host, &own),
+        heeding: neighbours::heeding(host),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, &own),
         subnets: subnets(host, &scope.project),
@@ -170,7 +171,7 @@ fn uplinks(host: &NsReading, own: &OwnLinks) -> BTreeMap<Family, IfName> {
 }
 
 /// Returns the link that the default route of one of these families leaves by; IPv4's before IPv6's.
-fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
+pub(super) fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
     let is_default = |route: &&RouteAnswer| {
         route.dest.prefix_len() == 0
             && route.kind == observe::UNICAST

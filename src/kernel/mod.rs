@@ -1,5 +1,6 @@
 //! The kernel: the only module that talks to it.
 
+mod addresses;
 mod announce;
 mod answer;
 mod attribute;
@@ -28,6 +29,7 @@ pub mod management;
 pub mod memory;
 mod message;
 pub mod moved;
+mod neighbours;
 mod netlink;
 pub mod netns;
 pub mod nft;
@@ -61,6 +63,7 @@ use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 pub use device::Seals;
+pub use neighbours::Proxies;
 
 pub(crate) use file::LARGEST as LARGEST_PART;
 
@@ -107,6 +110,8 @@ pub struct Scope {
     pub routes: BTreeSet<ResourceId>,
     /// Addresses of others' links that may be ours; one without our number is not.
     pub addresses: BTreeSet<ResourceId>,
+    /// Links of the host that may answer for addresses of ours.
+    pub proxies: Proxies,
     /// Links of the host whose qdiscs matter.
     pub limited: BTreeSet<IfName>,
     /// Files that may be ours; one without our mark is foreign.
@@ -134,6 +139,7 @@ impl Scope {
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            proxies: Proxies::default(),
             limited: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -158,6 +164,13 @@ impl Scope {
                 let usual = sysctl.key.of_a_new_link().filter(|_| sysctl.ns != NsRef::Host);
                 let keys = usual.into_iter().chain([sysctl.key.clone()]);
                 self.sysctls.extend(keys.map(|key| (sysctl.ns.clone(), key)));
+                if let (NsRef::Host, Some(link)) = (&sysctl.ns, sysctl.key.answers()) {
+                    self.answers(link);
+                }
+            }
+            Resource::Neighbour(neighbour) => {
+                self.proxies.held.insert(entry.resource.id());
+                self.answers(&neighbour.link);
             }
             Resource::Qdisc(qdisc) => drop(self.limited.insert(qdisc.link.clone())),
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
@@ -171,6 +184,12 @@ impl Scope {
             | Resource::NftElement(_)
             | Resource::Passage(_) => {}
         }
+    }
+
+    /// Adds a link of the host that may answer for addresses of ours.
+    pub fn answers(&mut self, link: &IfName) {
+        self.sysctls.extend(neighbours::parameters(link).map(|key| (NsRef::Host, key)));
+        self.proxies.links.insert(link.clone());
     }
 }
 

@@ -10,7 +10,7 @@ use super::message::NEWBORN;
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, ends, external, qdisc, routes};
+use super::{Scope, carried, ends, external, neighbours, qdisc, routes};
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::device::Device;
@@ -48,6 +48,7 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
         }
         routes::see(&mut observed, (ns, &own), reading, scope);
         qdisc::see(&mut observed, ns, &own, scope);
+        neighbours::see(&mut observed, ns, &own, scope);
         for (key, value) in &ns.sysctls {
             let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
             insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
@@ -99,6 +100,7 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => true,
     };

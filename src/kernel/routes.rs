@@ -123,6 +123,7 @@ pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => None,
     });

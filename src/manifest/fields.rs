@@ -60,6 +60,7 @@ pub(super) const NETWORK: Shape = Shape {
         "mtu",
         "interface",
         "egress",
+        "ndp_proxy",
         "ingress",
         "external",
         "dns",

@@ -105,6 +105,7 @@ fn detached(mut entry: Entry) -> Entry {
         | Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)
+        | Resource::Neighbour(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
@@ -122,6 +123,7 @@ fn is_nft(id: &ResourceId) -> bool {
         | ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     }
@@ -138,6 +140,7 @@ fn tightens(op: &Op, step: &Step<'_>) -> bool {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => None,
     };

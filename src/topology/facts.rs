@@ -20,6 +20,9 @@ pub struct Facts {
     pub uplink_mtu: Option<Mtu>,
     /// The link of others that has the default route, by family.
     pub uplinks: BTreeMap<Family, IfName>,
+    /// The links by which routers tell the host its routes, and would not any more once it forwards; as far as it matters.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub heeding: BTreeSet<IfName>,
     /// The addresses of others' links of the host, but for those that netform gave them.
     pub addresses: BTreeMap<IpAddr, IfName>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.

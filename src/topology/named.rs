@@ -17,7 +17,7 @@ impl<'i> Made<'i> {
         let mut made = HashMap::new();
         let names_one = |uplink: &At<Uplink>| matches!(uplink.value, Uplink::Named(_));
         let is_asked = scene.members.iter().any(|member| member.spec.device.is_some())
-            || scene.manifest.own_external.as_ref().is_some_and(names_one);
+            || scene.manifest.own_external.iter().chain(proxies(scene)).any(names_one);
         if !is_asked {
             return Self(made);
         }
@@ -71,9 +71,18 @@ pub(super) fn further(scene: &Scene<'_>, name: &IfName, (place, why): (Place, &s
     })
 }
 
-/// Checks the link that has the external addresses.
+/// Returns the links that answer for containers.
+fn proxies<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = &'s At<Uplink>> {
+    scene.nets.iter().filter_map(|net| net.spec.ndp_proxy.as_ref())
+}
+
+/// Checks the link that has the external addresses, and those that answer for containers.
 pub(super) fn check(scene: &Scene<'_>, made: &Made<'_>, problems: &mut Vec<Problem>) {
-    let Some(At { value: Uplink::Named(name), place }) = &scene.manifest.own_external else { return };
-    let at = (*place, "it is to have the external addresses");
-    problems.extend(made.refusal(name, at).or_else(|| further(scene, name, at)));
+    let external = scene.manifest.own_external.iter().map(|at| (at, "it is to have the external addresses"));
+    let proxies = proxies(scene).map(|at| (at, "it is to answer for containers"));
+    for (At { value, place }, why) in external.chain(proxies) {
+        let Uplink::Named(name) = value else { continue };
+        let at = (*place, why);
+        problems.extend(made.refusal(name, at).or_else(|| further(scene, name, at)));
+    }
 }

@@ -5,7 +5,7 @@ use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Driver, Egress, Network, Shim, Subnet, vswitch};
+use super::{Dns, Driver, Egress, Network, Shim, Subnet, proxy, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{IfName, Mac, Mtu};
@@ -48,6 +48,7 @@ pub(super) fn assemble(
             mtu: _,
             interface: _,
             egress,
+            ndp_proxy: _,
             ingress,
             external,
             dns,
@@ -89,6 +90,7 @@ pub(super) fn assemble(
                 Some(manifest::Egress::Routed) => Egress::Routed,
                 Some(manifest::Egress::Snat(to)) => Egress::Snat(to.iter().map(|at| at.value).collect()),
             },
+            proxy: proxy::proxy(scene, net),
             ingress: ingress.as_ref().map_or(Ingress::Published, |at| at.value),
             dns: names(dns),
             prevent_destroy: *prevent_destroy,

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, named,
-    network, parent, policy, ports, routes, shim, subnet, veth, vswitch,
+    network, parent, policy, ports, proxy, routes, shim, subnet, veth, vswitch,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -32,6 +32,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     isolated::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     shim::check(&scene, &grounds, &mut problems);
+    proxy::check(&scene, &grounds, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
     let made = named::Made::of(&scene, &interfaces);
     named::check(&scene, &made, &mut problems);

@@ -38,6 +38,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "key-is-a-number",
     "macvlan-without-subnet",
     "mtu-too-small-for-ipv6",
+    "ndp-proxy-of-hidden-containers",
     "openvswitch-keeps-nobody-apart",
     "openvswitch-of-others-with-options",
     "physical-with-a-firewall",

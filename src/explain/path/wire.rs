@@ -73,6 +73,10 @@ impl<'a> Walk<'a> {
                 return self.across((ns, master), Some(link), next, packet);
             }
         }
+        if self.stands_in((ns, link), next)? {
+            self.step(ns, format!("{} answers for {next}, which is behind it", link.name));
+            return self.receive((ns, index), packet);
+        }
         if self.answers_for((ns, link), next)? {
             return self.receive((ns, index), packet);
         }
@@ -122,6 +126,31 @@ impl<'a> Walk<'a> {
             return Err(Halt::Unknown(self.decision(DecidedBy::Neighbour, ns, sentence)));
         }
         Ok(own)
+    }
+
+    /// Tells whether a link answers for an address that is behind its namespace, since an entry of its own says so: of
+    /// IPv6 where it is told to as well (`ndisc_recv_ns()` in Linux `net/ipv6/ndisc.c`, `arp_process()` in `net/ipv4/arp.c`).
+    fn stands_in(&self, (ns, link): (usize, &Interface), next: IpAddr) -> Result<bool, Halt> {
+        let inside = self.inside(ns)?;
+        if !inside.proxied.contains(&(next, link.index)) {
+            return Ok(false);
+        }
+        let family = if next.is_ipv4() { "ipv4" } else { "ipv6" };
+        let is_on = |of: &str, name: &str| {
+            inside.sysctls.get(&format!("{family}/conf/{of}/{name}")).is_none_or(|it| it != "0")
+        };
+        let lacks = match (is_on(&link.name, "forwarding"), next) {
+            (false, _) => "forwarding",
+            (true, IpAddr::V6(_)) if !is_on(&link.name, "proxy_ndp") && !is_on("all", "proxy_ndp") => {
+                "proxy_ndp"
+            }
+            (true, _) => return Ok(true),
+        };
+        let sentence = format!(
+            "{} has an entry that has it answer for {next}, and does not: net.{family}.conf.{}.{lacks} is 0",
+            link.name, link.name
+        );
+        Err(self.denied(DecidedBy::Neighbour, ns, sentence))
     }
 
     /// Has a bridge take a frame from one of its ports, or from its own namespace, to whoever has the address.
@@ -227,7 +256,10 @@ impl<'a> Walk<'a> {
         let is = |master: &&Interface| Some(master.index) == link.master && is_bridge(master);
         let Some(bridge) = there.interfaces.iter().find(is) else {
             let own = |link: &Interface| link.addresses.iter().any(|own| own.addr() == next);
-            let has = own(link) || (next.is_ipv4() && there.interfaces.iter().any(own));
+            // Only the host is asked: whoever is there may have many neighbours.
+            let stands_in =
+                there.home && matches!(self.stands_in((namespace, link), next), Ok(true) | Err(_));
+            let has = own(link) || stands_in || (next.is_ipv4() && there.interfaces.iter().any(own));
             // It may be the same namespace, on another leg.
             let has = has && (namespace != ns || own(link));
             let is_behind = has || self.standing_on((namespace, index), next).is_some();

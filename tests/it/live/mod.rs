@@ -42,6 +42,7 @@ mod ports;
 mod ports_of_bridges;
 mod private;
 mod probe;
+mod proxy;
 mod publish;
 mod readme;
 mod resolve;

@@ -18,7 +18,9 @@ use crate::plan::target::Selection;
 use crate::plan::{Conflict, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::topology::{Attachment, Container, Driver, External, Network, Runtime, Seat, Topology, nearest};
+use crate::topology::{
+    Attachment, Container, Driver, External, Network, Proxy, Runtime, Seat, Topology, nearest,
+};
 
 /// Networks, and what is live of them.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -44,6 +46,8 @@ pub(super) struct Shown {
     /// Whether the bridge is somebody else's.
     pub(super) external: bool,
     pub(super) mtu: u32,
+    /// The link that answers for its containers when neighbours ask for them; `null` while there is none.
+    pub(super) ndp_proxy: Option<String>,
     /// The line of the manifest that declares it; for `default`, the one that asks for it.
     pub(super) declared: String,
     /// By what the host is beside containers that are behind one of its links; `null` when it is not.
@@ -205,7 +209,7 @@ async fn report(common: &Common, look: &Look, wanted: impl Fn(&Network) -> bool)
     }
     let view = View { topology, plan: &prepared.plan, conflicts: &conflicts, counted };
     Ok(Report {
-        format_version: "1.0",
+        format_version: "1.1",
         project: topology.project.to_string(),
         networks: networks.into_iter().map(|network| view.network(network)).collect(),
     })
@@ -231,7 +235,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn network(&self, network: &Network) -> Shown {
-        let Network { name, origin, driver, interface: _, external, subnets, internal, mtu, .. } = network;
+        let Network { name, origin, driver, external, subnets, internal, mtu, proxy, .. } = network;
         let interface = network.on_host().map_or("none", IfName::as_str);
         let members = self.topology.containers.iter().flat_map(|container| {
             let mine = container.attachments.iter().filter(|at| at.network == *name);
@@ -258,6 +262,10 @@ impl View<'_> {
             internal: *internal,
             external: *external,
             mtu: mtu.bytes(),
+            ndp_proxy: match proxy {
+                Proxy::By { link, heeds: _ } => Some(link.to_string()),
+                Proxy::Nobody | Proxy::Waits(_) => None,
+            },
             declared: origin.to_string(),
             host: network.shim.as_ref().map(|shim| Beside {
                 interface: shim.link.to_string(),

@@ -42,6 +42,9 @@ pub(super) fn details(report: &Report) -> String {
             }
         }
         let _ = writeln!(text, "  mtu: {mtu}");
+        if let Some(link) = &network.ndp_proxy {
+            let _ = writeln!(text, "  ndp_proxy: {link}");
+        }
         text.push_str(&traffic("  ", network.counters));
         network.containers.iter().for_each(|container| text.push_str(&member(container)));
     }
