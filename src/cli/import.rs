@@ -305,7 +305,8 @@ fn on_it(observed: &Observed) -> impl Iterator<Item = ResourceId> {
         | Slot::Addressed(..)
         | Slot::Shared(_)
         | Slot::Altname(..)
-        | Slot::Device(_) => None,
+        | Slot::Device(_)
+        | Slot::Filtered(_) => None,
     })
 }
 

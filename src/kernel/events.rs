@@ -89,7 +89,8 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
         | Slot::Altname(..)
         | Slot::Addressed(..)
         | Slot::Shared(_)
-        | Slot::Device(_) => None,
+        | Slot::Device(_)
+        | Slot::Filtered(_) => None,
     });
     state.iter().map(|(id, _)| id).chain(theirs).filter_map(file).collect()
 }

@@ -368,6 +368,7 @@ impl Fake {
             | Slot::Shared(_)
             | Slot::Altname(..)
             | Slot::Device(_)
+            | Slot::Filtered(_)
             | Slot::Object(_) => {
                 self.foreign.contains_key(slot)
                     || self.own.iter().any(|(_, entry)| entry.resource.provides().contains(slot))

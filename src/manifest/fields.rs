@@ -154,6 +154,22 @@ pub(super) const PUBLISH: Shape = Shape {
     later: &[],
 };
 
+/// Returns the keys of a network.
+pub(crate) fn of_network() -> &'static [&'static str] {
+    NETWORK.keys
+}
+
+/// Returns the keys that the `options` of a network may have, whatever its driver is.
+pub(crate) fn of_options() -> impl Iterator<Item = &'static str> {
+    let all = [MACVLAN.keys, BRIDGE.keys, IPVLAN.keys, VETH.keys, OPEN_VSWITCH.keys];
+    all.into_iter().flatten().copied()
+}
+
+/// Returns the keys of a container on a network.
+pub(crate) fn of_attachment() -> &'static [&'static str] {
+    ATTACHMENT.keys
+}
+
 /// What Compose calls what a manifest has under another name.
 const COMPOSE: &[(&str, &str)] = &[
     ("services", "containers"),

@@ -16,7 +16,7 @@ mod driver;
 pub mod edit;
 mod external;
 mod families;
-mod fields;
+pub(crate) mod fields;
 mod home;
 mod load;
 mod network;

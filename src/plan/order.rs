@@ -174,7 +174,9 @@ impl Fillers {
     fn add(&mut self, entry: &Entry, op: usize) {
         for slot in entry.resource.provides() {
             match slot {
-                Slot::Addressed(..) | Slot::Shared(_) => self.shared.entry(slot).or_default().push(op),
+                Slot::Addressed(..) | Slot::Shared(_) | Slot::Filtered(_) => {
+                    self.shared.entry(slot).or_default().push(op)
+                }
                 Slot::Ns(_) | Slot::Ifname(..) | Slot::Altname(..) | Slot::Device(_) | Slot::Object(_) => {
                     self.sole.insert(slot, op);
                 }

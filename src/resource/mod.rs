@@ -118,6 +118,8 @@ pub enum Slot {
     Shared(IfName),
     /// A link of the host by its name there, wherever it is: a container has it for itself.
     Device(IfName),
+    /// That filters of what comes in by a link of the host take packets before ours does; filled by each of them.
+    Filtered(IfName),
     /// The object itself.
     Object(ResourceId),
 }
@@ -126,7 +128,7 @@ impl Slot {
     /// Tells whether many objects may fill it at a time.
     pub fn is_for_many(&self) -> bool {
         match self {
-            Self::Addressed(..) | Self::Shared(_) => true,
+            Self::Addressed(..) | Self::Shared(_) | Self::Filtered(_) => true,
             Self::Ns(_) | Self::Ifname(..) | Self::Altname(..) | Self::Device(_) | Self::Object(_) => false,
         }
     }
