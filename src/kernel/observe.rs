@@ -225,16 +225,16 @@ fn see_link(
                 protected: mark.protected,
                 ..own_link(link, name, ns, kind(link, ns, reading, scope))
             };
-            insert(observed, Resource::Link(resource), mark.owner);
+            insert(observed, Resource::from(resource), mark.owner);
         }
         None if is_newborn(link, &ns.ns, scope) => {
             // Nothing that is asked for is equal to it, so it is always made anew.
             let kind = LinkKind::Other(format!("unfinished {}", link.kind));
-            insert(observed, Resource::Link(own_link(link, name, ns, kind)), Owner::Project);
+            insert(observed, Resource::from(own_link(link, name, ns, kind)), Owner::Project);
         }
         None if place == Some(ends::Place::First) => {
             let resource = own_link(link, name, ns, kind(link, ns, reading, scope));
-            insert(observed, Resource::Link(resource), Owner::Unmarked(link.alias.clone()));
+            insert(observed, Resource::from(resource), Owner::Unmarked(link.alias.clone()));
         }
         None if own.contains_key(&link.index) => {}
         None => {

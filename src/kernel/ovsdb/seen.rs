@@ -163,7 +163,7 @@ pub(crate) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, sc
     let ours = |absent: &Absent| mark_of(absent).filter(|mark| mark.project == scope.project);
     for absent in &reading.absent {
         if let Some(mark) = ours(absent) {
-            let resource = Resource::Link(Link { protected: mark.protected, ..absent.link() });
+            let resource = Resource::from(Link { protected: mark.protected, ..absent.link() });
             observe::insert(observed, resource, mark.owner);
             continue;
         }
