@@ -260,9 +260,18 @@ impl Mtu {
     /// The most that an IP packet can be: 65,535 bytes.
     pub const LARGEST: Self = Self(65_535);
 
+    /// What IPv6 needs of every link: RFC 8200 section 5. Below it the kernel takes IPv6 off the link, with its
+    /// parameters (`addrconf_notify()` in Linux `net/ipv6/addrconf.c`).
+    pub const LEAST_FOR_IPV6: Self = Self(1_280);
+
     /// Returns the size in bytes.
     pub fn bytes(self) -> u32 {
         self.0
+    }
+
+    /// Tells whether a link with it can have IPv6.
+    pub fn carries_ipv6(self) -> bool {
+        self >= Self::LEAST_FOR_IPV6
     }
 }
 

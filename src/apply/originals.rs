@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::plan::Touched;
 use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
@@ -79,7 +80,7 @@ impl Dirs {
             return Ok(());
         }
         let mut originals = file.originals.clone();
-        for Touched { id, before, after } in touched.iter().filter(|touched| is_global(&touched.id)) {
+        for Touched { id, before, after } in touched.iter().filter(|touched| outlasts(touched)) {
             let (before, after) = match (before, after) {
                 (Some(before), Some(after)) => (before.clone(), after),
                 // In a namespace that is new, it was what it is in any that is.
@@ -105,6 +106,7 @@ impl Dirs {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_) => None,
         });
@@ -134,9 +136,13 @@ fn unknown(after: &Entry) -> Entry {
     entry
 }
 
-/// Tells whether a parameter is the whole host's, or a whole container's: those of a link die with it.
-fn is_global(id: &ResourceId) -> bool {
+/// Tells whether what was touched is a parameter of the whole host, or of a whole container, or of a link of others: those
+/// of a link of ours, which belong to what this belongs to, die with it.
+fn outlasts(Touched { id, before: _, after }: &Touched) -> bool {
     match id {
+        ResourceId::Sysctl(NsRef::Host, SysctlKey::PerLink { .. }) => {
+            after.as_ref().is_some_and(|after| after.owner == Owner::Project)
+        }
         ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward)
         | ResourceId::Sysctl(_, SysctlKey::Whole(_)) => true,
         ResourceId::Sysctl(..)
@@ -147,6 +153,7 @@ fn is_global(id: &ResourceId) -> bool {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     }
@@ -155,9 +162,7 @@ fn is_global(id: &ResourceId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::Resource;
-    use crate::resource::owner::Owner;
-    use crate::resource::sysctl::Sysctl;
+    use crate::resource::sysctl::{Family, Sysctl};
 
     fn forward(value: &str) -> Entry {
         Entry {
@@ -175,6 +180,27 @@ mod tests {
     fn update(from: &str, to: &str) -> [Touched; 1] {
         let id = forward(from).resource.id();
         [Touched { id, before: Some(forward(from)), after: Some(forward(to)) }]
+    }
+
+    #[test]
+    fn of_links_those_of_others_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+        let of_link = |value: &str, owner: &Owner| {
+            let (link, name) = ("eth0".try_into().unwrap(), "proxy_ndp".into());
+            let key = SysctlKey::PerLink { family: Family::Ipv6, link, name };
+            let resource = Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: value.into() });
+            Entry { resource, owner: owner.clone(), ..forward("") }
+        };
+        let note = |owner: &Owner, generation| {
+            let (before, after) = (of_link("0", &Owner::Project), of_link("1", owner));
+            let touched = Touched { id: after.resource.id(), before: Some(before), after: Some(after) };
+            dirs.remember_originals(&[touched], Some(generation)).unwrap();
+            dirs.originals().unwrap()
+        };
+
+        assert_eq!(note(&Owner::Network("front".try_into().unwrap()), 1), [], "it goes with its bridge");
+        assert_eq!(note(&Owner::Project, 2), [of_link("0", &Owner::Project)]);
     }
 
     #[test]

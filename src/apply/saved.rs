@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{self, DiskError, KNOWN, Known};
+use crate::kernel::Op;
 use crate::names::ProjectName;
 use crate::plan::Plan;
-use crate::resource::state::{Desired, Observed};
+use crate::resource::state::{Desired, Foreign, Observed};
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::Leases;
 
@@ -110,8 +111,20 @@ impl SavedPlan {
                 moved.push(format!("{} {how}", touched.id));
             }
         }
+        for op in self.plan.waves.iter().flatten() {
+            moved.extend(in_the_way(op, observed));
+        }
         moved
     }
+}
+
+/// Says what of others came to be where the plan makes something.
+fn in_the_way(op: &Op, observed: &Observed) -> Option<String> {
+    let Op::Create(entry) = op else { return None };
+    let slots = entry.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
+    let Foreign { what, owner, on: _ } = slots.filter_map(|slot| observed.foreign.get(&slot)).next()?;
+    let whose = owner.as_ref().map_or_else(String::new, |owner| format!(" of {owner}"));
+    Some(format!("{what}{whose} is where {} would be", op.id()))
 }
 
 fn how_it_moved(id: &ResourceId, then: Option<&Resource>, now: Option<&Resource>) -> Option<String> {

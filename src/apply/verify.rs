@@ -34,6 +34,7 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             }
             ResourceId::Link(NsRef::Host, link)
             | ResourceId::Address(NsRef::Host, link, _)
+            | ResourceId::Neighbour(NsRef::Host, link, _)
             | ResourceId::Qdisc(link, _) => {
                 glance.links.insert(link.clone());
             }
@@ -45,6 +46,7 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             ResourceId::Link(..)
             | ResourceId::Address(..)
             | ResourceId::Route(..)
+            | ResourceId::Neighbour(..)
             | ResourceId::Sysctl(..)
             | ResourceId::File(_) => {}
         }

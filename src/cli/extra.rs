@@ -3,9 +3,10 @@
 use crate::plan::Extra;
 use crate::resource::host_ports;
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Desired, Entry, Observed};
+use crate::resource::qdisc::Hook;
+use crate::resource::state::{Desired, Entry, Foreign, Observed};
 use crate::resource::sysctl::SysctlKey;
-use crate::resource::{Resource, ResourceId};
+use crate::resource::{Resource, ResourceId, Slot};
 use crate::topology::facts::Facts;
 use crate::topology::{Runtime, Topology};
 
@@ -21,7 +22,8 @@ pub(super) fn extra(
     let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
     Extra {
         waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
-        warnings: [forwarding(desired, observed), opened(desired, observed)].concat(),
+        warnings: [forwarding(desired, observed), opened(desired, observed), unlimited(desired, observed)]
+            .concat(),
         manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
         uplinks: uplinks.map(|(name, _)| name.clone()).collect(),
         part: None,
@@ -47,6 +49,20 @@ fn forwarding(desired: &Desired, observed: &Observed) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Says that filters of others may let what a container sends past its limit.
+fn unlimited(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let sentence = |(slot, foreign): (&Slot, &Foreign)| {
+        let Slot::Filtered(link) = slot else { return None };
+        let Entry { owner, origin, .. } = desired.0.get(&ResourceId::Qdisc(link.clone(), Hook::Ingress))?;
+        let place = origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        let what = &foreign.what;
+        Some(format!(
+            "{place}somebody's {what} comes before the limit of what {owner} sends: what it takes is not limited"
+        ))
+    };
+    observed.foreign.iter().filter_map(sentence).collect()
 }
 
 /// Says that all of an address leads to a container from now on.

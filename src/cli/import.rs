@@ -213,6 +213,7 @@ fn is_free(claim: &Claim, observed: &Observed) -> Result<bool, Failure> {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_),
             _,
@@ -232,6 +233,7 @@ fn not_to_be_had(id: &ResourceId, observed: &Observed) -> Failure {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => Slot::Object(id.clone()),
     };
@@ -303,7 +305,8 @@ fn on_it(observed: &Observed) -> impl Iterator<Item = ResourceId> {
         | Slot::Addressed(..)
         | Slot::Shared(_)
         | Slot::Altname(..)
-        | Slot::Device(_) => None,
+        | Slot::Device(_)
+        | Slot::Filtered(_) => None,
     })
 }
 
@@ -383,6 +386,7 @@ fn id_name(id: &ResourceId) -> String {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => id.to_string(),
     }

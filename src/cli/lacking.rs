@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::failure::{Code, Failure, code_of, help_for};
-use crate::kernel::probe::{self, Stacked};
+use crate::kernel::probe::{self, Part};
 use crate::kernel::{Op, ovsdb};
 use crate::plan::Plan;
 use crate::resource::state::Entry;
 
-/// Refuses a plan that makes links that the kernel makes none of.
+/// Refuses a plan that makes what the kernel makes none of.
 pub(super) async fn check(plan: &Plan) -> Result<(), Failure> {
     let made = plan.waves.iter().flatten().filter_map(|op| match op {
-        Op::Create(entry) => Some((Stacked::of(&entry.resource.link()?.kind)?, entry)),
+        Op::Create(entry) => Some((Part::of(&entry.resource)?, entry)),
         Op::Update { .. } | Op::Delete(_) => None,
     });
-    let mut first = BTreeMap::<Stacked, &Entry>::new();
+    let mut first = BTreeMap::<Part, &Entry>::new();
     for (kind, entry) in made {
         first.entry(kind).or_insert(entry);
     }
-    for (kind, Entry { owner, origin, .. }) in first {
-        if probe::makes(kind).await {
+    for (part, Entry { owner, origin, .. }) in first {
+        if probe::has(part).await {
             continue;
         }
-        let (what, module) = kind.words();
+        let (what, module) = part.words();
         let place = origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
         return Err(Failure::new(
             Code::Missing,

@@ -103,6 +103,7 @@ fn points_at_resolver(id: &ResourceId) -> bool {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..) => false,
     }
 }

@@ -4,24 +4,23 @@ use std::path::Path;
 
 use super::failure::{Code, Failure};
 use super::scope::has_link;
+use crate::apply::generation::Past;
 use crate::kernel::sysctl;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Entry, Observed, State};
-use crate::resource::sysctl::Sysctl;
-use crate::resource::{Resource, ResourceId};
+use crate::resource::sysctl::{Sysctl, SysctlKey};
+use crate::resource::{Resource, ResourceId, Slot};
 use crate::topology::facts::Facts;
 
-/// Asks for the forwarding switches as they were before netform changed them, once nobody can rely on them.
+/// Asks for the host's parameters as they were before netform changed them, once nobody can rely on them.
 ///
 /// A host that goes on forwarding is open, one that stops is cut off: so only what is on record is set back, and only
 /// when no other project and no container engine is there. What a container's namespace had it gets back at once.
-pub(super) fn restore(originals: &[Entry], desired: &mut Desired, observed: &Observed, facts: &Facts) {
-    for entry in originals {
+pub(super) fn restore(past: &Past, desired: &mut Desired, observed: &Observed, facts: &Facts) {
+    for entry in &past.originals {
         let id = entry.resource.id();
-        if id.ns() == NsRef::Host && !facts.subnets.is_empty() {
-            continue;
-        }
         if desired.0.get(&id).is_some()
+            || is_relied_on(&id, past, (desired, observed), facts)
             || observed.own.get(&id).is_none()
             || goes(&id.ns(), desired, observed)
         {
@@ -36,6 +35,27 @@ pub(super) fn restore(originals: &[Entry], desired: &mut Desired, observed: &Obs
         }
         desired.0.insert(entry);
     }
+}
+
+/// Tells whether others rely on a parameter of the host.
+fn is_relied_on(
+    id: &ResourceId,
+    past: &Past,
+    (desired, observed): (&Desired, &Observed),
+    facts: &Facts,
+) -> bool {
+    let ResourceId::Sysctl(NsRef::Host, key) = id else { return false };
+    let was_ours = past.generation.as_ref().is_some_and(|generation| generation.state.get(id).is_some());
+    let Some(link) = key.link().filter(|_| was_ours) else { return !facts.subnets.is_empty() };
+    if key.answers().is_some() {
+        let is_on_it = |slot: &Slot| matches!(slot, Slot::Object(ResourceId::Neighbour(NsRef::Host, by, _)) if by == link);
+        return observed.foreign.keys().any(is_on_it);
+    }
+    // While the host goes on forwarding, it would not hear the routers there any more.
+    let forward = ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv6Forward);
+    let will_be = desired.0.get(&forward).or_else(|| observed.own.get(&forward));
+    let goes_on = will_be.is_some_and(|entry| entry.resource.fields().iter().any(|(_, value)| value == "1"));
+    goes_on && past.originals.iter().any(|entry| entry.resource.id() == forward)
 }
 
 /// Tells whether a namespace is ours and goes, with all that is in it.

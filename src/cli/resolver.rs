@@ -51,6 +51,7 @@ impl Resolver {
                 | Resource::NftTable(_)
                 | Resource::NftElement(_)
                 | Resource::Passage(_)
+                | Resource::Neighbour(_)
                 | Resource::Qdisc(_)
                 | Resource::File(_) => None,
             },

@@ -126,6 +126,7 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_) => None,
         };
         if let Some(ns) = ns {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::naming;
 use crate::apply::generation::Past;
 use crate::kernel::live::Live;
-use crate::kernel::{Scope, Seals};
-use crate::manifest::{Driver, Home, Manifest};
+use crate::kernel::{Proxies, Scope, Seals};
+use crate::manifest::{Driver, Home, Manifest, Uplink};
 use crate::names::IfName;
 use crate::resource::ResourceId;
 use crate::resource::link::Link;
@@ -41,6 +42,7 @@ pub(super) struct Looked {
     routes: BTreeSet<ResourceId>,
     switch: bool,
     limited: BTreeSet<IfName>,
+    proxies: Proxies,
 }
 
 impl Looked {
@@ -49,6 +51,7 @@ impl Looked {
             sysctls: scope.sysctls.clone(),
             routes: scope.routes.clone(),
             limited: scope.limited.clone(),
+            proxies: scope.proxies.clone(),
             switch: scope.switch,
         }
     }
@@ -56,7 +59,7 @@ impl Looked {
 
 /// Tells whether a route, or a kernel parameter, matters that was not looked at, in a namespace or of a link that is there.
 pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observed) -> bool {
-    let Looked { sysctls, routes, limited, switch } = before;
+    let Looked { sysctls, routes, limited, proxies, switch } = before;
     let is_there = |id: &ResourceId| match id.ns() {
         NsRef::Named(name) => {
             observed.own.get(&ResourceId::Netns(name.clone())).is_some()
@@ -64,7 +67,10 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         }
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
-    if scope.switch != *switch || scope.routes.difference(routes).any(is_there) {
+    if scope.switch != *switch
+        || scope.proxies.is_beyond(proxies)
+        || scope.routes.difference(routes).any(is_there)
+    {
         return true;
     }
     if scope.limited.difference(limited).any(|link| has_link(&observed.own, &NsRef::Host, link)) {
@@ -86,13 +92,37 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
 }
 
+/// Adds the links of others whose parameters have to be set back.
+pub(super) fn recall(scope: &mut Scope, originals: &[Entry]) {
+    for id in originals.iter().map(|entry| entry.resource.id()) {
+        if let ResourceId::Sysctl(NsRef::Host, key) = &id
+            && let Some(link) = key.link()
+        {
+            scope.answers(link);
+        }
+    }
+}
+
+/// Adds what has to be looked at because a manifest names it.
+pub(super) fn declare(scope: &mut Scope, manifest: &Manifest) {
+    scope.namespaces = given_namespaces(manifest);
+    scope.files = naming::files(manifest);
+    (scope.devices, scope.switch) = (devices(manifest), has_switch(manifest));
+    for asked in manifest.networks.values().filter_map(|network| network.value.ndp_proxy.as_ref()) {
+        match &asked.value {
+            Uplink::Default => scope.proxies.uplink = true,
+            Uplink::Named(link) => scope.answers(link),
+        }
+    }
+}
+
 /// Tells whether a manifest has networks on Open vSwitch.
 pub(super) fn has_switch(manifest: &Manifest) -> bool {
     manifest.networks.values().any(|network| matches!(network.value.driver, Driver::OpenVswitch(_)))
 }
 
 /// Returns the links of the host that containers of a manifest are to have for themselves.
-pub(super) fn devices(manifest: &Manifest) -> BTreeSet<IfName> {
+fn devices(manifest: &Manifest) -> BTreeSet<IfName> {
     let networks = manifest.containers.values().filter_map(|container| container.value.networks.as_ref());
     let attachments = networks.flat_map(|networks| networks.values());
     attachments.filter_map(|at| Some(at.value.device.as_ref()?.value.clone())).collect()

@@ -13,7 +13,7 @@ use super::naming::{self, Naming};
 use super::originals;
 use super::ports;
 use super::runtimes::{self, Runtimes};
-use super::scope::{Looked, devices, given_namespaces, has_switch, must_look_again, seals, widen};
+use super::scope::{Looked, declare, must_look_again, recall, seals, widen};
 use super::show::{self, Style};
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
@@ -195,11 +195,10 @@ impl Session {
         let mut scope = Scope::new(self.project.clone());
         scope.sysctls = [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| (NsRef::Host, key)).into();
         if let Some(Loaded { manifest, .. }) = &self.loaded {
-            scope.namespaces = given_namespaces(manifest);
-            scope.files = naming::files(manifest);
-            (scope.devices, scope.switch) = (devices(manifest), has_switch(manifest));
+            declare(&mut scope, manifest);
         }
         self.runtimes.widen(&mut scope);
+        recall(&mut scope, &self.past.originals);
         scope.seals = seals(&self.kernel, &self.past);
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
@@ -295,7 +294,7 @@ impl Session {
             self.kernel.survey(&scope).await.map_err(unreadable)?;
         let facts = self.completed(facts);
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
-        originals::restore(&self.past.originals, &mut desired, &observed, &facts);
+        originals::restore(&self.past, &mut desired, &observed, &facts);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
         scope.unmarked.extend(given_up.iter().cloned());
         let before = Looked::at(&scope);

@@ -3,8 +3,10 @@
 use super::{Cure, Facts, Finding, Project, Severity, called, inside};
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
+use crate::resource::neighbour::Neighbour;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
+use crate::resource::route::PROTOCOL;
 use crate::resource::sysctl::{Sysctl, SysctlKey};
 
 /// Returns all that a project has, with whose it is.
@@ -142,6 +144,29 @@ pub(super) fn addresses(facts: &Facts) -> Vec<Finding> {
                 sentence: format!("{owner} has lost its address {}", address.addr),
                 evidence: format!("the addresses of {} {}: {held}", address.link, called(&address.ns)),
                 cure: apply(project),
+            });
+        }
+    }
+    found
+}
+
+/// Addresses of containers for which a link of the host answers no more.
+pub(super) fn answers(facts: &Facts) -> Vec<Finding> {
+    let mut found = vec![];
+    for (_, owner, resource) in resources(facts) {
+        let Resource::Neighbour(Neighbour { ns, link, addr }) = resource else { continue };
+        let Some((place, _)) = facts.namespace(ns) else { continue };
+        let (Some(by), Some(inside)) = (facts.link(ns, link.as_str()), facts.insides.get(&place)) else {
+            continue;
+        };
+        if !inside.proxied.contains(&(*addr, by.index)) {
+            found.push(Finding {
+                code: "answer-missing",
+                severity: Severity::Error,
+                subject: format!("{addr} on {link}"),
+                sentence: format!("neighbours of {link} do not find {owner}: nobody answers for {addr}"),
+                evidence: format!("ip -6 neigh show proxy dev {link}: {addr} is not there"),
+                cure: Cure::run(format!("ip -6 neigh add proxy {addr} dev {link} protocol {PROTOCOL}")),
             });
         }
     }

@@ -154,13 +154,14 @@ impl Cure {
 }
 
 /// The checks, in the order in which they are told.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 14] = [
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 15] = [
     host::clock,
     host::tools,
     applied::namespaces,
     applied::parameters,
     applied::links,
     applied::addresses,
+    applied::answers,
     applied::default_routes,
     applied::firewall,
     host::overlaps,

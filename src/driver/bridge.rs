@@ -135,7 +135,7 @@ fn has_ipv4(attachment: &Attachment) -> bool {
 fn sysctls(network: &Network, wants: &Wants<'_>) -> Vec<Resource> {
     let ipv6 = network.subnets.iter().any(|subnet| subnet.cidr.addr().is_ipv6());
     let wanted = [
-        (true, Family::Ipv6, "accept_ra", "0"),
+        (network.mtu.carries_ipv6(), Family::Ipv6, "accept_ra", "0"),
         (ipv6, Family::Ipv6, "disable_ipv6", "0"),
         // Its link-local address comes from a link-layer address of our own making. Until that were known to be nobody
         // else's, the host could not ask for a container's (`ndisc_send_ns()`, `net/ipv6/ndisc.c`).

@@ -10,6 +10,7 @@ mod external;
 mod ipvlan;
 mod macvlan;
 mod physical;
+mod proxy;
 mod routes;
 mod shim;
 mod sysctls;
@@ -50,6 +51,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let mut vlans = HashSet::new();
     let pairs = veth::Pairs::of(topology);
     let mut entries = forwarding(topology);
+    entries.extend(proxy::parameters(topology));
     for network in &topology.networks {
         match network.driver {
             Driver::Bridge | Driver::OpenVswitch(_) => {
@@ -102,6 +104,7 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
             };
             entries.extend(bandwidth::of_attachment(container, attachment, &mut names));
             entries.extend(shim::routes(container, attachment, network));
+            entries.extend(proxy::of_attachment(container, attachment, network));
             entries.extend(
                 link.into_iter()
                     .chain(inside(container, attachment))

@@ -42,7 +42,8 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
         Resource::Address(Address { ns: NsRef::Host, link: link.clone(), addr: IpNet::from(*addr) })
     };
     let owner = Owner::Network(network.name.clone());
-    let all = [shim, quiet].into_iter().chain(addresses.iter().map(address));
+    let quiet = Some(quiet).filter(|_| network.mtu.carries_ipv6());
+    let all = [shim].into_iter().chain(quiet).chain(addresses.iter().map(address));
     all.map(|resource| entry(resource, &owner, &network.origin)).collect()
 }
 

@@ -40,6 +40,7 @@ fn sysctls(text: &str) -> Vec<String> {
         | Resource::NftTable(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => None,
     };

@@ -45,7 +45,8 @@ pub(super) fn master<'s>(scene: &'s Scene, at: usize, link: &Interface) -> Optio
 pub(super) fn whose(scene: &Scene, at: usize, link: &Interface) -> Whose {
     let Some(ns) = scene.namespaces.get(at) else { return Whose::default() };
     let pair = peer(scene, link).filter(|_| is_pair(link));
-    let mark = link.mark.as_ref().or_else(|| pair.and_then(|(_, _, peer)| peer.mark.as_ref()));
+    let pairs_mark = || pair.filter(|(_, _, peer)| !peer.device).and_then(|(_, _, peer)| peer.mark.as_ref());
+    let mark = link.mark.as_ref().or_else(pairs_mark);
     if let Some(mark) = mark {
         return Whose::of_project(&mark.project, &mark.owner);
     }
@@ -97,7 +98,19 @@ fn network(scene: &Scene, link: &Interface) -> Option<String> {
 
 /// Tells whether an interface is the end on the host of a pair that attaches a container.
 pub(super) fn is_host_end(link: &Interface) -> bool {
-    is_pair(link) && link.mark.is_some()
+    is_pair(link) && link.mark.is_some() && !link.device
+}
+
+/// Tells whether an interface is one that a container has, which nothing on the host is.
+pub(super) fn is_inside(ns: &Namespace, link: &Interface) -> bool {
+    // Of a pair, the end in the container has no mark.
+    let is_end = link.mark.is_none() || !is_pair(link) || link.device;
+    link.index != 1 && is_end && (!ns.home || link.mark.is_none())
+}
+
+/// Tells whether an interface stands on another one and shares what that receives.
+pub(super) fn is_stacked(link: &Interface) -> bool {
+    matches!(link.kind.as_str(), "macvlan" | "ipvlan")
 }
 
 fn is_pair(link: &Interface) -> bool {
@@ -146,12 +159,18 @@ fn what(scene: &Scene, at: usize, link: &Interface, whose: &Whose) -> String {
     if let (Some(project), Some(owner)) = (&whose.project, &whose.resource) {
         let home = scene.namespaces.get(at).is_some_and(|ns| ns.home);
         let host_end = Some(link).filter(|link| home && is_host_end(link));
-        if let ("ifb", Owner::Attachment { container, network }) = (link.kind.as_str(), owner) {
-            return format!(
+        return match (link.kind.as_str(), owner) {
+            ("ifb", Owner::Attachment { container, network }) => format!(
                 "netform's link that limits what container {container} sends on network {network}, project {project}"
-            );
-        }
-        return ours(host_end, owner, project.as_str());
+            ),
+            ("macvlan" | "ipvlan", Owner::Network(network)) => format!(
+                "netform's link by which the host is beside the containers of network {network}, project {project}"
+            ),
+            ("vlan", Owner::Network(network)) => {
+                format!("the VLAN that netform's network {network} stands on, project {project}")
+            }
+            _ => ours(host_end, owner, project.as_str()),
+        };
     }
     let kind = kinds::in_words(&link.kind).map(str::to_owned);
     let kind = kind.unwrap_or_else(|| format!("an interface of the kind `{}`", link.kind));

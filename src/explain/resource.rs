@@ -95,8 +95,7 @@ fn container(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
     let whose = Whose::of_project(project, owner);
     let name = whose.container.clone().unwrap_or_default();
     let (mut on, mut homes) = (vec![], vec![]);
-    for (place, ns, link) in scene.interfaces().filter(|(_, _, link)| link.index != 1 && link.mark.is_none())
-    {
+    for (place, ns, link) in scene.interfaces().filter(|(_, ns, link)| interface::is_inside(ns, link)) {
         let theirs = interface::whose(scene, place, link);
         if theirs.project.as_ref() == Some(project) && theirs.container.as_ref() == Some(&name) {
             on.push(format!("{} on network {}", addressed(link), theirs.network.unwrap_or_default()));
@@ -155,7 +154,10 @@ fn ports(scene: &Scene, project: &ProjectName, container: &str) -> Vec<String> {
 fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
     let whose = Whose::of_project(project, owner);
     let name = whose.network.clone().unwrap_or_default();
-    let bridges: Vec<_> = links(scene, project, owner).map(|(_, _, link)| addressed(link)).collect();
+    let (shims, bridges): (Vec<_>, Vec<_>) =
+        links(scene, project, owner).partition(|(_, _, link)| interface::is_stacked(link));
+    let bridges: Vec<_> = bridges.into_iter().map(|(_, _, link)| addressed(link)).collect();
+    let shims: Vec<_> = shims.into_iter().map(|(_, _, link)| addressed(link)).collect();
     let mut containers: Vec<_> = owners(scene)
         .into_iter()
         .filter_map(|(other, owner)| match owner {
@@ -188,6 +190,9 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
             Some(parents)
                 .filter(|parents| !parents.is_empty())
                 .map(|all| format!("it is behind {}", listed(&all))),
+            Some(shims)
+                .filter(|shims| !shims.is_empty())
+                .map(|all| format!("the host is on it by {}", listed(&all))),
             Some(on),
             scene.asked_at(&whose),
         ],
@@ -199,8 +204,7 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
 fn parents(scene: &Scene, project: &ProjectName, network: &str) -> Vec<String> {
     let stacked = scene.interfaces().filter(|(place, _, link)| {
         let whose = interface::whose(scene, *place, link);
-        let attaches =
-            matches!(link.kind.as_str(), "macvlan" | "ipvlan") && whose.network.as_deref() == Some(network);
+        let attaches = interface::is_stacked(link) && whose.network.as_deref() == Some(network);
         attaches && whose.project.as_ref() == Some(project)
     });
     let peers = stacked.filter_map(|(_, _, link)| interface::peer(scene, link));

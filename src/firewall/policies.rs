@@ -144,6 +144,7 @@ mod tests {
                 | Resource::Route(_)
                 | Resource::Sysctl(_)
                 | Resource::Passage(_)
+                | Resource::Neighbour(_)
                 | Resource::Qdisc(_)
                 | Resource::File(_) => panic!("a firewall is tables and elements"),
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::manifest::{Expose, Ingress};
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, Protocol};
 use crate::resource::netns::NsRef;
-use crate::topology::{Attachment, Container, Dns, Driver, Egress, Network, Publish, Runtime, Subnet};
+use crate::topology::{Attachment, Container, Dns, Driver, Egress, Network, Proxy, Publish, Runtime, Subnet};
 
 fn origin() -> Origin {
     Origin { file: "shop.yaml".into(), line: 1, column: 1 }
@@ -43,6 +43,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         icc: true,
         mtu: Mtu::ETHERNET,
         egress: Egress::Masquerade,
+        proxy: Proxy::Nobody,
         ingress: Ingress::Published,
         dns: Dns::default(),
         prevent_destroy: false,

@@ -9,13 +9,14 @@
 //!
 //! Neighbour discovery always passes: without it nobody reaches anybody, and it is no connection.
 
+use nftables::expr::MetaKey;
 use nftables::types::NfHook;
 
 use super::body::{Body, Kind};
 use super::skeleton::DISCOVERY;
 use super::terms::{
-    Part as Piece, Term, accept, concat, direction, drop, field, go_to, iif, is, is_not, jump, leave, oif,
-    one_of, opens_connection, port, prefix, protocol, range, state, text, within, without,
+    Part as Piece, Term, accept, concat, direction, drop, field, go_to, iif, is, is_not, jump, leave, meta,
+    oif, one_of, opens_connection, port, prefix, protocol, range, state, text, within, without,
 };
 use crate::resource::nft_set::Part;
 
@@ -198,7 +199,10 @@ fn sources(body: &mut Body) {
     body.rule("sources", "not-guarded", [without(iif(), "@guarded"), leave()]);
     let asked = || field("arp", "saddr ip");
     let holds = |source: Term, set| without(concat(vec![iif(), source]), set);
-    body.rule("sources", "source-arp", [is_not(asked(), text("0.0.0.0")), holds(asked(), "@held4"), drop()]);
+    // By the protocol, and not by the type in the frame's header: in a frame with a tag, that says that there is one.
+    let arp = is(meta(MetaKey::Protocol), text("arp"));
+    let parts = [arp, is_not(asked(), text("0.0.0.0")), holds(asked(), "@held4"), drop()];
+    body.rule("sources", "source-arp", parts);
     body.rule("sources", "source4", [holds(field("ip", "saddr"), "@held4"), drop()]);
     for (key, source) in [("link-local", prefix("fe80::", 10)), ("unspecified", text("::"))] {
         let found = is(field("icmpv6", "type"), one_of(&LINK_LOCAL));

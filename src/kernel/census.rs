@@ -102,6 +102,8 @@ pub struct Interface {
     pub joins: bool,
     /// Whether it is an ipvlan interface whose packets are routed where its parent lives.
     pub routed: bool,
+    /// Whether it is a link of the host that a container has for itself: what it is paired with is somebody else's.
+    pub device: bool,
     /// Whether a default route leaves by it.
     pub default_route: bool,
     /// The interface that it is paired with or stacked on.
@@ -215,6 +217,7 @@ fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
         up: link.up,
         mtu: link.mtu,
         isolated: link.isolated,
+        device: link.device().is_some(),
         joins: match link.shares {
             Some(Shares::Macvlan(mode)) => mode == MacvlanMode::Bridge,
             Some(Shares::Ipvlan(_, flag)) => flag == IpvlanFlag::Bridge,

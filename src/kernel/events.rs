@@ -79,6 +79,7 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..) => None,
     };
     let theirs = observed.foreign.keys().filter_map(|slot| match slot {
@@ -88,7 +89,8 @@ pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
         | Slot::Altname(..)
         | Slot::Addressed(..)
         | Slot::Shared(_)
-        | Slot::Device(_) => None,
+        | Slot::Device(_)
+        | Slot::Filtered(_) => None,
     });
     state.iter().map(|(id, _)| id).chain(theirs).filter_map(file).collect()
 }

@@ -11,7 +11,7 @@ use super::nft::Tables;
 use super::observe::{self, Holders, OwnLinks};
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, device, identity, limits, maker};
+use super::{Scope, carried, device, identity, limits, maker, neighbours};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -75,10 +75,13 @@ fn facts(reading: &Reading, observed: &Observed, own: &OwnLinks, scope: &Scope) 
     Facts {
         uplink_mtu: uplink_mtu(host),
         uplinks: uplinks(host, own),
+        heeding: neighbours::heeding(host),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, own),
         subnets: subnets(host, &scope.project),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
+        altnames: foreign().flat_map(altnames).collect(),
+        routers: default_routes(host).filter_map(|route| route.via).collect(),
         bridges: foreign().filter(|link| link.kind == "bridge").filter_map(|link| fact(link, host)).collect(),
         vswitches: foreign()
             .filter(|link| matches!(link.switch, Some(Switched::Bridge(_))))
@@ -133,15 +136,24 @@ fn held(observed: &Observed) -> Facts {
 /// Returns the links of others that lead out of the host: those that a default route leaves by, and all that are no bridge
 /// and no pair, behind which are others' containers.
 fn outside(host: &NsReading, own: &OwnLinks) -> BTreeSet<IfName> {
-    let routes =
-        || host.routes.iter().filter(|route| route.dest.prefix_len() == 0 && route.kind == observe::UNICAST);
     let leads_out = |link: &&LinkAnswer| {
         let is_local = matches!(link.kind.as_str(), "bridge" | "veth" | "dummy" | "ifb");
         let is_others = link.index == 1 || own.contains_key(&link.index) || link.master.is_some();
-        let is_uplink = || routes().any(|route| route.index == Some(link.index));
+        let is_uplink = || default_routes(host).any(|route| route.index == Some(link.index));
         !is_others && (!is_local || is_uplink())
     };
     host.links.iter().filter(leads_out).filter_map(LinkAnswer::ifname).collect()
+}
+
+/// Returns the default routes of all tables.
+fn default_routes(host: &NsReading) -> impl Iterator<Item = &RouteAnswer> {
+    host.routes.iter().filter(|route| route.dest.prefix_len() == 0 && route.kind == observe::UNICAST)
+}
+
+/// Returns the further names of a link, as far as a manifest can name them, and its name.
+fn altnames(link: &LinkAnswer) -> impl Iterator<Item = (IfName, IfName)> + '_ {
+    let further = link.altnames.iter().filter_map(|name| IfName::try_from(name.as_str()).ok());
+    further.filter_map(|further| Some((further, link.ifname()?)))
 }
 
 /// Returns the MTU of the link that the default route leaves by; IPv4's counts when there are two.
@@ -159,7 +171,7 @@ fn uplinks(host: &NsReading, own: &OwnLinks) -> BTreeMap<Family, IfName> {
 }
 
 /// Returns the link that the default route of one of these families leaves by; IPv4's before IPv6's.
-fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
+pub(super) fn uplink(host: &NsReading, is_meant: impl Fn(Family) -> bool) -> Option<&LinkAnswer> {
     let is_default = |route: &&RouteAnswer| {
         route.dest.prefix_len() == 0
             && route.kind == observe::UNICAST
@@ -182,7 +194,8 @@ fn given(link: &LinkAnswer, host: &NsReading) -> Vec<(IpAddr, IfName)> {
 
 fn routes(host: &NsReading, own: &OwnLinks) -> BTreeSet<IpNet> {
     let is_ours = |route: &RouteAnswer| {
-        route.protocol == WITH_ADDRESS && route.index.is_some_and(|index| own.contains_key(&index))
+        [WITH_ADDRESS, PROTOCOL].contains(&route.protocol)
+            && route.index.is_some_and(|index| own.contains_key(&index))
     };
     host.routes
         .iter()

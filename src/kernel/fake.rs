@@ -129,6 +129,7 @@ fn transaction_rank(op: &Op) -> Option<u8> {
         | ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => (false, false),
     };
@@ -150,6 +151,7 @@ fn seen(entry: &Entry) -> Option<Entry> {
         | Resource::Route(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => {}
     }
@@ -332,6 +334,7 @@ impl Fake {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_) => Ok(()),
         }
@@ -368,6 +371,7 @@ impl Fake {
             | Slot::Shared(_)
             | Slot::Altname(..)
             | Slot::Device(_)
+            | Slot::Filtered(_)
             | Slot::Object(_) => {
                 self.foreign.contains_key(slot)
                     || self.own.iter().any(|(_, entry)| entry.resource.provides().contains(slot))

@@ -1,7 +1,7 @@
 //! Files that names need.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,14 +20,27 @@ pub(crate) fn create(file: &TextFile) -> io::Result<()> {
     if !is_whole(&file.path) {
         return update(file);
     }
-    if let Some(parent) = file.path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let mut open = OpenOptions::new().write(true).create_new(true).open(&file.path)?;
+    let mut open = open_new(&file.path)?;
     open.write_all(file.content.as_bytes()).inspect_err(|_| {
         // Half a file may lack the mark that says whose it is.
         let _ = fs::remove_file(&file.path);
     })
+}
+
+/// Makes an empty file. Another project, whose last file goes, may take an empty directory away as soon as it is made.
+fn open_new(path: &Path) -> io::Result<File> {
+    const ATTEMPTS: usize = 8;
+    let attempt = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        OpenOptions::new().write(true).create_new(true).open(path)
+    };
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    attempt()
 }
 
 /// Rewrites a file in place: a container that has it bind-mounted would not see another file of the same name.
@@ -55,7 +68,8 @@ fn theirs(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
-/// Removes a file, and the directory that it was in when it was the last there; where only some lines are ours, these.
+/// Removes a file, and the directories that it was in as far as it was the last there: that of its namespace, and that of
+/// all namespaces (`ip netns` makes do without). Where only some lines are ours, these are removed.
 pub(crate) fn delete(file: &TextFile) -> io::Result<()> {
     let path = &file.path;
     if !is_whole(path) {
@@ -69,7 +83,11 @@ pub(crate) fn delete(file: &TextFile) -> io::Result<()> {
         removed => removed?,
     }
     // A directory with something in it is not removed, which is what we want.
-    let _ = path.parent().map(fs::remove_dir);
+    for directory in path.ancestors().skip(1).take_while(|above| is_whole(above)) {
+        if fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::census::Namespace;
 use super::netlink::{Blocking, Refusal};
 use super::observe::UNICAST;
 use super::reading::failed;
-use super::{ObserveError, census, listeners, message, netns, nft, sysctl};
+use super::{ObserveError, census, listeners, message, neighbours, netns, nft, sysctl};
 use crate::names::Protocol;
 use crate::resource::host_ports::HostPorts;
 use crate::resource::netns::NsRef;
@@ -39,6 +39,8 @@ pub struct Inside {
     pub sysctls: BTreeMap<String, String>,
     /// Where its routes lead, those to its own addresses aside, with the indexes of the interfaces.
     pub routes: Vec<(IpNet, u32)>,
+    /// The addresses for which its interfaces answer though they are behind it, with the indexes of the interfaces.
+    pub proxied: Vec<(IpAddr, u32)>,
     /// Who listens.
     pub listeners: Vec<HostPorts>,
 }
@@ -128,11 +130,13 @@ pub(super) async fn within<T: Send + 'static>(
 
 fn look_around(links: &[String]) -> Result<Inside, Refusal> {
     let mut inside = Inside::default();
+    let mut socket = Blocking::open()?;
     // A namespace without routes has no table.
-    for route in Blocking::open()?.dump(message::all_routes(None), answer::route).unwrap_or_default() {
+    for route in socket.dump(message::all_routes(None), answer::route).unwrap_or_default() {
         let leads = route.kind == UNICAST && route.table != LOCAL_TABLE;
         inside.routes.extend(route.index.filter(|_| leads).map(|link| (route.dest.trunc(), link)));
     }
+    inside.proxied = neighbours::everything(&mut socket).unwrap_or_default();
     match nft::ruleset_here() {
         Ok((rules, listing)) => (inside.rules, inside.listing) = (rules, listing),
         Err(why) => inside.unread = Some(why),

@@ -1,4 +1,4 @@
-//! Links, addresses and routes: what is asked of the kernel for each operation.
+//! Links, and who does the rest: what is asked of the kernel for each operation.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,12 @@ use rustix::io::Errno;
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::{FailureKind, Op, OpError, answer, device, message, netns, ovsdb, pair, qdisc, routes, shared};
+use super::{
+    FailureKind, Op, OpError, addresses, answer, device, message, neighbours, netns, ovsdb, pair, qdisc,
+    routes, shared,
+};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
-use crate::resource::address::Address;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -29,7 +31,7 @@ pub(super) const CLEANUP: Duration = Duration::from_millis(500);
 pub(super) const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// The protocol numbers of addresses and routes that are typed by hand: `IFAPROT_UNSPEC`, `RTPROT_BOOT`.
-const NOBODYS_ADDRESS: u8 = 0;
+pub(super) const NOBODYS_ADDRESS: u8 = 0;
 pub(super) const NOBODYS_ROUTE: u8 = 3;
 
 pub(super) type Outcome = Result<(), OpError>;
@@ -39,8 +41,9 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
     match op {
         Op::Create(Entry { resource, owner, .. }) => match resource {
             Resource::Link(link) => create(live, link, &marked(live, link, owner)).await,
-            Resource::Address(address) => add_address(live, address, (owner, NEW)).await,
+            Resource::Address(address) => addresses::add(live, address, (owner, NEW)).await,
             Resource::Route(route) => routes::put(live, route, (owner, NEW)).await,
+            Resource::Neighbour(new) => neighbours::add(live, new).await,
             Resource::Qdisc(new) => qdisc::create(live, new).await,
             other @ (Resource::Netns(_)
             | Resource::Sysctl(_)
@@ -59,7 +62,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             }
             // Only the mark of these can change.
             (Resource::Address(_), Resource::Address(new)) => {
-                add_address(live, new, (&to.owner, NLM_F_CREATE | NLM_F_REPLACE)).await
+                addresses::add(live, new, (&to.owner, NLM_F_CREATE | NLM_F_REPLACE)).await
             }
             (Resource::Netns(_), Resource::Netns(new)) => {
                 let there = channel(live, &NsRef::Named(new.name.clone()))?;
@@ -73,8 +76,9 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 Some(device) => device::give_back(live, link, (device, live.project())).await,
                 None => Err(misplaced(resource)),
             },
-            Resource::Address(address) => remove_address(live, address).await,
+            Resource::Address(address) => addresses::remove(live, address).await,
             Resource::Route(route) => routes::remove(live, route, owner).await,
+            Resource::Neighbour(old) => neighbours::remove(live, old).await,
             Resource::Qdisc(old) => qdisc::delete(live, old).await,
             other @ (Resource::Netns(_)
             | Resource::Sysctl(_)
@@ -355,43 +359,4 @@ pub(super) fn protocol(owner: &Owner, otherwise: u8) -> u8 {
         | Owner::Policy(_)
         | Owner::External(_) => PROTOCOL,
     }
-}
-
-async fn add_address(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {
-    let Address { ns, link, addr } = address;
-    let channel = channel(live, ns)?;
-    let index = found(channel, link)?;
-    let protocol = protocol(owner, NOBODYS_ADDRESS);
-    let message = match owner {
-        Owner::External(_) => message::new_external_address(*addr, index, protocol),
-        Owner::Project
-        | Owner::Network(_)
-        | Owner::Container(_)
-        | Owner::Attachment { .. }
-        | Owner::Port(_)
-        | Owner::Policy(_)
-        | Owner::Unmarked(_) => message::new_address(*addr, index, protocol),
-    };
-    channel.request(message, flags).await.map_err(|refusal| {
-        let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
-        let OpError { kind, message } = refusal.into();
-        if disabled {
-            // `ipv6_add_dev()` in `net/ipv6/addrconf.c`; older kernels do not say it in words.
-            let words = if message.contains("IPv6") { "" } else { "IPv6 is disabled on the link: " };
-            OpError { kind: FailureKind::Missing, message: format!("{words}{message}") }
-        } else {
-            OpError { kind, message }
-        }
-    })
-}
-
-async fn remove_address(live: &Live, address: &Address) -> Outcome {
-    let Address { ns, link, addr } = address;
-    let channel = channel(live, ns)?;
-    let index = match channel.index(link) {
-        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
-        index => index?,
-    };
-    let message = RouteNetlinkMessage::DelAddress(message::address(*addr, index));
-    send_unless(channel, message, &[Errno::ADDRNOTAVAIL, Errno::NODEV]).await
 }

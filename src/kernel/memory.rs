@@ -97,6 +97,7 @@ impl Memory {
         wide.sysctls.extend(scope.sysctls.iter().cloned());
         wide.routes.extend(scope.routes.iter().cloned());
         wide.addresses.extend(scope.addresses.iter().cloned());
+        wide.proxies.extend(&scope.proxies);
         wide.limited.extend(scope.limited.iter().cloned());
         wide.files.extend(scope.files.iter().cloned());
         wide.unmarked.extend(scope.unmarked.iter().cloned());
@@ -130,6 +131,8 @@ impl Memory {
         let unmarked = before.unmarked.symmetric_difference(&scope.unmarked);
         let routes = before.routes.symmetric_difference(&scope.routes);
         parts.namespaces.extend(unmarked.chain(routes).map(reading::home));
+        parts.links.extend(before.proxies.links.symmetric_difference(&scope.proxies.links).cloned());
+        parts.whole.extend((before.proxies.uplink != scope.proxies.uplink).then_some(Whole::Host));
         parts.links.extend(before.limited.symmetric_difference(&scope.limited).cloned());
         parts.files.extend(before.files.symmetric_difference(&scope.files).cloned());
         for (ns, key) in before.sysctls.symmetric_difference(&scope.sysctls) {
@@ -240,6 +243,7 @@ impl Memory {
             sysctls,
             routes,
             addresses,
+            proxies,
             limited,
             files,
             unmarked,
@@ -258,6 +262,7 @@ impl Memory {
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
             routes: routes.clone(),
             addresses: addresses.clone(),
+            proxies: proxies.clone(),
             limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
@@ -341,6 +346,12 @@ impl Memory {
         changed |= !same_in_any_order(&known, &new.qdiscs);
         kept.extend(new.qdiscs.iter().cloned());
         host.qdiscs = kept;
+        let (known, mut kept) = std::mem::take(&mut host.proxied)
+            .into_iter()
+            .partition::<Vec<_>, _>(|proxied| is_meant(proxied.index) || gone.contains(&proxied.index));
+        changed |= !same_in_any_order(&known, &new.proxied);
+        kept.extend(new.proxied.iter().cloned());
+        host.proxied = kept;
         if whole || parts.whole.contains(&Whole::Routes) {
             changed |= !same_in_any_order(&host.routes, &new.routes);
             host.routes.clone_from(&new.routes);

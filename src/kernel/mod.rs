@@ -1,5 +1,6 @@
 //! The kernel: the only module that talks to it.
 
+mod addresses;
 mod announce;
 mod answer;
 mod attribute;
@@ -29,6 +30,7 @@ pub mod management;
 pub mod memory;
 mod message;
 pub mod moved;
+mod neighbours;
 mod netlink;
 pub mod netns;
 pub mod nft;
@@ -62,6 +64,7 @@ use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 pub use device::Seals;
+pub use neighbours::Proxies;
 
 pub(crate) use file::LARGEST as LARGEST_PART;
 
@@ -103,10 +106,13 @@ pub struct Scope {
     pub namespaces: BTreeSet<NsRef>,
     /// Kernel parameters whose value matters. One that does not exist (its link is gone) is left out.
     pub sysctls: BTreeSet<(NsRef, SysctlKey)>,
-    /// Routes that no link of ours tells to be ours, or that are in another table than the main one.
+    /// Routes that no link of ours tells to be ours, that are in another table than the main one, or on the host, where only
+    /// these are looked for among others'.
     pub routes: BTreeSet<ResourceId>,
     /// Addresses of others' links that may be ours; one without our number is not.
     pub addresses: BTreeSet<ResourceId>,
+    /// Links of the host that may answer for addresses of ours.
+    pub proxies: Proxies,
     /// Links of the host whose qdiscs matter.
     pub limited: BTreeSet<IfName>,
     /// Files that may be ours; one without our mark is foreign.
@@ -134,6 +140,7 @@ impl Scope {
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            proxies: Proxies::default(),
             limited: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -147,7 +154,9 @@ impl Scope {
     /// Adds an object that carries no mark of its own, so that it is looked at.
     pub fn add(&mut self, entry: &Entry) {
         match &entry.resource {
-            Resource::Route(route) if route.is_apart() => drop(self.routes.insert(entry.resource.id())),
+            Resource::Route(route) if route.is_apart() || route.ns == NsRef::Host => {
+                self.routes.insert(entry.resource.id());
+            }
             Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
                 self.addresses.insert(entry.resource.id());
             }
@@ -156,6 +165,13 @@ impl Scope {
                 let usual = sysctl.key.of_a_new_link().filter(|_| sysctl.ns != NsRef::Host);
                 let keys = usual.into_iter().chain([sysctl.key.clone()]);
                 self.sysctls.extend(keys.map(|key| (sysctl.ns.clone(), key)));
+                if let (NsRef::Host, Some(link)) = (&sysctl.ns, sysctl.key.answers()) {
+                    self.answers(link);
+                }
+            }
+            Resource::Neighbour(neighbour) => {
+                self.proxies.held.insert(entry.resource.id());
+                self.answers(&neighbour.link);
             }
             Resource::Qdisc(qdisc) => drop(self.limited.insert(qdisc.link.clone())),
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
@@ -169,6 +185,12 @@ impl Scope {
             | Resource::NftElement(_)
             | Resource::Passage(_) => {}
         }
+    }
+
+    /// Adds a link of the host that may answer for addresses of ours.
+    pub fn answers(&mut self, link: &IfName) {
+        self.sysctls.extend(neighbours::parameters(link).map(|key| (NsRef::Host, key)));
+        self.proxies.links.insert(link.clone());
     }
 }
 

@@ -145,6 +145,7 @@ impl Parts {
             Resource::Address(address) => {
                 parts.links.extend((ns == NsRef::Host).then(|| address.link.clone()));
             }
+            Resource::Neighbour(it) => parts.links.extend((ns == NsRef::Host).then(|| it.link.clone())),
             Resource::Route(_) if ns == NsRef::Host => drop(parts.whole.insert(Whole::Routes)),
             Resource::Route(_) => {}
             Resource::Sysctl(sysctl) if ns == NsRef::Host => {

@@ -149,6 +149,15 @@ impl Channel {
         self.socket.borrow_mut().dump(message, read)
     }
 
+    /// Returns what `read` makes of the answers to a request.
+    pub(crate) fn ask<T>(
+        &self,
+        message: RouteNetlinkMessage,
+        read: impl Fn(u16, &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Refusal> {
+        self.socket.borrow_mut().request(message, read)
+    }
+
     /// Returns a link's index.
     pub(crate) fn index(&self, link: &IfName) -> Result<u32, Refusal> {
         Ok(self.link(link)?.index)

@@ -11,7 +11,7 @@ use super::message::NEWBORN;
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, ends, external, qdisc, routes};
+use super::{Scope, carried, ends, external, neighbours, qdisc, routes};
 use crate::halves::both;
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
@@ -107,6 +107,7 @@ fn see_all(observed: &mut Observed, ns: &NsReading, own: &OwnLinks, reading: &Re
     }
     routes::see(observed, (ns, own), reading, scope);
     qdisc::see(observed, ns, own, scope);
+    neighbours::see(observed, ns, own, scope);
     for (key, value) in &ns.sysctls {
         let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
         insert(observed, Resource::Sysctl(sysctl), Owner::Project);
@@ -135,6 +136,7 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => true,
     };

@@ -16,17 +16,18 @@ use smol_str::SmolStr;
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
 use super::ends::Ends;
 use super::moved::{Parts, Whole};
+use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, file, message, netns, routes, sysctl};
+use super::{ObserveError, Scope, file, message, neighbours, netns, routes, sysctl};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::SysctlKey;
-use todo::{Task, Todo};
+use todo::{SomeLinks, Task, Todo};
 
 /// What one namespace holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(crate) struct NsReading {
     pub(crate) routes: Vec<RouteAnswer>,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
+    /// What links of the host answer for, as far as it matters.
+    pub(crate) proxied: Vec<ProxyAnswer>,
     /// The kernel parameters that were asked for and exist.
     pub(crate) sysctls: Vec<(SysctlKey, String)>,
 }
@@ -113,13 +116,6 @@ enum Look {
     Gone,
 }
 
-/// Links of the host, by name and by index, and whether its routes are asked for.
-struct SomeLinks {
-    names: BTreeSet<IfName>,
-    indexes: BTreeSet<u32>,
-    routes: bool,
-}
-
 /// Reads everything that `scope` and our marks ask for, or no more than some parts of it. Parts say by name what is
 /// meant: a number says nothing here.
 pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
@@ -139,7 +135,8 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
 
     let all_tables = routes::in_other_tables(scope);
     let limited = qdisc::Asked::by(scope);
-    let task = Arc::new(Task { project: scope.project.clone(), wanted, all_tables, limited });
+    let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
+    let task = Arc::new(Task { project, wanted, all_tables, limited, proxies });
     let paths = scope.files.clone();
     let files = move || file::read(&paths);
     let Some(at) = at else {
@@ -246,7 +243,8 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
         }
     }
     reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
-    reading.read_sysctls(task).map_err(failed)?;
+    let more = neighbours::read(&mut reading, &mut socket, &task.proxies).map_err(failed)?;
+    reading.read_sysctls(task.wanted.get(&NsRef::Host).into_iter().flatten().chain(&more)).map_err(failed)?;
     Ok(reading)
 }
 
@@ -271,7 +269,7 @@ fn is_missing(refusal: &Refusal) -> bool {
 }
 
 impl NsReading {
-    fn empty(ns: NsRef) -> Self {
+    pub(super) fn empty(ns: NsRef) -> Self {
         Self {
             ns,
             host_id: None,
@@ -279,6 +277,7 @@ impl NsReading {
             addresses: vec![],
             routes: vec![],
             qdiscs: vec![],
+            proxied: vec![],
             sysctls: vec![],
         }
     }
@@ -319,7 +318,7 @@ impl NsReading {
         self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
         let table = (!task.all_tables.contains(&self.ns)).then_some(message::MAIN_TABLE);
         self.read_rest(&mut socket, table)?;
-        self.read_sysctls(task)?;
+        self.read_sysctls(task.wanted.get(&self.ns).into_iter().flatten())?;
         Ok(Look::Read(Box::new(self)))
     }
 
@@ -362,9 +361,9 @@ impl NsReading {
         Ok(())
     }
 
-    /// Reads the kernel parameters of the namespace that the calling thread is in.
-    fn read_sysctls(&mut self, task: &Task) -> Result<(), Refusal> {
-        for key in task.wanted.get(&self.ns).into_iter().flatten() {
+    /// Reads kernel parameters of the namespace that the calling thread is in.
+    fn read_sysctls<'k>(&mut self, keys: impl Iterator<Item = &'k SysctlKey>) -> Result<(), Refusal> {
+        for key in keys {
             match sysctl::read(key) {
                 Ok(value) => self.sysctls.push((key.clone(), value)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

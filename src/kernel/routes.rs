@@ -19,7 +19,7 @@ use super::observe::{OwnLinks, UNICAST, insert};
 use super::reading::{NsReading, Reading};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::route::{MAIN_TABLE, PROTOCOL, Rank, Refusal, Route, Way};
+use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL, Rank, Refusal, Route, Way};
 use crate::resource::state::{Foreign, Observed};
 use crate::resource::{Resource, ResourceId, Slot};
 
@@ -123,13 +123,14 @@ pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => None,
     });
     elsewhere.collect()
 }
 
-/// Notes the routes of a namespace that are ours, or that others put on our links.
+/// Notes the routes of a namespace that are ours, that others put on our links, or that are in the place of one of ours.
 pub(super) fn see(
     observed: &mut Observed,
     (ns, own): (&NsReading, &OwnLinks),
@@ -137,14 +138,37 @@ pub(super) fn see(
     scope: &Scope,
 ) {
     for route in &ns.routes {
-        match refusal(route) {
+        let is_seen = match refusal(route) {
             Some(refusal) if route.protocol == PROTOCOL => {
-                see_refusal(observed, (route, refusal), (ns, own), reading, scope);
+                see_refusal(observed, (route, refusal), (ns, own), reading, scope)
             }
-            Some(_) => {}
+            Some(_) => false,
             None => see_one(observed, route, (&ns.ns, own), scope),
+        };
+        if !is_seen {
+            see_others(observed, route, ns, scope);
         }
     }
+}
+
+/// Notes a route of others that is where one of ours may have to be: the kernel takes one for a destination, a table and a
+/// priority, by whatever link it leaves (`fib_table_insert()`, `net/ipv4/fib_trie.c`; `fib6_add_rt2node()`, `net/ipv6/
+/// ip6_fib.c`). A host may have hundreds of thousands, and there we know which matter.
+fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scope: &Scope) {
+    let RouteAnswer { table, protocol: _, kind: _, dest, via, index, metric, onlink: _, plain: _ } = route;
+    let id = ResourceId::Route(ns.ns.clone(), *dest, Rank { table: *table, metric: *metric });
+    if *table == LOCAL_TABLE || (ns.ns == NsRef::Host && !scope.routes.contains(&id)) {
+        return;
+    }
+    let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
+    let link = index.and_then(|index| ns.links.iter().find(|link| link.index == index));
+    let way = match (link, refusal(route)) {
+        (_, Some(refusal)) => format!(" ({refusal})"),
+        (Some(link), None) => format!(" on {}", link.name),
+        (None, None) => String::new(),
+    };
+    let what = format!("route {dest}{next}{way}");
+    observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on: None });
 }
 
 /// `RTN_BLACKHOLE`, `_UNREACHABLE` and `_PROHIBIT`, `include/uapi/linux/rtnetlink.h`.
@@ -165,15 +189,18 @@ fn see_refusal(
     (ns, own): (&NsReading, &OwnLinks),
     reading: &Reading,
     scope: &Scope,
-) {
+) -> bool {
     let rank = Rank { table: route.table, metric: route.metric };
     let id = ResourceId::Route(ns.ns.clone(), route.dest, rank);
     let is_home = ns.mark().is_some_and(|mark| mark.project == scope.project);
-    if scope.routes.contains(&id) || ((is_home || !own.is_empty()) && !has_others(ns, reading, scope)) {
+    let is_asked = scope.routes.contains(&id) && ns.ns != NsRef::Host;
+    let is_ours = is_asked || ((is_home || !own.is_empty()) && !has_others(ns, reading, scope));
+    if is_ours {
         let way = Way::Refused(refusal);
         let resource = Route { ns: ns.ns.clone(), dest: route.dest, way, rank };
         insert(observed, Resource::Route(resource), Owner::Project);
     }
+    is_ours
 }
 
 /// Tells whether another project has something in a namespace.
@@ -185,12 +212,18 @@ fn has_others(ns: &NsReading, reading: &Reading, scope: &Scope) -> bool {
     ns.links.iter().chain(outside).filter_map(LinkAnswer::mark).any(|mark| is_others(&mark))
 }
 
-fn see_one(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) {
+/// Notes a route that is on a link of ours; tells whether it is.
+fn see_one(
+    observed: &mut Observed,
+    route: &RouteAnswer,
+    (ns, own): (&NsRef, &OwnLinks),
+    scope: &Scope,
+) -> bool {
     let RouteAnswer { table, protocol, kind, dest, via, index, metric, onlink, plain } = route;
-    let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return };
+    let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return false };
     let ours = *protocol == PROTOCOL;
     if *kind != UNICAST || (*table != MAIN_TABLE && !ours) {
-        return;
+        return false;
     }
     let rank = Rank { table: *table, metric: *metric };
     let id = ResourceId::Route(ns.clone(), *dest, rank);
@@ -208,4 +241,5 @@ fn see_one(observed: &mut Observed, route: &RouteAnswer, (ns, own): (&NsRef, &Ow
         let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
         observed.foreign.insert(Slot::Object(id), foreign);
     }
+    true
 }

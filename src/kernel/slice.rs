@@ -87,6 +87,7 @@ impl Memory {
             addresses: host.addresses.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             routes: host.routes.iter().filter(|_| routes).cloned().collect(),
             qdiscs: host.qdiscs.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
+            proxied: host.proxied.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             sysctls: host.sysctls.iter().filter(|(key, _)| is_parameter_in(parts, key)).cloned().collect(),
         };
         let others =
@@ -138,14 +139,19 @@ impl Slice {
             ResourceId::Netns(name) => inside(&NsRef::Named(name.clone())),
             ResourceId::Link(NsRef::Host, name) => links.contains(name) || leads_into(entry, &inside),
             ResourceId::Link(ns, _) => inside(ns) || leads_into(entry, &inside),
-            ResourceId::Address(NsRef::Host, link, _) => links.contains(link),
+            ResourceId::Address(NsRef::Host, link, _) | ResourceId::Neighbour(NsRef::Host, link, _) => {
+                links.contains(link)
+            }
             // Routes of links that are not in here are not ours to tell.
             ResourceId::Route(NsRef::Host, ..) => {
                 parts.whole.contains(&Whole::Routes)
                     && matches!(&entry.resource, Resource::Route(route) if route.leaves_by().is_some_and(|(by, _)| links.contains(by)))
             }
             ResourceId::Sysctl(NsRef::Host, key) => is_parameter_in(parts, key),
-            ResourceId::Address(ns, ..) | ResourceId::Route(ns, ..) | ResourceId::Sysctl(ns, _) => inside(ns),
+            ResourceId::Address(ns, ..)
+            | ResourceId::Route(ns, ..)
+            | ResourceId::Neighbour(ns, ..)
+            | ResourceId::Sysctl(ns, _) => inside(ns),
             ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => false,
             ResourceId::Qdisc(link, _) => links.contains(link),
             ResourceId::File(path) => parts.has_file(path),

@@ -55,7 +55,14 @@ pub(crate) async fn write(sysctls: Vec<Sysctl>) -> Vec<io::Result<()>> {
     let count = sysctls.len();
     let written = netns::on_thread(move || {
         let mut here = NsRef::Host;
-        sysctls.iter().map(|sysctl| write_inside(sysctl, &mut here)).collect()
+        let mut all: Vec<_> = sysctls.iter().enumerate().collect();
+        // A host that begins to forward loses the routes that routers told by a link whose `accept_ra` is not 2 by then
+        // (`rt6_purge_dflt_routers()` in Linux `net/ipv6/route.c`).
+        all.sort_by_key(|(_, Sysctl { ns, key, value: _ })| (*ns != NsRef::Host, key.link().is_none()));
+        let mut written: Vec<_> =
+            all.into_iter().map(|(at, sysctl)| (at, write_inside(sysctl, &mut here))).collect();
+        written.sort_by_key(|(at, _)| *at);
+        written.into_iter().map(|(_, outcome)| outcome).collect()
     });
     written
         .await

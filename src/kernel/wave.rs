@@ -104,6 +104,7 @@ fn group<'a>(live: &Live, wave: &'a [Op], settled: &BTreeMap<usize, Outcome>) ->
                     | Resource::Link(_)
                     | Resource::Address(_)
                     | Resource::Route(_)
+                    | Resource::Neighbour(_)
                     | Resource::Qdisc(_) => groups.requests.push((place, op)),
                 }
             }
@@ -264,6 +265,7 @@ fn namespaces_of(op: &Op) -> Vec<NsRef> {
         | Resource::NftTable(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => None,
     };

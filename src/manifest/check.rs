@@ -144,7 +144,7 @@ fn host(what: &str, code: &'static str, address: &At<IpAddr>, cidr: &At<IpNet>, 
 pub(super) fn network(network: &Network, report: &mut Report) {
     let six = network.subnets.iter().find(|subnet| subnet.value.cidr.addr().is_ipv6());
     if let (Some(mtu), Some(six)) = (&network.mtu, six)
-        && mtu.value.bytes() < 1280
+        && !mtu.value.carries_ipv6()
     {
         let message = format!("an MTU of {} is too small for IPv6", mtu.value);
         report.add(

@@ -143,16 +143,25 @@ fn external(node: &Node, report: &mut Report) -> Vec<At<IpAddr>> {
     let words = ("external_address", "manifest::external_address_twice", help);
     check::one_per_family(words, node, &addresses, report);
     for address in &addresses {
-        if let IpAddr::V6(six) = address.value
-            && six.is_unicast_link_local()
-        {
+        if let Some(why) = not_outside(address.value) {
             let message = format!("{} cannot be an external address", address.value);
-            let problem =
-                Problem::new("manifest::bad_address", message, address.place, "a link-local address");
-            report.add(problem.help("use one that routers pass on, such as 2001:db8::9"));
+            let problem = Problem::new("manifest::bad_address", message, address.place, why);
+            let such = if address.value.is_ipv4() { "203.0.113.9" } else { "2001:db8::9" };
+            report.add(problem.help(format!("use one that routers pass on, such as {such}")));
         }
     }
     addresses
+}
+
+/// Says why an address of a single host is none that routers pass on; RFC 6890 lists them.
+fn not_outside(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(four) if four.is_link_local() => Some("a link-local address"),
+        IpAddr::V6(six) if six.is_unicast_link_local() => Some("a link-local address"),
+        IpAddr::V4(four) if four.octets()[0] == 0 => Some("an address of this network, which nobody has"),
+        IpAddr::V4(four) if four.octets()[0] >= 240 => Some("a reserved address"),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
 }
 
 /// Returns the place of an `isolated` that is true.

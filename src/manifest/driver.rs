@@ -183,6 +183,7 @@ pub(super) fn chosen<T: Copy + Default, const N: usize>(
 fn refuse_others(driver: &Entry, (fields, what): (Fields<'_>, &str), report: &mut Report) {
     for entry in fields.entries() {
         let why = match entry.key.as_str() {
+            "ndp_proxy" => "its containers answer for themselves on the link that they are on",
             "internal" | "icc" | "egress" | "ingress" => "its packets do not pass the host's firewall",
             "ipv4" | "ipv6" => "its `subnets` are those of the network behind its parent",
             "interface" | "external" => "it has no bridge; `options.parent` names the link that it stands on",

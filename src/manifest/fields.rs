@@ -60,6 +60,7 @@ pub(super) const NETWORK: Shape = Shape {
         "mtu",
         "interface",
         "egress",
+        "ndp_proxy",
         "ingress",
         "external",
         "dns",
@@ -152,6 +153,22 @@ pub(super) const PUBLISH: Shape = Shape {
     keys: &["host_address", "host_port", "target_port", "protocol", "allow_from"],
     later: &[],
 };
+
+/// Returns the keys of a network.
+pub(crate) fn of_network() -> &'static [&'static str] {
+    NETWORK.keys
+}
+
+/// Returns the keys that the `options` of a network may have, whatever its driver is.
+pub(crate) fn of_options() -> impl Iterator<Item = &'static str> {
+    let all = [MACVLAN.keys, BRIDGE.keys, IPVLAN.keys, VETH.keys, OPEN_VSWITCH.keys];
+    all.into_iter().flatten().copied()
+}
+
+/// Returns the keys of a container on a network.
+pub(crate) fn of_attachment() -> &'static [&'static str] {
+    ATTACHMENT.keys
+}
 
 /// What Compose calls what a manifest has under another name.
 const COMPOSE: &[(&str, &str)] = &[

@@ -16,7 +16,7 @@ mod driver;
 pub mod edit;
 mod external;
 mod families;
-mod fields;
+pub(crate) mod fields;
 mod home;
 mod load;
 mod network;
@@ -24,6 +24,7 @@ mod node;
 mod physical;
 mod policy;
 pub mod problem;
+mod proxy;
 mod publish;
 mod render;
 mod report;
@@ -210,6 +211,8 @@ pub struct Network {
     pub interface: Option<At<IfName>>,
     /// `egress: masquerade | routed | {snat: [...]}`; the default is masquerade.
     pub egress: Option<At<Egress>>,
+    /// `ndp_proxy`: the link that answers on its segment for the containers, which have addresses of its prefix.
+    pub ndp_proxy: Option<At<Uplink>>,
     /// `ingress: published | open | none`; the default is published.
     pub ingress: Option<At<Ingress>>,
     /// `external: true` with `interface`, or `external: br-lan`: an existing bridge, of which `mtu`, `internal: true`,

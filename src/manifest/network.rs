@@ -11,6 +11,7 @@ use super::external;
 use super::fields::{self, Fields, each_once, missing, wrong_type};
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
+use super::proxy;
 use super::report::Report;
 use super::scalar;
 use super::{At, Driver, Egress, Families, Ingress, Network, Pool, Subnet, bridge};
@@ -38,7 +39,10 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
         fields.value("interface").and_then(|node| scalar::name::<IfName>(node, "an interface name", report));
     let driver = driver::driver(fields, report);
     let subnets = fields.value("subnets").map_or_else(Vec::new, |node| subnets(node, &driver, report));
+    let egress = fields.value("egress").and_then(|node| egress(node, report));
+    let with = (fields, &driver, egress.as_ref());
     let network = Network {
+        ndp_proxy: fields.get("ndp_proxy").and_then(|entry| proxy::ndp_proxy(entry, with, report)),
         host: driver::host_addresses(&driver, fields, report),
         driver,
         bridge: bridge::options(fields, report),
@@ -54,7 +58,7 @@ pub(super) fn network(entry: &Entry, report: &mut Report) -> Network {
             .get("external")
             .and_then(|entry| external::bridge(entry, fields, interface.as_ref(), report)),
         interface,
-        egress: fields.value("egress").and_then(|node| egress(node, report)),
+        egress,
         ingress: fields.value("ingress").and_then(|node| ingress(node, report)),
         dns: fields.get("dns").map(|entry| dns(entry, report)).unwrap_or_default(),
         prevent_destroy,

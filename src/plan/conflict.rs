@@ -58,6 +58,7 @@ impl Wish {
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftTable(_)
                 | ResourceId::Passage(..)
+                | ResourceId::Neighbour(..)
                 | ResourceId::Qdisc(..)
                 | ResourceId::File(_) => format!("needs {object}"),
             },
@@ -199,6 +200,7 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..) => {
             format!("remove it, or change what {owner} asks for")
         }

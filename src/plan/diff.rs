@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::index::Index;
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::NsRef;
-use crate::resource::nft::Stance;
+use crate::resource::nft::{NftTable, Stance};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed, State};
 use crate::resource::{Bond, Resource, ResourceId, Slot};
@@ -127,18 +127,8 @@ impl<'a> Diff<'a> {
         let Resource::NftTable(table) = &entry.resource else { return Cow::Borrowed(entry) };
         let id = entry.resource.id();
         let known = [self.applied, self.desired].into_iter().filter_map(|state| state.get(&id));
-        let mut same = known.filter(|known| match &known.resource {
-            Resource::NftTable(known) => known.digest == table.digest && !known.body.is_empty(),
-            Resource::Netns(_)
-            | Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::Qdisc(_)
-            | Resource::File(_) => false,
-        });
+        let is_same = |known: &NftTable| known.digest == table.digest && !known.body.is_empty();
+        let mut same = known.filter(|known| known.resource.table().is_some_and(is_same));
         if !table.body.is_empty() {
             return Cow::Borrowed(entry);
         }
@@ -279,18 +269,7 @@ impl<'a> Diff<'a> {
     /// Tells whether an element that nobody asks for has to outlive the swap of its table: it holds packets back, and
     /// what it holds back goes later. The sets are surely the same when the skeleton is.
     fn survives_swap(&self, element: &ResourceId, table: &ResourceId) -> bool {
-        let digest = |state: &State| match &state.get(table)?.resource {
-            Resource::NftTable(table) => Some(table.digest.clone()),
-            Resource::Netns(_)
-            | Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::Qdisc(_)
-            | Resource::File(_) => None,
-        };
+        let digest = |state: &State| Some(state.get(table)?.resource.table()?.digest.clone());
         let restricts = self.observed.get(element).and_then(|entry| entry.resource.element());
         let restricts = restricts.is_some_and(|element| element.stance == Stance::Restricts);
         restricts && digest(self.desired).is_some_and(|wanted| Some(wanted) == digest(self.observed))

@@ -10,11 +10,12 @@ use crate::resource::address::Address;
 use crate::resource::device::Device;
 use crate::resource::file::TextFile;
 use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Tag};
+use crate::resource::neighbour::Neighbour;
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::nft::{NftElement, NftTable};
 use crate::resource::passage::{Passage, chain};
 use crate::resource::qdisc::{NUMBER, Qdisc, QdiscKind};
-use crate::resource::route::{MAIN_TABLE, Rank, Route, Way};
+use crate::resource::route::{MAIN_TABLE, PROTOCOL, Rank, Route, Way};
 use crate::resource::sysctl::Sysctl;
 use crate::resource::vlan::Vlan;
 
@@ -68,6 +69,7 @@ fn created(resource: &Resource) -> Vec<String> {
                 passage_words(passage)
             )]
         }
+        Resource::Neighbour(neighbour) => vec![answered(neighbour, "add")],
         Resource::Qdisc(qdisc) => limited(qdisc, "add"),
         Resource::File(TextFile { path, content }) => {
             vec![format!("cat > {}  # {} lines", path.display(), content.lines().count())]
@@ -141,6 +143,7 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_),
             _,
@@ -245,6 +248,12 @@ fn limited(Qdisc { link, kind }: &Qdisc, verb: &str) -> Vec<String> {
     }
 }
 
+/// Returns what has a link answer for an address, or no more.
+fn answered(Neighbour { ns, link, addr }: &Neighbour, verb: &str) -> String {
+    let protocol = if verb == "add" { format!(" protocol {PROTOCOL}") } else { String::new() };
+    format!("{} neigh {verb} proxy {addr} dev {link}{protocol}", In("ip", ns))
+}
+
 fn set_port(link: &Link) -> String {
     let word = |on: bool| if on { "on" } else { "off" };
     let (hairpin, isolated) = (word(link.hairpin), word(link.isolated));
@@ -274,6 +283,7 @@ fn deleted(resource: &Resource) -> Vec<String> {
         Resource::Passage(passage) => {
             format!("nft delete rule {} handle ...  # {}", chain(passage.family), passage_words(passage))
         }
+        Resource::Neighbour(neighbour) => answered(neighbour, "del"),
         Resource::Qdisc(Qdisc { link, kind }) => match kind {
             QdiscKind::Limit(..) => format!("tc qdisc del dev {link} root"),
             QdiscKind::Diversion(_) => format!("tc filter del dev {link} ingress pref {NUMBER}"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::diff::{Act, Step};
 use super::{Cause, Field};
 use crate::names::IfName;
+use crate::resource::neighbour::Neighbour;
 use crate::resource::netns::NsRef;
 use crate::resource::passage::{Passage, chain, way};
 use crate::resource::qdisc::Hook;
@@ -50,6 +51,7 @@ fn place(id: &ResourceId) -> Option<(NsRef, IfName, Family)> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => None,
     }
@@ -79,6 +81,7 @@ fn inside(step: &Step<'_>) -> Vec<Field> {
             let label = match step.id {
                 ResourceId::Link(..)
                 | ResourceId::NftTable(_)
+                | ResourceId::Neighbour(..)
                 | ResourceId::Qdisc(..)
                 | ResourceId::File(_)
                 | ResourceId::Address(..) => part.to_owned(),
@@ -125,6 +128,7 @@ pub(super) fn name(id: &ResourceId) -> String {
                 format!("route {dest}{rank}")
             }
         }
+        ResourceId::Neighbour(..) => "neighbour".to_owned(),
         ResourceId::Sysctl(_, key) => format!("sysctl {key}"),
         ResourceId::NftTable(_) => "rules".to_owned(),
         ResourceId::NftElement(_, set, _) if set.starts_with("external_to") => "leads".to_owned(),
@@ -149,6 +153,7 @@ pub(super) fn brief(resource: &Resource) -> String {
             }
             Way::Refused(refusal) => refusal.to_string(),
         },
+        Resource::Neighbour(Neighbour { ns: _, link, addr }) => format!("{addr} on {link}"),
         Resource::Sysctl(sysctl) => sysctl.value.to_string(),
         Resource::NftTable(table) => table.digest.clone(),
         Resource::NftElement(element) => match &element.data {

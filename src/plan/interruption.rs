@@ -102,6 +102,7 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => None,
     }

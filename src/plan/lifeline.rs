@@ -57,6 +57,7 @@ fn removed(entry: &Entry, management: &Management) -> Option<String> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     };
@@ -89,6 +90,7 @@ fn changed((from, to): (&Entry, &Entry), management: &Management) -> Option<Stri
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_),
             _,
@@ -146,6 +148,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
             | Resource::NftTable(_)
             | Resource::NftElement(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_) => return None,
         },
@@ -157,6 +160,7 @@ fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => return None,
     };

@@ -21,6 +21,7 @@ fn is_local(op: &Op) -> bool {
             | Resource::Address(_)
             | Resource::Route(_)
             | Resource::Sysctl(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_) => true,
             Resource::Netns(_) | Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => {
@@ -30,7 +31,7 @@ fn is_local(op: &Op) -> bool {
         Op::Create(entry) => makes_little(entry),
         // What goes with a link, and what guards say to it, takes a look at everything.
         Op::Delete(entry) => match &entry.resource {
-            Resource::Address(_) | Resource::Route(_) => true,
+            Resource::Address(_) | Resource::Route(_) | Resource::Neighbour(_) => true,
             Resource::Link(_)
             | Resource::Netns(_)
             | Resource::Sysctl(_)
@@ -60,6 +61,7 @@ fn makes_little(entry: &Entry) -> bool {
         | Resource::Address(_)
         | Resource::Route(_)
         | Resource::Sysctl(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => true,
         Resource::NftTable(_) | Resource::NftElement(_) | Resource::Passage(_) => false,

@@ -106,6 +106,7 @@ fn detached(mut entry: Entry) -> Entry {
         | Resource::Netns(_)
         | Resource::Address(_)
         | Resource::Route(_)
+        | Resource::Neighbour(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
@@ -123,6 +124,7 @@ fn is_nft(id: &ResourceId) -> bool {
         | ResourceId::Address(..)
         | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
+        | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..)
         | ResourceId::File(_) => false,
     }
@@ -139,6 +141,7 @@ fn tightens(op: &Op, step: &Step<'_>) -> bool {
         | Resource::Route(_)
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => None,
     };
@@ -172,7 +175,9 @@ impl Fillers {
     fn add(&mut self, entry: &Entry, op: usize) {
         for slot in entry.resource.provides() {
             match slot {
-                Slot::Addressed(..) | Slot::Shared(_) => self.shared.entry(slot).or_default().push(op),
+                Slot::Addressed(..) | Slot::Shared(_) | Slot::Filtered(_) => {
+                    self.shared.entry(slot).or_default().push(op)
+                }
                 Slot::Ns(_) | Slot::Ifname(..) | Slot::Altname(..) | Slot::Device(_) | Slot::Object(_) => {
                     self.sole.insert(slot, op);
                 }

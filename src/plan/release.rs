@@ -25,6 +25,7 @@ pub fn unmarked(entry: &Entry) -> Option<Entry> {
         | Resource::NftTable(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => {
             return None;

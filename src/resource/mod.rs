@@ -9,6 +9,7 @@ pub mod device;
 pub mod file;
 pub mod host_ports;
 pub mod link;
+pub mod neighbour;
 pub mod netns;
 pub mod nft;
 pub mod nft_key;
@@ -37,6 +38,7 @@ use crate::names::{IfName, NetnsName};
 use address::Address;
 use file::TextFile;
 use link::Link;
+use neighbour::Neighbour;
 use netns::{Netns, NsRef};
 use nft::{NftElement, NftTable, NftTableId};
 use passage::Passage;
@@ -56,6 +58,8 @@ pub enum Resource {
     Address(Address),
     /// A route.
     Route(Route),
+    /// An address for which a link answers.
+    Neighbour(Neighbour),
     /// A kernel parameter.
     Sysctl(Sysctl),
     /// A table of the firewall, without elements.
@@ -82,6 +86,8 @@ pub enum ResourceId {
     Address(NsRef, IfName, IpNet),
     /// A route by destination and rank.
     Route(NsRef, IpNet, Rank),
+    /// An address for which a link answers.
+    Neighbour(NsRef, IfName, IpAddr),
     /// A kernel parameter.
     Sysctl(NsRef, SysctlKey),
     /// A table of the firewall.
@@ -112,6 +118,8 @@ pub enum Slot {
     Shared(IfName),
     /// A link of the host by its name there, wherever it is: a container has it for itself.
     Device(IfName),
+    /// That filters of what comes in by a link of the host take packets before ours does; filled by each of them.
+    Filtered(IfName),
     /// The object itself.
     Object(ResourceId),
 }
@@ -120,7 +128,7 @@ impl Slot {
     /// Tells whether many objects may fill it at a time.
     pub fn is_for_many(&self) -> bool {
         match self {
-            Self::Addressed(..) | Self::Shared(_) => true,
+            Self::Addressed(..) | Self::Shared(_) | Self::Filtered(_) => true,
             Self::Ns(_) | Self::Ifname(..) | Self::Altname(..) | Self::Device(_) | Self::Object(_) => false,
         }
     }
@@ -158,6 +166,7 @@ impl Resource {
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
             Self::Address(Address { ns, link, addr }) => ResourceId::Address(ns.clone(), link.clone(), *addr),
             Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.rank),
+            Self::Neighbour(it) => ResourceId::Neighbour(it.ns.clone(), it.link.clone(), it.addr),
             Self::Sysctl(sysctl) => ResourceId::Sysctl(sysctl.ns.clone(), sysctl.key.clone()),
             Self::NftTable(table) => ResourceId::NftTable(table.id.clone()),
             Self::NftElement(e) => ResourceId::NftElement(e.table.clone(), e.set.clone(), e.key.clone()),
@@ -180,6 +189,7 @@ impl Resource {
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
+            | Self::Neighbour(_)
             | Self::Qdisc(_)
             | Self::File(_) => None,
         }
@@ -195,6 +205,24 @@ impl Resource {
             | Self::Route(_)
             | Self::Sysctl(_)
             | Self::NftTable(_)
+            | Self::Passage(_)
+            | Self::Neighbour(_)
+            | Self::Qdisc(_)
+            | Self::File(_) => None,
+        }
+    }
+
+    /// Returns the table of the firewall that the object is.
+    pub fn table(&self) -> Option<&NftTable> {
+        match self {
+            Self::NftTable(table) => Some(table),
+            Self::Netns(_)
+            | Self::Link(_)
+            | Self::Address(_)
+            | Self::Route(_)
+            | Self::Neighbour(_)
+            | Self::Sysctl(_)
+            | Self::NftElement(_)
             | Self::Passage(_)
             | Self::Qdisc(_)
             | Self::File(_) => None,
@@ -222,6 +250,7 @@ impl Resource {
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
+            | Self::Neighbour(_)
             | Self::Qdisc(_)
             | Self::File(_) => {}
         }
@@ -242,7 +271,8 @@ impl Resource {
                 needs.extend(parent.map(|parent| dies(Slot::Ifname(NsRef::Host, parent.clone()))));
                 needs
             }
-            Self::Address(Address { ns, link, addr: _ }) => {
+            Self::Address(Address { ns, link, addr: _ })
+            | Self::Neighbour(Neighbour { ns, link, addr: _ }) => {
                 vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
             }
             Self::Route(Route { ns, dest, way, rank: _ }) => match way {
@@ -290,6 +320,7 @@ impl Resource {
             Self::Link(link) => link.fields(),
             Self::Address(Address { ns: _, link: _, addr }) => vec![("address", addr.to_string())],
             Self::Route(route) => route.fields(),
+            Self::Neighbour(Neighbour { ns: _, link: _, addr }) => vec![("neighbour", addr.to_string())],
             Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.to_string())],
             Self::NftTable(table) => {
                 vec![("rules", table.digest.clone()), ("edited by hand", (!table.intact).to_string())]
@@ -311,9 +342,11 @@ impl ResourceId {
     /// Returns the namespace that the object lives in.
     pub fn ns(&self) -> NsRef {
         match self {
-            Self::Link(ns, _) | Self::Address(ns, _, _) | Self::Route(ns, _, _) | Self::Sysctl(ns, _) => {
-                ns.clone()
-            }
+            Self::Link(ns, _)
+            | Self::Address(ns, _, _)
+            | Self::Route(ns, _, _)
+            | Self::Neighbour(ns, _, _)
+            | Self::Sysctl(ns, _) => ns.clone(),
             Self::Netns(_)
             | Self::NftTable(_)
             | Self::NftElement(..)
@@ -344,6 +377,7 @@ impl fmt::Display for ResourceId {
             Self::Route(ns, dest, rank) => {
                 write!(f, "route {dest}{}{}", rank.words(Family::of(dest.addr())), inside(ns))
             }
+            Self::Neighbour(ns, link, addr) => write!(f, "neighbour {addr} on {link}{}", inside(ns)),
             Self::Sysctl(ns, key) => write!(f, "sysctl {key}{}", inside(ns)),
             Self::NftTable(id) => write!(f, "nft table {} {}", id.family.as_str(), id.name),
             Self::NftElement(_, set, key) => write!(f, "nft element {set} {}", key.join(" . ")),

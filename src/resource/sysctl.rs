@@ -38,6 +38,14 @@ impl SysctlKey {
         }
     }
 
+    /// Returns the interface that answers for others because of it.
+    pub fn answers(&self) -> Option<&IfName> {
+        match self {
+            Self::PerLink { family: Family::Ipv6, link, name } if name == "proxy_ndp" => Some(link),
+            Self::PerLink { .. } | Self::Ipv4Forward | Self::Ipv6Forward | Self::Whole(_) => None,
+        }
+    }
+
     /// Returns the parameter that says what an interface has when it is new: that of `default`.
     pub fn of_a_new_link(&self) -> Option<Self> {
         let link = IfName::try_from("default").ok()?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::facts::{DeviceFact, Facts};
+use super::named::{self, Made};
 use super::scene::{Member, Net, Scene};
 use super::{Attachment, Topology};
 use crate::manifest::problem::Problem;
@@ -27,6 +28,14 @@ impl Attachment {
     }
 }
 
+impl Topology {
+    /// Tells whether a container has a link of the host for itself.
+    pub(super) fn takes(&self, link: &IfName) -> bool {
+        let mut attachments = self.containers.iter().flat_map(|container| &container.attachments);
+        attachments.any(|it| it.device.as_ref().is_some_and(|device| device.name == *link && !device.waits))
+    }
+}
+
 /// Returns the link that an attachment has for itself; `None` on a network of another driver.
 pub(super) fn device(scene: &Scene<'_>, member: &Member<'_>) -> Option<Device> {
     let At { value: name, place: _ } = member.spec.device.as_ref()?;
@@ -36,6 +45,12 @@ pub(super) fn device(scene: &Scene<'_>, member: &Member<'_>) -> Option<Device> {
     Some(Device { name: name.clone(), mtu, waits: fact.is_none() })
 }
 
+/// Tells whether a link leaves the host for a container.
+pub(super) fn leaves(scene: &Scene<'_>, link: &IfName) -> bool {
+    let named = |member: &Member<'_>| member.spec.device.as_ref().is_some_and(|at| at.value == *link);
+    scene.facts.devices.contains_key(link) && scene.members.iter().any(named)
+}
+
 /// Returns the link-layer address of an attachment: what the manifest says, or what the link has on the host.
 pub(super) fn mac(scene: &Scene<'_>, member: &Member<'_>) -> Mac {
     let fact = || scene.facts.devices.get(&member.spec.device.as_ref()?.value)?.mac;
@@ -43,7 +58,7 @@ pub(super) fn mac(scene: &Scene<'_>, member: &Member<'_>) -> Mac {
 }
 
 /// Checks that each attachment of a physical network has a link of its own that can be had, and others have none.
-pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+pub(super) fn check(scene: &Scene<'_>, made: &Made<'_>, problems: &mut Vec<Problem>) {
     let mut users: HashMap<&IfName, &Member<'_>> = HashMap::new();
     for member in &scene.members {
         let Some(net) = scene.net(member) else { continue };
@@ -53,7 +68,9 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
             None => {}
             Some(at) if !is_physical => problems.push(misplaced(net, member, at)),
             Some(at) => {
-                problems.extend(unavailable(scene, at));
+                let why = (at.place, "it is to go into a container");
+                let ours = made.refusal(&at.value, why);
+                problems.extend(ours.or_else(|| unavailable(scene, at)));
                 match users.get(&at.value) {
                     None => drop(users.insert(&at.value, member)),
                     Some(other) => problems.push(taken(at, member, other)),
@@ -134,7 +151,10 @@ fn taken(at: &At<IfName>, member: &Member<'_>, other: &Member<'_>) -> Problem {
 }
 
 fn unavailable(scene: &Scene<'_>, at: &At<IfName>) -> Option<Problem> {
-    let why = scene.facts.devices.get(&at.value)?.obstacle.as_ref()?;
+    let Some(fact) = scene.facts.devices.get(&at.value) else {
+        return named::further(scene, &at.value, (at.place, "it is to go into a container"));
+    };
+    let why = fact.obstacle.as_ref()?;
     Some(Problem {
         message: format!("`{}` cannot go into a container: it {why}", at.value),
         code: "topology::device_unavailable",

@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::resolve::Asker;
 use super::scene::{Member, Net, Scene};
 use super::subnet::Ground;
-use super::{Attachment, Container, Driver, Network, Topology};
+use super::{Attachment, Container, Driver, Network, Topology, device};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Ingress, OtherEnd, Place, Uplink};
 use crate::names::{ContainerName, IfName};
@@ -88,15 +88,17 @@ fn target(attachment: &Attachment, at: &At<IpAddr>) -> Option<IpAddr> {
 /// Returns who has an external address. One that somebody has given the host already is his to keep.
 fn seat(scene: &Scene<'_>, address: IpAddr) -> Seat {
     let facts = scene.facts;
+    let stays = |link: &&IfName| !device::leaves(scene, link);
     match &scene.manifest.own_external {
         None => Seat::Others,
-        Some(_) if facts.addresses.contains_key(&address) => Seat::Others,
+        Some(_) if facts.addresses.get(&address).filter(stays).is_some() => Seat::Others,
         Some(At { value: Uplink::Named(name), .. }) if facts.foreign_links.contains(name) => {
             Seat::On(name.clone())
         }
         Some(At { value: Uplink::Named(name), .. }) => Seat::Waits(Some(name.clone())),
         Some(At { value: Uplink::Default, .. }) => {
-            facts.uplinks.get(&Family::of(address)).cloned().map_or(Seat::Waits(None), Seat::On)
+            let link = facts.uplinks.get(&Family::of(address)).filter(stays);
+            link.cloned().map_or(Seat::Waits(None), Seat::On)
         }
     }
 }
@@ -181,13 +183,28 @@ fn inside(
         let (cidr, owner) = scene.facts.subnets.iter().find(|(cidr, _)| cidr.contains(&address))?;
         Some((format!("in {cidr}, a subnet of {owner}"), vec![label.clone()]))
     };
-    let (what, labels) = own.or_else(theirs)?;
+    let router = || {
+        let is_one = scene.facts.routers.contains(&address);
+        is_one.then(|| ("the router that the host's default route leads by".to_owned(), vec![label.clone()]))
+    };
+    let nobodys = || Some((nobodys(scene.facts, address)?, vec![label.clone()]));
+    let (what, labels) = own.or_else(theirs).or_else(router).or_else(nobodys)?;
     Some(Problem {
         message: format!("{address} cannot be an external address: it is {what}"),
         code: "topology::external_inside",
         labels,
         help: Some("use an address of the outside, which others reach by this host".to_owned()),
     })
+}
+
+/// Says that an address is one that nobody has in a subnet that the host is in: its own, or that of everybody there.
+fn nobodys(facts: &Facts, address: IpAddr) -> Option<String> {
+    let links = facts.parents.values().chain(facts.bridges.values());
+    let mut nets =
+        links.flat_map(|link| &link.addresses).filter(|net| net.prefix_len() < 31 && net.addr().is_ipv4());
+    let net = nets.find(|net| address == net.network() || address == net.broadcast())?;
+    let which = if address == net.network() { "the address of" } else { "the broadcast address of" };
+    Some(format!("{which} {}, in which the host is", net.trunc()))
 }
 
 /// Says that an address is the host's own beside the containers of a network behind a link.
@@ -239,7 +256,7 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
                     )),
                     Some(_) | None => {}
                 }
-                if let Some(link) = facts.addresses.get(address) {
+                if let Some(link) = facts.addresses.get(address).filter(|link| !topology.takes(link)) {
                     warnings.push(format!(
                         "{origin}: {address} is an address of {link} already: what the host itself serves there is \
                          not reached any more, since all of it leads to container {name}"

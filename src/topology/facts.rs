@@ -20,6 +20,9 @@ pub struct Facts {
     pub uplink_mtu: Option<Mtu>,
     /// The link of others that has the default route, by family.
     pub uplinks: BTreeMap<Family, IfName>,
+    /// The links by which routers tell the host its routes, and would not any more once it forwards; as far as it matters.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub heeding: BTreeSet<IfName>,
     /// The addresses of others' links of the host, but for those that netform gave them.
     pub addresses: BTreeMap<IpAddr, IfName>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.
@@ -30,6 +33,12 @@ pub struct Facts {
     pub subnets: BTreeMap<IpNet, String>,
     /// The names of links in the host's namespace that are not this project's.
     pub foreign_links: BTreeSet<IfName>,
+    /// The further names of these, and which link each is of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub altnames: BTreeMap<IfName, IfName>,
+    /// The routers that default routes of the host lead by.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub routers: BTreeSet<IpAddr>,
     /// Bridges of others that a network may be `external` on.
     pub bridges: BTreeMap<IfName, LinkFact>,
     /// Bridges of Open vSwitch of others, when its database was asked, that a network may be `external` on.

@@ -61,7 +61,7 @@ fn leaving<'a>(scene: &Scene<'a>) -> HashMap<&'a NetName, HashSet<IpAddr>> {
 /// Who has an address.
 enum Holder<'a> {
     Gateway,
-    Bridge,
+    Host,
     Reserve(&'a str, Place),
     Static(&'a ContainerName, Place),
     Dynamic,
@@ -88,7 +88,7 @@ impl<'a> Space<'a> {
         for (name, at) in ground.reserve {
             holders.insert(at.value, Holder::Reserve(name, at.place));
         }
-        holders.extend(ground.held.iter().map(|addr| (*addr, Holder::Bridge)));
+        holders.extend(ground.held.iter().map(|addr| (*addr, Holder::Host)));
         let gateway = ground.gateway.filter(|_| !ground.is_pair);
         holders.extend(gateway.map(|gateway| (gateway, Holder::Gateway)));
         Self { ground, usable, last: high.min(usable.1), next: low.max(usable.0), holders, leaving }
@@ -206,9 +206,7 @@ fn refusal(space: &Space<'_>, member: &Member<'_>, at: &At<IpAddr>) -> Option<Pr
                 format!("address {addr} is the gateway of subnet {cidr}"),
                 subnet,
             ),
-            Holder::Bridge => {
-                ("topology::address_taken", format!("address {addr} is the bridge's own"), subnet)
-            }
+            Holder::Host => ("topology::address_taken", format!("address {addr} is the host's own"), subnet),
             Holder::Reserve(name, place) => (
                 "topology::address_reserved",
                 format!("address {addr} is reserved for `{name}`"),

@@ -17,12 +17,14 @@ mod leases;
 pub mod limits;
 mod mac;
 mod modes;
+mod named;
 mod network;
 mod parent;
 pub mod policy;
 mod pool;
 mod ports;
 mod prefix;
+mod proxy;
 mod resolve;
 mod routes;
 mod scene;
@@ -52,7 +54,6 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
 use crate::resource::qdisc::Bucket;
-use crate::resource::route::{Rank, Refusal};
 use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::Vlan;
 use crate::resource::vswitch::{SwitchPort, Vswitch};
@@ -62,7 +63,9 @@ pub use device::Device;
 pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
+pub use proxy::Proxy;
 pub use resolve::resolve;
+pub use routes::{Hop, StaticRoute};
 pub use shim::Shim;
 pub(crate) use text::nearest;
 
@@ -89,7 +92,8 @@ impl Topology {
         let limits = limits::warnings(self, &facts.limits);
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
-        [limits, barriers, silent, external, devices, vswitch::warnings(self), self.policies.warnings.clone()]
+        let (switches, proxies) = (vswitch::warnings(self), proxy::warnings(self, facts));
+        [limits, barriers, silent, external, devices, switches, proxies, self.policies.warnings.clone()]
             .concat()
     }
 
@@ -141,6 +145,8 @@ pub struct Network {
     pub mtu: Mtu,
     /// How packets leave.
     pub egress: Egress,
+    /// Who answers when neighbours of the host ask for its containers.
+    pub proxy: Proxy,
     /// Which new connections may come in.
     pub ingress: crate::manifest::Ingress,
     /// How names are answered.
@@ -339,33 +345,6 @@ pub struct Bandwidth {
     pub ingress: Option<Bucket>,
     /// What limits what it sends, and the link by which that goes.
     pub egress: Option<(Bucket, IfName)>,
-}
-
-/// A route that the manifest asks for, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StaticRoute {
-    /// Where the manifest declares it.
-    pub origin: Origin,
-    /// Where it leads.
-    pub to: IpNet,
-    /// What becomes of the packets.
-    pub hop: Hop,
-    /// Which of the routes of one destination it is.
-    pub rank: Rank,
-}
-
-/// What becomes of the packets of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hop {
-    /// They leave by the attachment's link.
-    By {
-        /// The next hop; `None` for what is on the link itself.
-        via: Option<IpAddr>,
-        /// Whether the next hop is on the link though no subnet says so.
-        onlink: bool,
-    },
-    /// They go nowhere.
-    Refused(Refusal),
 }
 
 /// Returns the range of all addresses of a family.

@@ -5,9 +5,9 @@ use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Driver, Egress, Network, Shim, Subnet, vswitch};
+use super::{Dns, Driver, Egress, Network, Shim, Subnet, proxy, vswitch};
 use crate::manifest::problem::Problem;
-use crate::manifest::{self, At, Ingress, OtherEnd};
+use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{IfName, Mac, Mtu};
 use crate::resource::sysctl::Family;
 
@@ -48,6 +48,7 @@ pub(super) fn assemble(
             mtu: _,
             interface: _,
             egress,
+            ndp_proxy: _,
             ingress,
             external,
             dns,
@@ -89,6 +90,7 @@ pub(super) fn assemble(
                 Some(manifest::Egress::Routed) => Egress::Routed,
                 Some(manifest::Egress::Snat(to)) => Egress::Snat(to.iter().map(|at| at.value).collect()),
             },
+            proxy: proxy::proxy(scene, net),
             ingress: ingress.as_ref().map_or(Ingress::Published, |at| at.value),
             dns: names(dns),
             prevent_destroy: *prevent_destroy,
@@ -128,47 +130,49 @@ fn names(dns: &manifest::Dns) -> Dns {
     }
 }
 
-/// What IPv6 needs of every link: RFC 8200 section 5. Below it the kernel takes IPv6 off the link (`addrconf_notify()`
-/// in Linux `net/ipv6/addrconf.c`).
-const IPV6_MIN_MTU: u32 = 1_280;
-
 fn mtu(scene: &Scene<'_>, net: &Net<'_>, grounds: &[Ground<'_>], problems: &mut Vec<Problem>) -> Mtu {
     let v6 = grounds.iter().find(|ground| Family::of(ground.cidr.addr()) == Family::Ipv6);
-    if let Some(At { value, place }) = net.spec.mtu {
-        if let Some(ground) = v6.filter(|_| value.bytes() < IPV6_MIN_MTU) {
-            problems.push(Problem {
-                message: format!("MTU {value} is too small for IPv6, which network `{}` has", net.name),
-                code: "topology::mtu_too_small",
-                labels: vec![
-                    (place, format!("less than {IPV6_MIN_MTU}")),
-                    (ground.place, "an IPv6 subnet".to_owned()),
-                ],
-                help: Some(format!("use at least {IPV6_MIN_MTU}, or no IPv6 subnet")),
-            });
+    let least = Mtu::LEAST_FOR_IPV6;
+    let (mtu, place, label) = if let Some(At { value, place }) = net.spec.mtu {
+        problems.extend(above_parent(scene, net, (value, place)));
+        (value, place, format!("less than {least}"))
+    } else {
+        let external = vswitch::external(scene, net).map(|bridge| bridge.mtu).zip(net.spec.external.as_ref());
+        let on = parent(scene, net).ok().flatten().map(|parent| parent.link.mtu);
+        match external.or(on.zip(net.spec.driver.parent())) {
+            Some((mtu, at)) => (mtu, at.place, format!("`{}` has {mtu}", at.value)),
+            None => {
+                let uplink = scene.facts.uplink_mtu.unwrap_or(Mtu::ETHERNET);
+                return if v6.is_some() { uplink.max(least) } else { uplink };
+            }
         }
-        if let (Ok(Some(parent)), Some(at)) = (parent(scene, net), net.spec.driver.parent())
-            && parent.link.mtu < value
-        {
-            problems.push(Problem {
-                message: format!("MTU {value} is more than its parent `{}` carries", at.value),
-                code: "topology::mtu_above_parent",
-                labels: vec![
-                    (place, format!("more than {}", parent.link.mtu)),
-                    (at.place, "the parent".to_owned()),
-                ],
-                help: Some(format!("use at most {}, or leave it out", parent.link.mtu)),
-            });
-        }
-        return value;
-    }
-    let external = vswitch::external(scene, net);
-    let on = parent(scene, net).ok().flatten().map(|parent| parent.link.mtu);
-    if let Some(mtu) = external.map(|bridge| bridge.mtu).or(on) {
+    };
+    if mtu.carries_ipv6() {
         return mtu;
     }
-    let uplink = scene.facts.uplink_mtu.unwrap_or(Mtu::ETHERNET);
-    match v6 {
-        Some(_) if uplink.bytes() < IPV6_MIN_MTU => Mtu::try_from(IPV6_MIN_MTU).unwrap_or(uplink),
-        Some(_) | None => uplink,
-    }
+    problems.extend(v6.map(|ground| Problem {
+        message: format!("MTU {mtu} is too small for IPv6, which network `{}` has", net.name),
+        code: "topology::mtu_too_small",
+        labels: vec![(place, label.clone()), (ground.place, "an IPv6 subnet".to_owned())],
+        help: Some(format!("use at least {least}, or no IPv6 subnet")),
+    }));
+    let sysctls = scene.on(net).flat_map(|(_, member)| &member.spec.sysctls);
+    let sysctls = sysctls.filter(|at| at.value.family == Family::Ipv6);
+    problems.extend(sysctls.map(|at| Problem {
+        message: format!("MTU {mtu} is too small for IPv6, of which a kernel parameter is set"),
+        code: "topology::mtu_too_small",
+        labels: vec![(place, label.clone()), (at.place, "a parameter of IPv6".to_owned())],
+        help: Some(format!("use at least {least}, or leave the parameter out")),
+    }));
+    mtu
+}
+
+fn above_parent(scene: &Scene<'_>, net: &Net<'_>, (value, place): (Mtu, Place)) -> Option<Problem> {
+    let (Ok(Some(parent)), Some(at)) = (parent(scene, net), net.spec.driver.parent()) else { return None };
+    (parent.link.mtu < value).then(|| Problem {
+        message: format!("MTU {value} is more than its parent `{}` carries", at.value),
+        code: "topology::mtu_above_parent",
+        labels: vec![(place, format!("more than {}", parent.link.mtu)), (at.place, "the parent".to_owned())],
+        help: Some(format!("use at most {}, or leave it out", parent.link.mtu)),
+    })
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::facts::{Carried, LinkFact};
+use super::named;
 use super::scene::{Net, Scene};
 use super::text::did_you_mean;
 use crate::manifest::Driver;
@@ -41,6 +42,11 @@ pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<Pare
     if let Some((vlan, below)) = vlan.and_then(|vlan| known(&vlan.parent).map(|below| (vlan, below))) {
         let link = LinkFact { addresses: vec![], ..below.clone() };
         return Ok(Some(Parent { link: Cow::Owned(link), vlan: Some((vlan, below.mtu)), waits: false }));
+    }
+    if let Some(problem) =
+        named::further(scene, &at.value, (at.place, &format!("the parent of network `{}`", net.name)))
+    {
+        return Err(problem);
     }
     // Links that live on have a parent, under another name.
     let lives = facts.live.addresses.values().any(|networks| networks.contains_key(net.name));

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
-    Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, network,
-    parent, policy, ports, routes, shim, subnet, veth, vswitch,
+    Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, named,
+    network, parent, policy, ports, proxy, routes, shim, subnet, veth, vswitch,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -30,10 +30,13 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     veth::check(&scene, &mut problems);
     vswitch::check(&scene, &mut problems);
     isolated::check(&scene, &mut problems);
-    device::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     shim::check(&scene, &grounds, &mut problems);
+    proxy::check(&scene, &grounds, &mut problems);
     let interfaces = interface::assign(&scene, &mut problems);
+    let made = named::Made::of(&scene, &interfaces);
+    named::check(&scene, &made, &mut problems);
+    device::check(&scene, &made, &mut problems);
     let addresses = ipam::assign(&scene, &grounds, &mut problems);
     veth::check_gateways(&scene, &grounds, &addresses, &mut problems);
     let (bridge_macs, macs) = mac::assign(&scene, &addresses, &mut problems);

@@ -7,11 +7,39 @@ use ipnet::IpNet;
 
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Container, Hop, StaticRoute, modes};
+use super::{Attachment, Container, modes};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Place};
-use crate::resource::route::{MAIN_TABLE, Rank};
+use crate::resource::owner::Origin;
+use crate::resource::route::{MAIN_TABLE, Rank, Refusal};
 use crate::resource::sysctl::Family;
+
+/// A route that the manifest asks for, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticRoute {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// Where it leads.
+    pub to: IpNet,
+    /// What becomes of the packets.
+    pub hop: Hop,
+    /// Which of the routes of one destination it is.
+    pub rank: Rank,
+}
+
+/// What becomes of the packets of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// They leave by the attachment's link.
+    By {
+        /// The next hop; `None` for what is on the link itself.
+        via: Option<IpAddr>,
+        /// Whether the next hop is on the link though no subnet says so.
+        onlink: bool,
+    },
+    /// They go nowhere.
+    Refused(Refusal),
+}
 
 /// Gives the containers and their attachments the routes that the manifest asks for.
 pub(super) fn assign(

@@ -32,7 +32,7 @@ pub(super) fn check(scene: &Scene<'_>, grounds: &[Option<Vec<Ground<'_>>>], prob
                 problems.push(outside(net, at, grounds));
                 continue;
             };
-            problems.extend(unusable(net, at, ground));
+            problems.extend(unusable(scene, net, at, ground));
             match taken.iter().find(|(other, _)| *other == index) {
                 Some((_, first)) => problems.push(twice(net, at, first)),
                 None => taken.push((index, at)),
@@ -78,7 +78,7 @@ fn outside(net: &Net<'_>, at: &At<IpAddr>, grounds: &[Ground<'_>]) -> Problem {
     }
 }
 
-fn unusable(net: &Net<'_>, at: &At<IpAddr>, ground: &Ground<'_>) -> Option<Problem> {
+fn unusable(scene: &Scene<'_>, net: &Net<'_>, at: &At<IpAddr>, ground: &Ground<'_>) -> Option<Problem> {
     let (low, high) = usable(ground.cidr);
     let addr = at.value;
     let reserved = ground.reserve.iter().find(|(_, reserved)| reserved.value == addr);
@@ -88,7 +88,8 @@ fn unusable(net: &Net<'_>, at: &At<IpAddr>, ground: &Ground<'_>) -> Option<Probl
         ("is one that no host has".to_owned(), (ground.place, format!("subnet {}", ground.cidr)))
     } else if ground.held.contains(&addr) {
         let parent = net.spec.driver.parent()?;
-        (format!("is that of `{}` already", parent.value), (parent.place, "the parent has it".to_owned()))
+        let link = scene.facts.addresses.get(&addr).unwrap_or(&parent.value);
+        (format!("is that of `{link}` already"), (parent.place, format!("`{link}` has it beside the parent")))
     } else if let Some((name, reserved)) = reserved {
         (format!("is reserved for `{name}`"), (reserved.place, "reserved here".to_owned()))
     } else {

@@ -142,6 +142,10 @@ impl Sketch<'_> {
                 Some(("upstream", v)) => network.dns.upstream.push(self.at(v.parse().unwrap(), v)),
                 Some(("egress", "routed")) => network.egress = Some(self.at(Egress::Routed, "routed")),
                 Some(("egress", v @ "masquerade")) => network.egress = Some(self.at(Egress::Masquerade, v)),
+                Some(("proxy", "true")) => network.ndp_proxy = Some(self.at(Uplink::Default, "true")),
+                Some(("proxy", v)) => {
+                    network.ndp_proxy = Some(self.at(Uplink::Named(v.try_into().unwrap()), v));
+                }
                 Some(("ingress", "open")) => network.ingress = Some(self.at(Ingress::Open, "open")),
                 Some(("ingress", "none")) => network.ingress = Some(self.at(Ingress::None, "none")),
                 Some(other) => panic!("{other:?} is nothing of a network"),

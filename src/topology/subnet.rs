@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::facts::{Facts, LinkFact};
+use super::named;
 use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
@@ -25,7 +26,7 @@ pub(super) struct Ground<'a> {
     /// Where dynamic addresses come from.
     pub(super) pool: IpNet,
     pub(super) reserve: &'a [(String, At<IpAddr>)],
-    /// The addresses that an existing bridge, or the parent, has in it.
+    /// The addresses that the host has in it: on an existing bridge, or behind the parent.
     pub(super) held: Vec<IpAddr>,
     /// Where it is given; the network's place when it is not.
     pub(super) place: Place,
@@ -56,7 +57,9 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
         Some(at) => match vswitch::external(scene, net) {
             Some(bridge) => Some((bridge, at)),
             None => {
-                problems.push(unknown_bridge(scene.facts, net, at));
+                let why = (at.place, &*format!("network `{}` is to be on it", net.name));
+                let further = named::further(scene, &at.value, why);
+                problems.push(further.unwrap_or_else(|| unknown_bridge(scene.facts, net, at)));
                 return None;
             }
         },
@@ -78,7 +81,14 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
             let link = parent.as_ref().map(|parent| &*parent.link);
             let is_pair = net.spec.driver == Driver::Veth(OtherEnd::Container);
             let grounds = net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems));
-            Some(grounds.map(|ground| Ground { is_pair, ..ground }).collect())
+            // Who is behind a link of the host must not have an address that another link of it has either.
+            let hosts = scene.facts.addresses.keys().filter(|_| link.is_some()).copied();
+            let hosts: Vec<_> = hosts.collect();
+            let held = |ground: &Ground<'_>| {
+                let inside = hosts.iter().filter(|addr| ground.cidr.contains(*addr));
+                ground.held.iter().chain(inside).copied().collect()
+            };
+            Some(grounds.map(|ground| Ground { is_pair, held: held(&ground), ..ground }).collect())
         }
     }
 }

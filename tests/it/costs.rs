@@ -14,11 +14,11 @@ use netform::kernel::{Op, Scope, nft};
 use netform::manifest::{Loaded, parse};
 use netform::names::ProjectName;
 use netform::plan::{Extra, Plan, plan};
-use netform::resource::ResourceId;
 use netform::resource::netns::NsRef;
 use netform::resource::owner::Origin;
 use netform::resource::state::{Desired, Observed, State};
 use netform::resource::sysctl::SysctlKey;
+use netform::resource::{ResourceId, Slot};
 use netform::topology::facts::{Facts, Leases};
 use netform::topology::resolve;
 
@@ -235,6 +235,27 @@ live! {
         patiently(&|| daemon.log(), address);
         let requests = asked(world).0 - before;
         assert!(requests < all_of_them / 2, "an edit: {requests}");
+    }
+}
+
+live! {
+    fn what_a_link_answers_for_is_one_request_where_it_matters(world) {
+        world.sh("ip link add up0 type veth peer name p0 && ip link set up0 up && ip link set p0 up &&
+            for i in $(seq 50); do ip -6 neigh add proxy 2001:db8::$i dev up0; done");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut live = Live::new(ProjectName::try_from("shop").unwrap());
+        let mut read = |scope: &Scope| {
+            let began = counts();
+            let foreign = runtime.block_on(live.survey(scope)).unwrap().observed.foreign;
+            let seen = foreign.keys().filter(|slot| matches!(slot, Slot::Object(ResourceId::Neighbour(..)))).count();
+            (counts().since(began).requests, seen)
+        };
+        let silent = Scope::new(ProjectName::try_from("shop").unwrap());
+        let mut asked = silent.clone();
+        asked.answers(&"up0".try_into().unwrap());
+
+        let (few, none) = read(&silent);
+        assert_eq!((read(&asked), none), ((few + 1, 50), 0));
     }
 }
 

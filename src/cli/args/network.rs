@@ -49,7 +49,7 @@ pub(in crate::cli) struct Create {
     /// Its name.
     #[arg(value_name = "NETWORK")]
     pub(in crate::cli) name: String,
-    /// How it is made: bridge, macvlan, ipvlan, veth or openvswitch (`driver`).
+    /// How it is made: bridge, macvlan, ipvlan, veth, physical or openvswitch (`driver`).
     #[arg(short, long, value_name = "DRIVER", default_value = "bridge")]
     pub(in crate::cli) driver: String,
     /// A subnet, e.g. 10.7.0.0/24; may be repeated (`subnets`). One is taken from the pools when none is given.
@@ -73,7 +73,8 @@ pub(in crate::cli) struct Create {
     /// No way out, no way in (`internal`).
     #[arg(long)]
     pub(in crate::cli) internal: bool,
-    /// An option as Docker has it: parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host (of veth), datapath, fail_mode, stp, mcast_snooping (of openvswitch), com.docker.network.driver.mtu, com.docker.network.bridge.name,
+    /// A key of the network or of its `options`, e.g. host_address=10.7.0.9 or egress=routed, or an option as Docker has
+    /// it: macvlan_mode, ipvlan_mode, ipvlan_flag, com.docker.network.driver.mtu, com.docker.network.bridge.name,
     /// .enable_icc or .enable_ip_masquerade; may be repeated.
     #[arg(short, long = "opt", value_name = "KEY=VALUE")]
     pub(in crate::cli) options: Vec<String>,
@@ -106,7 +107,8 @@ pub(in crate::cli) struct Connect {
     /// Its link-layer address (`mac`).
     #[arg(long, value_name = "MAC")]
     pub(in crate::cli) mac_address: Option<String>,
-    /// An option as Docker has it: com.docker.network.endpoint.ifname=NAME (`interface`).
+    /// A key of the attachment, e.g. device=eth2 or bandwidth.egress=10mbit, or an option as Docker has it:
+    /// com.docker.network.endpoint.ifname=NAME (`interface`) or .sysctls=KEY=VALUE,...; may be repeated.
     #[arg(long = "driver-opt", value_name = "KEY=VALUE")]
     pub(in crate::cli) options: Vec<String>,
     /// Declare the container, too, when the manifest does not: netform makes its namespace.

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::packet::Protocol;
 use super::walk::is_link_local;
 use crate::explain::{Scene, interface, namespace};
+use crate::kernel::census::Interface;
 use crate::names;
 
 /// What stands for the namespace that netform runs in.
@@ -94,7 +95,7 @@ fn end(text: &str, scene: &Scene) -> Result<End, Unclear> {
     let called = text.to_owned();
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse::<IpAddr>() {
-        let has = |(_, _, link): &(usize, &_, &crate::kernel::census::Interface)| {
+        let has = |(_, _, link): &(usize, &_, &Interface)| {
             link.index != 1 && link.addresses.iter().any(|own| own.addr() == address)
         };
         let ns = scene.interfaces().find(has).map(|(place, _, _)| place);
@@ -107,7 +108,7 @@ fn end(text: &str, scene: &Scene) -> Result<End, Unclear> {
     let bare = text.strip_prefix("container.").unwrap_or(text);
     let mut found: Vec<usize> = vec![];
     for (place, ns) in scene.namespaces.iter().enumerate() {
-        let links = ns.interfaces.iter().filter(|link| link.index != 1 && link.mark.is_none() && !ns.home);
+        let links = ns.interfaces.iter().filter(|link| interface::is_inside(ns, link) && !ns.home);
         let attached = || links.clone().filter_map(|link| interface::whose(scene, place, link).container);
         let is = (!ns.home && namespace::whose(scene, ns).container.as_deref() == Some(bare))
             || attached().any(|name| name == bare)
@@ -140,7 +141,12 @@ fn reachable(from: &End, to: &End, scene: &Scene) -> Option<IpAddr> {
     let fits = |address: &IpAddr| from.address.is_none_or(|from| from.is_ipv4() == address.is_ipv4());
     let useful = |addr: &IpAddr| !addr.is_loopback() && !is_link_local(*addr) && fits(addr);
     let mut links: Vec<_> = to.interfaces.iter().filter(|link| link.index != 1).collect();
-    links.sort_by_key(|link| !link.default_route);
+    // Behind a link of the host, it does not hear what comes to that, but to the link by which it is beside others there.
+    let beside = |link: &Interface| {
+        let mut theirs = from_ns.into_iter().flat_map(|ns| &ns.interfaces);
+        interface::is_stacked(link) && theirs.any(|it| interface::is_stacked(it) && it.peer == link.peer)
+    };
+    links.sort_by_key(|link| (!beside(link), !link.default_route));
     let all = links.iter().flat_map(|link| &link.addresses).filter(|own| useful(&own.addr()));
     let shared = |own: &&&ipnet::IpNet| {
         let theirs = from_ns.into_iter().flat_map(|ns| &ns.interfaces).flat_map(|link| &link.addresses);

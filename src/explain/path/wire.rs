@@ -7,6 +7,7 @@ use super::packet::{Packet, State};
 use super::term::View;
 use super::walk::{Halt, Reached, Walk};
 use super::{DecidedBy, Decision};
+use crate::explain::interface;
 use crate::kernel::census::{Interface, Peer};
 use crate::kernel::ovsdb::SWITCH;
 
@@ -26,7 +27,7 @@ enum Behind {
     Unseen,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// Has a packet leave by a link, for whoever has the address of the next hop there.
     pub(super) fn leave(
         &mut self,
@@ -72,14 +73,37 @@ impl Walk<'_> {
                 return self.across((ns, master), Some(link), next, packet);
             }
         }
+        if self.stands_in((ns, link), next)? {
+            self.step(ns, format!("{} answers for {next}, which is behind it", link.name));
+            return self.receive((ns, index), packet);
+        }
         if self.answers_for((ns, link), next)? {
             return self.receive((ns, index), packet);
+        }
+        if let Some((place, on_it)) = self.standing_on((ns, index), next) {
+            self.step(
+                ns,
+                format!("{} hands it to the {} interface that has the address", link.name, on_it.kind),
+            );
+            return self.enter((place, on_it.index), next, packet);
         }
         Err(self.denied(
             DecidedBy::Neighbour,
             ns,
             format!("nobody behind {} has the address {next}", link.name),
         ))
+    }
+
+    /// Returns the macvlan or ipvlan interface on a link that has an address. What the host routes to its own is not asked
+    /// for there.
+    fn standing_on(&self, (ns, index): (usize, u32), address: IpAddr) -> Option<(usize, &'a Interface)> {
+        let stands = Peer::At { namespace: ns, index };
+        let spaces = self.scene.namespaces.iter().enumerate();
+        let mut all = spaces.flat_map(|(place, ns)| ns.interfaces.iter().map(move |link| (place, link)));
+        all.find(|(_, link)| {
+            let hears = interface::is_stacked(link) && !link.routed && link.peer == stands;
+            hears && link.addresses.iter().any(|own| own.addr() == address)
+        })
     }
 
     /// Tells whether a namespace answers who asks by a link for an address: it does for all its own, and for others' where
@@ -104,6 +128,31 @@ impl Walk<'_> {
         Ok(own)
     }
 
+    /// Tells whether a link answers for an address that is behind its namespace, since an entry of its own says so: of
+    /// IPv6 where it is told to as well (`ndisc_recv_ns()` in Linux `net/ipv6/ndisc.c`, `arp_process()` in `net/ipv4/arp.c`).
+    fn stands_in(&self, (ns, link): (usize, &Interface), next: IpAddr) -> Result<bool, Halt> {
+        let inside = self.inside(ns)?;
+        if !inside.proxied.contains(&(next, link.index)) {
+            return Ok(false);
+        }
+        let family = if next.is_ipv4() { "ipv4" } else { "ipv6" };
+        let is_on = |of: &str, name: &str| {
+            inside.sysctls.get(&format!("{family}/conf/{of}/{name}")).is_none_or(|it| it != "0")
+        };
+        let lacks = match (is_on(&link.name, "forwarding"), next) {
+            (false, _) => "forwarding",
+            (true, IpAddr::V6(_)) if !is_on(&link.name, "proxy_ndp") && !is_on("all", "proxy_ndp") => {
+                "proxy_ndp"
+            }
+            (true, _) => return Ok(true),
+        };
+        let sentence = format!(
+            "{} has an entry that has it answer for {next}, and does not: net.{family}.conf.{}.{lacks} is 0",
+            link.name, link.name
+        );
+        Err(self.denied(DecidedBy::Neighbour, ns, sentence))
+    }
+
     /// Has a bridge take a frame from one of its ports, or from its own namespace, to whoever has the address.
     fn across(
         &mut self,
@@ -118,6 +167,11 @@ impl Walk<'_> {
         if from.is_some() && vlan.is_none() && self.answers_for((ns, bridge), next)? {
             self.frame((ns, "input"), (from, Some(bridge)), packet)?;
             return self.receive((ns, bridge.index), packet);
+        }
+        let on_it = self.standing_on((ns, bridge.index), next).filter(|_| from.is_some() && vlan.is_none());
+        if let Some((place, on_it)) = on_it {
+            self.step(ns, format!("bridge {} hands it to the {} interface on it", bridge.name, on_it.kind));
+            return self.enter((place, on_it.index), next, packet);
         }
         let all = self.scene.namespaces.get(ns).map(|ns| ns.interfaces.as_slice()).unwrap_or_default();
         let ports = || {
@@ -202,11 +256,17 @@ impl Walk<'_> {
         let is = |master: &&Interface| Some(master.index) == link.master && is_bridge(master);
         let Some(bridge) = there.interfaces.iter().find(is) else {
             let own = |link: &Interface| link.addresses.iter().any(|own| own.addr() == next);
-            let has = own(link) || (next.is_ipv4() && there.interfaces.iter().any(own));
+            // Only the host is asked: whoever is there may have many neighbours.
+            let stands_in =
+                there.home && matches!(self.stands_in((namespace, link), next), Ok(true) | Err(_));
+            let has = own(link) || stands_in || (next.is_ipv4() && there.interfaces.iter().any(own));
             // It may be the same namespace, on another leg.
-            return if has && (namespace != ns || own(link)) { Behind::Holder } else { Behind::Others };
+            let has = has && (namespace != ns || own(link));
+            let is_behind = has || self.standing_on((namespace, index), next).is_some();
+            return if is_behind { Behind::Holder } else { Behind::Others };
         };
-        if bridge.addresses.iter().any(|own| own.addr() == next) {
+        let on_it = self.standing_on((namespace, bridge.index), next);
+        if on_it.is_some() || bridge.addresses.iter().any(|own| own.addr() == next) {
             return Behind::Holder;
         }
         if depth == 0 {

@@ -82,6 +82,7 @@ impl Transaction {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_) => {}
         }
@@ -105,6 +106,7 @@ impl Transaction {
             | Resource::Route(_)
             | Resource::Sysctl(_)
             | Resource::Passage(_)
+            | Resource::Neighbour(_)
             | Resource::Qdisc(_)
             | Resource::File(_) => {}
         }

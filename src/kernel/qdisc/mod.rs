@@ -43,6 +43,8 @@ pub(crate) enum What {
     Diversion(u32),
     /// Room for filters of what comes in, without any.
     Empty,
+    /// Filters of others that take what comes in before ours does: the preference of the first of them.
+    Before(u16),
 }
 
 /// Which links' qdiscs matter.
@@ -94,26 +96,29 @@ pub(super) fn read(
             continue;
         }
         let what = match at {
-            Place::Ours(bucket) => Some(What::Bucket(bucket)),
-            Place::Theirs(kind) => Some(What::Theirs(kind)),
+            Place::Ours(bucket) => vec![What::Bucket(bucket)],
+            Place::Theirs(kind) => vec![What::Theirs(kind)],
             Place::Incoming(kind) => match socket.dump(wire::filters(index), wire::filter_told) {
                 Ok(filters) => incoming(&filters, &kind),
                 // It went away while we looked.
-                Err(Refusal::Kernel { errno: Errno::NODEV | Errno::INVAL, said: _ }) => None,
+                Err(Refusal::Kernel { errno: Errno::NODEV | Errno::INVAL, said: _ }) => vec![],
                 Err(refusal) => return Err(refusal),
             },
         };
-        answers.extend(what.map(|what| QdiscAnswer { index, what }));
+        answers.extend(what.into_iter().map(|what| QdiscAnswer { index, what }));
     }
     Ok(answers)
 }
 
-fn incoming(filters: &[(u16, Option<u32>)], kind: &str) -> Option<What> {
+fn incoming(filters: &[(u16, Option<u32>)], kind: &str) -> Vec<What> {
+    let first = filters.iter().map(|(priority, _)| *priority).filter(|it| *it < NUMBER).min();
     let mut ours = filters.iter().filter(|(priority, _)| *priority == NUMBER).peekable();
-    if ours.peek().is_some() {
-        return Some(What::Diversion(ours.find_map(|(_, to)| *to).unwrap_or(0)));
-    }
-    (filters.is_empty() && kind == "ingress").then_some(What::Empty)
+    let own = if ours.peek().is_some() {
+        Some(What::Diversion(ours.find_map(|(_, to)| *to).unwrap_or(0)))
+    } else {
+        (filters.is_empty() && kind == "ingress").then_some(What::Empty)
+    };
+    own.into_iter().chain(first.map(What::Before)).collect()
 }
 
 /// Notes the qdiscs on our links, ours and those of others.
@@ -131,6 +136,15 @@ pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, sco
             // Nobody says whose it is: whoever lost a filter has it still.
             What::Empty if scope.limited.contains(link) => QdiscKind::Diversion(None),
             What::Empty => continue,
+            What::Before(preference) => {
+                // Without a limit nothing of ours is behind them.
+                if scope.limited.contains(link) {
+                    let what = format!("filter (pref {preference}) on {link}");
+                    let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+                    observed.foreign.insert(Slot::Filtered(link.clone()), foreign);
+                }
+                continue;
+            }
             What::Theirs(kind) => {
                 let what = format!("qdisc {kind} on {link}");
                 let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };

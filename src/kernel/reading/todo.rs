@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::kernel::neighbours::Proxies;
 use crate::kernel::qdisc::Asked;
-use crate::names::ProjectName;
+use crate::names::{IfName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
 
@@ -16,6 +17,15 @@ pub(super) struct Task {
     pub(super) all_tables: BTreeSet<NsRef>,
     /// The links of the host whose qdiscs matter.
     pub(super) limited: Asked,
+    /// The links of the host that may answer for addresses of ours.
+    pub(super) proxies: Proxies,
+}
+
+/// Links of the host, by name and by index, and whether its routes are asked for.
+pub(super) struct SomeLinks {
+    pub(super) names: BTreeSet<IfName>,
+    pub(super) indexes: BTreeSet<u32>,
+    pub(super) routes: bool,
 }
 
 /// Namespaces that are still to be looked into. Whoever is done with one takes the next: threads that were given as many

@@ -76,6 +76,10 @@ struct Network {
     /// How packets leave: with the host's address, as they are, or with a given address.
     #[schemars(extend("default" = "masquerade"))]
     egress: Option<Egress>,
+    /// The link of the host that answers for the containers when its neighbours ask for them (NDP proxy); `true` is the one
+    /// that has the default route of IPv6.
+    #[schemars(extend("default" = false))]
+    ndp_proxy: Option<Uplink>,
     /// Which new connections may come in: those to published ports, all, or none.
     #[schemars(extend("default" = "published"))]
     ingress: Option<Ingress>,

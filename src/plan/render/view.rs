@@ -186,6 +186,7 @@ fn is_telling(id: &ResourceId) -> bool {
     match id {
         ResourceId::Netns(_) | ResourceId::Link(..) | ResourceId::Address(..) | ResourceId::Route(..) => true,
         ResourceId::Sysctl(..) | ResourceId::Passage(..) | ResourceId::Qdisc(..) => true,
+        ResourceId::Neighbour(..) => true,
         ResourceId::NftElement(_, set, _) => set.starts_with("external_to"),
         ResourceId::NftTable(_) | ResourceId::File(_) => false,
     }
@@ -217,6 +218,7 @@ fn kind(id: &ResourceId) -> &'static str {
         ResourceId::Link(..) => "link",
         ResourceId::Address(..) => "address object",
         ResourceId::Route(..) => "route",
+        ResourceId::Neighbour(..) => "neighbour",
         ResourceId::Sysctl(..) => "kernel parameter",
         ResourceId::NftTable(_) => "nft table",
         ResourceId::NftElement(..) => "nft element",
@@ -294,6 +296,7 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
                 | ResourceId::NftTable(_)
                 | ResourceId::NftElement(..)
                 | ResourceId::Passage(..)
+                | ResourceId::Neighbour(..)
                 | ResourceId::Qdisc(..)
                 | ResourceId::File(_) => format!("{object} "),
             };

@@ -360,7 +360,7 @@ fn taken<'a>(after: &[(Side, &'a Entry)]) -> Option<(&'a Entry, &'a Entry, Strin
 fn places(entry: &Entry) -> Vec<Place> {
     let sole = |slot: &Slot| match slot {
         Slot::Ns(_) | Slot::Ifname(..) | Slot::Altname(..) | Slot::Device(_) | Slot::Object(_) => true,
-        Slot::Addressed(..) | Slot::Shared(_) => false,
+        Slot::Addressed(..) | Slot::Shared(_) | Slot::Filtered(_) => false,
     };
     let mut places: Vec<Place> =
         entry.resource.provides().into_iter().filter(sole).map(Place::Slot).collect();

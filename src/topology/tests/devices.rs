@@ -118,3 +118,40 @@ fn a_link_with_external_addresses_and_the_hosts_own_addresses_are_not_to_be_had(
       help: give one of them another
     ");
 }
+
+#[test]
+fn a_link_that_netform_makes_is_no_link_of_the_hosts() {
+    let text = "own br-a\nnet a 10.7.0.0/24\nnet lab physical=\nctr x @lab,dev=br-a\nctr y @a";
+    insta::assert_snapshot!(problems(text, &Facts::default()), @r"
+    topology::link_of_our_own: `br-a` is no link of the host's own: netform makes it for network `a`
+      br-a: it is to have the external addresses
+      a: `br-a` is made for this
+      help: name a link that is there without netform; `ip link` lists them
+    topology::link_of_our_own: `br-a` is no link of the host's own: netform makes it for network `a`
+      br-a: it is to go into a container
+      a: `br-a` is made for this
+      help: name a link that is there without netform; `ip link` lists them
+    topology::device_taken: `x` cannot have `br-a` for itself: external addresses are given to it
+      br-a: it leaves the host
+      br-a: it has external addresses
+      help: give one of them another link
+    ");
+    let port = topology("net a 10.7.0.0/24\nctr y @a", &Facts::default());
+    let port = port.attachment("y", "a").port.clone().unwrap();
+    let told = problems(
+        &format!("net a 10.7.0.0/24\nnet lab physical=\nctr x @lab,dev={port}\nctr y @a"),
+        &Facts::default(),
+    );
+    assert!(told.contains("netform makes it for `y`"), "{told}");
+}
+
+#[test]
+fn a_further_name_is_told_and_not_waited_for() {
+    let altnames = [("enp2s0".try_into().unwrap(), "eth2".try_into().unwrap())].into();
+    let facts = Facts { altnames, ..with_eth2(fact(&[], None)) };
+    let text = "own enp2s0\nnet lab physical=\nnet lan macvlan=enp2s0 10.8.0.0/24\nctr x @lab,dev=enp2s0";
+    let told = problems(text, &facts);
+    let all: Vec<_> = told.lines().filter(|line| line.contains("further_name")).collect();
+    assert_eq!(all, ["topology::further_name: `enp2s0` is a further name of `eth2`"; 3]);
+    assert!(told.contains("help: write `eth2`, the name that `ip link` shows first"), "{told}");
+}

@@ -5,7 +5,7 @@ use crate::names::IfName;
 use crate::resource::sysctl::Family;
 use crate::topology::Seat;
 use crate::topology::external::warnings;
-use crate::topology::facts::Facts;
+use crate::topology::facts::{DeviceFact, Facts, LinkFact};
 
 const NETS: &str = "net a 10.0.0.0/24\nnet b 10.1.0.0/24 fd01::/64\nnet i 10.3.0.0/24 internal\n\
                     net shut 10.4.0.0/24 ingress=none\nnet pair 10.5.0.0/30 veth=container\n";
@@ -108,4 +108,56 @@ fn an_address_is_on_the_uplink_unless_somebody_has_it_there_already() {
     check_seat("own true\n", &links, &Seat::Waits(None));
     check_seat("own eth7\n", &routed, &Seat::Waits(Some("eth7".try_into().unwrap())));
     check_seat("own true\n", &held, &Seat::Others);
+}
+
+#[test]
+fn an_external_address_is_no_router_and_no_address_of_nobody() {
+    let eth0 = LinkFact {
+        mtu: 1500.try_into().unwrap(),
+        addresses: vec!["203.0.113.2/24".parse().unwrap()],
+        mac: None,
+    };
+    let facts = Facts {
+        routers: ["203.0.113.1".parse().unwrap()].into(),
+        parents: [("eth0".try_into().unwrap(), eth0)].into(),
+        ..Facts::default()
+    };
+    let told = |address: &str| problems(&format!("{NETS}ctr x @a,ext={address}"), &facts);
+
+    insta::assert_snapshot!(told("203.0.113.1"), @r"
+    topology::external_inside: 203.0.113.1 cannot be an external address: it is the router that the host's default route leads by
+      203.0.113.1: an external address
+      help: use an address of the outside, which others reach by this host
+    ");
+    assert!(told("203.0.113.255").contains("the broadcast address of 203.0.113.0/24, in which the host is"));
+    assert!(told("203.0.113.0").contains("the address of 203.0.113.0/24, in which the host is"));
+    topology(&format!("{NETS}ctr x @a,ext=203.0.113.9"), &facts);
+}
+
+#[test]
+fn an_address_of_a_link_that_leaves_is_the_hosts_no_more() {
+    let (eth0, eth2): (IfName, IfName) = ("eth0".try_into().unwrap(), "eth2".try_into().unwrap());
+    let fact = DeviceFact {
+        mtu: 1500.try_into().unwrap(),
+        mac: None,
+        held: vec![],
+        obstacle: None,
+        is_uplink: false,
+    };
+    let facts = Facts {
+        addresses: [("203.0.113.9".parse().unwrap(), eth2.clone())].into(),
+        foreign_links: [eth0.clone(), eth2.clone()].into(),
+        devices: [(eth2.clone(), fact)].into(),
+        uplinks: [(Family::Ipv4, eth2)].into(),
+        ..Facts::default()
+    };
+    let seat = |own: &str, rest: &str| {
+        let topology =
+            topology(&format!("{own}{NETS}net p physical=\nctr x @a,ext=203.0.113.9{rest}"), &facts);
+        (topology.attachment("x", "a").external[0].seat.clone(), warnings(&topology, &facts).len())
+    };
+
+    assert_eq!(seat("own eth0\n", ""), (Seat::Others, 1), "it has it already");
+    assert_eq!(seat("own eth0\n", "\nctr y @p,dev=eth2"), (Seat::On(eth0), 0));
+    assert_eq!(seat("own true\n", "\nctr y @p,dev=eth2"), (Seat::Waits(None), 1), "the way out leaves, too");
 }

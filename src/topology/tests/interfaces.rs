@@ -1,7 +1,7 @@
 //! Interface names and MTUs.
 
 use super::{problems, topology};
-use crate::topology::facts::Facts;
+use crate::topology::facts::{Facts, LinkFact};
 
 fn foreign(names: &[&str]) -> Facts {
     Facts {
@@ -98,6 +98,14 @@ fn ipv6_needs_packets_of_1280_bytes() {
     insta::assert_snapshot!(problems("net a 10.0.0.0/24 fd00::/64 mtu=1000", &Facts::default()), @r"
     topology::mtu_too_small: MTU 1000 is too small for IPv6, which network `a` has
       1000: less than 1280
+      fd00::/64: an IPv6 subnet
+      help: use at least 1280, or no IPv6 subnet
+    ");
+    let eth0 = LinkFact { mtu: 1000.try_into().unwrap(), addresses: vec![], mac: None };
+    let facts = Facts { parents: [("eth0".try_into().unwrap(), eth0)].into(), ..Facts::default() };
+    insta::assert_snapshot!(problems("net a macvlan=eth0 fd00::/64", &facts), @r"
+    topology::mtu_too_small: MTU 1000 is too small for IPv6, which network `a` has
+      eth0: `eth0` has 1000
       fd00::/64: an IPv6 subnet
       help: use at least 1280, or no IPv6 subnet
     ");

@@ -16,6 +16,7 @@ mod pairs;
 mod parents;
 mod ports;
 mod problems;
+mod proxy;
 mod routes;
 mod subnets;
 mod switches;

@@ -275,6 +275,20 @@ fn the_host_has_an_address_that_nobody_else_gets() {
         let told = problems(&network(&format!("host={host}"), ""), &on_eth0());
         assert!(told.contains("topology::host_address_"), "{told}");
     }
+    let elsewhere = Facts {
+        addresses: [
+            ("192.168.1.3".parse().unwrap(), name("eth1")),
+            ("192.168.1.5".parse().unwrap(), name("eth1")),
+        ]
+        .into(),
+        ..on_eth0()
+    };
+    let told = problems(&network("host=192.168.1.3", ""), &elsewhere);
+    assert!(told.contains("is that of `eth1` already"), "{told}");
+    assert_eq!(
+        topology(&network("host=192.168.1.4", ""), &elsewhere).addresses("a", "lan"),
+        "192.168.1.6/24"
+    );
     let told = problems(&network("host=192.168.1.3 host=192.168.1.4", ""), &on_eth0());
     assert!(told.contains("topology::host_address_twice"), "{told}");
     let told = problems(&network("host=192.168.1.3", "").replace("=eth0", "=eth0,vepa"), &on_eth0());

@@ -19,6 +19,7 @@ fn with_and_without_marks(world: &World) -> (State, State) {
         | Resource::NftTable(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => false,
     };

@@ -147,6 +147,7 @@ fn meddle(kernel: &mut Fake, which: &Index) {
             bucket.intact = false;
         }
         Resource::Route(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::Address(_)
         | Resource::Netns(_)

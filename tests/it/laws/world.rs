@@ -5,6 +5,7 @@ use netform::resource::Resource;
 use netform::resource::address::Address;
 use netform::resource::file::TextFile;
 use netform::resource::link::{Link, LinkKind, Peer, Tag};
+use netform::resource::neighbour::Neighbour;
 use netform::resource::netns::{Netns, NsRef};
 use netform::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
 use netform::resource::owner::Owner;
@@ -345,6 +346,13 @@ impl World {
                 }),
             }),
         );
+        // No link of others is in this world; what a bridge answers for dies with it all the same.
+        let (other, link) =
+            ((net + 1) % self.networks.len(), ifname(&format!("br{}", (net + 1) % self.networks.len())));
+        if host.is_multiple_of(2) && self.networks[other].is_some() {
+            let addr = format!("fd00:{net}::{host}").parse().unwrap();
+            state.put(&owner, Resource::Neighbour(Neighbour { ns: NsRef::Host, link, addr }));
+        }
         if !host.is_multiple_of(3) {
             limited(state, &owner, (container, net), host);
         }

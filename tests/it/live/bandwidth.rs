@@ -230,8 +230,11 @@ live! {
         let refused = world.run(&["apply", "--yes"]).exits(9);
         assert!(refused.stderr.contains(&format!("attachment.web@front needs limit of {port}, but qdisc pfifo on {port} is in the way")), "{}", refused.stderr);
 
-        world.apply(&shop(", bandwidth: {egress: 5mbit}"));
+        let told = world.apply(&shop(", bandwidth: {egress: 5mbit}"));
+        let warning = format!("somebody's filter (pref 5) on {port} comes before the limit of what attachment.web@front sends: what it takes is not limited");
+        assert!(told.contains(&warning), "{told}");
         world.assert_in_sync();
+        assert!(world.plan().0.contains(&warning), "as long as it is there");
         let theirs = world.sh(&format!("tc filter show dev {port} ingress; tc qdisc show dev {port}"));
         for line in ["pref 5 ", "clsact", "pref 28262", "pfifo 7:"] {
             assert!(theirs.contains(line), "{line}: {theirs}");

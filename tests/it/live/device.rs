@@ -56,6 +56,11 @@ live! {
         assert!(status.contains("eth0  192.168.9.10/24"), "{status}");
         let said = world.run(&["explain", "192.168.9.10"]).exits(0).stdout;
         assert!(said.contains("container web") && said.contains("network lab"), "{said}");
+        // The other end of the pair that `eth2` is of is the router's.
+        let said = world.run(&["explain", "container.web"]).exits(0).stdout;
+        assert!(said.contains("it lives in namespace web; ") && said.contains("eth0 with 192.168.9.10/24"), "{said}");
+        let said = world.run(&["explain", "--path", "web", "router"]).exits(0).stdout;
+        assert!(said.contains("arrives, and is answered"), "{said}");
 
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(eth2(world), before);
@@ -269,5 +274,38 @@ live! {
         world.sh("ip route del 10.55.0.0/16");
         world.run(&["apply", "--yes"]).exits(0);
         world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn an_address_of_a_link_that_leaves_can_lead_to_a_container(world) {
+        wired(world);
+        let before = eth2(world);
+        world.sh("ip link add eth0 type veth peer name u0; ip link set eth0 up; ip link set u0 up");
+        let manifest = lab(WEB).replace("project: lab", "project: lab\nown_external_addresses: eth0").replace("back: }", "back: {external_address: 192.168.9.5}}");
+
+        world.apply(&manifest);
+
+        world.assert_in_sync();
+        assert!(world.sh("ip -o addr show dev eth0").contains("192.168.9.5/32"));
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(eth2(world), before);
+        assert!(!world.sh("ip -o addr show dev eth0").contains("192.168.9.5"));
+    }
+}
+
+live! {
+    fn what_is_no_name_of_a_link_of_the_hosts_own_is_told(world) {
+        wired(world);
+        world.file("netform.yaml", &lab("{web: {networks: {lab: {device: enp5s0}}}}"));
+        let told = world.run(&["plan"]).exits(65).stderr;
+        assert!(told.contains("`enp5s0` is a further name of `eth2`") && told.contains("netform.yaml:6:"), "{told}");
+        world.file("netform.yaml", &lab("{web: {networks: {lab: {device: br-back}, back: }}}"));
+        for _ in 0..2 {
+            let told = world.run(&["apply", "--yes"]).exits(65).stderr;
+            assert!(told.contains("netform makes it for network `back`"), "{told}");
+            world.file("other.yaml", &lab("{web: {networks: [back]}}"));
+            world.run(&["apply", "--yes", "other.yaml"]).exits(0);
+        }
     }
 }

@@ -42,3 +42,21 @@ live! {
         world.assert_in_sync();
     }
 }
+
+live! {
+    fn what_is_too_small_for_ipv6_has_none_and_no_parameters_of_it(world) {
+        world.sh("ip link add eth0 type veth peer name r0; ip link set eth0 up; ip link set r0 up");
+        let bridge = |mtu: u32| format!("netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [10.7.0.0/24], mtu: {mtu}}}}}\ncontainers: {{web: {{networks: [front]}}}}\n");
+        let behind = |mtu: u32| bridge(mtu).replace("mtu:", "driver: macvlan, options: {parent: eth0, host_address: 10.7.0.9}, mtu:");
+        for manifest in [&bridge as &dyn Fn(u32) -> String, &behind] {
+            for mtu in [1000, 1500, 1279, 1280] {
+                world.apply(&manifest(mtu));
+                world.assert_in_sync();
+                assert!(world.pings("host", world.sh("ip -n web -4 -o addr show eth0 | awk '{print $4}' | sed 's|/.*||'").trim()), "{mtu}");
+            }
+            // The host's own routes to what is behind the link are in nobody's way.
+            world.apply(&bridge(68));
+            world.run(&["destroy", "--yes"]).exits(0);
+        }
+    }
+}

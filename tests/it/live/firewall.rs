@@ -13,7 +13,7 @@ use netform::resource::netns::NsRef;
 use netform::resource::owner::Origin;
 use netform::resource::state::Entry;
 use netform::topology::{
-    Attachment, Container, Dns, Driver, Egress, Network, Publish, Runtime, Subnet, Topology,
+    Attachment, Container, Dns, Driver, Egress, Network, Proxy, Publish, Runtime, Subnet, Topology,
 };
 
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
@@ -327,6 +327,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         icc: true,
         mtu: Mtu::ETHERNET,
         egress: Egress::Routed,
+        proxy: Proxy::Nobody,
         ingress: Ingress::Published,
         dns: Dns::default(),
         prevent_destroy: false,

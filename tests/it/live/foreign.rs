@@ -115,3 +115,62 @@ live! {
         assert!(help("namespace db is in the way").starts_with("help: adopt it with `netform import container.db db`"), "{told}");
     }
 }
+
+/// A network behind `eth0` on which the host has 192.168.9.8, and a container the first address after that.
+const LAN: &str = "netform: 1
+project: lan
+networks:
+  lan: {driver: macvlan, options: {parent: eth0, host_address: 192.168.9.8}, subnets: [{cidr: 192.168.9.0/24, pool: 192.168.9.8/29}]}
+containers: {a: {networks: [lan]}}
+";
+
+live! {
+    fn a_route_of_others_where_ours_would_be_is_told_by_the_plan(world) {
+        world.sh("ip link add eth0 type veth peer name r0; ip link set eth0 up; ip link set r0 up; ip netns add pod
+             ip -n pod link add p0 type veth peer name p1; ip -n pod link set p0 up; ip -n pod link set p1 up
+             ip -n pod addr add 10.88.0.2/24 dev p0");
+        let pod = "netform: 1\nproject: lan\nnetworks: {front: {subnets: [10.9.0.0/24]}}\ncontainers: {a: {netns: pod, networks: [front]}}\n";
+        for (manifest, ns, route, what) in [
+            (LAN, "", "192.168.9.9 dev r0", "route 192.168.9.9/32 on r0"),
+            (LAN, "", "blackhole 192.168.9.9", "route 192.168.9.9/32 (blackhole)"),
+            (pod, "-n pod", "default via 10.88.0.1", "route 0.0.0.0/0 via 10.88.0.1 on p0"),
+        ] {
+            world.file("netform.yaml", manifest);
+            world.run(&["plan", "--out", "saved.json"]).exits(0);
+            world.sh(&format!("ip {ns} route add {route}"));
+            let before = everything(world);
+
+            for verb in [&["plan"][..], &["apply", "--yes"]] {
+                let refused = world.run(verb).exits(9).stderr;
+                assert!(refused.contains(&format!("{what} is in the way")), "{refused}");
+            }
+            let stale = world.run(&["apply", "--yes", "saved.json"]).exits(5).stderr;
+            assert!(stale.contains(what), "{stale}");
+            assert_same(&everything(world), &before, "nothing was begun");
+
+            world.sh(&format!("ip {ns} route del {route}"));
+            world.run(&["apply", "--yes", "saved.json"]).exits(0);
+            world.assert_in_sync();
+            world.run(&["destroy", "--yes"]).exits(0);
+        }
+    }
+}
+
+live! {
+    fn an_address_that_the_host_has_elsewhere_is_not_given_behind_a_parent(world) {
+        world.sh("ip link add eth0 type veth peer name r0; ip link set eth0 up; ip link set r0 up");
+        world.file("netform.yaml", LAN);
+        world.sh("ip addr add 192.168.9.8/32 dev r0");
+        let refused = world.run(&["plan"]).exits(65).stderr;
+        assert!(refused.contains("host address 192.168.9.8 of network `lan` is that of `r0` already"), "{refused}");
+        world.sh("ip addr flush dev r0; ip addr add 192.168.9.9/32 dev r0");
+
+        world.run(&["apply", "--yes"]).exits(0);
+
+        let address = world.sh("ip -n a -4 -o addr show eth0 | awk '{print $4}'");
+        assert_eq!(address, "192.168.9.10/24\n", "what is sent to .9 stays on the host");
+        world.file("netform.yaml", &LAN.replace("[lan]", "{lan: {address: 192.168.9.9}}"));
+        let refused = world.run(&["plan"]).exits(65).stderr;
+        assert!(refused.contains("address 192.168.9.9 is the host's own"), "{refused}");
+    }
+}

@@ -269,7 +269,11 @@ fn parameters_and_files_are_written_where_they_belong() {
         assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
         assert_eq!(world.fail(Op::Create(file("again"))).message, "File exists (os error 17)");
         world.succeed(&[Op::Delete(file("10.7.0.3 web"))]);
-        assert!(!path.parent().unwrap().exists());
+        assert!(!path.ancestors().nth(2).unwrap().exists(), "/etc/netns itself was made for it");
+        sh("mkdir -p /etc/netns/db");
+        world.succeed(&[Op::Create(file("10.7.0.2 web"))]);
+        world.succeed(&[Op::Delete(file("10.7.0.2 web"))]);
+        assert_eq!(sh("ls /etc/netns"), "db\n", "what others have there stays");
     });
 }
 

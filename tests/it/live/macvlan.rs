@@ -237,7 +237,14 @@ live! {
         let link = world.sh("ip -o link show netform.lan.lan.host | sed 's/^[0-9]*: \\([^@]*\\)@.*/\\1/'");
         let link = link.trim();
         let said = world.run(&["explain", link]).exits(0).stdout;
-        assert!(said.contains("network lan"), "{said}");
+        assert!(said.contains("is netform's link by which the host is beside the containers of network lan"), "{said}");
+        // What is said of the way is what pings have shown.
+        for (from, to) in [("host", "a"), ("a", "host"), ("a", "b"), ("a", "203.0.113.5"), ("router", "192.168.9.9"), ("host", "router")] {
+            let said = world.run(&["explain", "--path", from, to]).exits(0).stdout;
+            assert!(said.contains("arrives, and is answered"), "{said}");
+        }
+        let said = world.run(&["explain", "container.a"]).exits(0).stdout;
+        assert!(said.contains("it has eth0 with 192.168.9.9/24"), "{said}");
 
         let daemon = Daemon::start(world, &[]);
         for break_it in [

@@ -41,6 +41,8 @@ mod policies;
 mod ports;
 mod ports_of_bridges;
 mod private;
+mod probe;
+mod proxy;
 mod publish;
 mod readme;
 mod resolve;

@@ -199,3 +199,30 @@ live! {
         world.assert_in_sync();
     }
 }
+
+live! {
+    fn what_a_manifest_can_say_a_command_can_and_inspect_shows(world) {
+        world.file("netform.yaml", SHOP);
+        world.sh("for link in eth0 eth2; do ip link add $link type veth peer name p$link; ip link set $link up; ip link set p$link up; done");
+        let run = |line: &str| world.run(&[&["network"], &*line.split(' ').collect::<Vec<_>>(), &["--yes"]].concat()).exits(0);
+        run("create -d macvlan -o parent=eth0 -o host_address=10.8.0.9 --subnet 10.8.0.0/24 lan");
+        run("create -d physical --subnet 10.6.0.0/24 lab");
+        run("create --subnet 10.7.0.0/24 -o mtu=1400 -o lifecycle.ignore=[mtu] back");
+        run("connect --driver-opt device=eth2 lab web");
+        run("connect --driver-opt bandwidth.egress=5mbit --driver-opt external_address=203.0.113.9 --driver-opt isolated=true back web");
+        run("connect lan web");
+
+        world.assert_in_sync();
+        let text = world.run(&["network", "inspect", "lan", "lab", "back"]).exits(0).stdout;
+        for said in ["  host: 10.8.0.9 (on nf-", "    device: eth2\n", "    external address: 203.0.113.9\n", "    bandwidth: sends 5mbit\n    isolated: yes\n"] {
+            assert!(text.contains(said), "{said} in:\n{text}");
+        }
+        let json = world.run(&["network", "inspect", "back", "lan", "--output", "json"]).exits(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_follows("network", &json);
+        assert_eq!(json["networks"][0]["containers"][0]["external_addresses"][0]["address"], "203.0.113.9");
+        assert_eq!(json["networks"][1]["host"]["addresses"][0], "10.8.0.9");
+        run("disconnect lab web");
+        world.sh("ip link show eth2");
+    }
+}

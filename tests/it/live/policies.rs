@@ -275,6 +275,37 @@ live! {
     }
 }
 
+/// Says by ARP that it has an address, in a frame with a tag that says of a priority only (VLAN 0), or with none.
+const ANNOUNCE: &str = r#"
+import socket, sys
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(("eth0", 0))
+own, claimed = link.getsockname()[4], socket.inet_aton(sys.argv[1])
+tag = bytes.fromhex(sys.argv[2])
+asks = bytes.fromhex("0001080006040001") + own + claimed + bytes(6) + socket.inet_aton(sys.argv[3])
+link.send(b"\xff" * 6 + own + tag + bytes.fromhex("0806") + asks)
+"#;
+
+live! {
+    fn no_tag_makes_a_neighbour_believe_who_says_that_he_has_anothers_address(world) {
+        world.apply(NETWORKS);
+        world.file("announce.py", ANNOUNCE);
+        let known = |address: &str, tag: &str| {
+            world.sh("ip -n web neigh flush dev eth0");
+            world.sh(&format!("ip netns exec spy python3 announce.py {address} '{tag}' 172.25.0.7"));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            world.sh("ip -n web neigh show dev eth0").contains(address)
+        };
+        assert!(["", "81006000"].into_iter().all(|tag| known("172.25.0.99", tag)), "nothing forbids it");
+
+        world.apply(&format!("{NETWORKS}policies: [{{deny: {{from: container.spy, to: network.back}}}}]\n"));
+
+        for tag in ["", "81006000"] {
+            assert!(!known("172.25.0.99", tag) && known("172.25.0.8", tag), "tag {tag:?}");
+        }
+    }
+}
+
 live! {
     fn a_plan_says_what_policies_open_and_close_and_explain_names_the_one_that_decides(world) {
         world.file("netform.yaml", &format!("{NETWORKS}{POLICIES}"));

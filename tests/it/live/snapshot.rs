@@ -27,7 +27,10 @@ pub(crate) fn everything(world: &World) -> String {
     for line in ruleset(&world.sh("nft -s -j list ruleset")) {
         let _ = writeln!(text, "{line}");
     }
-    text.push_str(&world.sh("sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding"));
+    text.push_str(
+        &world.sh("sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding; ip -6 neigh show proxy | sort"),
+    );
+    text.push_str(&world.sh("cd /proc/sys/net/ipv6/conf; grep -H . */proxy_ndp */accept_ra"));
     text.push_str(&world.sh("for f in /etc/netns/*/*; do [ -e $f ] && echo $f && cat $f || true; done"));
     text
 }

@@ -1,7 +1,6 @@
 //! `netform network ls` and `inspect`: the networks of a manifest, and what is live of them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,64 +11,98 @@ use super::super::super::failure::{Code, Failure, chain};
 use super::super::super::session::{Aim, Session};
 use super::super::super::show;
 use super::super::super::status::{Health, health};
+use super::text::{details, table};
 use crate::kernel::counters::{Counters, counters};
 use crate::names::IfName;
 use crate::plan::target::Selection;
 use crate::plan::{Conflict, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology, nearest};
+use crate::topology::{
+    Attachment, Container, Driver, External, Network, Proxy, Runtime, Seat, Topology, nearest,
+};
 
 /// Networks, and what is live of them.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Report {
+pub(super) struct Report {
     /// The version of this document, `MAJOR.MINOR`.
-    format_version: &'static str,
-    project: String,
-    networks: Vec<Shown>,
+    pub(super) format_version: &'static str,
+    pub(super) project: String,
+    pub(super) networks: Vec<Shown>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Shown {
-    name: String,
+pub(super) struct Shown {
+    pub(super) name: String,
     /// What nothing else on the host is called: the further name of its bridge.
-    id: String,
-    driver: &'static str,
+    pub(super) id: String,
+    pub(super) driver: &'static str,
     /// The bridge; with macvlan, the parent; with veth, the host's end, or `none` between two containers.
-    interface: String,
+    pub(super) interface: String,
     /// Whether what is live is what is declared.
-    state: Health,
-    subnets: Vec<Range>,
-    internal: bool,
+    pub(super) state: Health,
+    pub(super) subnets: Vec<Range>,
+    pub(super) internal: bool,
     /// Whether the bridge is somebody else's.
-    external: bool,
-    mtu: u32,
+    pub(super) external: bool,
+    pub(super) mtu: u32,
+    /// The link that answers for its containers when neighbours ask for them; `null` while there is none.
+    pub(super) ndp_proxy: Option<String>,
     /// The line of the manifest that declares it; for `default`, the one that asks for it.
-    declared: String,
+    pub(super) declared: String,
+    /// By what the host is beside containers that are behind one of its links; `null` when it is not.
+    pub(super) host: Option<Beside>,
     /// What went over the interface; `null` while it is not there.
-    counters: Option<Counters>,
-    containers: Vec<Member>,
+    pub(super) counters: Option<Counters>,
+    pub(super) containers: Vec<Member>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Range {
-    cidr: String,
-    gateway: Option<String>,
+pub(super) struct Beside {
+    pub(super) interface: String,
+    pub(super) addresses: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Member {
-    name: String,
-    state: Health,
+pub(super) struct Range {
+    pub(super) cidr: String,
+    pub(super) gateway: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) state: Health,
     /// The link in the container.
-    interface: String,
+    pub(super) interface: String,
     /// The other end, on the host.
-    host_interface: Option<String>,
-    mac: String,
-    addresses: Vec<String>,
-    aliases: Vec<String>,
+    pub(super) host_interface: Option<String>,
+    pub(super) mac: String,
+    pub(super) addresses: Vec<String>,
+    pub(super) aliases: Vec<String>,
+    /// The link of the host that it has for itself.
+    pub(super) device: Option<String>,
+    /// The addresses of the outside that lead to it.
+    pub(super) external_addresses: Vec<Outside>,
+    /// How fast it receives and sends, at most.
+    pub(super) bandwidth: Limits,
+    /// Whether it and others of the network that are isolated, too, are kept apart.
+    pub(super) isolated: bool,
     /// What went over the link, as the container sees it; `null` while it is not there.
-    counters: Option<Counters>,
+    pub(super) counters: Option<Counters>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Outside {
+    pub(super) address: String,
+    /// The link of the host that netform has given it to.
+    pub(super) interface: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Limits {
+    pub(super) ingress: Option<String>,
+    pub(super) egress: Option<String>,
 }
 
 /// Returns the schema of the document, as `schemas/network.v1.json` holds it.
@@ -176,7 +209,7 @@ async fn report(common: &Common, look: &Look, wanted: impl Fn(&Network) -> bool)
     }
     let view = View { topology, plan: &prepared.plan, conflicts: &conflicts, counted };
     Ok(Report {
-        format_version: "1.0",
+        format_version: "1.1",
         project: topology.project.to_string(),
         networks: networks.into_iter().map(|network| view.network(network)).collect(),
     })
@@ -202,7 +235,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn network(&self, network: &Network) -> Shown {
-        let Network { name, origin, driver, interface: _, external, subnets, internal, mtu, .. } = network;
+        let Network { name, origin, driver, external, subnets, internal, mtu, proxy, .. } = network;
         let interface = network.on_host().map_or("none", IfName::as_str);
         let members = self.topology.containers.iter().flat_map(|container| {
             let mine = container.attachments.iter().filter(|at| at.network == *name);
@@ -229,14 +262,23 @@ impl View<'_> {
             internal: *internal,
             external: *external,
             mtu: mtu.bytes(),
+            ndp_proxy: match proxy {
+                Proxy::By { link, heeds: _ } => Some(link.to_string()),
+                Proxy::Nobody | Proxy::Waits(_) => None,
+            },
             declared: origin.to_string(),
+            host: network.shim.as_ref().map(|shim| Beside {
+                interface: shim.link.to_string(),
+                addresses: shim.addresses.iter().map(ToString::to_string).collect(),
+            }),
             counters: self.counters(&NsRef::Host, interface),
             containers: members,
         }
     }
 
     fn member(&self, container: &Container, attachment: &Attachment) -> Member {
-        let Attachment { network, port, link, mac, addresses, aliases, .. } = attachment;
+        let Attachment { network, port, link, mac, addresses, aliases, isolated, .. } = attachment;
+        let limits = attachment.bandwidth.as_ref();
         let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
         Member {
             name: container.name.to_string(),
@@ -252,6 +294,13 @@ impl View<'_> {
             mac: mac.to_string(),
             addresses: addresses.iter().map(ToString::to_string).collect(),
             aliases: aliases.iter().map(ToString::to_string).collect(),
+            device: attachment.device.as_ref().map(|device| device.name.to_string()),
+            external_addresses: attachment.external.iter().map(outside).collect(),
+            bandwidth: Limits {
+                ingress: limits.and_then(|it| it.ingress.as_ref()).map(|bucket| bucket.rate.to_string()),
+                egress: limits.and_then(|it| it.egress.as_ref()).map(|(bucket, _)| bucket.rate.to_string()),
+            },
+            isolated: *isolated,
             counters: self.counters(&container.ns, link.as_str()),
         }
     }
@@ -259,6 +308,14 @@ impl View<'_> {
     fn counters(&self, ns: &NsRef, link: &str) -> Option<Counters> {
         self.counted.get(ns)?.get(link).copied()
     }
+}
+
+fn outside(external: &External) -> Outside {
+    let interface = match &external.seat {
+        Seat::On(link) => Some(link.to_string()),
+        Seat::Others | Seat::Waits(_) => None,
+    };
+    Outside { address: external.address.to_string(), interface }
 }
 
 fn driver_of(driver: Driver) -> &'static str {
@@ -270,69 +327,4 @@ fn driver_of(driver: Driver) -> &'static str {
         Driver::Veth(_) => "veth",
         Driver::OpenVswitch(_) => "openvswitch",
     }
-}
-
-/// Returns a line for each network.
-fn table(report: &Report) -> String {
-    let mut text = "NETWORK           DRIVER      INTERFACE        STATE    CONTAINERS  SUBNETS\n".to_owned();
-    for network in &report.networks {
-        let Shown { name, driver, interface, state, containers, subnets, .. } = network;
-        let subnets: Vec<_> = subnets.iter().map(|subnet| subnet.cidr.as_str()).collect();
-        let (state, subnets, count) = (state.as_str(), subnets.join(", "), containers.len());
-        let line = format!("{name:<17} {driver:<11} {interface:<16} {state:<8} {count:<11} {subnets}");
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
-}
-
-/// Returns all that is known of each network.
-fn details(report: &Report) -> String {
-    let mut text = String::new();
-    for (at, network) in report.networks.iter().enumerate() {
-        let Shown { name, id, driver, interface, state, subnets, internal, external, mtu, declared, .. } =
-            network;
-        let _ = writeln!(text, "{}network {name}  [{}]", if at == 0 { "" } else { "\n" }, state.as_str());
-        let _ = writeln!(
-            text,
-            "  id: {id}\n  declared: {declared}\n  driver: {driver}\n  interface: {interface}"
-        );
-        for Range { cidr, gateway } in subnets {
-            let gateway = gateway.as_ref().map_or_else(String::new, |gateway| format!(", gateway {gateway}"));
-            let _ = writeln!(text, "  subnet: {cidr}{gateway}");
-        }
-        for (what, is_so) in [("internal", internal), ("external", external)] {
-            if *is_so {
-                let _ = writeln!(text, "  {what}: yes");
-            }
-        }
-        let _ = writeln!(text, "  mtu: {mtu}");
-        text.push_str(&traffic("  ", network.counters));
-        for member in &network.containers {
-            let Member { name, state, interface, host_interface, mac, addresses, aliases, counters } = member;
-            let port =
-                host_interface.as_ref().map_or_else(String::new, |port| format!(" (on the host {port})"));
-            let _ =
-                writeln!(text, "  container {name}  [{}]\n    interface: {interface}{port}", state.as_str());
-            let _ = writeln!(text, "    mac: {mac}\n    addresses: {}", addresses.join(", "));
-            if !aliases.is_empty() {
-                let _ = writeln!(text, "    aliases: {}", aliases.join(", "));
-            }
-            text.push_str(&traffic("    ", *counters));
-        }
-    }
-    text
-}
-
-fn traffic(indent: &str, counters: Option<Counters>) -> String {
-    let Some(counters) = counters else { return String::new() };
-    let Counters { received_packets, received_bytes, sent_packets, sent_bytes, dropped, errors } = counters;
-    let mut line = format!(
-        "{indent}received: {received_packets} packets, {received_bytes} bytes; sent: {sent_packets} packets, {sent_bytes} bytes"
-    );
-    for (what, count) in [("dropped", dropped), ("errors", errors)] {
-        if count > 0 {
-            let _ = write!(line, "; {what}: {count}");
-        }
-    }
-    line + "\n"
 }

@@ -3,6 +3,7 @@
 pub(in crate::cli) mod look;
 #[cfg(test)]
 mod tests;
+mod text;
 mod wish;
 
 use std::io::IsTerminal as _;

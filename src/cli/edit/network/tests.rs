@@ -54,6 +54,15 @@ fn dockers_flags_are_keys_of_the_manifest() {
         "-o com.docker.network.driver.mtu=1400 -o com.docker.network.bridge.name=br-x -o com.docker.network.bridge.enable_icc=false",
         "{mtu: 1400, interface: br-x, icc: false}",
     );
+    check(
+        "-d macvlan -o parent=eth0 -o host_address=10.7.0.9 -o dns.ttl=30 --subnet 10.7.0.0/24",
+        "{driver: macvlan, subnets: [10.7.0.0/24], options: {parent: eth0, host_address: 10.7.0.9}, dns: {ttl: 30}}",
+    );
+    check(
+        "-o stp=1 -o egress.snat=[203.0.113.7] -o ingress=none",
+        "{options: {stp: true}, egress: {snat: [203.0.113.7]}, ingress: none}",
+    );
+    assert_eq!(created("-o mtu=1400 -o dns.ttl=1 -o dns.ttl=2").unwrap_err(), "`dns.ttl` is there twice");
     assert_eq!(created("--gateway 10.7.0.1").unwrap_err(), "no --subnet holds 10.7.0.1 of --gateway");
     assert_eq!(
         created("--subnet 10.7.0.0/24 --gateway 10.7.0.1 --gateway 10.7.0.2").unwrap_err(),
@@ -77,6 +86,15 @@ fn a_container_comes_to_a_network_and_stays_where_it_was() {
         "containers: {web: {networks: [a]}}",
         "connect --ip 10.7.0.9 --ip6 fd00::9 --alias app --link db:database --link cache --gw-priority -1 b web",
         "{networks: {a: {}, b: {address: [10.7.0.9, fd00::9], aliases: [app], links: {database: db, cache: cache}, gateway_priority: -1}}}",
+    );
+    check(
+        "containers: {web: {networks: [a]}}",
+        "connect --driver-opt device=eth2 --driver-opt bandwidth.egress=5mbit --driver-opt bandwidth.ingress=1mbit --driver-opt external_address=203.0.113.9 --driver-opt isolated=true --driver-opt com.docker.network.endpoint.ifname=lan0 --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=0 b web",
+        "{networks: {a: {}, b: {device: eth2, bandwidth: {egress: 5mbit, ingress: 1mbit}, external_address: 203.0.113.9, isolated: true, interface: lan0, sysctls: {net.ipv4.conf.IFNAME.log_martians: 1, net.ipv6.conf.IFNAME.accept_ra: 0}}}}",
+    );
+    assert_eq!(
+        connected("containers: {web: {}}", "connect --driver-opt colour=red b web").unwrap_err(),
+        "netform has nothing for the option `colour`"
     );
     assert_eq!(
         connected("containers: {wen: {}}", "connect b web").unwrap_err(),

@@ -6,13 +6,17 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::super::args::{Connect, Create};
 use super::super::super::failure::{Code, Failure};
+use super::super::{path_of, value_of};
 use crate::manifest::edit::path::Path;
+use crate::manifest::fields;
 use crate::topology::nearest;
 
 /// What a container is on that names no network.
 pub(super) const DEFAULT: &str = "default";
 /// What Docker's options for bridges begin with.
 const BRIDGE: &str = "com.docker.network.bridge.";
+/// What Docker's options for endpoints begin with.
+const ENDPOINT: &str = "com.docker.network.endpoint.";
 
 /// Returns the path to a network.
 pub(super) fn network(name: &str) -> Path {
@@ -117,20 +121,51 @@ fn add_option(map: &mut Mapping, option: &str) -> Result<(), Failure> {
         "name" if key.starts_with(BRIDGE) => put(map, "interface", value),
         "enable_icc" => put(map, "icc", bool_of(value)?),
         "enable_ip_masquerade" => put(map, "egress", if bool_of(value)? { "masquerade" } else { "routed" }),
+        // What is a number, too, may be the name of a link.
         "parent" => put_option(map, "parent", value),
-        "macvlan_mode" | "ipvlan_mode" | "mode" => put_option(map, "mode", value),
-        "ipvlan_flag" | "flag" => put_option(map, "flag", value),
+        "macvlan_mode" | "ipvlan_mode" => put_option(map, "mode", value),
+        "ipvlan_flag" => put_option(map, "flag", value),
         "host" | "stp" | "hairpin" | "mcast_snooping" => put_option(map, key, bool_of(value)?),
-        "datapath" | "fail_mode" => put_option(map, key, value),
         _ => {
-            return Err(Failure::new(Code::Usage, format!("netform has nothing for the option `{key}`")).help(
-                "known are parent, macvlan_mode, ipvlan_mode, ipvlan_flag, host, stp, hairpin, datapath, fail_mode, \
-                 mcast_snooping, mtu, com.docker.network.driver.mtu, and of \
-                 com.docker.network.bridge: name, enable_icc and enable_ip_masquerade; `netform set` changes everything else",
-            ));
+            let in_options = fields::of_options().any(|option| option == first_of(key));
+            let root = if in_options { Path::default().key("options") } else { Path::default() };
+            let known = fields::of_network().iter().copied().chain(fields::of_options());
+            return put_key(map, (root, known), (key, value)).map_err(|failure| {
+                failure.help(
+                    "the keys of a network and of its `options` are known, and Docker's macvlan_mode, ipvlan_mode, \
+                     ipvlan_flag, com.docker.network.driver.mtu, and of com.docker.network.bridge: name, enable_icc and \
+                     enable_ip_masquerade",
+                )
+            });
         }
     }
     Ok(())
+}
+
+/// Returns the key that a path begins with.
+fn first_of(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or(path)
+}
+
+/// Puts a value, written as in a manifest, at a key of a manifest's or below it: `bandwidth.egress`.
+fn put_key<'k>(
+    map: &mut Mapping,
+    (root, mut known): (Path, impl Iterator<Item = &'k str>),
+    (key, value): (&str, &str),
+) -> Result<(), Failure> {
+    if !known.any(|known| known == first_of(key)) {
+        return Err(Failure::new(Code::Usage, format!("netform has nothing for the option `{key}`")));
+    }
+    let path = path_of(key)?;
+    let path = Path(root.0.into_iter().chain(path.0).collect());
+    let mut whole = Value::Mapping(std::mem::take(map));
+    let is_there = path.get(&whole).is_ok();
+    let done = path.set(&mut whole, value_of(value)?).map_err(|error| Failure::of(Code::Usage, &error));
+    *map = map_of(Some(whole));
+    if is_there {
+        return Err(Failure::new(Code::Usage, format!("`{key}` is there twice")));
+    }
+    done
 }
 
 /// Puts something into the `options` of a network.
@@ -167,18 +202,38 @@ pub(super) fn attachment(wish: &Connect) -> Result<Value, Failure> {
         put(&mut map, "mac", mac.as_str());
     }
     for option in options {
-        match split(option, "--driver-opt")? {
-            ("com.docker.network.endpoint.ifname", name) => put(&mut map, "interface", name),
-            (key, _) => {
-                return Err(Failure::new(Code::Usage, format!("netform has nothing for the option `{key}`"))
-                    .help("known is com.docker.network.endpoint.ifname"));
-            }
-        }
+        add_attachment_option(&mut map, split(option, "--driver-opt")?)?;
     }
     if let Some(priority) = gw_priority {
         put(&mut map, "gateway_priority", *priority);
     }
     Ok(Value::Mapping(map))
+}
+
+fn add_attachment_option(map: &mut Mapping, (key, value): (&str, &str)) -> Result<(), Failure> {
+    match key.strip_prefix(ENDPOINT) {
+        Some("ifname") => put(map, "interface", value),
+        Some("sysctls") => {
+            let mut sysctls = Mapping::new();
+            for sysctl in value.split(',') {
+                let (name, value) = split(sysctl, key)?;
+                put(&mut sysctls, name, number(value));
+            }
+            put(map, "sysctls", Value::Mapping(sysctls));
+        }
+        // What is a number, too, may be the name of a link.
+        None if key == "device" => put(map, key, value),
+        Some(_) | None => {
+            let known = (Path::default(), fields::of_attachment().iter().copied());
+            return put_key(map, known, (key, value)).map_err(|failure| {
+                failure.help(
+                    "the keys of an attachment are known, such as device and bandwidth.egress, and of \
+                     com.docker.network.endpoint: ifname and sysctls",
+                )
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Puts a container on a network.

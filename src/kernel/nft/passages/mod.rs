@@ -84,6 +84,7 @@ fn passage(entry: &Entry) -> Option<&Passage> {
         | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
+        | Resource::Neighbour(_)
         | Resource::Qdisc(_)
         | Resource::File(_) => None,
     }

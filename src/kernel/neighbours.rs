@@ -1,0 +1,297 @@
+//! Addresses for which links of the host answer, though they are behind others: neighbour discovery by proxy.
+//!
+//! They are asked for where there may be any of ours: the manifest, or what was applied, names the link. No group tells of
+//! them (`neigh_add()` and `neigh_delete()` in Linux `net/core/neighbour.c`), only of the link with which they go.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::route::RouteProtocol;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rustix::io::Errno;
+
+use super::answer::{LinkAnswer, each, ip, u32_at};
+use super::links::{NEW, Outcome, channel, found, send_unless};
+use super::live::Live;
+use super::netlink::{Blocking, Channel, Refusal};
+use super::observe::{OwnLinks, insert};
+use super::reading::NsReading;
+use super::{FailureKind, OpError, Scope, facts};
+use crate::names::IfName;
+use crate::resource::neighbour::Neighbour;
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::resource::route::PROTOCOL;
+use crate::resource::state::{Foreign, Observed};
+use crate::resource::sysctl::{Family, SysctlKey};
+use crate::resource::{Resource, ResourceId, Slot};
+
+const RTM_NEWNEIGH: u16 = 28;
+
+/// Routes that a router told: `RTPROT_RA`.
+const TOLD: u8 = 9;
+
+/// What an answer of a link depends on: whether it answers for others, and whether the host heeds routers there, which it
+/// does with `accept_ra` = 1 only where it does not forward (`ipv6_accept_ra()`, Linux `include/net/ipv6.h`).
+const PARAMETERS: [&str; 3] = ["proxy_ndp", "accept_ra", "forwarding"];
+
+/// Which links' answers matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// Links of the host that are named.
+    pub links: BTreeSet<IfName>,
+    /// Whether that with the default route of IPv6 is meant, too.
+    pub uplink: bool,
+    /// What is ours if it has our number.
+    pub held: BTreeSet<ResourceId>,
+}
+
+impl Proxies {
+    /// Adds what others ask for.
+    pub(super) fn extend(&mut self, more: &Self) {
+        self.links.extend(more.links.iter().cloned());
+        self.uplink |= more.uplink;
+        self.held.extend(more.held.iter().cloned());
+    }
+
+    /// Tells whether a link matters that did not before; what is led by the default route was known then.
+    pub fn is_beyond(&self, before: &Self) -> bool {
+        !before.uplink && !self.links.is_subset(&before.links)
+    }
+}
+
+/// An address for which a link answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProxyAnswer {
+    /// The index of the link.
+    pub(crate) index: u32,
+    /// The address.
+    addr: IpAddr,
+    /// Who says so.
+    protocol: u8,
+}
+
+/// Returns the parameters of a link on which its answers depend.
+pub(super) fn parameters(link: &IfName) -> impl Iterator<Item = SysctlKey> {
+    let key = |name: &'static str| SysctlKey::PerLink {
+        family: Family::Ipv6,
+        link: link.clone(),
+        name: name.into(),
+    };
+    PARAMETERS.into_iter().map(key)
+}
+
+/// Reads what the links answer for that matter; returns the parameters that matter with them.
+pub(super) fn read(
+    reading: &mut NsReading,
+    socket: &mut Blocking,
+    proxies: &Proxies,
+) -> Result<Vec<SysctlKey>, Refusal> {
+    if proxies.links.is_empty() && !proxies.uplink {
+        return Ok(vec![]);
+    }
+    let uplink = proxies.uplink.then(|| facts::uplink(reading, |family| family == Family::Ipv6)).flatten();
+    let uplink = uplink.and_then(LinkAnswer::ifname);
+    let named: BTreeSet<&IfName> = proxies.links.iter().chain(&uplink).collect();
+    let meant = reading.links.iter().filter(|link| link.ifname().is_some_and(|name| named.contains(&name)));
+    for index in meant.map(|link| link.index).collect::<Vec<_>>() {
+        match socket.dump(all(index), answer) {
+            // It went away while we looked.
+            Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => {}
+            answers => reading.proxied.extend(answers?.into_iter().filter(|it| it.index == index)),
+        }
+    }
+    Ok(uplink.iter().filter(|link| !proxies.links.contains(link)).flat_map(parameters).collect())
+}
+
+/// Returns what the links of a namespace answer for, of both families: each address with the index of the link.
+pub(super) fn everything(socket: &mut Blocking) -> Result<Vec<(IpAddr, u32)>, Refusal> {
+    let mut message = NeighbourMessage::default();
+    message.header.flags = NeighbourFlags::Proxy;
+    let answers = socket.dump(RouteNetlinkMessage::GetNeighbour(message), answer)?;
+    Ok(answers.into_iter().map(|it| (it.addr, it.index)).collect())
+}
+
+/// Asks what a link answers for.
+fn all(index: u32) -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet6;
+    message.header.flags = NeighbourFlags::Proxy;
+    message.attributes.push(NeighbourAttribute::IfIndex(index));
+    RouteNetlinkMessage::GetNeighbour(message)
+}
+
+fn one(addr: IpAddr, index: u32) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.ifindex = index;
+    message.header.flags = NeighbourFlags::Proxy;
+    let (family, addr) = match addr {
+        IpAddr::V4(addr) => (AddressFamily::Inet, NeighbourAddress::from(addr)),
+        IpAddr::V6(addr) => (AddressFamily::Inet6, NeighbourAddress::from(addr)),
+    };
+    message.header.family = family;
+    message.attributes.push(NeighbourAttribute::Destination(addr));
+    message
+}
+
+/// Reads an address for which a link answers; `None` for anything else. `struct ndmsg`, `NDA_DST`, `NDA_PROTOCOL`.
+fn answer(kind: u16, body: &[u8]) -> Option<ProxyAnswer> {
+    let (header, attributes) = body.split_at_checked(12).filter(|_| kind == RTM_NEWNEIGH)?;
+    let is_proxy = header.get(10)? & NeighbourFlags::Proxy.bits() != 0;
+    let (mut addr, mut protocol) = (None, 0);
+    each(attributes, |kind, value| match kind {
+        1 => addr = ip(value),
+        12 => protocol = value.first().copied().unwrap_or_default(),
+        _ => {}
+    });
+    Some(ProxyAnswer { index: u32_at(header, 4)?, addr: addr.filter(|_| is_proxy)?, protocol })
+}
+
+/// Notes what links of the host answer for. Ours has our number, and is in a subnet that a link of ours has, or was asked
+/// for by us; everything else is somebody else's.
+pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, scope: &Scope) {
+    let is_behind = |addr: &IpAddr| {
+        let ours = host.addresses.iter().filter(|it| it.protocol == PROTOCOL && own.contains_key(&it.index));
+        ours.into_iter().any(|it| it.addr.contains(addr))
+    };
+    for ProxyAnswer { index, addr, protocol } in &host.proxied {
+        let link = host.links.iter().find(|link| link.index == *index).and_then(LinkAnswer::ifname);
+        let Some(link) = link else { continue };
+        let resource = Resource::Neighbour(Neighbour { ns: NsRef::Host, link: link.clone(), addr: *addr });
+        let id = resource.id();
+        if *protocol == PROTOCOL && (scope.proxies.held.contains(&id) || is_behind(addr)) {
+            insert(observed, resource, Owner::Project);
+            continue;
+        }
+        let owner = (*protocol == PROTOCOL).then(|| "another project".to_owned());
+        let what = format!("the entry of {addr} among what {link} answers for");
+        observed.foreign.insert(Slot::Object(id), Foreign { what, owner, on: None });
+    }
+}
+
+/// Returns the links by which routers tell the host its routes, and would not any more once it forwards.
+pub(super) fn heeding(host: &NsReading) -> BTreeSet<IfName> {
+    let value = |link: &IfName, of: &str| {
+        let key = SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: of.into() };
+        host.sysctls.iter().find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
+    };
+    let told = |index: u32| {
+        let mut routes = host.routes.iter().filter(|route| route.index == Some(index));
+        routes.any(|route| route.protocol == TOLD)
+    };
+    let heeds = |link: &LinkAnswer| {
+        let name = link.ifname()?;
+        let heeds = match value(&name, "accept_ra")? {
+            "2" => true,
+            "1" => value(&name, "forwarding") == Some("0") || told(link.index),
+            _ => false,
+        };
+        heeds.then_some(name)
+    };
+    host.links.iter().filter_map(heeds).collect()
+}
+
+/// Has a link answer for an address.
+pub(super) async fn add(live: &Live, neighbour: &Neighbour) -> Outcome {
+    let Neighbour { ns, link, addr } = neighbour;
+    let channel = channel(live, ns)?;
+    let index = found(channel, link)?;
+    // The kernel takes a second request for a change of the first, whatever the flags say (`neigh_add()`).
+    if holder(channel, *addr, index)?.is_some() {
+        return Err(Refusal::Kernel { errno: Errno::EXIST, said: None }.into());
+    }
+    let mut message = one(*addr, index);
+    message.header.state = NeighbourState::Permanent;
+    message.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::from(PROTOCOL)));
+    channel.request(RouteNetlinkMessage::NewNeighbour(message), NEW).await.map_err(|refusal| {
+        let lacks = refusal.errno() == Some(Errno::NOBUFS);
+        let OpError { kind, message } = refusal.into();
+        if lacks {
+            // `pndisc_constructor()` in Linux `net/ipv6/ndisc.c`.
+            let message = format!("there is no IPv6 on link {link}: {message}");
+            OpError { kind: FailureKind::Missing, message }
+        } else {
+            OpError { kind, message }
+        }
+    })
+}
+
+/// Has a link answer for an address no more, unless somebody else wants it to by now.
+pub(super) async fn remove(live: &Live, neighbour: &Neighbour) -> Outcome {
+    let Neighbour { ns, link, addr } = neighbour;
+    let channel = channel(live, ns)?;
+    let index = match channel.index(link) {
+        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
+        index => index?,
+    };
+    if holder(channel, *addr, index)? != Some(PROTOCOL) {
+        return Ok(());
+    }
+    let message = RouteNetlinkMessage::DelNeighbour(one(*addr, index));
+    send_unless(channel, message, &[Errno::NOENT, Errno::NODEV]).await
+}
+
+/// Returns whose number is on what a link answers for; `None` when it does not.
+fn holder(channel: &Channel, addr: IpAddr, index: u32) -> Result<Option<u8>, OpError> {
+    match channel.ask(RouteNetlinkMessage::GetNeighbour(one(addr, index)), answer) {
+        Ok(answers) => Ok(answers.first().map(|answer| answer.protocol)),
+        Err(refusal) if matches!(refusal.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(None),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::answer::RouteAnswer;
+
+    #[test]
+    fn an_entry_says_for_which_address_and_whose_it_is() {
+        // `struct ndmsg` with `NTF_PROXY`, `NDA_DST` and `NDA_PROTOCOL`, as Linux 6.18 tells it.
+        let mut body = vec![10, 0, 0, 0, 3, 0, 0, 0, 0, 0, 8, 0, 20, 0, 1, 0];
+        body.extend("2001:db8::5".parse::<std::net::Ipv6Addr>().unwrap().octets());
+        body.extend([5, 0, 12, 0, 110, 0, 0, 0]);
+
+        let want = ProxyAnswer { index: 3, addr: "2001:db8::5".parse().unwrap(), protocol: PROTOCOL };
+        assert_eq!(answer(RTM_NEWNEIGH, &body), Some(want));
+        body[10] = 0;
+        assert_eq!(answer(RTM_NEWNEIGH, &body), None, "a neighbour that is there");
+    }
+
+    /// Checks whether the host hears its router on a link with these parameters.
+    #[track_caller]
+    fn check([accept_ra, forwarding]: [&str; 2], told: bool, want: bool) {
+        let mut host = NsReading::empty(NsRef::Host);
+        let name = IfName::try_from("eth0").unwrap();
+        // `struct ifinfomsg` and `IFLA_IFNAME`.
+        let link =
+            [0, 0, 1, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 3, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0];
+        host.links.extend(crate::kernel::answer::link(16, &link));
+        let values = ["1", accept_ra, forwarding].map(str::to_owned);
+        host.sysctls = parameters(&name).zip(values).collect();
+        host.routes.extend(told.then(|| RouteAnswer {
+            table: 254,
+            protocol: TOLD,
+            kind: 1,
+            dest: "::/0".parse().unwrap(),
+            via: Some("fe80::1".parse().unwrap()),
+            index: Some(3),
+            metric: 1024,
+            onlink: false,
+            plain: true,
+        }));
+        assert_eq!(heeding(&host).contains(&name), want, "accept_ra {accept_ra}, forwarding {forwarding}");
+    }
+
+    #[test]
+    fn a_router_is_to_be_heard_where_it_was_before_the_host_forwarded() {
+        check(["1", "0"], false, true);
+        check(["1", "1"], false, false);
+        check(["1", "1"], true, true);
+        check(["2", "1"], false, true);
+        check(["0", "0"], true, false);
+    }
+}
