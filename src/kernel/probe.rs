@@ -44,6 +44,7 @@ impl Part {
             Resource::Netns(_)
             | Resource::Address(_)
             | Resource::Route(_)
+            | Resource::Neighbour(_)
             | Resource::Sysctl(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
