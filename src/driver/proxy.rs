@@ -20,7 +20,7 @@ use crate::topology::{Attachment, Container, Network, Proxy, Topology};
 pub(super) fn parameters(topology: &Topology) -> Vec<Entry> {
     let links = topology.networks.iter().filter_map(|network| match &network.proxy {
         Proxy::By { link, heeds } => Some((link, *heeds)),
-        Proxy::Nobody | Proxy::Waits(_) => None,
+        Proxy::Nobody | Proxy::Mute(_) | Proxy::Waits(_) => None,
     });
     let links: BTreeMap<_, _> = links.collect();
     let parameters = links.into_iter().flat_map(|(link, heeds)| {
@@ -37,7 +37,7 @@ pub(super) fn parameters(topology: &Topology) -> Vec<Entry> {
 pub(super) fn of_attachment(container: &Container, attachment: &Attachment, network: &Network) -> Vec<Entry> {
     let link = match &network.proxy {
         Proxy::By { link, heeds: _ } => link,
-        Proxy::Nobody | Proxy::Waits(_) => return vec![],
+        Proxy::Nobody | Proxy::Mute(_) | Proxy::Waits(_) => return vec![],
     };
     let owner = Owner::Attachment { container: container.name.clone(), network: network.name.clone() };
     let held = attachment.addresses.iter().map(ipnet::IpNet::addr).filter(std::net::IpAddr::is_ipv6);

@@ -173,6 +173,14 @@ pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, sco
     }
 }
 
+/// Returns the links that matter, are there, and have no IPv6: with an MTU below 1,280 the kernel takes it off them
+/// (`addrconf_notify()` in Linux `net/ipv6/addrconf.c`), parameters and all.
+pub(super) fn mute(host: &NsReading, proxies: &Proxies) -> BTreeSet<IfName> {
+    let there = host.links.iter().filter(|_| !proxies.links.is_empty()).filter_map(LinkAnswer::ifname);
+    let has = |link: &IfName| host.sysctls.iter().any(|(key, _)| key.answers() == Some(link));
+    there.filter(|link| proxies.links.contains(link) && !has(link)).collect()
+}
+
 /// Returns the links by which routers tell the host its routes, and would not any more once it forwards.
 pub(super) fn heeding(host: &NsReading) -> BTreeSet<IfName> {
     let value = |link: &IfName, of: &str| {

@@ -20,6 +20,9 @@ pub struct Facts {
     pub uplink_mtu: Option<Mtu>,
     /// The link of others that has the default route, by family.
     pub uplinks: BTreeMap<Family, IfName>,
+    /// Links of others that are to answer for containers, and are without IPv6.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub mute: BTreeSet<IfName>,
     /// The links by which routers tell the host its routes, and would not any more once it forwards; as far as it matters.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub heeding: BTreeSet<IfName>,

@@ -24,6 +24,8 @@ pub enum Proxy {
         /// Whether routers tell the host its routes there, and shall be heard though it forwards.
         heeds: bool,
     },
+    /// This link as soon as it has IPv6.
+    Mute(IfName),
     /// This link as soon as it is there; `None` is the one that will have the default route of IPv6.
     Waits(Option<IfName>),
 }
@@ -31,7 +33,10 @@ pub enum Proxy {
 /// Returns who answers for the containers of a network.
 pub(super) fn proxy(scene: &Scene<'_>, net: &Net<'_>) -> Proxy {
     let facts = scene.facts;
-    let by = |link: &IfName| Proxy::By { link: link.clone(), heeds: facts.heeding.contains(link) };
+    let by = |link: &IfName| match facts.mute.contains(link) {
+        true => Proxy::Mute(link.clone()),
+        false => Proxy::By { link: link.clone(), heeds: facts.heeding.contains(link) },
+    };
     let stays = |link: &&IfName| !device::leaves(scene, link);
     match net.spec.ndp_proxy.as_ref().map(|at| &at.value) {
         None => Proxy::Nobody,
@@ -123,6 +128,11 @@ fn told(network: &Network, facts: &Facts) -> Vec<String> {
             return vec![format!(
                 "{origin}: there is no link `{link}` of the host's own: neighbours find the containers of network {name} \
                  once there is"
+            )];
+        }
+        Proxy::Mute(link) => {
+            return vec![format!(
+                "{origin}: there is no IPv6 on {link}: neighbours find the containers of network {name} once there is"
             )];
         }
         Proxy::Waits(None) => {

@@ -45,6 +45,8 @@ fn the_link_is_the_one_that_is_named_or_the_one_with_the_default_route_as_soon_a
     assert_eq!(with("proxy=true", &host()), by("eth0", false));
     assert_eq!(with("proxy=true", &heeding), by("eth0", true));
     assert_eq!(with("proxy=eth1", &heeding), by("eth1", false));
+    let mute = Facts { mute: [link("eth1")].into(), ..host() };
+    assert_eq!(with("proxy=eth1", &mute), Proxy::Mute(link("eth1")));
     assert_eq!(with("proxy=eth7", &host()), Proxy::Waits(Some(link("eth7"))));
     assert_eq!(with("proxy=true", &Facts::default()), Proxy::Waits(None));
 }

@@ -125,6 +125,10 @@ live! {
         world.sh("ip link set uplink down && ip link set uplink up && ip addr add 2001:db8::10/64 dev uplink nodad && ip route add default via 2001:db8::1");
         eventually("it is back again", || answers(world) == BOTH);
 
+        // Below 1,280 bytes the kernel takes IPv6 off a link, and all else goes on.
+        world.sh("ip link set uplink mtu 1000");
+        daemon.brings_it_in_sync("the uplink has no IPv6");
+
         world.sh("ip link del uplink");
         daemon.brings_it_in_sync("the uplink is gone");
         let plan = world.plan().0;
@@ -344,5 +348,26 @@ live! {
         assert!(answers(world).starts_with("2001:db8::5:9 dev uplink proxy proto 110\n"), "{}", answers(world));
         world.run(&["forget", "network.front", "--force", "--yes"]).exits(0);
         assert!(answers(world).starts_with("2001:db8::5:9 dev uplink"), "what is given up goes on working");
+    }
+}
+
+live! {
+    fn a_named_link_without_ipv6_is_waited_for(world) {
+        router(world);
+        let shop = SHOP.replace("ndp_proxy: true", "ndp_proxy: uplink");
+        world.file("netform.yaml", &shop);
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        let is_there = || answers(world).starts_with("2001:db8::5:7 dev uplink proxy proto 110\n1 ");
+        eventually("it is applied", is_there);
+
+        world.sh("ip link set uplink mtu 1000");
+        daemon.brings_it_in_sync("the uplink has no IPv6");
+        let plan = world.plan().0;
+        assert!(plan.contains("there is no IPv6 on uplink: neighbours find the containers of network front once"), "{plan}");
+        world.file("netform.yaml", &shop.replace("172.25.0.7", "172.25.0.9"));
+        eventually("all else goes on", || world.sh("ip -n web addr").contains("172.25.0.9"));
+
+        world.sh("ip link set uplink mtu 1500 && ip addr add 2001:db8::10/64 dev uplink nodad");
+        eventually("it answers again", is_there);
     }
 }

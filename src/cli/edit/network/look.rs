@@ -264,7 +264,7 @@ impl View<'_> {
             mtu: mtu.bytes(),
             ndp_proxy: match proxy {
                 Proxy::By { link, heeds: _ } => Some(link.to_string()),
-                Proxy::Nobody | Proxy::Waits(_) => None,
+                Proxy::Nobody | Proxy::Mute(_) | Proxy::Waits(_) => None,
             },
             declared: origin.to_string(),
             host: network.shim.as_ref().map(|shim| Beside {
