@@ -45,8 +45,11 @@ fn is_relied_on(
     facts: &Facts,
 ) -> bool {
     let ResourceId::Sysctl(NsRef::Host, key) = id else { return false };
-    let was_ours = past.generation.as_ref().is_some_and(|generation| generation.state.get(id).is_some());
-    let Some(link) = key.link().filter(|_| was_ours) else { return !facts.subnets.is_empty() };
+    let Some(link) = key.link() else { return !facts.subnets.is_empty() };
+    // Who has given up that of a link before may have left it to somebody who has set it since.
+    if past.generation.as_ref().is_none_or(|generation| generation.state.get(id).is_none()) {
+        return true;
+    }
     if key.answers().is_some() {
         let is_on_it = |slot: &Slot| matches!(slot, Slot::Object(ResourceId::Neighbour(NsRef::Host, by, _)) if by == link);
         return observed.foreign.keys().any(is_on_it);

@@ -92,15 +92,26 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
 }
 
-/// Adds the links of others whose parameters have to be set back.
+/// Adds on which links routers were heard before netform changed that, where it matters.
 pub(super) fn recall(scope: &mut Scope, originals: &[Entry]) {
-    for id in originals.iter().map(|entry| entry.resource.id()) {
-        if let ResourceId::Sysctl(NsRef::Host, key) = &id
-            && let Some(link) = key.link()
-        {
-            scope.answers(link);
-        }
+    if scope.proxies.links.is_empty() && !scope.proxies.uplink {
+        return;
     }
+    let heeded = originals.iter().filter_map(|entry| match entry.resource.id() {
+        ResourceId::Sysctl(NsRef::Host, key) if key.name() == Some("accept_ra") => key.link().cloned(),
+        ResourceId::Sysctl(..)
+        | ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => None,
+    });
+    scope.proxies.heeded.extend(heeded);
 }
 
 /// Adds what has to be looked at because a manifest names it.

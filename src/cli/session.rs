@@ -198,11 +198,11 @@ impl Session {
             declare(&mut scope, manifest);
         }
         self.runtimes.widen(&mut scope);
-        recall(&mut scope, &self.past.originals);
         scope.seals = seals(&self.kernel, &self.past);
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
         }
+        recall(&mut scope, &self.past.originals);
         match self.dirs.read_journal() {
             Ok(Some(journal)) => apply::widened(&scope, &journal.touched),
             // Whoever changes something deals with a journal that cannot be read.

@@ -75,7 +75,7 @@ fn facts(reading: &Reading, observed: &Observed, own: &OwnLinks, scope: &Scope) 
     Facts {
         uplink_mtu: uplink_mtu(host),
         uplinks: uplinks(host, own),
-        heeding: neighbours::heeding(host),
+        heeding: neighbours::heeding(host, &scope.proxies),
         mute: neighbours::mute(host, &scope.proxies),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, own),

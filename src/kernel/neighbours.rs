@@ -45,6 +45,8 @@ pub struct Proxies {
     pub links: BTreeSet<IfName>,
     /// Whether that with the default route of IPv6 is meant, too.
     pub uplink: bool,
+    /// Those on which routers were heard before netform had the host forward, whoever has made them anew since.
+    pub heeded: BTreeSet<IfName>,
     /// What is ours if it has our number.
     pub held: BTreeSet<ResourceId>,
 }
@@ -54,6 +56,7 @@ impl Proxies {
     pub(super) fn extend(&mut self, more: &Self) {
         self.links.extend(more.links.iter().cloned());
         self.uplink |= more.uplink;
+        self.heeded.extend(more.heeded.iter().cloned());
         self.held.extend(more.held.iter().cloned());
     }
 
@@ -182,7 +185,7 @@ pub(super) fn mute(host: &NsReading, proxies: &Proxies) -> BTreeSet<IfName> {
 }
 
 /// Returns the links by which routers tell the host its routes, and would not any more once it forwards.
-pub(super) fn heeding(host: &NsReading) -> BTreeSet<IfName> {
+pub(super) fn heeding(host: &NsReading, proxies: &Proxies) -> BTreeSet<IfName> {
     let value = |link: &IfName, of: &str| {
         let key = SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: of.into() };
         host.sysctls.iter().find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
@@ -195,7 +198,9 @@ pub(super) fn heeding(host: &NsReading) -> BTreeSet<IfName> {
         let name = link.ifname()?;
         let heeds = match value(&name, "accept_ra")? {
             "2" => true,
-            "1" => value(&name, "forwarding") == Some("0") || told(link.index),
+            "1" => {
+                value(&name, "forwarding") == Some("0") || proxies.heeded.contains(&name) || told(link.index)
+            }
             _ => false,
         };
         heeds.then_some(name)
@@ -272,7 +277,7 @@ mod tests {
 
     /// Checks whether the host hears its router on a link with these parameters.
     #[track_caller]
-    fn check([accept_ra, forwarding]: [&str; 2], told: bool, want: bool) {
+    fn check([accept_ra, forwarding]: [&str; 2], [told, heeded]: [bool; 2], want: bool) {
         let mut host = NsReading::empty(NsRef::Host);
         let name = IfName::try_from("eth0").unwrap();
         // `struct ifinfomsg` and `IFLA_IFNAME`.
@@ -292,15 +297,22 @@ mod tests {
             onlink: false,
             plain: true,
         }));
-        assert_eq!(heeding(&host).contains(&name), want, "accept_ra {accept_ra}, forwarding {forwarding}");
+        let proxies =
+            Proxies { heeded: heeded.then_some(name.clone()).into_iter().collect(), ..Proxies::default() };
+        assert_eq!(
+            heeding(&host, &proxies).contains(&name),
+            want,
+            "accept_ra {accept_ra}, forwarding {forwarding}"
+        );
     }
 
     #[test]
     fn a_router_is_to_be_heard_where_it_was_before_the_host_forwarded() {
-        check(["1", "0"], false, true);
-        check(["1", "1"], false, false);
-        check(["1", "1"], true, true);
-        check(["2", "1"], false, true);
-        check(["0", "0"], true, false);
+        check(["1", "0"], [false, false], true);
+        check(["1", "1"], [false, false], false);
+        check(["1", "1"], [true, false], true);
+        check(["1", "1"], [false, true], true);
+        check(["2", "1"], [false, false], true);
+        check(["0", "0"], [true, true], false);
     }
 }

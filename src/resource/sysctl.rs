@@ -38,6 +38,14 @@ impl SysctlKey {
         }
     }
 
+    /// Returns what it is called among those of its interface.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Ipv4Forward | Self::Ipv6Forward | Self::Whole(_) => None,
+            Self::PerLink { family: _, link: _, name } => Some(name),
+        }
+    }
+
     /// Returns the interface that answers for others because of it.
     pub fn answers(&self) -> Option<&IfName> {
         match self {

@@ -94,6 +94,9 @@ live! {
         world.sh("sysctl -qw net.ipv6.conf.uplink.accept_ra=1");
         assert!(world.plan().0.contains("accept_ra: 1 -> 2"), "{}", world.plan().0);
         world.run(&["apply", "--yes"]).exits(0);
+        world.sh("ip -6 route flush default && sysctl -qw net.ipv6.conf.uplink.accept_ra=1 && ip -6 route add default dev uplink");
+        assert!(world.plan().0.contains("accept_ra: 1 -> 2"), "{}", world.plan().0);
+        world.run(&["apply", "--yes"]).exits(0);
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(answers(world), NONE);
 
@@ -368,6 +371,6 @@ live! {
         eventually("all else goes on", || world.sh("ip -n web addr").contains("172.25.0.9"));
 
         world.sh("ip link set uplink mtu 1500 && ip addr add 2001:db8::10/64 dev uplink nodad");
-        eventually("it answers again", is_there);
+        eventually("it answers again, and hears its router", || answers(world) == BOTH);
     }
 }
