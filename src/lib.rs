@@ -17,6 +17,7 @@
 //!
 //! | module | what it does | pure |
 //! | --- | --- | --- |
+//! | [`halves`] | work for two threads | yes |
 //! | [`names`] | names in hand are names checked | yes |
 //! | [`resource`] | kernel objects: keys, what they provide and require, what they can become; states of them | yes |
 //! | [`manifest`] | what the user wrote; the only module with places in text | yes, but for reading files |
@@ -55,6 +56,7 @@ pub mod doctor;
 pub mod driver;
 pub mod explain;
 pub mod firewall;
+pub mod halves;
 pub mod import;
 pub mod kernel;
 pub mod manifest;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
+use crate::halves::halves;
 use crate::resource::ResourceId;
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
@@ -50,14 +50,7 @@ impl Generation {
 fn by_two<S: Serializer>(state: &State, s: S) -> Result<S::Ok, S::Error> {
     let entries: Vec<&Entry> = state.iter().map(|(_, entry)| entry).collect();
     let texts = |entries: &[&Entry]| entries.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>();
-    let (first, second) = entries.split_at(entries.len() / 2);
-    let both = thread::scope(|scope| {
-        let first = thread::Builder::new().spawn_scoped(scope, || texts(first));
-        let second = texts(second);
-        let first = first.ok()?.join().ok()?;
-        Some((first, second))
-    });
-    let Some((Ok(first), Ok(second))) = both else { return state.serialize(s) };
+    let (Ok(first), Ok(second)) = halves(&entries, texts) else { return state.serialize(s) };
     s.collect_seq(first.iter().chain(&second))
 }
 

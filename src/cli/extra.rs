@@ -67,15 +67,17 @@ fn unlimited(desired: &Desired, observed: &Observed) -> Vec<String> {
 
 /// Says that all of an address leads to a container from now on.
 fn opened(desired: &Desired, observed: &Observed) -> Vec<String> {
-    let new = desired.0.iter().filter(|(id, _)| observed.own.get(id).is_none());
-    let sentence = |(_, entry): (&ResourceId, &Entry)| {
+    let sentence = |(id, entry): (&ResourceId, &Entry)| {
         let element = entry.resource.element()?;
         let (address, target) = (host_ports::led(element)?, element.data.as_deref()?);
+        if observed.own.get(id).is_some() {
+            return None;
+        }
         let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
         Some(format!(
             "{place}all of {address} leads to {target}: whatever listens there is open to everybody, unless `policies` \
              say otherwise"
         ))
     };
-    new.filter_map(sentence).collect()
+    desired.0.iter().filter_map(sentence).collect()
 }

@@ -24,7 +24,7 @@ pub(super) fn of_attachment(
     all.extend(ingress.map(|bucket| on(port, QdiscKind::Limit(Direction::Ingress, bucket))));
     if let Some((bucket, detour)) = egress {
         all.extend([
-            Resource::Link(Link {
+            Resource::from(Link {
                 altname: names.give(&[container.name.as_str(), network.as_str(), "egress"]),
                 ..Link::alone(NsRef::Host, detour.clone(), *mtu, LinkKind::Ifb)
             }),

@@ -53,7 +53,7 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
             LinkKind::Bridge
         }
     };
-    let bridge = Resource::Link(Link {
+    let bridge = Resource::from(Link {
         mac: Some(network.mac),
         stp: network.stp,
         altname: names.give(&[network.name.as_str()]),
@@ -180,7 +180,7 @@ pub(super) fn attachment(
         Driver::OpenVswitch(_) => (true, false),
         Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Veth(_) | Driver::Physical => (false, false),
     };
-    let veth = Resource::Link(Link {
+    let veth = Resource::from(Link {
         ns: NsRef::Host,
         name: port.clone()?,
         // Nobody talks to this end, so the kernel may choose its address.

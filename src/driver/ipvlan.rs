@@ -23,7 +23,7 @@ pub(super) fn attachment(
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let kind = LinkKind::Ipvlan(Ipvlan { parent: interface.clone(), mode, flag });
     // Its address is its parent's.
-    let link = Resource::Link(Link {
+    let link = Resource::from(Link {
         altname: names.give(&[container.name.as_str(), network.as_str()]),
         ..Link::alone(container.ns.clone(), link.clone(), *mtu, kind)
     });

@@ -23,7 +23,7 @@ pub(super) fn attachment(
     let Attachment { network, origin, interface, link, mac, mtu, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let kind = LinkKind::Macvlan(Macvlan { parent: interface.clone(), mode });
-    let link = Resource::Link(Link {
+    let link = Resource::from(Link {
         mac: Some(*mac).filter(|_| mode != MacvlanMode::Passthru),
         altname: names.give(&[container.name.as_str(), network.as_str()]),
         ..Link::alone(container.ns.clone(), link.clone(), *mtu, kind)

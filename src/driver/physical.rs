@@ -22,7 +22,7 @@ pub(super) fn attachment(
     let Attachment { network, origin, link, mac, mtu, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let kind = LinkKind::Device(Device { name: device.name.clone(), before: None });
-    let link = Resource::Link(Link {
+    let link = Resource::from(Link {
         // A tunnel has none.
         mac: Some(*mac).filter(|mac| *mac != Mac([0; 6])),
         altname: names.give(&[container.name.as_str(), network.as_str()]),

@@ -30,7 +30,7 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
         Driver::Ipvlan(mode, flag) => (LinkKind::Ipvlan(Ipvlan { parent, mode, flag }), None),
         Driver::Bridge | Driver::Veth(_) | Driver::Physical | Driver::OpenVswitch(_) => return vec![],
     };
-    let shim = Resource::Link(Link {
+    let shim = Resource::from(Link {
         mac,
         altname: names.give(&[network.name.as_str(), "host"]),
         ..Link::alone(NsRef::Host, link.clone(), network.mtu, kind)

@@ -104,7 +104,7 @@ pub(super) fn pair(
             }),
         )
     };
-    entry(Resource::Link(link), &owner(container), origin)
+    entry(Resource::from(link), &owner(container), origin)
 }
 
 /// Returns the pair between the host and a container, with what stands on the host's end.

@@ -21,7 +21,7 @@ pub(super) fn link<'t>(
     names: &mut AltNames<'_>,
 ) -> Option<Entry> {
     let (vlan, mtu) = network.vlan.as_ref().filter(|_| made.insert(&network.interface))?;
-    let link = Resource::Link(Link {
+    let link = Resource::from(Link {
         altname: names.give(&[network.name.as_str()]),
         ..Link::alone(NsRef::Host, network.interface.clone(), *mtu, LinkKind::Vlan(vlan.clone()))
     });

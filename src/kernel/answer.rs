@@ -5,9 +5,9 @@
 //! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use ipnet::IpNet;
-use netlink_packet_core::NlasIterator;
 use smol_str::SmolStr;
 
 use super::netlink::text;
@@ -48,7 +48,7 @@ pub(crate) struct LinkAnswer {
     /// Whether it is one that is isolated.
     pub(crate) isolated: bool,
     /// What its owner wrote on it.
-    pub(crate) alias: SmolStr,
+    pub(crate) alias: Alias,
     /// Its further names.
     pub(crate) altnames: Vec<SmolStr>,
     /// The index of the link that it is paired with or stacked on.
@@ -74,7 +74,7 @@ pub(crate) struct LinkAnswer {
 impl LinkAnswer {
     /// Returns the mark, when it carries one.
     pub(crate) fn mark(&self) -> Option<Mark> {
-        Mark::parse(&self.alias)
+        self.alias.mark.clone()
     }
 
     /// Returns the further name that netform gave it.
@@ -95,6 +95,27 @@ impl LinkAnswer {
     /// Returns the name, when it is one that a manifest can ask for.
     pub(crate) fn ifname(&self) -> Option<IfName> {
         IfName::try_from(self.name.clone()).ok()
+    }
+}
+
+/// What is written on a link. Whether it is a mark is asked over and over, so it is found out once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Alias {
+    text: SmolStr,
+    mark: Option<Mark>,
+}
+
+impl From<SmolStr> for Alias {
+    fn from(text: SmolStr) -> Self {
+        Self { mark: Mark::parse(&text), text }
+    }
+}
+
+impl Deref for Alias {
+    type Target = SmolStr;
+
+    fn deref(&self) -> &SmolStr {
+        &self.text
     }
 }
 
@@ -158,7 +179,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         hairpin: false,
         isolated: false,
         stp: false,
-        alias: SmolStr::default(),
+        alias: Alias::default(),
         altnames: vec![],
         peer: None,
         peer_ns: None,
@@ -178,7 +199,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         6 => link.has_bucket = value == b"tbf\0",
         10 => link.master = u32_at(value, 0),
         18 => link_info(value, &mut link),
-        20 => link.alias = text(value),
+        20 => link.alias = text(value).into(),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
         52 => each(value, |kind, value| {
@@ -326,10 +347,18 @@ pub(crate) fn nsid(kind: u16, body: &[u8]) -> Option<i32> {
     id.filter(|id| *id >= 0)
 }
 
-/// Shows all attributes, each by its kind.
-pub(crate) fn each(attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
-    for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
-        see(attribute.kind(), attribute.value());
+/// Shows all attributes, each by its kind, up to the first one that is cut off: `struct nlattr` in `include/uapi/linux/
+/// netlink.h`.
+///
+/// There are some 60 for each link of a host, which is why no error is made out for any.
+pub(crate) fn each(mut attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
+    // What is left of a kind without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
+    const NLA_TYPE_MASK: u16 = 0x3fff;
+    while let Some([a, b, c, d]) = attributes.first_chunk() {
+        let length = usize::from(u16::from_ne_bytes([*a, *b]));
+        let Some(value) = attributes.get(4..length) else { return };
+        see(u16::from_ne_bytes([*c, *d]) & NLA_TYPE_MASK, value);
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
 }
 

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
-use super::Scope;
 use super::answer::LinkAnswer;
 use super::observe::{self, OwnLinks};
 use super::reading::{NsReading, Other, Reading};
+use super::{Scope, maker};
 use crate::names::IfName;
 use crate::resource::Slot;
 use crate::resource::link::{Ipvlan, LinkKind, Macvlan, Shares};
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Owner;
 use crate::resource::state::{Foreign, Observed};
 use crate::resource::vlan::Vlan;
 use crate::topology::facts::Carried;
@@ -42,7 +41,7 @@ pub(super) fn carried(
     let mut all: Vec<(u32, Carried)> = vec![];
     for link in host.links.iter().filter(|link| !own.contains_key(&link.index) && link.peer_ns.is_none()) {
         if let (Some(how), Some(parent)) = (link.shares, link.peer) {
-            let owner = observe::owner_of_link(link, &host.links);
+            let owner = maker::owner_of_link(link, &host.links);
             all.push((parent, Carried { how, what: link.name.to_string(), owner, is_elsewhere: false }));
         }
     }
@@ -52,7 +51,7 @@ pub(super) fn carried(
     for (name, other) in others {
         match other {
             Other::Namespace(mark, links, _) => {
-                let owner = mark.as_ref().map(observe::owner_of);
+                let owner = mark.as_ref().map(maker::owner_of);
                 let named = |(parent, how, link): &(u32, Shares, SmolStr)| {
                     (
                         *parent,
@@ -80,14 +79,8 @@ pub(super) fn carried(
 }
 
 /// Notes what others have on links of ours: it would go with them.
-pub(super) fn see(
-    observed: &mut Observed,
-    reading: &Reading,
-    peers: &BTreeMap<(NsRef, u32), Owner>,
-    scope: &Scope,
-) {
-    let own = observe::own_links(&reading.host, peers, scope);
-    for (parent, others) in carried(reading, &own, scope) {
+pub(super) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, scope: &Scope) {
+    for (parent, others) in carried(reading, own, scope) {
         let ours = own.values().find(|(name, _)| *name == parent);
         let other = others.into_iter().find(|other| other.is_elsewhere);
         if let (Some((_, on)), Some(Carried { what, owner, .. })) = (ours, other) {
@@ -117,13 +110,13 @@ pub(super) fn vlan(link: &LinkAnswer, host: &NsReading) -> Option<LinkKind> {
 
 /// Returns those in a namespace that was looked into, ours left out.
 fn inside<'r>(ns: &'r NsReading, scope: &'r Scope) -> impl Iterator<Item = (u32, Carried)> + 'r {
-    let others = ns.links.iter().filter(|link| {
+    let standing = ns.links.iter().filter_map(|link| Some((ns.stands_on(link)?, link.shares?, link)));
+    let others = standing.filter(|(_, _, link)| {
         let ours = link.mark().is_some_and(|mark| mark.project == scope.project);
         !ours && !observe::is_newborn(link, &ns.ns, scope)
     });
-    others.filter_map(|link| {
-        let owner = link.mark().as_ref().map(observe::owner_of);
-        let what = format!("{} in {}", link.name, ns.ns);
-        Some((ns.stands_on(link)?, Carried { how: link.shares?, what, owner, is_elsewhere: true }))
+    others.map(|(parent, how, link)| {
+        let owner = link.mark().as_ref().map(maker::owner_of);
+        (parent, Carried { how, what: format!("{} in {}", link.name, ns.ns), owner, is_elsewhere: true })
     })
 }

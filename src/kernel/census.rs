@@ -16,9 +16,9 @@ use super::answer::{self, LinkAnswer};
 use super::listeners::Process;
 use super::message::MAIN_TABLE;
 use super::netlink::{Blocking, Refusal};
-use super::observe::{self, UNICAST};
+use super::observe::UNICAST;
 use super::reading::failed;
-use super::{ObserveError, message, netns, ovsdb};
+use super::{ObserveError, maker, message, netns, ovsdb};
 use crate::names::Mac;
 use crate::resource::link::{IpvlanFlag, MacvlanMode, Shares};
 use crate::resource::netns::NsRef;
@@ -208,7 +208,7 @@ impl Look {
 
 fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
     let mark = link.mark().filter(|_| link.index != 1);
-    let maker = if mark.is_some() { None } else { observe::maker(link, links) };
+    let maker = if mark.is_some() { None } else { maker::maker(link, links) };
     Interface {
         index: link.index,
         name: link.name.to_string(),

@@ -8,7 +8,7 @@ use super::answer::LinkAnswer;
 use super::message::MAIN_TABLE;
 use super::observe::{self, UNICAST};
 use super::reading::{self, NsReading, Reading};
-use super::{ObserveError, Scope, netns};
+use super::{ObserveError, Scope, maker, netns};
 use crate::names::{IfName, Mac, Mtu, NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 
@@ -97,7 +97,7 @@ fn bridge(link: &LinkAnswer, reading: &Reading) -> Option<Bridge> {
     Some(Bridge {
         name: link.ifname()?,
         mtu: Mtu::try_from(link.mtu).ok()?,
-        owner: observe::owner_of_link(link, &host.links),
+        owner: maker::owner_of_link(link, &host.links),
         addresses: addresses(host, link.index),
         ports: ports.filter_map(port).collect(),
     })

@@ -161,7 +161,7 @@ pub(super) fn veth(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: 
         NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => (reading.across(&ns.ns, link.index)?, true),
     };
     let mark = peer.mark().filter(|mark| mark.project == scope.project);
-    let owner = mark.map_or_else(|| Owner::Unmarked(peer.alias.clone()), |mark| mark.owner);
+    let owner = mark.map_or_else(|| Owner::Unmarked((*peer.alias).clone()), |mark| mark.owner);
     Some(LinkKind::Veth(Peer {
         ns: there.ns.clone(),
         name: peer.ifname()?,

@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use super::answer::{LinkAnswer, RouteAnswer};
 use super::message::MAIN_TABLE;
 use super::nft::Tables;
-use super::observe::{self, OwnLinks};
+use super::observe::{self, Holders, OwnLinks};
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, device, identity, limits, neighbours};
+use super::{Scope, carried, device, identity, limits, maker, neighbours};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -63,21 +63,21 @@ impl Survey {
 
 pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
     let Tables { own, others, barriers, docker_user } = tables;
-    let observed = observe::observed(reading, own, scope);
-    let facts = Facts { barriers, docker_user, ..facts(reading, &observed, scope) };
+    let holders = Holders::of(reading, scope);
+    let observed = observe::seen(reading, &holders, own, scope);
+    let facts = Facts { barriers, docker_user, ..facts(reading, &observed, &holders.host, scope) };
     Survey { observed, facts, projects: others }
 }
 
-fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
+fn facts(reading: &Reading, observed: &Observed, own: &OwnLinks, scope: &Scope) -> Facts {
     let host = &reading.host;
-    let own = observe::own_links(host, &observe::peers(reading, scope), scope);
     let foreign = || host.links.iter().filter(|link| !own.contains_key(&link.index));
     Facts {
         uplink_mtu: uplink_mtu(host),
-        uplinks: uplinks(host, &own),
+        uplinks: uplinks(host, own),
         heeding: neighbours::heeding(host),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
-        routes: routes(host, &own),
+        routes: routes(host, own),
         subnets: subnets(host, &scope.project),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
         altnames: foreign().flat_map(altnames).collect(),
@@ -92,13 +92,13 @@ fn facts(reading: &Reading, observed: &Observed, scope: &Scope) -> Facts {
             .filter_map(|link| fact(link, host))
             .collect(),
         silent: foreign().filter_map(|link| Some((link.ifname()?, silent(link)?))).collect(),
-        carried: carried::carried(reading, &own, scope),
+        carried: carried::carried(reading, own, scope),
         devices: device::facts(reading, scope),
         namespaces: namespaces(reading, scope),
         wrong_namespaces: reading.wrong.clone(),
         limits: limits::read(),
         own_range: identity::own_range(),
-        outside: outside(host, &own),
+        outside: outside(host, own),
         ..held(observed)
     }
 }
@@ -221,7 +221,7 @@ fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
     let is_bridge = |link: &&LinkAnswer| matches!(link.kind.as_str(), "bridge" | "openvswitch" | "tun");
     for link in host.links.iter().filter(is_bridge) {
         let ours = link.mark().is_some_and(|mark| mark.project == *project);
-        if let (false, Some(owner)) = (ours, observe::owner_of_link(link, &host.links)) {
+        if let (false, Some(owner)) = (ours, maker::owner_of_link(link, &host.links)) {
             subnets.extend(addresses(link, host).map(|addr| (addr.trunc(), owner.clone())));
         }
     }

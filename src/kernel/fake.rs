@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::{Glance, Kernel, ObserveError, Op, OpError, Scope};
 use crate::names::{IfName, Mac};
-use crate::resource::link::{Link, LinkKind, Peer};
+use crate::resource::link::{LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::qdisc::QdiscKind;
@@ -251,8 +251,11 @@ impl Fake {
         let Some(gone) = self.own.remove(&id) else { return Ok(()) };
         if let (Resource::Netns(netns), true) = (&gone.resource, self.lingers > 0) {
             let ns = NsRef::Named(netns.name.clone());
-            let host_ends = self.own.iter().filter(|(_, entry)| matches!(&entry.resource,
-                Resource::Link(Link { ns: host, kind: LinkKind::Veth(peer), .. }) if peer.ns == ns && *host != ns));
+            let host_ends = self.own.iter().filter(|(_, entry)| {
+                entry.resource.link().is_some_and(
+                    |link| matches!(&link.kind, LinkKind::Veth(peer) if peer.ns == ns && link.ns != ns),
+                )
+            });
             self.dying.extend(host_ends.map(|(id, _)| (id.clone(), self.lingers)).collect::<Vec<_>>());
         }
         self.cascade(&gone.resource);

@@ -25,6 +25,7 @@ mod limits;
 mod links;
 pub mod listeners;
 pub mod live;
+mod maker;
 pub mod management;
 pub mod memory;
 mod message;

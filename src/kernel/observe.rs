@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use smol_str::ToSmolStr;
 
 use super::answer::{AddressAnswer, LinkAnswer};
+use super::maker::{owner_of, owner_of_bridge, owner_of_link};
 use super::message::NEWBORN;
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
 use super::{Scope, carried, ends, external, neighbours, qdisc, routes};
+use crate::halves::both;
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
 use crate::resource::device::Device;
@@ -35,30 +37,46 @@ pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
 
 /// Returns our objects, and what others hold of the places that ours may want.
 pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Observed {
-    let mut observed = see_tables(tables);
-    let peers = peers(reading, scope);
-    for ns in std::iter::once(&reading.host).chain(&reading.namespaces) {
-        let own = own_links(ns, &peers, scope);
-        see_namespace(&mut observed, ns, scope);
-        for link in &ns.links {
-            see_link(&mut observed, link, (ns, &own), reading, scope);
-        }
-        for address in &ns.addresses {
-            see_address(&mut observed, address, (ns, &own), scope);
-        }
-        routes::see(&mut observed, (ns, &own), reading, scope);
-        qdisc::see(&mut observed, ns, &own, scope);
-        neighbours::see(&mut observed, ns, &own, scope);
-        for (key, value) in &ns.sysctls {
-            let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
-            insert(&mut observed, Resource::Sysctl(sysctl), Owner::Project);
-        }
+    seen(reading, &Holders::of(reading, scope), tables, scope)
+}
+
+/// Whose links are, as marks and the other ends of pairs tell.
+pub(super) struct Holders {
+    /// Our links' peers: by their namespace and index, the owner of the pair.
+    peers: BTreeMap<(NsRef, u32), Owner>,
+    /// The host's links that are ours.
+    pub(super) host: OwnLinks,
+}
+
+impl Holders {
+    pub(super) fn of(reading: &Reading, scope: &Scope) -> Self {
+        let peers = peers(reading, scope);
+        let host = own_links(&reading.host, &peers, scope);
+        Self { peers, host }
     }
-    carried::see(&mut observed, reading, &peers, scope);
+}
+
+/// Returns what [`observed`] does, for one who knows whose the links are.
+pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, scope: &Scope) -> Observed {
+    let namespaces = || {
+        let mut observed = Observed::default();
+        for ns in &reading.namespaces {
+            see_all(&mut observed, ns, &own_links(ns, &holders.peers, scope), reading, scope);
+        }
+        observed
+    };
+    let host = || {
+        let mut observed = see_tables(tables);
+        see_all(&mut observed, &reading.host, &holders.host, reading, scope);
+        see_files(&mut observed, reading, scope);
+        observed
+    };
+    let (namespaces, mut observed) = both(reading.namespaces.len(), namespaces, host);
+    observed.append(namespaces);
+    carried::see(&mut observed, reading, &holders.host, scope);
     if !reading.absent.is_empty() {
-        ovsdb::see(&mut observed, reading, &own_links(&reading.host, &peers, scope), scope);
+        ovsdb::see(&mut observed, reading, &holders.host, scope);
     }
-    see_files(&mut observed, reading, scope);
     for (name, other) in &reading.others {
         let (what, owner) = match other {
             Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
@@ -76,6 +94,24 @@ pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> 
         observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
     }
     observed
+}
+
+/// Notes all that is in a namespace.
+fn see_all(observed: &mut Observed, ns: &NsReading, own: &OwnLinks, reading: &Reading, scope: &Scope) {
+    see_namespace(observed, ns, scope);
+    for link in &ns.links {
+        see_link(observed, link, (ns, own), reading, scope);
+    }
+    for address in &ns.addresses {
+        see_address(observed, address, (ns, own), scope);
+    }
+    routes::see(observed, (ns, own), reading, scope);
+    qdisc::see(observed, ns, own, scope);
+    neighbours::see(observed, ns, own, scope);
+    for (key, value) in &ns.sysctls {
+        let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
+        insert(observed, Resource::Sysctl(sysctl), Owner::Project);
+    }
 }
 
 /// Tells our tables from those of others: ours say of which rules they are made.
@@ -108,8 +144,7 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
     Observed { own, foreign }
 }
 
-/// Returns our links' peers: by their namespace and index, the owner of the pair.
-pub(crate) fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
+fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
     let mut peers = BTreeMap::new();
     // The other end of a pair that somebody else made is his.
     for link in reading.host.links.iter().filter(|link| link.device().is_none()) {
@@ -225,18 +260,18 @@ fn see_link(
         Some(mark) => {
             let resource = Link {
                 protected: mark.protected,
-                ..own_link(link, name, ns, kind(link, ns, reading, scope))
+                ..own_link((link, name), (ns, own), kind(link, ns, reading, scope))
             };
-            insert(observed, Resource::Link(resource), mark.owner);
+            insert(observed, Resource::from(resource), mark.owner);
         }
         None if is_newborn(link, &ns.ns, scope) => {
             // Nothing that is asked for is equal to it, so it is always made anew.
             let kind = LinkKind::Other(format!("unfinished {}", link.kind));
-            insert(observed, Resource::Link(own_link(link, name, ns, kind)), Owner::Project);
+            insert(observed, Resource::from(own_link((link, name), (ns, own), kind)), Owner::Project);
         }
         None if place == Some(ends::Place::First) => {
-            let resource = own_link(link, name, ns, kind(link, ns, reading, scope));
-            insert(observed, Resource::Link(resource), Owner::Unmarked(link.alias.clone()));
+            let resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
+            insert(observed, Resource::from(resource), Owner::Unmarked((*link.alias).clone()));
         }
         None if own.contains_key(&link.index) => {}
         None => {
@@ -254,8 +289,10 @@ fn see_link(
     }
 }
 
-fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> Link {
-    let master = link.master.and_then(|master| ns.links.iter().find(|link| link.index == master));
+fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLinks), kind: LinkKind) -> Link {
+    let ours = |index: &u32| Some(own.get(index)?.0.clone());
+    let theirs = |index: u32| ns.links.iter().find(|link| link.index == index)?.ifname();
+    let master = || link.master.and_then(|master| ours(&master).or_else(|| theirs(master)));
     Link {
         ns: ns.ns.clone(),
         name,
@@ -263,7 +300,7 @@ fn own_link(link: &LinkAnswer, name: IfName, ns: &NsReading, kind: LinkKind) -> 
         mac: link.mac.filter(|_| !(ns.ns == NsRef::Host && matches!(link.kind.as_str(), "veth" | "ifb"))),
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         up: link.up,
-        master: Switched::bridge(link).cloned().or_else(|| master.and_then(LinkAnswer::ifname)),
+        master: Switched::bridge(link).cloned().or_else(master),
         hairpin: link.hairpin,
         port: link.switch.as_ref().and_then(Switched::port),
         isolated: link.isolated,
@@ -347,43 +384,6 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
 
 pub(super) fn insert(observed: &mut Observed, resource: Resource, owner: Owner) {
     observed.own.insert(Entry { resource, owner, origin: None, ignore: vec![] });
-}
-
-/// Returns whose an object with a mark is, in words.
-pub(super) fn owner_of(mark: &Mark) -> String {
-    format!("project {}", mark.project)
-}
-
-/// Returns whose a link is, as far as its mark, its name and the bridge that it is a port of tell.
-pub(crate) fn owner_of_link(link: &LinkAnswer, links: &[LinkAnswer]) -> Option<String> {
-    link.mark().as_ref().map(owner_of).or_else(|| maker(link, links))
-}
-
-/// Returns whose a link without a mark is, as far as its name and the bridge that it is a port of tell.
-pub(crate) fn maker(link: &LinkAnswer, links: &[LinkAnswer]) -> Option<String> {
-    let master = || {
-        let master = links.iter().find(|other| Some(other.index) == link.master)?;
-        owner_of_bridge(master)
-    };
-    owner_of_bridge(link).or_else(master)
-}
-
-/// Returns whose a bridge is: Docker names its own `docker0` and `br-` with the network's first 12 digits.
-fn owner_of_bridge(link: &LinkAnswer) -> Option<String> {
-    let named = |prefix: &str, rule: fn(&str) -> bool| link.name.strip_prefix(prefix).is_some_and(rule);
-    let hex = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let digits = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    if link.kind != "bridge" {
-        None
-    } else if link.name == "docker0" || link.name == "docker_gwbridge" || named("br-", hex) {
-        Some("Docker".to_owned())
-    } else if named("virbr", digits) {
-        Some("libvirt".to_owned())
-    } else if named("podman", digits) {
-        Some("Podman".to_owned())
-    } else {
-        None
-    }
 }
 
 /// Tells whether an address is one that the kernel gives every link.

@@ -321,7 +321,7 @@ pub(super) fn settled<'a>(wanted: &'a Entry, seen: &Resource) -> Cow<'a, Entry> 
     if to.mac.is_some() && wanted.ignore.is_empty() {
         return Cow::Borrowed(wanted);
     }
-    let mut link: Link = to.clone();
+    let mut link = Link::clone(to);
     if to.mac.is_none() || ignores("mac") {
         link.mac = from.mac;
     }
@@ -337,7 +337,7 @@ pub(super) fn settled<'a>(wanted: &'a Entry, seen: &Resource) -> Cow<'a, Entry> 
         }
     }
     let Entry { resource: _, owner, origin, ignore } = wanted.clone();
-    Cow::Owned(Entry { resource: Resource::Link(link), owner, origin, ignore })
+    Cow::Owned(Entry { resource: Resource::from(link), owner, origin, ignore })
 }
 
 /// Tells whether what is there is what is wanted, values that are left to the kernel aside.
@@ -358,7 +358,7 @@ pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
                 altname,
                 protected,
                 kind,
-            } = to;
+            } = to.as_ref();
             (mac.is_none() || *mac == from.mac)
                 && (mtu, up, hairpin, isolated, stp, protected)
                     == (&from.mtu, &from.up, &from.hairpin, &from.isolated, &from.stp, &from.protected)

@@ -62,7 +62,7 @@ pub fn leaving(desired: &Desired, observed: &Observed, spots: &BTreeSet<Spot>) -
 /// Returns an entry with one field as it is live; a field that does not stand alone takes the others along.
 fn with_field(wanted: &Entry, live: &Resource, field: &str) -> Entry {
     let resource = match (&wanted.resource, live) {
-        (Resource::Link(to), Resource::Link(from)) => Resource::Link(with_link_field(to, from, field)),
+        (Resource::Link(to), Resource::Link(from)) => Resource::from(with_link_field(to, from, field)),
         (_, live) => live.clone(),
     };
     Entry { resource, ..wanted.clone() }
@@ -131,7 +131,7 @@ mod tests {
                 LinkKind::Bridge,
             )
         };
-        entry(Resource::Link(link))
+        entry(Resource::from(link))
     }
 
     fn address() -> Entry {

@@ -127,10 +127,8 @@ fn unplugged(old: &Link, new: &Link) -> Option<&'static str> {
 /// Returns what a new object takes from the session: its address, or the way back to its client.
 fn taken_over(entry: &Entry, management: &Management) -> Option<String> {
     let (id, client) = (entry.resource.id(), management.session.client);
-    if let Resource::Link(Link {
-        kind: LinkKind::Macvlan(Macvlan { parent, mode: MacvlanMode::Passthru }),
-        ..
-    }) = &entry.resource
+    if let Some(LinkKind::Macvlan(Macvlan { parent, mode: MacvlanMode::Passthru })) =
+        entry.resource.link().map(|link| &link.kind)
     {
         let carries = management.links.contains(parent);
         return carries.then(|| format!("{parent} carries it, and {id} would have all its packets"));
@@ -277,19 +275,19 @@ mod tests {
     }
 
     fn update(from: Link, to: Link) -> Op {
-        Op::Update { from: entry(Resource::Link(from)), to: entry(Resource::Link(to)) }
+        Op::Update { from: entry(Resource::from(from)), to: entry(Resource::from(to)) }
     }
 
     #[test]
     fn a_link_that_carries_the_session_may_neither_go_nor_go_down_nor_move() {
         let wan = || link("wan", None);
-        check(Op::Delete(entry(Resource::Link(wan()))), &["link wan carries it, and would be removed"]);
+        check(Op::Delete(entry(Resource::from(wan()))), &["link wan carries it, and would be removed"]);
         let down = Link { up: false, ..wan() };
         check(update(wan(), down), &["link wan carries it, and would be brought down"]);
         let moved = link("wan", Some("br-front"));
         check(update(wan(), moved), &["link wan carries it, and would be put on another bridge"]);
         check(update(wan(), Link { mtu: Mtu::try_from(1400).unwrap(), ..wan() }), &[]);
-        check(Op::Delete(entry(Resource::Link(link("lan", None)))), &[]);
+        check(Op::Delete(entry(Resource::from(link("lan", None)))), &[]);
     }
 
     #[test]

@@ -97,7 +97,8 @@ fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
 /// leads to a link that goes as leading nowhere: `mirred_device_event()` in `net/sched/act_mirred.c`.
 fn detached(mut entry: Entry) -> Entry {
     match &mut entry.resource {
-        Resource::Link(Link { master, hairpin, isolated, port, .. }) => {
+        Resource::Link(link) => {
+            let Link { master, hairpin, isolated, port, .. } = link.as_mut();
             (*master, *hairpin, *isolated, *port) = (None, false, false, None);
         }
         Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Diversion(to) }) => *to = None,

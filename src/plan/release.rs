@@ -45,7 +45,8 @@ pub fn give_up(
     let released: Vec<Entry> = undesired.filter_map(|id| observed.own.get(id)).filter_map(unmarked).collect();
     let ids: BTreeSet<ResourceId> = released.iter().map(|entry| entry.resource.id()).collect();
     for mut entry in released {
-        if let Resource::Link(Link { ns, master, .. }) = &mut entry.resource {
+        if let Resource::Link(link) = &mut entry.resource {
+            let Link { ns, master, .. } = link.as_mut();
             // A bridge of ours that goes lets go of its ports.
             let bridge = master.clone().map(|master| ResourceId::Link(NsRef::clone(ns), master));
             let goes = |id: &ResourceId| observed.own.get(id).is_some() && desired.0.get(id).is_none();

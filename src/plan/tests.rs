@@ -47,7 +47,7 @@ impl Story {
             ..Link::alone(NsRef::Host, bridge.clone(), Mtu::try_from(mtu).unwrap(), LinkKind::Bridge)
         };
         let address = Address { ns: NsRef::Host, link: bridge, addr: gateway.parse().unwrap() };
-        self.put(&owner, 3, Resource::Link(link)).put(&owner, 3, Resource::Address(address))
+        self.put(&owner, 3, Resource::from(link)).put(&owner, 3, Resource::Address(address))
     }
 
     /// A container `name` with a namespace and a hosts file.
@@ -82,7 +82,7 @@ impl Story {
             way: Way::By { link: ifname("eth0"), via, onlink: false },
             rank: Rank::usual(Family::Ipv4),
         };
-        self.put(&owner, 22, Resource::Link(link)).put(&owner, 22, Resource::Address(address)).put(
+        self.put(&owner, 22, Resource::from(link)).put(&owner, 22, Resource::Address(address)).put(
             &owner,
             22,
             Resource::Route(route),

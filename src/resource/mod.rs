@@ -52,8 +52,8 @@ use sysctl::{Family, Sysctl, SysctlKey};
 pub enum Resource {
     /// A named network namespace.
     Netns(Netns),
-    /// A link, with its peer when it is a veth pair.
-    Link(Link),
+    /// A link, with its peer when it is a veth pair. It is twice as large as any other.
+    Link(Box<Link>),
     /// An address on a link.
     Address(Address),
     /// A route.
@@ -150,6 +150,12 @@ pub enum Bond {
     Dies,
     /// It stays, changed or useless.
     Stays,
+}
+
+impl From<Link> for Resource {
+    fn from(link: Link) -> Self {
+        Self::Link(Box::new(link))
+    }
 }
 
 impl Resource {

@@ -1,9 +1,11 @@
 //! A state: kernel objects by id, with who asked for each. Desired, observed and applied are all of this shape.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::owner::{Origin, Owner};
 use super::{Resource, ResourceId, Slot};
@@ -23,34 +25,45 @@ pub struct Entry {
     pub ignore: Vec<String>,
 }
 
-/// Kernel objects, each once. A copy costs nothing before one of the two changes.
+/// Kernel objects, each once. A copy costs nothing before one of the two changes, and little then.
 ///
 /// It is written as a list of entries, since JSON takes only texts as keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "Vec<Entry>")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    entries: Arc<BTreeMap<ResourceId, Entry>>,
+    // An entry is large: it is moved once, into a place of its own.
+    entries: Arc<BTreeMap<ResourceId, Arc<Entry>>>,
 }
 
 impl State {
     /// Puts an object in, in place of one with the same id, and returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        Arc::make_mut(&mut self.entries).insert(entry.resource.id(), entry)
+        let (id, entry) = placed(entry);
+        Arc::make_mut(&mut self.entries).insert(id, entry).map(Arc::unwrap_or_clone)
+    }
+
+    /// Takes over all objects of another state, in place of those with the same ids.
+    pub fn append(&mut self, other: Self) {
+        if !other.is_empty() {
+            Arc::make_mut(&mut self.entries).append(&mut Arc::unwrap_or_clone(other.entries));
+        }
     }
 
     /// Takes an object out.
     pub fn remove(&mut self, id: &ResourceId) -> Option<Entry> {
-        if self.entries.contains_key(id) { Arc::make_mut(&mut self.entries).remove(id) } else { None }
+        if !self.entries.contains_key(id) {
+            return None;
+        }
+        Arc::make_mut(&mut self.entries).remove(id).map(Arc::unwrap_or_clone)
     }
 
     /// Returns the object with this id.
     pub fn get(&self, id: &ResourceId) -> Option<&Entry> {
-        self.entries.get(id)
+        self.entries.get(id).map(AsRef::as_ref)
     }
 
     /// Returns all objects, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (&ResourceId, &Entry)> {
-        self.entries.iter()
+        self.entries.iter().map(|(id, entry)| (id, entry.as_ref()))
     }
 
     /// Returns how many objects there are.
@@ -64,9 +77,43 @@ impl State {
     }
 }
 
+fn placed(entry: Entry) -> (ResourceId, Arc<Entry>) {
+    (entry.resource.id(), Arc::new(entry))
+}
+
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.entries.values())
+        s.collect_seq(self.iter().map(|(_, entry)| entry))
+    }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = State;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of kernel objects")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<State, A::Error> {
+                let mut entries = vec![];
+                while let Some(entry) = list.next_element()? {
+                    entries.push(placed(entry));
+                }
+                Ok(State::of(entries))
+            }
+        }
+
+        d.deserialize_seq(Entries)
+    }
+}
+
+impl State {
+    fn of(entries: Vec<(ResourceId, Arc<Entry>)>) -> Self {
+        Self { entries: Arc::new(entries.into_iter().collect()) }
     }
 }
 
@@ -78,13 +125,13 @@ impl From<Vec<Entry>> for State {
 
 impl From<State> for Vec<Entry> {
     fn from(state: State) -> Self {
-        Arc::unwrap_or_clone(state.entries).into_values().collect()
+        Arc::unwrap_or_clone(state.entries).into_values().map(Arc::unwrap_or_clone).collect()
     }
 }
 
 impl Extend<Entry> for State {
     fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
-        let mut entries = entries.into_iter().map(|entry| (entry.resource.id(), entry)).peekable();
+        let mut entries = entries.into_iter().map(placed).peekable();
         if entries.peek().is_some() {
             Arc::make_mut(&mut self.entries).extend(entries);
         }
@@ -93,14 +140,7 @@ impl Extend<Entry> for State {
 
 impl FromIterator<Entry> for State {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        // What is sorted is their places: an entry is large, and a map that is given them in order moves each once.
-        let mut entries: Vec<_> =
-            entries.into_iter().map(|entry| Some((entry.resource.id(), entry))).collect();
-        let id = |at: &usize| entries.get(*at).and_then(Option::as_ref).map(|(id, _)| id);
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by(|a, b| id(a).cmp(&id(b)));
-        let sorted = order.into_iter().filter_map(|at| entries.get_mut(at)?.take());
-        Self { entries: Arc::new(sorted.collect()) }
+        Self::of(entries.into_iter().map(placed).collect())
     }
 }
 
@@ -117,6 +157,15 @@ pub struct Observed {
     /// namespace, a foreign address or route on a link of ours, a foreign file. Written as a list of pairs.
     #[serde(with = "slots")]
     pub foreign: BTreeMap<Slot, Foreign>,
+}
+
+impl Observed {
+    /// Takes over all that was seen elsewhere.
+    pub fn append(&mut self, other: Self) {
+        let Self { own, mut foreign } = other;
+        self.own.append(own);
+        self.foreign.append(&mut foreign);
+    }
 }
 
 /// Somebody else's object.

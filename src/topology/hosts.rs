@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::{Attachment, Container, Network, Runtime};
+use crate::halves::halves;
 use crate::names::{Alias, ContainerName, NetName};
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::Family;
@@ -20,8 +21,11 @@ pub(crate) const HOST: &str = "host.netform.internal";
 /// whose names are shared.
 pub(super) fn fill(networks: &[Network], nameless: &NetName, containers: &mut [Container]) {
     let rolls = rolls(networks, nameless, containers);
-    let pages: Vec<_> = containers.iter().map(|container| page(&rolls, networks, container)).collect();
-    for (container, page) in containers.iter_mut().zip(pages) {
+    let pages = |some: &[Container]| -> Vec<_> {
+        some.iter().map(|container| page(&rolls, networks, container)).collect()
+    };
+    let (first, second) = halves(containers, pages);
+    for (container, page) in containers.iter_mut().zip(first.into_iter().chain(second)) {
         container.hosts = page;
     }
 }

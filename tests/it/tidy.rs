@@ -3,22 +3,23 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up: each may use those above it in this list, never those below.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
+    ("halves", &[]),
     ("names", &[]),
     ("resource", &["names"]),
     ("manifest", &["names", "resource"]),
-    ("topology", &["names", "resource", "manifest"]),
+    ("topology", &["halves", "names", "resource", "manifest"]),
     ("driver", &["names", "resource", "manifest", "topology"]),
     ("firewall", &["names", "resource", "manifest", "topology"]),
-    ("desired", &["resource", "topology", "driver", "firewall"]),
-    ("kernel", &["names", "resource", "topology"]),
+    ("desired", &["halves", "resource", "topology", "driver", "firewall"]),
+    ("kernel", &["halves", "names", "resource", "topology"]),
     ("dns", &["names", "resource", "manifest", "topology", "kernel"]),
     ("runtime", &["names", "resource", "manifest", "topology", "kernel"]),
     ("import", &["names", "resource", "manifest"]),
     ("explain", &["names", "resource", "kernel", "runtime"]),
     ("doctor", &["names", "resource", "kernel", "explain"]),
     ("plan", &["names", "resource", "kernel"]),
-    ("apply", &["names", "resource", "kernel", "plan", "topology"]),
+    ("apply", &["halves", "names", "resource", "kernel", "plan", "topology"]),
     ("watch", &["names", "resource", "kernel", "plan", "apply"]),
     (
         "cli",

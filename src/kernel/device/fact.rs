@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Scope;
 use super::super::answer::LinkAnswer;
 use super::super::message::MAIN_TABLE;
 use super::super::observe::{self, UNICAST};
 use super::super::reading::{NsReading, Other, Reading};
+use super::super::{Scope, maker};
 use crate::names::{IfName, Mtu, NetnsName};
 use crate::topology::facts::DeviceFact;
 
@@ -58,8 +58,7 @@ fn on_host(reading: &Reading, scope: &Scope, name: &IfName) -> Option<DeviceFact
 fn obstacle(link: &LinkAnswer, reading: &Reading, scope: &Scope) -> Option<String> {
     let host = &reading.host;
     if let Some(mark) = link.mark() {
-        let whose =
-            if mark.project == scope.project { "netform".to_owned() } else { observe::owner_of(&mark) };
+        let whose = if mark.project == scope.project { "netform".to_owned() } else { maker::owner_of(&mark) };
         return Some(format!("is made by {whose} for {}", mark.owner));
     }
     if link.index == 1 || IMMOBILE.contains(&link.kind.as_str()) {

@@ -274,7 +274,7 @@ fn find(project: &ProjectName, name: &IfName) -> Result<Found, OpError> {
         up: link.up,
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         mac: link.mac,
-        alias: link.alias.clone(),
+        alias: (*link.alias).clone(),
         addresses: socket.dump(message::addresses_of(link.index), was::address).map_err(OpError::from)?,
         routes: routes.into_iter().flatten().collect(),
     };

@@ -10,7 +10,7 @@ use crate::kernel::answer::LinkAnswer;
 use crate::kernel::moved::{Parts, Whole};
 use crate::kernel::observe::{self, OwnLinks};
 use crate::kernel::reading::{NsReading, Reading};
-use crate::kernel::{ObserveError, Scope};
+use crate::kernel::{ObserveError, Scope, maker};
 use crate::names::{IfName, Mtu};
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::NsRef;
@@ -114,9 +114,9 @@ fn compare(records: &Records, host: &mut NsReading, named: Option<&BTreeSet<IfNa
     for link in &mut host.links {
         if let Some(bridge) = records.bridges.get(&link.name) {
             if LOCAL_PORTS.contains(&link.kind.as_str()) {
-                link.switch = Some(Switched::Bridge(switch_of(bridge, link.alias == bridge.mark)));
+                link.switch = Some(Switched::Bridge(switch_of(bridge, *link.alias == bridge.mark)));
                 // `ovs-vswitchd` makes the link; whose it is, is on the record.
-                link.alias = bridge.mark.clone();
+                link.alias = bridge.mark.clone().into();
                 met.insert(link.name.clone());
             }
         } else if let Some(port) = records.ports.get(&link.name) {
@@ -163,11 +163,11 @@ pub(crate) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, sc
     let ours = |absent: &Absent| mark_of(absent).filter(|mark| mark.project == scope.project);
     for absent in &reading.absent {
         if let Some(mark) = ours(absent) {
-            let resource = Resource::Link(Link { protected: mark.protected, ..absent.link() });
+            let resource = Resource::from(Link { protected: mark.protected, ..absent.link() });
             observe::insert(observed, resource, mark.owner);
             continue;
         }
-        let owner = mark_of(absent).as_ref().map(observe::owner_of);
+        let owner = mark_of(absent).as_ref().map(maker::owner_of);
         let slot = Slot::Ifname(NsRef::Host, absent.name.clone());
         match &absent.what {
             Switched::Bridge(_) => {

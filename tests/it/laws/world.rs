@@ -193,7 +193,7 @@ impl World {
         let end = Peer { ns: peer.clone(), name: name.clone(), mac: mac(1), mtu, up: true, tag };
         state.put(
             &first,
-            Resource::Link(Link {
+            Resource::from(Link {
                 ns: ns.clone(),
                 name: name.clone(),
                 mac: Some(mac(0)),
@@ -221,7 +221,7 @@ impl World {
         let bridge = ifname(&format!("br{number}"));
         state.put(
             &owner,
-            Resource::Link(Link {
+            Resource::from(Link {
                 ns: NsRef::Host,
                 name: bridge.clone(),
                 mac: Some(Mac([2, 0, 0, 0, 1, number as u8])),
@@ -319,7 +319,7 @@ impl World {
         let mac = Mac([2, 0x42, 10, net as u8, network.subnet, host]);
         state.put(
             &owner,
-            Resource::Link(Link {
+            Resource::from(Link {
                 ns: NsRef::Host,
                 name: ifname(&format!("v{container}{net}")),
                 mac: None,
@@ -393,5 +393,5 @@ fn limited(state: &mut Builder, owner: &str, (container, net): (usize, usize), h
         protected: false,
         kind: LinkKind::Ifb,
     };
-    state.put(owner, Resource::Link(link));
+    state.put(owner, Resource::from(link));
 }

@@ -170,7 +170,7 @@ pub(crate) fn bridge(network: &str) -> Entry {
         protected: false,
         kind: LinkKind::Bridge,
     };
-    entry(Resource::Link(link), &format!("network.{network}"))
+    entry(Resource::from(link), &format!("network.{network}"))
 }
 
 /// A veth pair `vNUMBER` on `br-NETWORK`, in hairpin mode, with the peer `eth0` in the container.
@@ -199,7 +199,7 @@ pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
         protected: false,
         kind: LinkKind::Veth(peer),
     };
-    entry(Resource::Link(link), &format!("attachment.{container}@{network}"))
+    entry(Resource::from(link), &format!("attachment.{container}@{network}"))
 }
 
 pub(crate) fn address(ns: NsRef, link: &str, addr: &str, owner: &str) -> Entry {

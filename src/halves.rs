@@ -1,0 +1,40 @@
+//! Work that is done by two threads, where it is worth one.
+
+use std::thread;
+
+/// From how many items on a second thread is faster than none: beginning one takes as long as some ten of them.
+const WORTHWHILE: usize = 64;
+
+/// Does two things at a time when that is worth it for so many items, or else one after the other.
+pub fn both<A: Send, B>(items: usize, first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
+    if items < WORTHWHILE {
+        return (first(), second());
+    }
+    let (a, b) = thread::scope(|scope| {
+        let a = thread::Builder::new().spawn_scoped(scope, &first);
+        let b = second();
+        (a.ok().and_then(|a| a.join().ok()), b)
+    });
+    // Without a second thread it is done by this one.
+    (a.unwrap_or_else(first), b)
+}
+
+/// Does something with either half of a list, at a time when that is worth it.
+pub fn halves<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a [T]) -> R + Sync) -> (R, R) {
+    let (first, second) = items.split_at(items.len() / 2);
+    both(items.len(), || work(first), || work(second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_or_many_are_done_in_order() {
+        for many in [0, 1, 63, 64, 1001] {
+            let items: Vec<usize> = (0..many).collect();
+            let (first, second) = halves(&items, <[usize]>::to_vec);
+            assert_eq!([first, second].concat(), items);
+        }
+    }
+}
