@@ -68,7 +68,7 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
     if scope.switch != *switch
-        || scope.proxies.is_beyond(proxies)
+        || scope.proxies.is_beyond(proxies, observed)
         || scope.routes.difference(routes).any(is_there)
     {
         return true;

@@ -243,7 +243,7 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
         }
     }
     reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
-    let more = neighbours::read(&mut reading, &mut socket, &task.proxies).map_err(failed)?;
+    let more = neighbours::read(&mut reading, &mut socket, (&task.proxies, &task.project)).map_err(failed)?;
     reading.read_sysctls(task.wanted.get(&NsRef::Host).into_iter().flatten().chain(&more)).map_err(failed)?;
     Ok(reading)
 }
