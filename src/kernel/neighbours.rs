@@ -251,7 +251,7 @@ pub(super) async fn remove(live: &Live, neighbour: &Neighbour) -> Outcome {
 /// Returns whose number is on what a link answers for; `None` when it does not.
 fn holder(channel: &Channel, addr: IpAddr, index: u32) -> Result<Option<u8>, OpError> {
     match channel.ask(RouteNetlinkMessage::GetNeighbour(one(addr, index)), answer) {
-        Ok(answers) => Ok(answers.first().map(|answer| answer.protocol)),
+        Ok(answer) => Ok(answer.map(|answer| answer.protocol)),
         Err(refusal) if matches!(refusal.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(None),
         Err(refusal) => Err(refusal.into()),
     }

@@ -38,7 +38,8 @@ impl Blocking {
         self.sequence += 1;
         let mut bytes = vec![];
         framed(&mut bytes, (kind, NLM_F_REQUEST | flags, self.sequence), body);
-        self.answers(&bytes, &read).map(|(answers, _)| answers)
+        self.send_bytes(&bytes)?;
+        self.answers(&read).map(|(answers, _)| answers)
     }
 
     /// Returns what `read` makes of the sockets that a `struct inet_diag_req_v2` asks for.
@@ -66,7 +67,8 @@ impl Blocking {
             framed(&mut bytes, (*kind, flags, self.sequence), body);
         }
         framed(&mut bytes, (NFNL_MSG_BATCH_END, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
-        self.answers(&bytes, &|_, _| None::<()>).map(drop)
+        self.send_bytes(&bytes)?;
+        self.answers(&|_, _| None::<()>).map(drop)
     }
 }
 
