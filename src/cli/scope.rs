@@ -70,7 +70,7 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
     if (scope.switch, scope.vlans) != (*switch, *vlans)
-        || scope.proxies.is_beyond(proxies)
+        || scope.proxies.is_beyond(proxies, observed)
         || scope.routes.difference(routes).any(is_there)
     {
         return true;

@@ -4,6 +4,8 @@
 //! It is read from the bytes and not into the message types, since those drop a whole message when a newer kernel has
 //! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
+mod shares;
+
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -15,7 +17,7 @@ use super::ovsdb::Switched;
 use super::vlans::VlanEntry;
 use crate::names::{IfName, Mac, ProjectName};
 use crate::resource::device::{self, Device};
-use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
+use crate::resource::link::Shares;
 use crate::resource::owner::Mark;
 use crate::resource::vlan::VlanId;
 
@@ -229,8 +231,8 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
     each(info, |kind, value| match (kind, link.kind.as_str()) {
         (1, _) => link.kind = text(value),
         (2, "bridge") => bridge(value, link),
-        (2, "macvlan") => link.shares = macvlan(value),
-        (2, "ipvlan") => link.shares = ipvlan(value),
+        (2, "macvlan") => link.shares = shares::macvlan(value),
+        (2, "ipvlan") => link.shares = shares::ipvlan(value),
         (2, "vlan") => link.vlan = vlan(value),
         (4, _) => port = text(value),
         (5, _) => each(value, |kind, value| {
@@ -262,41 +264,6 @@ fn vlan_id(number: &[u8; 2]) -> Option<VlanId> {
 fn vlan(data: &[u8]) -> Option<VlanId> {
     let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);
     VlanId::try_from(short_of(data, 1).filter(|_| is_8021q)?).ok()
-}
-
-/// Reads the data of a macvlan link, in which `IFLA_MACVLAN_MODE` is 1.
-fn macvlan(data: &[u8]) -> Option<Shares> {
-    let mode = value_of(data, 1).and_then(|value| u32_at(&value, 0));
-    mode.and_then(macvlan_mode).map(Shares::Macvlan)
-}
-
-/// Reads the data of an ipvlan link, in which `IFLA_IPVLAN_MODE` is 1 and `IFLA_IPVLAN_FLAGS` is 2; kernels before 4.15 have
-/// no flags.
-fn ipvlan(data: &[u8]) -> Option<Shares> {
-    let mode = match short_of(data, 1)? {
-        0 => IpvlanMode::L2,
-        1 => IpvlanMode::L3,
-        2 => IpvlanMode::L3s,
-        _ => return None,
-    };
-    let flag = match short_of(data, 2).unwrap_or(0) {
-        0 => IpvlanFlag::Bridge,
-        1 => IpvlanFlag::Private,
-        2 => IpvlanFlag::Vepa,
-        _ => return None,
-    };
-    Some(Shares::Ipvlan(mode, flag))
-}
-
-/// `enum macvlan_mode` in `include/uapi/linux/if_link.h`.
-fn macvlan_mode(number: u32) -> Option<MacvlanMode> {
-    match number {
-        1 => Some(MacvlanMode::Private),
-        2 => Some(MacvlanMode::Vepa),
-        4 => Some(MacvlanMode::Bridge),
-        8 => Some(MacvlanMode::Passthru),
-        _ => None,
-    }
 }
 
 /// Reads an address; `None` for anything else.

@@ -189,8 +189,7 @@ impl Look {
         let addresses = socket.dump(message::all_addresses(), answer::address)?;
         // A namespace without routes has no table.
         let routes = socket.dump(message::all_routes(Some(MAIN_TABLE)), answer::route).unwrap_or_default();
-        let number = socket.request(message::find_nsid(home), answer::nsid);
-        self.home_number = number.ok().and_then(|numbers| numbers.into_iter().next());
+        self.home_number = socket.ask(message::find_nsid(home), answer::nsid).ok().flatten();
         let interface = |link: &LinkAnswer| Interface {
             addresses: addresses.iter().filter(|it| it.index == link.index).map(|it| it.addr).collect(),
             default_route: routes.iter().any(|route| {

@@ -120,9 +120,8 @@ impl Ear {
         let network = Source::open(NETLINK_ROUTE, &ROUTE_GROUPS)?;
         let firewall = Source::open(NETLINK_NETFILTER, &[NFTABLES_GROUP])?;
         let host = netns::open(&NsRef::Host)?;
-        let own = Blocking::open()?.request(message::find_nsid(host.as_fd()), answer::nsid);
         // A kernel that does not say has no number for it.
-        let own = own.ok().and_then(|numbers| numbers.into_iter().next());
+        let own = Blocking::open()?.ask(message::find_nsid(host.as_fd()), answer::nsid).ok().flatten();
         Ok(Self { network, firewall, table: format!("netform-{project}"), own })
     }
 

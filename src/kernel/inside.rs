@@ -95,8 +95,8 @@ pub async fn look(ns: &Namespace) -> Result<Inside, ObserveError> {
 ///
 /// When the namespace cannot be entered, or the kernel cannot be asked.
 pub async fn way(ns: &Namespace, traveller: Traveller) -> Result<Way, ObserveError> {
-    within(ns, move || match Blocking::open()?.request(message::find_way(&traveller), read_way) {
-        Ok(ways) => ways.into_iter().next().ok_or_else(|| io::Error::other("no answer").into()),
+    within(ns, move || match Blocking::open()?.ask(message::find_way(&traveller), read_way) {
+        Ok(way) => way.ok_or_else(|| io::Error::other("no answer").into()),
         Err(Refusal::Kernel { errno, said: _ }) => {
             Ok(Way::Refused(errno.raw_os_error(), io::Error::from(errno).to_string()))
         }

@@ -86,11 +86,10 @@ fn one(
     socket: &mut Blocking,
     request: netlink_packet_route::RouteNetlinkMessage,
 ) -> Result<Option<answer::RouteAnswer>, Refusal> {
-    match socket.request(request, answer::route) {
-        Ok(routes) => Ok(routes.into_iter().next()),
+    match socket.ask(request, answer::route) {
         // Unreachable, prohibited, or of a family that the kernel lacks: no packet goes there.
         Err(Refusal::Kernel { .. }) => Ok(None),
-        Err(refusal) => Err(refusal),
+        answer => answer,
     }
 }
 
@@ -133,8 +132,8 @@ fn far_ends(socket: &mut Blocking, links: &[&LinkAnswer]) -> Result<BTreeSet<NsR
         let ns = NsRef::Named(name);
         // One that goes away meanwhile carries nothing.
         let Ok(file) = netns::open(&ns) else { continue };
-        let number = socket.request(message::find_nsid(file.as_fd()), answer::nsid)?;
-        if number.iter().any(|number| numbers.contains(number)) {
+        let number = socket.ask(message::find_nsid(file.as_fd()), answer::nsid)?;
+        if number.is_some_and(|number| numbers.contains(&number)) {
             namespaces.insert(ns);
         }
     }

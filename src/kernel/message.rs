@@ -53,6 +53,16 @@ pub(crate) fn mark_namespace(mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link)
 }
 
+/// Marks a namespace that was just made, and brings up its `lo`: in this order, so that nobody has to be told of the mark
+/// (`do_setlink()`, `net/core/rtnetlink.c`).
+pub(crate) fn begin_namespace(mark: &Mark) -> RouteNetlinkMessage {
+    let mut link = LinkMessage::default();
+    link.header.index = 1;
+    link.attributes.push(alias(mark));
+    set_state(&mut link, true);
+    RouteNetlinkMessage::NewLink(link)
+}
+
 /// Brings up `lo`, the first link of every namespace.
 pub(crate) fn loopback_up() -> RouteNetlinkMessage {
     let mut link = LinkMessage::default();

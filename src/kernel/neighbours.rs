@@ -20,7 +20,7 @@ use super::netlink::{Blocking, Channel, Refusal};
 use super::observe::{OwnLinks, insert};
 use super::reading::NsReading;
 use super::{FailureKind, OpError, Scope, facts};
-use crate::names::IfName;
+use crate::names::{IfName, ProjectName};
 use crate::resource::neighbour::Neighbour;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -57,9 +57,13 @@ impl Proxies {
         self.held.extend(more.held.iter().cloned());
     }
 
-    /// Tells whether a link matters that did not before; what is led by the default route was known then.
-    pub fn is_beyond(&self, before: &Self) -> bool {
-        !before.uplink && !self.links.is_subset(&before.links)
+    /// Tells whether a link matters that did not before, and that was not met by way of the default route either.
+    pub fn is_beyond(&self, before: &Self, observed: &Observed) -> bool {
+        let unknown = |link: &&IfName| {
+            let ids = parameters(link).map(|key| ResourceId::Sysctl(NsRef::Host, key));
+            ids.into_iter().all(|id| observed.own.get(&id).is_none())
+        };
+        self.links.difference(&before.links).any(|link| unknown(&link))
     }
 }
 
@@ -84,43 +88,40 @@ pub(super) fn parameters(link: &IfName) -> impl Iterator<Item = SysctlKey> {
     PARAMETERS.into_iter().map(key)
 }
 
-/// Reads what the links answer for that matter; returns the parameters that matter with them.
+/// Reads what the links of others in a reading answer for, if that matters; returns the parameters that matter with it. Whoever has
+/// renamed a link has renamed what it answers for, so all of them are asked at once.
 pub(super) fn read(
     reading: &mut NsReading,
     socket: &mut Blocking,
-    proxies: &Proxies,
+    (proxies, project): (&Proxies, &ProjectName),
 ) -> Result<Vec<SysctlKey>, Refusal> {
     if proxies.links.is_empty() && !proxies.uplink {
         return Ok(vec![]);
     }
-    let uplink = proxies.uplink.then(|| facts::uplink(reading, |family| family == Family::Ipv6)).flatten();
-    let uplink = uplink.and_then(LinkAnswer::ifname);
-    let named: BTreeSet<&IfName> = proxies.links.iter().chain(&uplink).collect();
-    let meant = reading.links.iter().filter(|link| link.ifname().is_some_and(|name| named.contains(&name)));
-    for index in meant.map(|link| link.index).collect::<Vec<_>>() {
-        match socket.dump(all(index), answer) {
-            // It went away while we looked.
-            Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => {}
-            answers => reading.proxied.extend(answers?.into_iter().filter(|it| it.index == index)),
-        }
+    let is_ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == *project);
+    let theirs = reading.links.iter().filter(|link| !is_ours(link));
+    let theirs: BTreeSet<u32> = theirs.map(|link| link.index).collect();
+    // Most of what moves is on links of ours.
+    if !theirs.is_empty() {
+        let answers = socket.dump(all(AddressFamily::Inet6), answer)?;
+        reading.proxied = answers.into_iter().filter(|it| theirs.contains(&it.index)).collect();
     }
-    Ok(uplink.iter().filter(|link| !proxies.links.contains(link)).flat_map(parameters).collect())
+    let uplink = proxies.uplink.then(|| facts::uplink(reading, |family| family == Family::Ipv6)).flatten();
+    let uplink = uplink.and_then(LinkAnswer::ifname).filter(|link| !proxies.links.contains(link));
+    Ok(uplink.iter().flat_map(parameters).collect())
 }
 
 /// Returns what the links of a namespace answer for, of both families: each address with the index of the link.
 pub(super) fn everything(socket: &mut Blocking) -> Result<Vec<(IpAddr, u32)>, Refusal> {
-    let mut message = NeighbourMessage::default();
-    message.header.flags = NeighbourFlags::Proxy;
-    let answers = socket.dump(RouteNetlinkMessage::GetNeighbour(message), answer)?;
+    let answers = socket.dump(all(AddressFamily::Unspec), answer)?;
     Ok(answers.into_iter().map(|it| (it.addr, it.index)).collect())
 }
 
-/// Asks what a link answers for.
-fn all(index: u32) -> RouteNetlinkMessage {
+/// Asks what all links answer for.
+fn all(family: AddressFamily) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet6;
+    message.header.family = family;
     message.header.flags = NeighbourFlags::Proxy;
-    message.attributes.push(NeighbourAttribute::IfIndex(index));
     RouteNetlinkMessage::GetNeighbour(message)
 }
 
@@ -237,7 +238,7 @@ pub(super) async fn remove(live: &Live, neighbour: &Neighbour) -> Outcome {
 /// Returns whose number is on what a link answers for; `None` when it does not.
 fn holder(channel: &Channel, addr: IpAddr, index: u32) -> Result<Option<u8>, OpError> {
     match channel.ask(RouteNetlinkMessage::GetNeighbour(one(addr, index)), answer) {
-        Ok(answers) => Ok(answers.first().map(|answer| answer.protocol)),
+        Ok(answer) => Ok(answer.map(|answer| answer.protocol)),
         Err(refusal) if matches!(refusal.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(None),
         Err(refusal) => Err(refusal.into()),
     }

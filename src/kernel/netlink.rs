@@ -5,13 +5,11 @@
 //! The kernel carries out a request inside of `sendmsg(2)` and has its answer in the socket's queue when that returns
 //! (`netlink_unicast_kernel()`, `net/netlink/af_netlink.c`): there is nothing to wait for, so nothing here is woken up.
 
+mod channel;
 mod plain;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
@@ -26,9 +24,8 @@ use rustix::net::sockopt::{self, Timeout};
 use smol_str::SmolStr;
 use thiserror::Error;
 
-use super::answer::LinkAnswer;
-use super::{FailureKind, OpError, answer, count, message};
-use crate::names::IfName;
+use super::{FailureKind, OpError, count};
+pub(crate) use channel::Channel;
 
 /// How long the kernel may take to answer a request; RTNL is sometimes held for long by others.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -120,67 +117,6 @@ fn prepare(socket: &Socket) {
     let _ = sockopt::set_socket_recv_buffer_size(socket.as_fd(), 1 << 20);
 }
 
-/// A socket in some namespace that serves many operations, with the links that they named so far.
-pub(crate) struct Channel {
-    socket: RefCell<Blocking>,
-    links: RefCell<HashMap<IfName, Rc<LinkAnswer>>>,
-}
-
-impl Channel {
-    /// Takes over a socket.
-    pub(crate) fn new(socket: Blocking) -> Self {
-        Self { socket: RefCell::new(socket), links: RefCell::default() }
-    }
-
-    /// Sends a request that the kernel must agree to.
-    ///
-    /// Others on this thread get their turn before it: the kernel may take a while.
-    pub(crate) async fn request(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
-        tokio::task::yield_now().await;
-        self.socket.borrow_mut().exchange(addressed(message, flags), &|_, _| None::<()>).map(drop)
-    }
-
-    /// Returns what `read` makes of the messages of a dump.
-    pub(crate) fn dump<T>(
-        &self,
-        message: RouteNetlinkMessage,
-        read: impl Fn(u16, &[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Refusal> {
-        self.socket.borrow_mut().dump(message, read)
-    }
-
-    /// Returns what `read` makes of the answers to a request.
-    pub(crate) fn ask<T>(
-        &self,
-        message: RouteNetlinkMessage,
-        read: impl Fn(u16, &[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Refusal> {
-        self.socket.borrow_mut().request(message, read)
-    }
-
-    /// Returns a link's index.
-    pub(crate) fn index(&self, link: &IfName) -> Result<u32, Refusal> {
-        Ok(self.link(link)?.index)
-    }
-
-    /// Returns what the kernel says of a link. It is asked for once: until a link is deleted, it stays.
-    pub(crate) fn link(&self, link: &IfName) -> Result<Rc<LinkAnswer>, Refusal> {
-        if let Some(known) = self.links.borrow().get(link) {
-            return Ok(Rc::clone(known));
-        }
-        let answers = self.socket.borrow_mut().request(message::find_link(link), answer::link)?;
-        let found = answers.into_iter().next().ok_or(Refusal::Kernel { errno: Errno::NODEV, said: None })?;
-        let found = Rc::new(found);
-        self.links.borrow_mut().insert(link.clone(), Rc::clone(&found));
-        Ok(found)
-    }
-
-    /// Forgets the indexes of all links, since one of them may go.
-    pub(crate) fn forget_indexes(&self) {
-        self.links.borrow_mut().clear();
-    }
-}
-
 fn addressed(message: RouteNetlinkMessage, flags: u16) -> NetlinkMessage<RouteNetlinkMessage> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
@@ -238,13 +174,29 @@ impl Blocking {
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Sends a request and returns what `read` makes of the answers' types and bodies.
-    pub(crate) fn request<T>(
+    /// Asks for one thing, and returns what `read` makes of the answer's type and body. There is no acknowledgement to
+    /// wait for behind it.
+    pub(crate) fn ask<T>(
         &mut self,
         message: RouteNetlinkMessage,
         read: impl Fn(u16, &[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Refusal> {
-        self.exchange(addressed(message, 0), &read).map(|(answers, _)| answers)
+    ) -> Result<Option<T>, Refusal> {
+        let mut message = addressed(message, 0);
+        message.header.flags &= !NLM_F_ACK;
+        self.send(message)?;
+        let (mut buffer, mut interrupted) = (Vec::with_capacity(PIECE), false);
+        // What nothing is made of is an answer, too.
+        let any = |kind: u16, body: &[u8]| Some(read(kind, body));
+        loop {
+            self.receive(&mut buffer)?;
+            match pieces(&buffer, self.sequence, &mut interrupted, &any)? {
+                // Of something else.
+                Piece::More(answers) if answers.is_empty() => {}
+                Piece::More(answers) | Piece::Last(answers) => {
+                    return Ok(answers.into_iter().flatten().next());
+                }
+            }
+        }
     }
 
     /// Sends a request that the kernel must agree to.
@@ -276,36 +228,43 @@ impl Blocking {
 
     fn exchange<T>(
         &mut self,
-        mut message: NetlinkMessage<RouteNetlinkMessage>,
+        message: NetlinkMessage<RouteNetlinkMessage>,
         read: &impl Fn(u16, &[u8]) -> Option<T>,
     ) -> Result<(Vec<T>, bool), Refusal> {
+        self.send(message)?;
+        self.answers(read)
+    }
+
+    fn send(&mut self, mut message: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), Refusal> {
         count::request();
         self.sequence += 1;
         message.header.sequence_number = self.sequence;
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        self.answers(&bytes, read)
+        self.send_bytes(&bytes)
     }
 
-    fn answers<T>(
-        &mut self,
-        request: &[u8],
-        read: &impl Fn(u16, &[u8]) -> Option<T>,
-    ) -> Result<(Vec<T>, bool), Refusal> {
+    fn send_bytes(&self, request: &[u8]) -> Result<(), Refusal> {
         self.socket.send_to(request, &SocketAddr::new(0, 0), 0)?;
+        Ok(())
+    }
+
+    fn receive(&self, buffer: &mut Vec<u8>) -> Result<(), Refusal> {
+        buffer.clear();
+        match self.socket.recv(buffer, 0) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Refusal::TimedOut),
+            Err(error) => Err(Refusal::Socket(error)),
+        }
+    }
+
+    fn answers<T>(&self, read: &impl Fn(u16, &[u8]) -> Option<T>) -> Result<(Vec<T>, bool), Refusal> {
         let mut answers = vec![];
         let mut interrupted = false;
         let mut buffer = Vec::with_capacity(PIECE);
         loop {
-            buffer.clear();
-            self.socket.recv(&mut buffer, 0).map_err(|error| {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    Refusal::TimedOut
-                } else {
-                    Refusal::Socket(error)
-                }
-            })?;
+            self.receive(&mut buffer)?;
             match pieces(&buffer, self.sequence, &mut interrupted, read)? {
                 Piece::More(more) => answers.extend(more),
                 Piece::Last(more) => {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatFs, fstatfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -52,15 +52,20 @@ pub fn open(ns: &NsRef) -> io::Result<OwnedFd> {
 /// Opens a namespace; `None` when its file does not stand for one: a bind mount that is gone leaves an ordinary file
 /// behind.
 pub(crate) fn open_if_namespace(ns: &NsRef) -> io::Result<Option<OwnedFd>> {
-    if let NsRef::Process(process) = ns {
-        return process::namespace(*process);
-    }
     let path = path(ns);
-    // It is looked at before it is opened: to open somebody's pipe would wait for somebody to write to it.
-    if has_namespace(&path)? {
-        Ok(Some(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
-    } else {
-        Ok(None)
+    let open = |flags| rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC | flags, Mode::empty());
+    match ns {
+        NsRef::Process(process) => process::namespace(*process),
+        // It is looked at before it is opened: who opens somebody's device may set it going.
+        NsRef::Path(_) if !has_namespace(&path)? => Ok(None),
+        NsRef::Path(_) | NsRef::Host => Ok(Some(open(OFlags::empty())?)),
+        // Where root alone makes files, they are opened at once, which saves a way to each of a thousand. To open a pipe
+        // would wait for somebody to write to it.
+        NsRef::Named(_) => match open(OFlags::NONBLOCK) {
+            // A socket.
+            Err(Errno::NXIO) => Ok(None),
+            file => Ok(Some(file?).filter(|file| fstatfs(file).is_ok_and(|it| is_nsfs(&it)))),
+        },
     }
 }
 
@@ -74,8 +79,11 @@ pub fn is_there(ns: &NsRef) -> bool {
 
 /// Tells whether a file stands for a namespace.
 pub(crate) fn has_namespace(path: &Path) -> io::Result<bool> {
-    let kind = rustix::fs::statfs(path)?.f_type;
-    Ok(u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC))
+    Ok(is_nsfs(&rustix::fs::statfs(path)?))
+}
+
+fn is_nsfs(filesystem: &StatFs) -> bool {
+    u64::try_from(filesystem.f_type).is_ok_and(|kind| kind == NSFS_MAGIC)
 }
 
 /// Moves the calling thread into a network namespace.
@@ -108,10 +116,7 @@ pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send
 pub(crate) fn create(name: &NetnsName, mark: &Mark) -> Result<Blocking, Refusal> {
     unshare(UnshareFlags::NEWNET)?;
     let mut socket = Blocking::open()?;
-    // The mark comes first: nobody has to be told of it while `lo` is down.
-    for message in [message::mark_namespace(mark), message::loopback_up()] {
-        socket.request(message, |_, _| None::<()>)?;
-    }
+    socket.command(message::begin_namespace(mark), 0)?;
     let path = path(&NsRef::Named(name.clone()));
     OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path)?;
     rustix::mount::mount_bind("/proc/thread-self/ns/net", &path).map_err(|errno| {

@@ -20,7 +20,6 @@ pub(super) fn give(ns: &NsRef) -> Option<i32> {
     new.attributes.push(NsidAttribute::Fd(file.as_fd().as_raw_fd().unsigned_abs()));
     // `NETNSA_NSID_NOT_ASSIGNED`: the kernel chooses.
     new.attributes.push(NsidAttribute::Id(-1));
-    let _ = socket.request(RouteNetlinkMessage::NewNsId(new), |_, _| None::<()>);
-    let numbers = socket.request(message::find_nsid(file.as_fd()), answer::nsid).ok()?;
-    numbers.into_iter().next().filter(|number| *number >= 0)
+    let _ = socket.command(RouteNetlinkMessage::NewNsId(new), 0);
+    socket.ask(message::find_nsid(file.as_fd()), answer::nsid).ok()?
 }

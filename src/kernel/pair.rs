@@ -53,7 +53,7 @@ pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> Vec<LinkAnswer> {
         }
         let number = |name: NetnsName| {
             let ns = netns::open_if_namespace(&NsRef::Named(name)).ok().flatten()?;
-            host.request(message::find_nsid(ns.as_fd()), answer::nsid).ok()?.into_iter().next()
+            host.ask(message::find_nsid(ns.as_fd()), answer::nsid).ok()?
         };
         let numbers: BTreeSet<i32> = names.into_iter().filter_map(number).collect();
         pairs.retain(|link| link.peer_ns.is_some_and(|ns| numbers.contains(&ns)));

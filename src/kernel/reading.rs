@@ -245,7 +245,7 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
     vlans::read(&mut socket, &mut reading.links, (task.vlans, is_whole), Some(&task.project))
         .map_err(failed)?;
     reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
-    let more = neighbours::read(&mut reading, &mut socket, &task.proxies).map_err(failed)?;
+    let more = neighbours::read(&mut reading, &mut socket, (&task.proxies, &task.project)).map_err(failed)?;
     reading.read_sysctls(task.wanted.get(&NsRef::Host).into_iter().flatten().chain(&more)).map_err(failed)?;
     Ok(reading)
 }
@@ -309,7 +309,7 @@ impl NsReading {
                 let name = name.clone();
                 // What is not there need not be asked for.
                 if self.links.iter().any(|link| link.shares.is_some()) {
-                    self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
+                    self.host_id = socket.ask(message::find_nsid(host), answer::nsid)?;
                 }
                 let devices = self.links.iter().filter_map(LinkAnswer::device);
                 let devices = devices.map(|(project, device)| (project, device.name)).collect();
@@ -317,7 +317,7 @@ impl NsReading {
             }
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }
-        self.host_id = socket.request(message::find_nsid(host), answer::nsid)?.into_iter().next();
+        self.host_id = socket.ask(message::find_nsid(host), answer::nsid)?;
         let table = (!task.all_tables.contains(&self.ns)).then_some(message::MAIN_TABLE);
         self.read_rest(&mut socket, table)?;
         self.read_sysctls(task.wanted.get(&self.ns).into_iter().flatten())?;
@@ -346,14 +346,14 @@ impl NsReading {
         mut indexes: BTreeSet<u32>,
     ) -> Result<(), Refusal> {
         for link in names {
-            self.links.extend(existing(socket.request(message::find_link(&link), answer::link))?);
+            self.links.extend(existing(socket.ask(message::find_link(&link), answer::link))?);
         }
         // Once for the links themselves, once for their bridges.
         for _ in 0..2 {
             indexes.extend(self.links.iter().filter_map(|link| link.master));
             let known: BTreeSet<u32> = self.links.iter().map(|link| link.index).collect();
             for index in indexes.difference(&known) {
-                self.links.extend(existing(socket.request(message::link_at(*index), answer::link))?);
+                self.links.extend(existing(socket.ask(message::link_at(*index), answer::link))?);
             }
         }
         for link in &self.links {
@@ -382,9 +382,9 @@ impl NsReading {
 }
 
 /// Passes over a link that is not there.
-fn existing<T>(answers: Result<Vec<T>, Refusal>) -> Result<Vec<T>, Refusal> {
+fn existing<T: Default>(answers: Result<T, Refusal>) -> Result<T, Refusal> {
     match answers {
-        Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => Ok(vec![]),
+        Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => Ok(T::default()),
         answers => answers,
     }
 }

@@ -69,10 +69,8 @@ fn called(look: &Look, looks: &[Look], asked: &BTreeSet<i32>) -> BTreeMap<i32, u
             break;
         }
         let Ok(ns) = netns::open(&NsRef::Path(other.path.clone())) else { continue };
-        let answers = socket.request(message::find_nsid(ns.as_fd()), answer::nsid).unwrap_or_default();
-        numbers.extend(
-            answers.into_iter().filter(|number| asked.contains(number)).map(|number| (number, place)),
-        );
+        let number = socket.ask(message::find_nsid(ns.as_fd()), answer::nsid).ok().flatten();
+        numbers.extend(number.filter(|number| asked.contains(number)).map(|number| (number, place)));
     }
     numbers
 }

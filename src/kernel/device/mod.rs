@@ -289,8 +289,8 @@ fn find_in(ns: &NsRef, name: &IfName) -> Result<Option<LinkAnswer>, OpError> {
     };
     enter().map_err(|error| OpError::from(Refusal::Socket(error)))?;
     let mut socket = Blocking::open().map_err(|error| OpError::from(Refusal::Socket(error)))?;
-    match socket.request(message::find_link(name), answer::link) {
+    match socket.ask(message::find_link(name), answer::link) {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => Ok(None),
-        found => Ok(found.map_err(OpError::from)?.into_iter().next()),
+        found => found.map_err(OpError::from),
     }
 }

@@ -6,7 +6,7 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 use rustix::io::Errno;
 
-use super::{Blocking, Channel, Refusal};
+use super::{Blocking, Refusal};
 use crate::kernel::count;
 use crate::kernel::vlans::{self, VlanEntry};
 
@@ -41,7 +41,8 @@ impl Blocking {
         self.sequence += 1;
         let mut bytes = vec![];
         framed(&mut bytes, (kind, NLM_F_REQUEST | flags, self.sequence), body);
-        self.answers(&bytes, &read).map(|(answers, _)| answers)
+        self.send_bytes(&bytes)?;
+        self.answers(&read).map(|(answers, _)| answers)
     }
 
     /// Returns what `read` makes of the sockets that a `struct inet_diag_req_v2` asks for.
@@ -69,7 +70,8 @@ impl Blocking {
             framed(&mut bytes, (*kind, flags, self.sequence), body);
         }
         framed(&mut bytes, (NFNL_MSG_BATCH_END, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
-        self.answers(&bytes, &|_, _| None::<()>).map(drop)
+        self.send_bytes(&bytes)?;
+        self.answers(&|_, _| None::<()>).map(drop)
     }
 }
 
@@ -90,14 +92,6 @@ impl Blocking {
             }
             vlans => vlans,
         }
-    }
-}
-
-impl Channel {
-    /// Returns the VLANs of a bridge or a port of one.
-    pub(crate) fn vlans(&self, index: u32) -> Result<Vec<VlanEntry>, Refusal> {
-        let vlans = self.socket.borrow_mut().vlans(index)?;
-        Ok(vlans.into_iter().flat_map(|(_, entries)| entries).collect())
     }
 }
 

@@ -280,3 +280,69 @@ live! {
         assert!(answers(world).contains("2001:db8::9:2 dev uplink proxy proto 110"), "{}", answers(world));
     }
 }
+
+live! {
+    fn the_default_route_takes_what_is_answered_for_along_and_leaves_the_old_link_as_it_was(world) {
+        router(world);
+        world.sh("ip link add other type veth peer name o0 && ip link set other up && ip link set o0 up");
+        let of = |link: &str| {
+            let proxies = world.sh(&format!("ip -6 neigh show proxy dev {link}"));
+            (proxies.trim().to_owned(), world.sh(&format!("cat /proc/sys/net/ipv6/conf/{link}/proxy_ndp")).trim().to_owned())
+        };
+        let (ours, none) = (("2001:db8::5:7 proxy proto 110".to_owned(), "1".to_owned()), (String::new(), "0".to_owned()));
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        eventually("it is applied", || of("uplink") == ours);
+
+        world.sh("ip -6 route replace default via fe80::9 dev other metric 512 && ip -6 route del default dev uplink");
+        eventually("it is on the other link", || of("other") == ours && of("uplink") == none);
+        daemon.brings_it_in_sync("the default route moved");
+        drop(daemon);
+
+        // A link that is renamed takes along what it answers for; before Linux 6.2 one that is up keeps its name.
+        let renamed = world.try_sh("ip link set other name wan0").code == 0;
+        let now = if renamed { "wan0" } else { "other" };
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(of(now), ours);
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!((of(now).0, of("uplink")), (String::new(), none));
+    }
+}
+
+live! {
+    fn a_named_link_that_is_renamed_answers_no_more(world) {
+        router(world);
+        world.apply(&SHOP.replace("ndp_proxy: true", "ndp_proxy: uplink"));
+        world.sh("ip link set uplink down && ip link set uplink name wan0 && ip link set wan0 up");
+        world.sh("ip -6 neigh add proxy 2001:db8::5:7 dev wan0 protocol 110");
+        let plan = world.plan().0;
+        assert!(plan.contains("there is no link `uplink` of the host's own: neighbours find the containers"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -6 neigh show proxy"), "");
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn an_earlier_generation_answers_as_it_did_and_a_part_of_a_plan_leaves_the_rest(world) {
+        router(world);
+        world.apply(&SHOP.replace("ndp_proxy: true", "ndp_proxy: false"));
+        world.apply(SHOP);
+        world.apply(&SHOP.replace("::5:7", "::5:9"));
+
+        world.run(&["rollback", "2", "--yes"]).exits(0);
+        assert!(answers(world).starts_with("2001:db8::5:7 dev uplink proxy proto 110\n1 "), "{}", answers(world));
+        world.run(&["rollback", "1", "--yes"]).exits(0);
+        assert!(answers(world).starts_with("0 "), "{}", answers(world));
+        world.run(&["rollback", "3", "--yes"]).exits(0);
+        assert!(answers(world).starts_with("2001:db8::5:9 dev uplink proxy proto 110\n1 "), "{}", answers(world));
+
+        world.sh("ip -6 neigh del proxy 2001:db8::5:9 dev uplink && sysctl -qw net.ipv6.conf.uplink.proxy_ndp=0");
+        let part = world.run(&["plan", "--target", "attachment.web@front"]).exits(0).stdout;
+        assert!(part.contains("+ neighbour: 2001:db8::5:9 on uplink"), "{part}");
+        world.run(&["apply", "--yes", "--target", "attachment.web@front"]).exits(0);
+        assert!(answers(world).starts_with("2001:db8::5:9 dev uplink proxy proto 110\n"), "{}", answers(world));
+        world.run(&["forget", "network.front", "--force", "--yes"]).exits(0);
+        assert!(answers(world).starts_with("2001:db8::5:9 dev uplink"), "what is given up goes on working");
+    }
+}
