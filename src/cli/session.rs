@@ -24,9 +24,8 @@ use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope, Seals};
 use crate::names::ProjectName;
-use crate::plan::release;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Conflict, Plan};
+use crate::plan::{self, Conflict, Plan, release};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
@@ -256,7 +255,7 @@ impl Session {
 
     /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
     ///
-    /// What is only remembered of what the plan touches is read again, and planned for.
+    /// What is only remembered of what the plan touches, or cannot touch for others, is read again, and planned for.
     pub(super) async fn prepare_around(
         &mut self,
         aim: Aim,
@@ -266,10 +265,11 @@ impl Session {
         loop {
             let (prepared, conflicts) = self.plan_around(aim, selection).await?;
             looks += 1;
-            if prepared.plan.is_empty() || self.kernel.version().is_none() || looks == MOST_LOOKS {
+            let is_last = self.kernel.version().is_none() || looks == MOST_LOOKS;
+            if is_last || (prepared.plan.is_empty() && conflicts.is_empty()) {
                 return Ok((prepared, conflicts));
             }
-            let touched = prepared.plan.touched();
+            let touched = plan::at_stake(&prepared.plan, &conflicts, &prepared.desired);
             let scope = apply::widened(&Scope::new(self.project.clone()), &touched);
             let holds = self.kernel.still_holds(&scope, apply::glance(&touched)).await;
             if holds.map_err(unreadable)? {

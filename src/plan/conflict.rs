@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::diff::{Act, Diff, Step};
+use super::{Plan, Touched};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Origin, Owner};
-use crate::resource::state::{Foreign, Observed};
+use crate::resource::state::{Desired, Foreign, Observed};
 use crate::resource::{ResourceId, Slot};
 
 /// Somebody else's object where one of ours should be.
@@ -100,6 +101,17 @@ pub(super) fn conflicts(diff: &Diff<'_>, observed: &Observed) -> Vec<Conflict> {
     conflicts.extend(diff.steps.iter().flat_map(|step| standing_on(step, observed)));
     conflicts.extend(diff.steps.iter().filter_map(|step| homeless(step, observed)));
     conflicts
+}
+
+/// Returns what a plan touches, and what it would if others let it. Of these, what others have may have gone unheard: a
+/// host has very many routes, and nobody is told of each.
+pub fn at_stake(plan: &Plan, conflicts: &[Conflict], desired: &Desired) -> Vec<Touched> {
+    let held_up = conflicts.iter().map(|conflict| Touched {
+        id: conflict.object.clone(),
+        before: None,
+        after: desired.0.get(&conflict.object).cloned(),
+    });
+    plan.touched().into_iter().chain(held_up).collect()
 }
 
 /// Returns the links of others that would go, or lose their bridge, with a link of ours.

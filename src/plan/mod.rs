@@ -37,7 +37,7 @@ use crate::kernel::Op;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId};
-pub use conflict::Conflict;
+pub use conflict::{Conflict, at_stake};
 pub use equivalent::equivalent;
 pub use extra::Extra;
 pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};

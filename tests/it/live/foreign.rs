@@ -1,5 +1,6 @@
 //! What others put beside, under or on ours: it stays, and nothing of theirs goes with ours unsaid.
 
+use super::daemon::Daemon;
 use super::snapshot::{assert_same, everything};
 use super::world::live;
 
@@ -153,6 +154,21 @@ live! {
             world.assert_in_sync();
             world.run(&["destroy", "--yes"]).exits(0);
         }
+    }
+}
+
+live! {
+    fn the_daemon_goes_on_when_a_route_of_others_has_gone(world) {
+        world.sh("ip link add eth0 type veth peer name r0; ip link set eth0 up; ip link set r0 up");
+        world.apply(LAN);
+        let daemon = Daemon::start(world, &[]);
+        world.sh("ip route del 192.168.9.9; ip route add 192.168.9.9 dev eth0");
+        daemon.says("route 192.168.9.9/32 on eth0 is in the way");
+
+        world.sh("ip route del 192.168.9.9");
+
+        daemon.brings_it_in_sync("their route is gone");
+        assert!(world.sh("ip route show 192.168.9.9").contains("proto 110"));
     }
 }
 
