@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the live tests that need of the kernel what this host's may lack (`live::vm`) on Debian's kernel, in a virtual
-# machine: ipvlan, VLANs, the datapath of Open vSwitch, and NICs that a namespace gives back when it dies. Root is needed for nothing but installing. Says so and skips where that cannot be,
+# machine: ipvlan, VLANs, bridges that keep them apart, the datapath of Open vSwitch, and NICs that a namespace gives back when it dies. Root is needed for nothing but installing. Says so and skips where that cannot be,
 # which is a failure where NETFORM_TEST_REQUIRE has `vm`. Arguments go to the test program, in place of `live::vm`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -99,7 +99,7 @@ done
 cat >"$root/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,openvswitch,ovs,vm NETFORM_TEST_MACHINE=1
+export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,bridge-vlans,openvswitch,ovs,vm NETFORM_TEST_MACHINE=1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; ln -s /proc/self/fd /dev/fd
 ln -s /proc/self/fd/0 /dev/stdin; ln -s /run /var/run
 # The programs stand where they were built, which may be below /tmp.

@@ -25,6 +25,7 @@ use crate::names::ProjectName;
 use crate::resource::Resource;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
+use crate::resource::vswitch::SwitchPort;
 
 /// How many attachments are followed at most: each costs some requests.
 const FOLLOWED: usize = 64;
@@ -209,8 +210,9 @@ fn wanted(facts: &Facts) -> Vec<Wanted> {
 /// Returns the attachments that are in a VLAN: they reach whom the manifest has in the same.
 fn in_vlans(state: &State) -> BTreeSet<&Owner> {
     let is_apart = |entry: &&Entry| {
-        let port = entry.resource.link().and_then(|link| link.port.as_ref());
-        port.is_some_and(|port| port.vlan.is_some() || !port.trunks.is_empty())
+        let Some(link) = entry.resource.link() else { return false };
+        let is_switched = |port: &SwitchPort| port.vlan.is_some() || !port.trunks.is_empty();
+        link.vlans.is_some() || link.port.as_ref().is_some_and(is_switched)
     };
     state.iter().map(|(_, entry)| entry).filter(is_apart).map(|entry| &entry.owner).collect()
 }

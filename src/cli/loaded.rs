@@ -14,6 +14,7 @@ use crate::manifest::problem::{self, Problems, Sources};
 use crate::manifest::{self, Input, LoadError, Manifest, Place};
 use crate::names::Mtu;
 use crate::resource::owner::Origin;
+use crate::resource::vlan::Filtering;
 use crate::topology::facts::{Facts, LinkFact};
 use crate::topology::{Topology, resolve};
 
@@ -170,8 +171,8 @@ fn assumed(manifest: &Manifest) -> Facts {
     let external = manifest.networks.values().filter_map(|network| network.value.external.as_ref());
     let parents = manifest.networks.values().filter_map(|network| network.value.driver.parent());
     // A mistake in the MTU is the kernel's to know.
-    let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![], mac: None };
-    let bridge = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![], mac: None };
+    let link = LinkFact { mtu: Mtu::LARGEST, addresses: vec![], mac: None, filtering: None };
+    let bridge = LinkFact { filtering: Some(Filtering::OURS), mtu: Mtu::ETHERNET, ..link.clone() };
     let bridges: BTreeMap<_, _> = external.map(|name| (name.value.clone(), bridge.clone())).collect();
     Facts {
         vswitches: bridges.clone(),

@@ -41,6 +41,7 @@ pub(super) struct Looked {
     sysctls: BTreeSet<(NsRef, SysctlKey)>,
     routes: BTreeSet<ResourceId>,
     switch: bool,
+    vlans: bool,
     limited: BTreeSet<IfName>,
     proxies: Proxies,
 }
@@ -53,13 +54,14 @@ impl Looked {
             limited: scope.limited.clone(),
             proxies: scope.proxies.clone(),
             switch: scope.switch,
+            vlans: scope.vlans,
         }
     }
 }
 
 /// Tells whether a route, or a kernel parameter, matters that was not looked at, in a namespace or of a link that is there.
 pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observed) -> bool {
-    let Looked { sysctls, routes, limited, proxies, switch } = before;
+    let Looked { sysctls, routes, limited, proxies, switch, vlans } = before;
     let is_there = |id: &ResourceId| match id.ns() {
         NsRef::Named(name) => {
             observed.own.get(&ResourceId::Netns(name.clone())).is_some()
@@ -67,7 +69,7 @@ pub(super) fn must_look_again(before: &Looked, scope: &Scope, observed: &Observe
         }
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => true,
     };
-    if scope.switch != *switch
+    if (scope.switch, scope.vlans) != (*switch, *vlans)
         || scope.proxies.is_beyond(proxies, observed)
         || scope.routes.difference(routes).any(is_there)
     {
@@ -118,7 +120,8 @@ pub(super) fn recall(scope: &mut Scope, originals: &[Entry]) {
 pub(super) fn declare(scope: &mut Scope, manifest: &Manifest) {
     scope.namespaces = given_namespaces(manifest);
     scope.files = naming::files(manifest);
-    (scope.devices, scope.switch) = (devices(manifest), has_switch(manifest));
+    scope.devices = devices(manifest);
+    (scope.switch, scope.vlans) = (has_switch(manifest), has_vlans(manifest));
     for asked in manifest.networks.values().filter_map(|network| network.value.ndp_proxy.as_ref()) {
         match &asked.value {
             Uplink::Default => scope.proxies.uplink = true,
@@ -130,6 +133,16 @@ pub(super) fn declare(scope: &mut Scope, manifest: &Manifest) {
 /// Tells whether a manifest has networks on Open vSwitch.
 pub(super) fn has_switch(manifest: &Manifest) -> bool {
     manifest.networks.values().any(|network| matches!(network.value.driver, Driver::OpenVswitch(_)))
+}
+
+/// Tells whether a manifest has attachments in VLANs of their networks.
+fn has_vlans(manifest: &Manifest) -> bool {
+    let is_bridge = |name| {
+        let network = manifest.networks.get(name);
+        network.is_none_or(|network| network.value.driver == Driver::Bridge)
+    };
+    let networks = manifest.containers.values().filter_map(|container| container.value.networks.as_ref());
+    networks.flatten().any(|(name, at)| at.value.port.is_some() && is_bridge(name))
 }
 
 /// Returns the links of the host that containers of a manifest are to have for themselves.

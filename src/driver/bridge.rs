@@ -56,6 +56,7 @@ pub(super) fn network(network: &Network, wants: &Wants<'_>, names: &mut AltNames
     let bridge = Resource::from(Link {
         mac: Some(network.mac),
         stp: network.stp,
+        filtering: network.filtering,
         altname: names.give(&[network.name.as_str()]),
         protected: network.prevent_destroy,
         ..Link::alone(NsRef::Host, network.interface.clone(), network.mtu, kind)
@@ -162,6 +163,7 @@ pub(super) fn attachment(
         origin,
         interface,
         port,
+        vlans,
         switched,
         link,
         mac,
@@ -192,6 +194,8 @@ pub(super) fn attachment(
         // What is led to one by `br_netfilter` shall pass: see `firewall/isolated.rs`. An existing bridge has no such rules.
         isolated: is_linux && *isolated && (network.external || !is_led_to),
         stp: false,
+        filtering: None,
+        vlans: vlans.clone().filter(|vlans| !vlans.is_usual(network.filtering.and_then(|it| it.default))),
         port: switched.clone(),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,

@@ -103,8 +103,12 @@ fn a_pair_between_two_containers_is_known_by_the_end_of_the_one_whose_name_comes
 
 #[test]
 fn of_a_network_on_an_existing_bridge_only_the_attachments_are_made() {
-    let bridge =
-        crate::topology::facts::LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None };
+    let bridge = crate::topology::facts::LinkFact {
+        mtu: 1500.try_into().unwrap(),
+        addresses: vec![],
+        mac: None,
+        filtering: None,
+    };
     let facts = Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() };
     let topology = resolved("net lan external=br-lan\nctr web @lan", &facts).unwrap();
 

@@ -44,7 +44,7 @@ const TABLES: [(&str, &str); 8] = [
 ];
 
 /// What the sets and maps of netform's tables are for, by their names without the family.
-const SETS: [(&str, &str); 42] = [
+const SETS: [(&str, &str); 44] = [
     ("bridges", "the bridges of its networks"),
     ("internal", "the bridges of networks that nothing leaves or comes to"),
     ("open", "the bridges of networks that everybody may reach"),
@@ -81,6 +81,8 @@ const SETS: [(&str, &str); 42] = [
     ("allow_from_host", "to whom and on which ports policies allow connections of the host"),
     ("deny_from_host", "to whom and on which ports policies deny connections of the host"),
     ("deny_all_from_host", "to whom policies deny everything else of the host"),
+    ("untagged", "the host's ends of containers in a VLAN, which send nothing with a tag"),
+    ("trunked", "the host's ends of containers that send VLANs with their tags"),
     ("guarded", "the host's ends of containers that send with their own addresses only"),
     ("held", "the addresses that may come from these"),
     ("near_allow_flow", "between which neighbours and on which ports policies allow connections"),

@@ -5,6 +5,7 @@ use super::{Finding, Kind, PeerName, Scene, Whose, kinds, listed, sentence};
 use crate::kernel::census::{Interface, Namespace, Peer};
 use crate::kernel::ovsdb::SWITCH;
 use crate::resource::owner::Owner;
+use crate::resource::vlan::PortVlans;
 
 /// How many ports of a bridge are named.
 const SHOWN: usize = 8;
@@ -128,7 +129,7 @@ pub(super) fn finding(scene: &Scene, at: usize, link: &Interface) -> Finding {
     let text = sentence(
         &begin,
         [
-            master.map(port_of),
+            master.map(|master| format!("{}{}", port_of(master), in_vlans(link))),
             other_end(scene, at, link),
             ports(scene, at, link),
             Some(told).filter(|told| !told.is_empty()).map(|told| format!("it has {}", listed(&told))),
@@ -214,6 +215,21 @@ fn ours(host_end: Option<&Interface>, owner: &Owner, project: &str) -> String {
 fn port_of(master: &Interface) -> String {
     let what = if matches!(master.kind.as_str(), "bridge" | SWITCH) { "bridge " } else { "" };
     format!("a port of {what}{}", master.name)
+}
+
+/// Returns in which VLANs a port of a bridge is, in words that follow the bridge.
+fn in_vlans(port: &Interface) -> String {
+    if let Some(vlan) = port.vlan {
+        return format!(" in VLAN {vlan}");
+    }
+    let Some(PortVlans { vlan, trunks, intact: _ }) = &port.vlans else { return String::new() };
+    let own = vlan.map_or_else(String::new, |vlan| format!(" in VLAN {vlan}"));
+    let tagged: Vec<String> = trunks.iter().map(ToString::to_string).collect();
+    match (own.as_str(), tagged.as_slice()) {
+        ("", []) => " in no VLAN".to_owned(),
+        (_, []) => own,
+        (_, tagged) => format!("{own} with VLAN {} by tags", listed(tagged)),
+    }
 }
 
 /// Returns what an interface is paired with or stacked on.

@@ -4,6 +4,7 @@
 //! - [`elements`]: what each network and each link between containers puts into the sets;
 //! - [`ports`]: what each published port puts into them;
 //! - [`external`]: what external addresses do, when there are any: rules and elements;
+//! - [`tags`]: what keeps containers from sending tags of VLANs that are not theirs, where there are VLANs;
 //! - [`walls`], [`policies`]: the rules that judge by policies, when there are any, and what each policy puts into the sets.
 //!
 //! What an element does, and when it comes and goes in an apply, is written in [`crate::resource::nft_set::SETS`].
@@ -15,6 +16,7 @@ mod isolated;
 mod policies;
 mod ports;
 mod skeleton;
+mod tags;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,7 @@ use body::Body;
 /// Returns the tables of a project's firewall and the elements of their sets.
 ///
 /// The table of the IP layer is always there; that of the bridges only when a network says `icc: false`, a
-/// container is isolated, or there are policies.
+/// container is isolated, or in a VLAN of its network, or there are policies.
 pub fn lower(topology: &Topology) -> Vec<Entry> {
     let mut out = Elements::new(&topology.project);
     elements::add(topology, &mut out);
@@ -47,23 +49,25 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     external::add(topology, &mut out);
     isolated::add(topology, &mut out);
     policies::add(topology, &mut out);
+    tags::add(topology, &mut out);
 
     let passages = passages(topology);
     let Elements { project, entries, taken: _ } = out;
     let isolates = isolated::networks(topology).next().is_some();
-    let has_policies = !topology.policies.all.is_empty();
+    let (has_policies, has_tags) = (!topology.policies.all.is_empty(), tags::are_asked(topology));
     let asked = [
         (true, Part::Core),
         (external::of(topology).next().is_some(), Part::External),
         (isolates, Part::Isolation),
         (has_policies, Part::Policies),
+        (has_tags, Part::Vlans),
     ];
     let parts: Vec<Part> = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, part)| part).collect();
     let mut inet = Body::new(table_id(&project, NftFamily::Inet), parts.clone());
     skeleton::inet(&mut inet);
     let mut tables = vec![inet.finish()];
     let apart = topology.networks.iter().any(|network| !network.icc && !network.external);
-    if apart || isolates || has_policies {
+    if apart || isolates || has_policies || has_tags {
         let mut bridge = Body::new(table_id(&project, NftFamily::Bridge), parts);
         skeleton::bridge(&mut bridge);
         tables.push(bridge.finish());

@@ -13,7 +13,7 @@ use super::terms::{
     lead_same_port, leave, mark_published, marked_published, masquerade, meta, oif, one_of, opens_connection,
     port, prefix, protocol, redirected, source_from, state, text, within, without,
 };
-use super::{external, isolated, walls};
+use super::{external, isolated, tags, walls};
 
 pub(super) const TRANSPORTS: [&str; 3] = ["tcp", "udp", "sctp"];
 pub(super) const DISCOVERY: [&str; 2] = ["nd-neighbor-solicit", "nd-neighbor-advert"];
@@ -291,6 +291,7 @@ pub(super) fn bridge(body: &mut Body) {
     body.base("forward", Kind::Filter, NfHook::Forward, 200);
     body.chain("neighbours");
     isolated::bridge(body);
+    tags::bridge(body);
     walls::bridge(body);
     body.rule("forward", "ports", [within(iif(), "@ports"), within(oif(), "@ports"), jump("neighbours")]);
     body.rule("neighbours", "arp", [is(field("ether", "type"), text("arp")), accept()]);

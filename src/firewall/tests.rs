@@ -4,6 +4,7 @@ use super::*;
 use crate::manifest::{Expose, Ingress};
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, Protocol};
 use crate::resource::netns::NsRef;
+use crate::resource::vlan::{Filtering, PortVlans, VlanId};
 use crate::topology::{Attachment, Container, Dns, Driver, Egress, Network, Proxy, Publish, Runtime, Subnet};
 
 fn origin() -> Origin {
@@ -37,6 +38,7 @@ fn network(name: &str, cidrs: &[&str]) -> Network {
         mac: Mac([2, 0, 0, 0, 0, 1]),
         stp: false,
         hairpin: None,
+        filtering: None,
         external: false,
         subnets: cidrs.iter().map(subnet).collect(),
         internal: false,
@@ -58,6 +60,8 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         interface: IfName::try_from(format!("br-{network}")).unwrap(),
         device: None,
         port: Some(IfName::try_from(format!("v-{name}")).unwrap()),
+        vlans: None,
+        apart: crate::topology::Apart::No,
         switched: None,
         link: IfName::try_from("eth0").unwrap(),
         mac: Mac([2, 0, 0, 0, 0, 2]),
@@ -182,6 +186,38 @@ fn a_table_of_bridges_is_there_only_for_networks_without_icc() {
 
     assert_eq!(tables(&topology(vec![network("front", &["10.6.0.0/24"])], vec![])).len(), 1);
     assert_eq!(tables(&topology(vec![quiet], vec![])).len(), 2);
+}
+
+#[test]
+fn who_is_in_a_vlan_sends_no_tags_and_who_is_in_several_one() {
+    let vlans = |vlan: u16, trunks: &[u16]| PortVlans {
+        vlan: VlanId::try_from(vlan).ok(),
+        trunks: trunks.iter().map(|id| VlanId::try_from(*id).unwrap()).collect(),
+        intact: true,
+    };
+    let mut all = topology(
+        vec![network("a", &["10.0.0.0/24"]), network("lan", &["10.1.0.0/24"])],
+        vec![
+            container("x", "a", &["10.0.0.2/24"]),
+            container("y", "a", &["10.0.0.3/24"]),
+            container("z", "lan", &["10.1.0.2/24"]),
+            container("w", "lan", &["10.1.0.3/24"]),
+        ],
+    );
+    assert_eq!(tables(&all).len(), 1);
+    for network in &mut all.networks {
+        network.filtering = Some(Filtering::OURS);
+        network.external = network.name.as_str() == "lan";
+    }
+    all.containers[1].attachments[0].vlans = Some(vlans(10, &[20]));
+    all.containers[2].attachments[0].vlans = Some(vlans(1, &[]));
+
+    assert_eq!(tables(&all).len(), 2);
+    insta::assert_snapshot!(elements(&all, &["untagged", "trunked"]), @r"
+    untagged v-x  # attachment.x@a
+    trunked v-y  # attachment.y@a
+    untagged v-z  # attachment.z@lan
+    ");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! It is read from the bytes and not into the message types, since those drop a whole message when a newer kernel has
 //! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
+mod shares;
+
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -12,9 +14,10 @@ use smol_str::SmolStr;
 
 use super::netlink::text;
 use super::ovsdb::Switched;
+use super::vlans::VlanEntry;
 use crate::names::{IfName, Mac, ProjectName};
 use crate::resource::device::{self, Device};
-use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
+use crate::resource::link::Shares;
 use crate::resource::owner::Mark;
 use crate::resource::vlan::VlanId;
 
@@ -45,6 +48,12 @@ pub(crate) struct LinkAnswer {
     pub(crate) hairpin: bool,
     /// Whether it is a bridge that speaks the spanning tree protocol.
     pub(crate) stp: bool,
+    /// Whether it is a bridge that keeps VLANs apart.
+    pub(crate) filters: bool,
+    /// Of a bridge, the VLAN that a new port is in; `None` is none, or a kernel without VLANs of bridges.
+    pub(crate) default_vlan: Option<VlanId>,
+    /// Of a bridge or its port, which VLANs it has, when that was asked for.
+    pub(crate) vlans: Option<Vec<VlanEntry>>,
     /// Whether it is one that is isolated.
     pub(crate) isolated: bool,
     /// What its owner wrote on it.
@@ -179,6 +188,9 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         hairpin: false,
         isolated: false,
         stp: false,
+        filters: false,
+        default_vlan: None,
+        vlans: None,
         alias: Alias::default(),
         altnames: vec![],
         peer: None,
@@ -218,9 +230,9 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
     let mut port = SmolStr::default();
     each(info, |kind, value| match (kind, link.kind.as_str()) {
         (1, _) => link.kind = text(value),
-        (2, "bridge") => link.stp = stp(value),
-        (2, "macvlan") => link.shares = macvlan(value),
-        (2, "ipvlan") => link.shares = ipvlan(value),
+        (2, "bridge") => bridge(value, link),
+        (2, "macvlan") => link.shares = shares::macvlan(value),
+        (2, "ipvlan") => link.shares = shares::ipvlan(value),
         (2, "vlan") => link.vlan = vlan(value),
         (4, _) => port = text(value),
         (5, _) => each(value, |kind, value| {
@@ -233,50 +245,25 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
     link.isolated &= port == "bridge";
 }
 
-/// Reads the data of a bridge, in which `IFLA_BR_STP_STATE` is 5.
-fn stp(data: &[u8]) -> bool {
-    value_of(data, 5).and_then(|value| u32_at(&value, 0)).is_some_and(|state| state != 0)
+/// Reads the data of a bridge, in which `IFLA_BR_STP_STATE` is 5, `IFLA_BR_VLAN_FILTERING` is 7 and
+/// `IFLA_BR_VLAN_DEFAULT_PVID` is 39.
+fn bridge(data: &[u8], link: &mut LinkAnswer) {
+    each(data, |kind, value| match kind {
+        5 => link.stp = u32_at(value, 0).is_some_and(|state| state != 0),
+        7 => link.filters = value == [1],
+        39 => link.default_vlan = value.first_chunk().and_then(vlan_id),
+        _ => {}
+    });
+}
+
+fn vlan_id(number: &[u8; 2]) -> Option<VlanId> {
+    VlanId::try_from(u16::from_ne_bytes(*number)).ok()
 }
 
 /// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.
 fn vlan(data: &[u8]) -> Option<VlanId> {
     let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);
     VlanId::try_from(short_of(data, 1).filter(|_| is_8021q)?).ok()
-}
-
-/// Reads the data of a macvlan link, in which `IFLA_MACVLAN_MODE` is 1.
-fn macvlan(data: &[u8]) -> Option<Shares> {
-    let mode = value_of(data, 1).and_then(|value| u32_at(&value, 0));
-    mode.and_then(macvlan_mode).map(Shares::Macvlan)
-}
-
-/// Reads the data of an ipvlan link, in which `IFLA_IPVLAN_MODE` is 1 and `IFLA_IPVLAN_FLAGS` is 2; kernels before 4.15 have
-/// no flags.
-fn ipvlan(data: &[u8]) -> Option<Shares> {
-    let mode = match short_of(data, 1)? {
-        0 => IpvlanMode::L2,
-        1 => IpvlanMode::L3,
-        2 => IpvlanMode::L3s,
-        _ => return None,
-    };
-    let flag = match short_of(data, 2).unwrap_or(0) {
-        0 => IpvlanFlag::Bridge,
-        1 => IpvlanFlag::Private,
-        2 => IpvlanFlag::Vepa,
-        _ => return None,
-    };
-    Some(Shares::Ipvlan(mode, flag))
-}
-
-/// `enum macvlan_mode` in `include/uapi/linux/if_link.h`.
-fn macvlan_mode(number: u32) -> Option<MacvlanMode> {
-    match number {
-        1 => Some(MacvlanMode::Private),
-        2 => Some(MacvlanMode::Vepa),
-        4 => Some(MacvlanMode::Bridge),
-        8 => Some(MacvlanMode::Passthru),
-        _ => None,
-    }
 }
 
 /// Reads an address; `None` for anything else.
@@ -379,8 +366,12 @@ pub(crate) fn number_of(attributes: &[u8], wanted: u16) -> Option<u32> {
 }
 
 /// Returns the value of an attribute that is a number of two bytes in the order of this machine.
-fn short_of(attributes: &[u8], wanted: u16) -> Option<u16> {
-    value_of(attributes, wanted)?.first_chunk().map(|number| u16::from_ne_bytes(*number))
+pub(super) fn short_of(attributes: &[u8], wanted: u16) -> Option<u16> {
+    short_at(&value_of(attributes, wanted)?, 0)
+}
+
+pub(super) fn short_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|number| u16::from_ne_bytes(*number))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

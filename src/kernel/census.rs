@@ -18,11 +18,12 @@ use super::message::MAIN_TABLE;
 use super::netlink::{Blocking, Refusal};
 use super::observe::UNICAST;
 use super::reading::failed;
-use super::{ObserveError, maker, message, netns, ovsdb};
+use super::{ObserveError, maker, message, netns, ovsdb, vlans};
 use crate::names::Mac;
 use crate::resource::link::{IpvlanFlag, MacvlanMode, Shares};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
+use crate::resource::vlan::PortVlans;
 pub use namespaces::Group;
 pub(super) use namespaces::id_of;
 
@@ -88,6 +89,8 @@ pub struct Interface {
     pub master: Option<u32>,
     /// The VLAN that its port of Open vSwitch is in.
     pub vlan: Option<u16>,
+    /// The VLANs of a bridge that keeps them apart, or of a port of one.
+    pub vlans: Option<PortVlans>,
     /// Whether it is a port of a bridge that passes nothing on to others that say so, too.
     pub isolated: bool,
     /// The mark of the project that owns it.
@@ -181,7 +184,8 @@ impl Look {
             netns::join(ns.as_fd())?;
         }
         let mut socket = Blocking::open()?;
-        let links = socket.dump(message::all_links(), answer::link)?;
+        let mut links = socket.dump(message::all_links(), answer::link)?;
+        vlans::read(&mut socket, &mut links, (vlans::Asked::Apart, true), None)?;
         let addresses = socket.dump(message::all_addresses(), answer::address)?;
         // A namespace without routes has no table.
         let routes = socket.dump(message::all_routes(Some(MAIN_TABLE)), answer::route).unwrap_or_default();
@@ -216,6 +220,7 @@ fn interface(link: &LinkAnswer, links: &[LinkAnswer]) -> Interface {
         up: link.up,
         mtu: link.mtu,
         isolated: link.isolated,
+        vlans: link.vlans.as_deref().map(vlans::port_vlans),
         device: link.device().is_some(),
         joins: match link.shares {
             Some(Shares::Macvlan(mode)) => mode == MacvlanMode::Bridge,

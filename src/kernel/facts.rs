@@ -11,7 +11,7 @@ use super::nft::Tables;
 use super::observe::{self, Holders, OwnLinks};
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
-use super::{Scope, carried, device, identity, limits, maker, neighbours};
+use super::{Scope, carried, device, identity, limits, maker, neighbours, vlans};
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -242,6 +242,7 @@ fn fact(link: &LinkAnswer, host: &NsReading) -> Option<(IfName, LinkFact)> {
         mtu: Mtu::try_from(link.mtu).ok()?,
         addresses: addresses(link, host).collect(),
         mac: link.mac,
+        filtering: vlans::filtering(link),
     };
     Some((link.ifname()?, fact))
 }

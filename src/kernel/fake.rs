@@ -298,8 +298,8 @@ impl Fake {
                 Bond::Stays => {
                     if let Some(mut entry) = self.own.remove(&id) {
                         if let Resource::Link(link) = &mut entry.resource {
-                            (link.master, link.hairpin, link.isolated, link.port) =
-                                (None, false, false, None);
+                            (link.master, link.hairpin, link.isolated) = (None, false, false);
+                            (link.vlans, link.port) = (None, None);
                         }
                         if let Resource::Qdisc(qdisc) = &mut entry.resource {
                             qdisc.kind = QdiscKind::Diversion(None);
@@ -312,7 +312,7 @@ impl Fake {
     }
 
     /// Checks that what an object stands on is there, that a route's link is up, and that only a bridge's port has
-    /// hairpin mode.
+    /// hairpin mode and VLANs.
     fn stands(&self, resource: &Resource) -> Result<(), OpError> {
         for need in resource.requires() {
             if !self.is_filled(&need.slot) {
@@ -323,7 +323,12 @@ impl Fake {
             Resource::Route(route) if self.is_down(route) => {
                 Err(refused(format!("{}: Network is down", resource.id())))
             }
-            Resource::Link(link) if (link.hairpin || link.isolated) && link.master.is_none() => {
+            Resource::Link(link)
+                if link.master.is_none()
+                    && (link.hairpin
+                        || link.isolated
+                        || (link.vlans.is_some() && link.kind != LinkKind::Bridge)) =>
+            {
                 Err(refused(format!("{}: Operation not supported", resource.id())))
             }
             Resource::Netns(_)

@@ -10,14 +10,13 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
-use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
 use super::{
     FailureKind, Op, OpError, addresses, answer, device, message, neighbours, netns, ovsdb, pair, qdisc,
-    routes, shared,
+    routes, shared, vlans,
 };
-use crate::names::{IfName, NetnsName};
+use crate::names::IfName;
 use crate::resource::Resource;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
@@ -166,6 +165,9 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
         }
     }
     let mut outcome = settle(here, link, mark).await;
+    if outcome.is_ok() && link.vlans.is_some() {
+        outcome = vlans::set(live, link).await;
+    }
     for (channel, message) in rest {
         outcome = outcome.and(send(channel, message, 0).await);
     }
@@ -202,6 +204,9 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
     if to.must_set_port(from) {
         // A message of its own: in that of the change it would be meant for the port of the old bridge.
         outcomes.push(send(here, message::set_port(to), 0).await);
+    }
+    if to.must_set_vlans(from) {
+        outcomes.push(vlans::set(live, to).await);
     }
     if from.altname != to.altname {
         if let Some(old) = &from.altname {
@@ -304,47 +309,6 @@ async fn delete_together(
     }
     all?;
     channel.request(message::delete_group(group), 0).await
-}
-
-/// Returns the host's ends of the pairs whose other ends are in these namespaces.
-///
-/// The host refers to each of them by a number, for which the kernel walks all numbers (`peernet2id()`, `net/core/
-/// net_namespace.c`): still a fraction of what it costs to enter them.
-pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> Vec<LinkAnswer> {
-    let pairs = netns::on_thread(move || -> Result<_, Refusal> {
-        let mut host = Blocking::open()?;
-        let mut pairs = host.dump(message::all_links(), answer::link)?;
-        pairs.retain(|link| link.kind == "veth" && link.peer_ns.is_some());
-        // Most often the pairs went before, and then nobody needs the numbers.
-        if pairs.is_empty() {
-            return Ok(pairs);
-        }
-        let number = |name: NetnsName| {
-            let ns = netns::open_if_namespace(&NsRef::Named(name)).ok().flatten()?;
-            host.ask(message::find_nsid(ns.as_fd()), answer::nsid).ok()?
-        };
-        let numbers: BTreeSet<i32> = names.into_iter().filter_map(number).collect();
-        pairs.retain(|link| link.peer_ns.is_some_and(|ns| numbers.contains(&ns)));
-        Ok(pairs)
-    });
-    pairs.await.map(Result::unwrap_or_default).unwrap_or_default()
-}
-
-/// Waits until the host's links whose peers were in namespaces that are gone have gone, too: the kernel removes them a
-/// little later. One that stays (somebody is still inside) is left to the next plan.
-pub(super) async fn wait_until_gone(mut pairs: BTreeSet<u32>) {
-    let began = tokio::time::Instant::now();
-    let mut pause = Duration::from_millis(2);
-    while !pairs.is_empty() {
-        let links = netns::on_thread(|| Blocking::open()?.dump(message::all_links(), answer::link));
-        let Ok(Ok(links)) = links.await else { return };
-        pairs.retain(|index| links.iter().any(|link| link.index == *index && link.kind == "veth"));
-        if pairs.is_empty() || began.elapsed() > CLEANUP {
-            return;
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
 }
 
 /// Returns the protocol number of an address or a route: our mark, or what stands in its place.

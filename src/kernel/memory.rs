@@ -93,15 +93,7 @@ impl Memory {
             }
         }
         let mut wide = self.scope.clone();
-        wide.namespaces.extend(scope.namespaces.iter().cloned());
-        wide.sysctls.extend(scope.sysctls.iter().cloned());
-        wide.routes.extend(scope.routes.iter().cloned());
-        wide.addresses.extend(scope.addresses.iter().cloned());
-        wide.proxies.extend(&scope.proxies);
-        wide.limited.extend(scope.limited.iter().cloned());
-        wide.files.extend(scope.files.iter().cloned());
-        wide.unmarked.extend(scope.unmarked.iter().cloned());
-        wide.switch |= scope.switch;
+        wide.extend(scope);
         self.take_on(&wide, &mut parts);
         self.look(parts).await
     }
@@ -143,7 +135,8 @@ impl Memory {
                 }
             }
         }
-        parts.whole.extend((before.switch != scope.switch).then_some(Whole::Host));
+        let is_other = (before.switch, before.vlans) != (scope.switch, scope.vlans);
+        parts.whole.extend(is_other.then_some(Whole::Host));
         if self.scope != *scope {
             self.scope = scope.clone();
         }
@@ -250,6 +243,7 @@ impl Memory {
             begun,
             devices,
             switch,
+            vlans,
             seals,
         } = &self.scope;
         let is_meant = |(ns, key): &&(NsRef, SysctlKey)| match ns {
@@ -268,6 +262,7 @@ impl Memory {
             unmarked: unmarked.clone(),
             begun: begun.clone(),
             switch: *switch,
+            vlans: *vlans,
             devices: devices.clone(),
             seals: seals.clone(),
         }

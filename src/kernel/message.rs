@@ -24,8 +24,8 @@ use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::Family;
-use bridge::{change_stp, port};
-pub(crate) use bridge::{new_bridge, set_port};
+pub(crate) use bridge::{VlanVerb, new_bridge, set_port, vlans};
+use bridge::{change_bridge, port};
 
 /// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const MAIN_TABLE: u8 = RouteHeader::RT_TABLE_MAIN;
@@ -164,7 +164,7 @@ pub(crate) fn change(
     attributes.extend((from.mtu != to.mtu).then(|| LinkAttribute::Mtu(to.mtu.bytes())));
     attributes.extend((from.master != to.master).then(|| LinkAttribute::Controller(master.unwrap_or(0))));
     attributes.extend((old != new).then(|| alias(new)));
-    attributes.extend(change_stp(to, from.stp));
+    attributes.extend(change_bridge(to, from));
     (from.up != to.up || message.attributes.len() > 1).then_some(RouteNetlinkMessage::NewLink(message))
 }
 

@@ -48,6 +48,7 @@ pub mod sandbox;
 mod shared;
 pub mod slice;
 pub mod sysctl;
+mod vlans;
 mod wave;
 
 use std::collections::BTreeSet;
@@ -122,6 +123,9 @@ pub struct Scope {
     pub unmarked: BTreeSet<ResourceId>,
     /// Whether bridges of Open vSwitch matter, so that its database is asked.
     pub switch: bool,
+    /// Whether VLANs of ports of bridges matter, so that the kernel is asked for them. Those of a bridge of ours that keeps them
+    /// apart always do.
+    pub vlans: bool,
     /// What a killed run was about to change. Among these, what it had no time to mark is ours all the same: a link of
     /// the group that new links are in, a file without a word, a namespace's name without a namespace.
     pub begun: BTreeSet<ResourceId>,
@@ -146,9 +150,24 @@ impl Scope {
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             switch: false,
+            vlans: false,
             devices: BTreeSet::new(),
             seals: None,
         }
+    }
+
+    /// Adds what another scope looks at.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.namespaces.extend(other.namespaces.iter().cloned());
+        self.sysctls.extend(other.sysctls.iter().cloned());
+        self.routes.extend(other.routes.iter().cloned());
+        self.addresses.extend(other.addresses.iter().cloned());
+        self.proxies.extend(&other.proxies);
+        self.limited.extend(other.limited.iter().cloned());
+        self.files.extend(other.files.iter().cloned());
+        self.unmarked.extend(other.unmarked.iter().cloned());
+        self.switch |= other.switch;
+        self.vlans |= other.vlans;
     }
 
     /// Adds an object that carries no mark of its own, so that it is looked at.
@@ -176,6 +195,7 @@ impl Scope {
             Resource::Qdisc(qdisc) => drop(self.limited.insert(qdisc.link.clone())),
             Resource::File(file) => drop(self.files.insert(file.path.clone())),
             Resource::Link(link) => {
+                self.vlans |= link.vlans.is_some() || link.filtering.is_some();
                 self.switch |= link.port.is_some() || matches!(link.kind, LinkKind::OpenVswitch(_));
             }
             Resource::Netns(_)

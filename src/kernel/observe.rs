@@ -11,7 +11,7 @@ use super::message::NEWBORN;
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, ends, external, neighbours, qdisc, routes};
+use super::{Scope, carried, ends, external, neighbours, qdisc, routes, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu};
 use crate::resource::address::Address;
@@ -305,6 +305,8 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
         port: link.switch.as_ref().and_then(Switched::port),
         isolated: link.isolated,
         stp: link.stp,
+        filtering: vlans::filtering(link),
+        vlans: vlans::of(link, &ns.links),
         altname: link.our_altname(),
         protected: false,
         kind,

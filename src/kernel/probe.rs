@@ -2,7 +2,7 @@
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute};
+use netlink_packet_route::link::{InfoBridge, InfoData, InfoKind, LinkAttribute};
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcHeader, TcMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use rustix::io::Errno;
@@ -94,6 +94,24 @@ impl Part {
             Self::Link(_) => Errno::OPNOTSUPP,
             Self::Qdisc(_) => Errno::NOENT,
         }
+    }
+}
+
+/// Tells whether bridges of this kernel keep VLANs apart. One that cannot be asked is taken for one that does.
+///
+/// It is told to change a bridge that is not there, with a VLAN that there is not. A kernel with VLANs of bridges looks at that
+/// first and says `EINVAL`; one without (`CONFIG_BRIDGE_VLAN_FILTERING`) passes over it and finds no such bridge (`br_validate()`
+/// in Linux `net/bridge/br_netlink.c`, `__rtnl_newlink()` in `net/core/rtnetlink.c`).
+pub async fn filters_vlans() -> bool {
+    let asked = netns::on_thread(move || {
+        let probe = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Bridge)
+            .name("nf-probe".to_owned())
+            .set_info_data(InfoData::Bridge(vec![InfoBridge::VlanDefaultPvid(4095)]));
+        Blocking::open()?.command(RouteNetlinkMessage::NewLink(probe.build()), 0)
+    });
+    match asked.await {
+        Ok(Err(refusal)) => refusal.errno() != Some(Errno::NODEV),
+        Ok(Ok(())) | Err(_) => true,
     }
 }
 

@@ -20,7 +20,7 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, file, message, neighbours, netns, routes, sysctl};
+use super::{ObserveError, Scope, file, message, neighbours, netns, routes, sysctl, vlans};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::link::Shares;
@@ -134,9 +134,9 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     let todo = Todo::new(all);
 
     let all_tables = routes::in_other_tables(scope);
-    let limited = qdisc::Asked::by(scope);
+    let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
     let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
-    let task = Arc::new(Task { project, wanted, all_tables, limited, proxies });
+    let task = Arc::new(Task { project, wanted, all_tables, limited, proxies, vlans });
     let paths = scope.files.clone();
     let files = move || file::read(&paths);
     let Some(at) = at else {
@@ -229,7 +229,7 @@ async fn by_two<A: Send + 'static, B: Send + 'static>(
 fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError> {
     let failed = |refusal| failed("the host's links, addresses and routes".to_owned(), refusal);
     let mut socket = Blocking::open().map_err(|error| failed(error.into()))?;
-    let mut reading = NsReading::empty(NsRef::Host);
+    let (mut reading, is_whole) = (NsReading::empty(NsRef::Host), only.is_none());
     match only {
         None => {
             reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
@@ -242,6 +242,8 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
             }
         }
     }
+    vlans::read(&mut socket, &mut reading.links, (task.vlans, is_whole), Some(&task.project))
+        .map_err(failed)?;
     reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
     let more = neighbours::read(&mut reading, &mut socket, (&task.proxies, &task.project)).map_err(failed)?;
     reading.read_sysctls(task.wanted.get(&NsRef::Host).into_iter().flatten().chain(&more)).map_err(failed)?;

@@ -7,7 +7,7 @@ use super::announce::{self, Bulletin};
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::Refusal;
-use super::{Op, OpError, conntrack, file, links, netns, nft, ovsdb, sysctl};
+use super::{Op, OpError, conntrack, file, links, netns, nft, ovsdb, pair, sysctl};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
@@ -162,7 +162,7 @@ async fn delete(
         return links::delete(live, doomed, vec![]).await;
     }
     let names: Vec<_> = namespaces.iter().map(|(_, name)| name.clone()).collect();
-    let pairs = links::pairs_into(names.iter().cloned().collect()).await;
+    let pairs = pair::pairs_into(names.iter().cloned().collect()).await;
     let is_ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == *live.project());
     let ours = pairs.iter().filter(is_ours).filter_map(LinkAnswer::ifname).collect();
     let mut outcomes = links::delete(live, doomed, ours).await;
@@ -172,7 +172,7 @@ async fn delete(
             (place, netns::delete(&name).map_err(|error| Refusal::Socket(error).into()))
         }),
     );
-    links::wait_until_gone(pairs.into_iter().map(|link| link.index).collect()).await;
+    pair::wait_until_gone(pairs.into_iter().map(|link| link.index).collect()).await;
     outcomes
 }
 

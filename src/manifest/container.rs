@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::publish;
 use super::report::Report;
 use super::scalar;
-use super::{At, Attachment, Container, Place, bandwidth, check, home, route, sysctl, vswitch};
+use super::{At, Attachment, Container, Place, bandwidth, check, home, route, sysctl, vlans};
 use crate::names::{Alias, ContainerName, IfName, NetName};
 
 /// Returns the container that an entry of `containers` declares.
@@ -125,7 +125,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
             .value("gateway_priority")
             .and_then(|node| scalar::integer(node, "`gateway_priority`", -1_000_000..=1_000_000, report))
             .unwrap_or(0),
-        port: vswitch::port(fields, report),
+        port: vlans::port(fields, report),
         routes: route::routes(fields, route::Of::Attachment, report),
         sysctls: sysctl::sysctls(fields, report),
         device: fields.value("device").and_then(|node| scalar::name::<IfName>(node, "a link's name", report)),

@@ -37,6 +37,7 @@ mod sysctl;
 mod uplink;
 mod values;
 mod veth;
+mod vlans;
 mod vswitch;
 mod yaml;
 
@@ -369,7 +370,7 @@ pub struct Attachment {
     pub interface: Option<At<IfName>>,
     /// `gateway_priority`: the highest has the default route; the default is 0.
     pub gateway_priority: i64,
-    /// `vlan: 10` or `trunks: [10, 20]`: what its port of Open vSwitch carries.
+    /// `vlan: 10` and `trunks: [10, 20]`: which VLANs its port of a bridge carries; the place is that of the first key.
     pub port: Option<At<SwitchedPort>>,
     /// `routes`, in order.
     pub routes: Vec<At<Route>>,
@@ -385,11 +386,13 @@ pub struct Attachment {
     pub hairpin: Option<At<bool>>,
 }
 
-/// Which VLANs a port of Open vSwitch carries; by default all, with their tags.
+/// Which VLANs a port of a bridge carries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SwitchedPort {
     /// The one whose packets it takes and gives without a tag.
     pub vlan: Option<VlanId>,
     /// Those that it takes and gives with their tags, in ascending order.
     pub trunks: Vec<VlanId>,
+    /// Where `trunks` is written.
+    pub trunks_at: Option<Place>,
 }

@@ -1,12 +1,11 @@
-//! A network on Open vSwitch: `driver: openvswitch` with its `options`, and `vlan` and `trunks` of an attachment.
+//! A network on Open vSwitch: `driver: openvswitch` with its `options`.
 
 use super::driver::chosen;
-use super::fields::{self, Fields, each_once};
-use super::node::{Entry, Kind, Node};
+use super::fields::{self, Fields};
+use super::node::{Entry, Kind};
 use super::problem::Problem;
 use super::report::Report;
-use super::{At, SwitchedPort, scalar};
-use crate::resource::vlan::VlanId;
+use super::scalar;
 use crate::resource::vswitch::{Datapath, FailMode, Vswitch};
 
 /// Returns how the bridge is made.
@@ -56,49 +55,4 @@ fn refusal(driver: &Entry, entry: &Entry, fields: Fields<'_>) -> Option<Problem>
         }
         _ => None,
     }
-}
-
-/// Returns which VLANs an attachment's port carries; `None` when the manifest does not say.
-pub(super) fn port(fields: Fields<'_>, report: &mut Report) -> Option<At<SwitchedPort>> {
-    let (vlan, trunks) = (fields.get("vlan"), fields.get("trunks"));
-    if let (Some(vlan), Some(trunks)) = (vlan, trunks) {
-        let message = "a port is in one `vlan`, without tags, or carries `trunks`, with tags";
-        let problem =
-            Problem::new("manifest::vlan_and_trunks", message, trunks.at, "carries these with tags");
-        report.add(problem.and(vlan.at, "is in this one without tags").help("leave one of them out"));
-        return None;
-    }
-    if let Some(entry) = vlan {
-        let value = SwitchedPort { vlan: Some(id(&entry.value, "`vlan`", report)?), trunks: vec![] };
-        return Some(At { value, place: entry.at });
-    }
-    let entry = trunks?;
-    let items = scalar::list(&entry.value, "`trunks`", report);
-    let mut ids: Vec<VlanId> = items.iter().filter_map(|node| id(node, "a VLAN", report)).collect();
-    let texts: Vec<(String, &Node)> = items
-        .iter()
-        .filter_map(|node| match &node.kind {
-            Kind::Integer(number) => Some((number.to_string(), node)),
-            Kind::Null
-            | Kind::Bool(_)
-            | Kind::Number(_)
-            | Kind::Text(_)
-            | Kind::List(_)
-            | Kind::Map(_)
-            | Kind::Refused => None,
-        })
-        .collect();
-    each_once(texts.iter().map(|(text, node)| (text.as_str(), *node)), "the VLAN", report);
-    if items.is_empty() && matches!(&entry.value.kind, Kind::List(_)) {
-        let problem = Problem::new("manifest::empty_list", "`trunks` names no VLAN", entry.at, "empty");
-        report.add(problem.help("leave it out: without it a port carries all VLANs"));
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Some(At { value: SwitchedPort { vlan: None, trunks: ids }, place: entry.at })
-}
-
-fn id(node: &Node, what: &str, report: &mut Report) -> Option<VlanId> {
-    let number = scalar::integer(node, what, 1..=4094, report)?;
-    VlanId::try_from(u16::try_from(number).ok()?).ok()
 }

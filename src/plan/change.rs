@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::diff::{Act, Diff, Row, Step, agrees};
+use super::agree::agrees;
+use super::diff::{Act, Diff, Row, Step};
 use super::index::Index;
 use super::target::Part;
 use super::{Action, Cause, Change, Fate, Object, field, interruption};

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::diff::{Diff, Row, agrees};
+use super::agree::agrees;
+use super::diff::{Diff, Row};
 use super::field::value;
 use super::{Drift, ForeignNote, Moved, Winner};
 use crate::resource::state::{Entry, Observed};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::vsctl;
+use super::{vlans, vsctl};
 use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -78,14 +78,31 @@ fn created(resource: &Resource) -> Vec<String> {
 }
 
 fn created_link(link: &Link) -> Vec<String> {
-    let Link { ns, name, mac, mtu, up, master, hairpin, isolated, stp, port, altname, protected: _, kind } =
-        link;
+    let Link {
+        ns,
+        name,
+        mac,
+        mtu,
+        up,
+        master,
+        hairpin,
+        isolated,
+        stp,
+        filtering,
+        vlans,
+        port,
+        altname,
+        protected: _,
+        kind,
+    } = link;
     let ip = In("ip", ns);
     let mac = mac.map_or(String::new(), |mac| format!(" address {mac}"));
     let mut lines = match kind {
         LinkKind::Bridge => {
             let stp = if *stp { " stp_state 1" } else { "" };
-            vec![format!("{ip} link add {name}{mac} mtu {mtu} type bridge{stp}")]
+            let filters =
+                filtering.map_or_else(String::new, |it| format!(" {}", self::vlans::filters(Some(it))));
+            vec![format!("{ip} link add {name}{mac} mtu {mtu} type bridge{stp}{filters}")]
         }
         LinkKind::Veth(Peer { ns: peer_ns, name: peer, mac: peer_mac, mtu: peer_mtu, up: peer_up, tag }) => {
             let target = match peer_ns {
@@ -124,6 +141,9 @@ fn created_link(link: &Link) -> Vec<String> {
     lines.extend(master.map(|master| format!("{ip} link set {name} master {master}")));
     lines.extend(vsctl::put_port(link));
     lines.extend((*hairpin || *isolated).then(|| set_port(link)));
+    if vlans.is_some() {
+        lines.extend(self::vlans::set(None, link));
+    }
     if *up {
         lines.push(format!("{ip} link set {name} up"));
     }
@@ -181,6 +201,11 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
     }
     lines.extend(to.must_set_port(from).then(|| set_port(to)));
     lines.extend((from.stp != to.stp).then(|| set(format!("type bridge stp_state {}", u8::from(to.stp)))));
+    let filters = (from.filtering != to.filtering).then(|| vlans::filters(to.filtering));
+    lines.extend(filters.map(|filters| set(format!("type bridge {filters}"))));
+    if to.must_set_vlans(from) {
+        lines.extend(vlans::set(from.vlans.as_ref().filter(|_| from.master == to.master), to));
+    }
     if from.altname != to.altname {
         let property = |verb, altname| format!("{ip} link property {verb} dev {name} altname {altname}");
         lines.extend(from.altname.as_ref().map(|altname| property("del", altname)));

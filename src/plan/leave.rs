@@ -74,9 +74,10 @@ fn with_link_field(to: &Link, from: &Link, field: &str) -> Link {
         ("mtu", _, _) => link.mtu = from.mtu,
         ("mac", _, _) => link.mac = from.mac,
         ("state", _, _) => link.up = from.up,
-        ("master" | "port record" | "vlan" | "trunks", LinkKind::Veth(_), _) => {
+        ("master" | "port record" | "vlan" | "trunks" | "vlan entries", LinkKind::Veth(_), _) => {
             link.master.clone_from(&from.master);
             link.port.clone_from(&from.port);
+            link.vlans.clone_from(&from.vlans);
         }
         ("altname", _, _) => link.altname.clone_from(&from.altname),
         ("peer mtu", LinkKind::Veth(to), LinkKind::Veth(from)) => to.mtu = from.mtu,

@@ -4,6 +4,7 @@
 //! puts the operations into waves, `change` and `drift` say what that means to a user, `guard` what a user may not want.
 //! [`target`] narrows the states to a part of the resources before any of that.
 
+mod agree;
 mod change;
 mod conflict;
 mod diff;
@@ -24,6 +25,7 @@ pub mod ports;
 pub mod release;
 pub mod render;
 pub mod target;
+mod vlans;
 mod vsctl;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -339,7 +341,7 @@ pub fn plan_around(desired: &Desired, observed: &Observed, applied: &State) -> P
 
 /// Tells whether `live` is what `wanted` asks for, values that are left to the kernel aside.
 pub fn is_settled(wanted: &Entry, live: &Entry) -> bool {
-    diff::agrees(wanted, &live.resource) && !diff::must_remark(wanted, live)
+    agree::agrees(wanted, &live.resource) && !diff::must_remark(wanted, live)
 }
 
 /// Tells whether `now` is what was there `before`, its mark included.

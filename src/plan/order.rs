@@ -98,8 +98,8 @@ fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
 fn detached(mut entry: Entry) -> Entry {
     match &mut entry.resource {
         Resource::Link(link) => {
-            let Link { master, hairpin, isolated, port, .. } = link.as_mut();
-            (*master, *hairpin, *isolated, *port) = (None, false, false, None);
+            let Link { master, hairpin, isolated, vlans, port, .. } = link.as_mut();
+            (*master, *hairpin, *isolated, *vlans, *port) = (None, false, false, None, None);
         }
         Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Diversion(to) }) => *to = None,
         Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Limit(..) })

@@ -7,7 +7,7 @@ use super::device::Device;
 use super::netns::NsRef;
 use super::owner::Owner;
 pub use super::sharing::{Ipvlan, IpvlanFlag, IpvlanMode, Macvlan, MacvlanMode, Shares};
-use super::vlan::Vlan;
+use super::vlan::{Filtering, PortVlans, Vlan};
 use super::vswitch::{SwitchPort, Vswitch};
 use crate::names::{IfName, Mac, Mtu};
 
@@ -40,6 +40,13 @@ pub struct Link {
     /// Whether it is a bridge that speaks the spanning tree protocol.
     #[serde(default)]
     pub stp: bool,
+    /// Whether it is a bridge that keeps VLANs apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtering: Option<Filtering>,
+    /// Which VLANs a port of a bridge has, or the bridge itself, where that is not the usual. The kernel gives a link that
+    /// comes to a bridge the usual (`nbp_vlan_init()` in Linux `net/bridge/br_vlan.c`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlans: Option<PortVlans>,
     /// What makes it a port of a bridge of Open vSwitch, where `master` is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<SwitchPort>,
@@ -64,6 +71,8 @@ impl Link {
             hairpin: false,
             isolated: false,
             stp: false,
+            filtering: None,
+            vlans: None,
             port: None,
             altname: None,
             protected: false,
@@ -84,6 +93,13 @@ impl Link {
         self.master.is_some() && (self.hairpin, self.isolated) != was
     }
 
+    /// Tells whether its VLANs have to be said to the kernel once the rest of the change from `before` is made.
+    pub(crate) fn must_set_vlans(&self, before: &Self) -> bool {
+        let is_in_one = self.master.is_some() || self.kind == LinkKind::Bridge;
+        let was = before.vlans.as_ref().filter(|_| before.master == self.master);
+        is_in_one && self.vlans.as_ref() != was
+    }
+
     /// Returns the attributes that users see change, as [`super::Resource::fields`].
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let Link {
@@ -96,6 +112,8 @@ impl Link {
             hairpin,
             isolated,
             stp,
+            filtering,
+            vlans,
             port,
             altname,
             protected,
@@ -135,6 +153,8 @@ impl Link {
         fields.extend(hairpin.then(|| ("hairpin", "on".to_owned())));
         fields.extend(isolated.then(|| ("isolated", "on".to_owned())));
         fields.extend(stp.then(|| ("stp", "on".to_owned())));
+        fields.extend(filtering.iter().flat_map(|it| it.fields()));
+        fields.extend(vlans.iter().flat_map(PortVlans::fields));
         fields.extend(port.iter().flat_map(SwitchPort::fields));
         fields.push(("altname", altname.as_ref().map_or_else(|| "none".to_owned(), SmolStr::to_string)));
         if *protected {

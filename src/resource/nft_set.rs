@@ -39,6 +39,8 @@ pub enum Part {
     Isolation,
     /// What judges by the manifest's policies.
     Policies,
+    /// What judges tags of VLANs.
+    Vlans,
 }
 
 /// A set or a map of one of the firewall's tables.
@@ -89,6 +91,10 @@ const fn outer(set: SetSpec) -> SetSpec {
 
 const fn isolating(set: SetSpec) -> SetSpec {
     SetSpec { part: Part::Isolation, ..set }
+}
+
+const fn tagged(set: SetSpec) -> SetSpec {
+    SetSpec { part: Part::Vlans, ..set }
 }
 
 const fn judging(set: SetSpec) -> SetSpec {
@@ -168,6 +174,9 @@ pub const SETS: &[SetSpec] = &[
     isolating(bridge("isolated", &[Link], Exact, Restricts)),
     isolating(bridge("around4", &[Link, Ipv4], Interval, Restricts)),
     isolating(bridge("around6", &[Link, Ipv6], Interval, Restricts)),
+    // The host's ends of containers that send frames without tags, and of those that send some with one.
+    tagged(bridge("untagged", &[Link], Exact, Restricts)),
+    tagged(bridge("trunked", &[Link], Exact, Restricts)),
     // The subnets of all networks, whose addresses nobody outside has.
     judging(set("inside4", &[Ipv4], Interval, Restricts)),
     judging(set("inside6", &[Ipv6], Interval, Restricts)),

@@ -1,4 +1,4 @@
-//! VLANs: links that carry what has one 802.1Q tag on another link.
+//! VLANs: links that carry what has one 802.1Q tag on another link, and those of a bridge and its ports.
 
 use std::fmt;
 
@@ -22,6 +22,59 @@ pub struct Vlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct VlanId(u16);
+
+/// That a bridge keeps the VLANs of its ports apart: `vlan_filtering`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filtering {
+    /// The VLAN that a new port is in, without tags: `vlan_default_pvid`; `None` is none.
+    pub default: Option<VlanId>,
+}
+
+/// The VLANs of a port of a bridge, or of the bridge itself, where they are not what the bridge gives every port: its
+/// default one, without tags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortVlans {
+    /// The one that it takes and gives without tags.
+    pub vlan: Option<VlanId>,
+    /// Those that it takes and gives with their tags, in ascending order.
+    pub trunks: Vec<VlanId>,
+    /// Whether each is taken as it is given.
+    pub intact: bool,
+}
+
+impl Filtering {
+    /// That of a bridge of ours: its ports are in VLAN 1, as those of every bridge of the kernel's.
+    pub const OURS: Self = Self { default: Some(VlanId(1)) };
+
+    /// Returns the attributes that users see change.
+    pub(super) fn fields(self) -> Vec<(&'static str, String)> {
+        let on = ("vlan_filtering", "on".to_owned());
+        let default = self.default.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let odd = (self != Self::OURS).then_some(("vlan_default_pvid", default));
+        [on].into_iter().chain(odd).collect()
+    }
+}
+
+impl PortVlans {
+    /// Tells whether it is what a bridge gives a new port.
+    pub fn is_usual(&self, default: Option<VlanId>) -> bool {
+        let Self { vlan, trunks, intact } = self;
+        *vlan == default && trunks.is_empty() && *intact
+    }
+
+    /// Returns the attributes that users see change.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { vlan, trunks, intact } = self;
+        let none = || "none".to_owned();
+        let mut fields = vec![("vlan", vlan.map_or_else(none, |vlan| vlan.to_string()))];
+        let listed = || trunks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        fields.extend((!trunks.is_empty()).then(|| ("trunks", listed())));
+        fields.extend((!intact).then(|| ("vlan entries", "edited by hand".to_owned())));
+        fields
+    }
+}
 
 /// A number is no VLAN's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -12,6 +12,7 @@ use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime, 
 use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::{Family, SysctlKey};
+use crate::resource::vlan::PortVlans;
 
 /// What is known of all attachments before they are put together, each list by index into the scene's attachments.
 pub(super) struct Parts<'p> {
@@ -23,6 +24,19 @@ pub(super) struct Parts<'p> {
     pub(super) networks: &'p [Network],
     /// The links of the host that become interfaces.
     pub(super) devices: &'p [Option<Device>],
+    /// The VLANs of their ports, and whether the host is in another one.
+    pub(super) vlans: &'p [(Option<PortVlans>, Apart)],
+}
+
+/// Whether an attachment reaches the way out of its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apart {
+    /// It does, as far as its network has one.
+    No,
+    /// It does not: it is in another VLAN than the host.
+    InVlan,
+    /// It does not, unless somebody's flows of Open vSwitch see to it.
+    Switched,
 }
 
 /// Returns the containers, with neither published ports, routes nor names yet.
@@ -91,7 +105,7 @@ fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName
 }
 
 fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
-    let Parts { interfaces, macs, addresses, limits, networks, devices } = parts;
+    let Parts { interfaces, macs, addresses, limits, networks, devices, vlans } = parts;
     let device = devices.get(index)?.clone();
     let manifest::Attachment {
         addresses: _,
@@ -110,6 +124,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         hairpin,
     } = member.spec;
     let network = networks.get(member.net)?;
+    let (vlans, apart) = vlans.get(index)?.clone();
     let link = interfaces.links.get(index)?;
     let parameter = |at: &At<LinkSysctl>| {
         let LinkSysctl { family, name, value } = &at.value;
@@ -121,6 +136,8 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         origin: origin(member.place),
         interface: network.interface.clone(),
         port: interfaces.hosts.get(index)?.clone(),
+        vlans,
+        apart,
         switched: vswitch::switched(network, port.as_ref()),
         link: link.clone(),
         mac: *macs.get(index)?,
@@ -152,7 +169,8 @@ fn route(
     let has_one = party.run.is_some_and(|run| run.has_networks);
     let candidates = members.iter().zip(attachments).filter_map(|(member, attachment)| {
         let network = networks.get(member.net).filter(|network| !network.internal && !network.waits)?;
-        let way = way_out(network, family).filter(|_| !attachment.waits())?;
+        let way =
+            way_out(network, family).filter(|_| !attachment.waits() && attachment.apart != Apart::InVlan)?;
         // Of two containers one may be the other's gateway.
         let is_itself = |gateway: &IpAddr| attachment.addresses.iter().any(|net| net.addr() == *gateway);
         if matches!(&way, Way::Via(gateway) if is_itself(gateway)) {

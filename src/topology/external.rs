@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::resolve::Asker;
 use super::scene::{Member, Net, Scene};
 use super::subnet::Ground;
-use super::{Attachment, Container, Driver, Network, Topology, device};
+use super::{Apart, Attachment, Container, Driver, Network, Topology, device, vlans};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Ingress, OtherEnd, Place, Uplink};
 use crate::names::{ContainerName, IfName};
@@ -56,6 +56,7 @@ pub(super) fn assign(
             let network = networks.get(member.net);
             for at in &member.spec.external {
                 let way = network.and_then(|network| closed(scene, member, (network, at)));
+                let way = way.or_else(|| elsewhere(scene, member, (attachment, at)));
                 let other = taken.insert(at.value, (member.container, at.place));
                 let twice = other.map(|first| twice((member, at), first));
                 let inside = inside(scene, grounds, &held, at).or_else(|| beside(scene, at));
@@ -135,6 +136,25 @@ fn closed(scene: &Scene<'_>, member: &Member<'_>, (network, at): (&Network, &At<
             "put `{}` on a network that leads out by this host, too, and write `external_address` there",
             member.container
         )),
+    })
+}
+
+/// Says that nothing can be led to a container that is in another VLAN than the host.
+fn elsewhere(
+    scene: &Scene<'_>,
+    member: &Member<'_>,
+    (attachment, at): (&Attachment, &At<IpAddr>),
+) -> Option<Problem> {
+    let apart = vlans::apart(member).filter(|_| attachment.apart == Apart::InVlan)?;
+    let name = scene.net(member).map_or("", |net| net.name.as_str());
+    Some(Problem {
+        message: format!(
+            "{} cannot lead to `{}` on network `{name}`: it is in another VLAN than the host",
+            at.value, member.container
+        ),
+        code: "topology::external_closed",
+        labels: vec![(at.place, "an external address".to_owned()), apart],
+        help: Some(format!("put `{}` on another network, too, and write it there", member.container)),
     })
 }
 

@@ -11,6 +11,7 @@ use crate::names::{ContainerName, IfName, Mac, Mtu, NetName};
 use crate::resource::link::Shares;
 use crate::resource::netns::{NsRef, Process};
 use crate::resource::sysctl::Family;
+use crate::resource::vlan::Filtering;
 
 /// What planning needs to know of the host, of others, and of before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +146,9 @@ pub struct LinkFact {
     /// Its link-layer address, when it is an Ethernet one.
     #[serde(default)]
     pub mac: Option<Mac>,
+    /// How a bridge keeps VLANs apart, when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtering: Option<Filtering>,
 }
 
 /// A link that a container is to have for itself.

@@ -33,6 +33,7 @@ pub mod silent;
 mod subnet;
 mod text;
 mod veth;
+mod vlans;
 mod vswitch;
 
 #[cfg(test)]
@@ -55,10 +56,11 @@ use crate::resource::owner::Origin;
 use crate::resource::passage::Passage;
 use crate::resource::qdisc::Bucket;
 use crate::resource::sysctl::{Family, SysctlKey};
-use crate::resource::vlan::Vlan;
+use crate::resource::vlan::{Filtering, PortVlans, Vlan, VlanId};
 use crate::resource::vswitch::{SwitchPort, Vswitch};
 use facts::{Facts, Running};
 
+pub use attach::Apart;
 pub use device::Device;
 pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
@@ -92,9 +94,9 @@ impl Topology {
         let limits = limits::warnings(self, &facts.limits);
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
-        let (switches, proxies) = (vswitch::warnings(self), proxy::warnings(self, facts));
-        [limits, barriers, silent, external, devices, switches, proxies, self.policies.warnings.clone()]
-            .concat()
+        let (vlans, switches) = (vlans::warnings(self), vswitch::warnings(self));
+        let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
+        [limits, barriers, silent, external, devices, vlans, switches, proxies, policies].concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
@@ -133,6 +135,8 @@ pub struct Network {
     pub stp: bool,
     /// Whether its ports are in hairpin mode, where the manifest says so.
     pub hairpin: Option<bool>,
+    /// How the bridge keeps VLANs apart, when it does.
+    pub filtering: Option<Filtering>,
     /// Whether the bridge is somebody else's: attached to, never created, changed or deleted.
     pub external: bool,
     /// Its subnets, at least one unless external.
@@ -296,6 +300,10 @@ pub struct Attachment {
     pub device: Option<Device>,
     /// The veth pair's end on the host, a bridge's port or the link itself; `None` without one.
     pub port: Option<IfName>,
+    /// Which VLANs its port of a bridge has, where the manifest says so.
+    pub vlans: Option<PortVlans>,
+    /// Whether it reaches the way out of its network.
+    pub apart: Apart,
     /// What its port of Open vSwitch carries; `None` without one.
     pub switched: Option<SwitchPort>,
     /// The link in the container, e.g. `eth0`.
@@ -329,6 +337,16 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Returns the VLAN that its port of a bridge is in, without tags, and those that it carries with tags, where the manifest
+    /// says so.
+    pub fn carries(&self) -> (Option<VlanId>, &[VlanId]) {
+        match (&self.vlans, &self.switched) {
+            (Some(PortVlans { vlan, trunks, intact: _ }), _)
+            | (None, Some(SwitchPort { vlan, trunks, intact: _ })) => (*vlan, trunks),
+            (None, None) => (None, &[]),
+        }
+    }
+
     /// Tells whether the container's default route of a family leaves by it.
     pub fn leads_out(&self, family: Family) -> bool {
         let mut via = self.default_via.iter().map(|gateway| Family::of(*gateway));

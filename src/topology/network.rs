@@ -5,7 +5,7 @@ use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Driver, Egress, Network, Shim, Subnet, proxy, vswitch};
+use super::{Dns, Driver, Egress, Network, Shim, Subnet, proxy, vlans, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{IfName, Mac, Mtu};
@@ -79,6 +79,7 @@ pub(super) fn assemble(
             },
             stp: bridge.stp,
             hairpin: bridge.hairpin.as_ref().map(|at| at.value),
+            filtering: vlans::filtering(scene, net),
             subnets: grounds.iter().map(|g| Subnet { cidr: g.cidr, gateway: g.gateway }).collect(),
             internal: *internal,
             icc: icc.as_ref().is_none_or(|at| at.value),

@@ -52,7 +52,7 @@ pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<Pare
     let lives = facts.live.addresses.values().any(|networks| networks.contains_key(net.name));
     if facts.leases.parents.contains(&at.value) && !lives {
         let mtu = net.spec.mtu.as_ref().map_or(Mtu::LARGEST, |at| at.value);
-        let link = Cow::Owned(LinkFact { mtu, addresses: vec![], mac: None });
+        let link = Cow::Owned(LinkFact { mtu, addresses: vec![], mac: None, filtering: None });
         return Ok(Some(Parent { link, vlan: None, waits: true }));
     }
     let all = facts.parents.keys().chain(facts.bridges.keys()).map(IfName::as_str);

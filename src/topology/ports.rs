@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::modes;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Container, Driver, Network, Publish};
+use super::{Apart, Attachment, Container, Driver, Network, Publish};
+use super::{modes, vlans};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{ContainerName, Protocol};
@@ -84,7 +84,8 @@ fn reach<'t>(
     let mut closed = false;
     for (member, attachment) in members.iter().zip(attachments) {
         let leads_out = |network: &&Network| !network.internal && network.driver.has_host();
-        let Some(network) = networks.get(member.net).filter(leads_out) else { continue };
+        let is_met = attachment.apart != Apart::InVlan;
+        let Some(network) = networks.get(member.net).filter(leads_out).filter(|_| is_met) else { continue };
         match network.ingress {
             Ingress::Published | Ingress::Open => through.push(attachment),
             Ingress::None => closed = true,
@@ -95,6 +96,10 @@ fn reach<'t>(
     } else if closed {
         Reach::Closed
     } else {
+        let is_apart = attachments.first().is_some_and(|it| it.apart == Apart::InVlan);
+        if let Some(apart) = vlans::apart(first).filter(|_| is_apart) {
+            return Reach::Nowhere(vec![apart]);
+        }
         let name = scene.net(first).map_or("", |net| net.name.as_str());
         let (what, why) = match networks.get(first.net).map(|network| network.driver) {
             Some(Driver::Macvlan(_) | Driver::Ipvlan(..) | Driver::Physical) => {

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, named,
-    network, parent, policy, ports, proxy, routes, shim, subnet, veth, vswitch,
+    network, parent, policy, ports, proxy, routes, shim, subnet, veth, vlans,
 };
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
@@ -28,7 +28,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
 
     parent::check(&scene, &mut problems);
     veth::check(&scene, &mut problems);
-    vswitch::check(&scene, &mut problems);
+    vlans::check(&scene, &mut problems);
     isolated::check(&scene, &mut problems);
     let grounds = subnet::assign(&scene, &mut problems);
     shim::check(&scene, &grounds, &mut problems);
@@ -45,6 +45,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let networks = network::assemble(&scene, &parts, origin, &mut problems);
     let devices: Vec<_> = scene.members.iter().map(|member| device::device(&scene, member)).collect();
     let limits = bandwidth::assign(&scene, &interfaces, &networks, origin, &mut problems);
+    let vlans = vlans::assign(&scene, &networks);
     let parts = attach::Parts {
         interfaces: &interfaces,
         macs: &macs,
@@ -52,12 +53,14 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         limits: &limits,
         networks: &networks,
         devices: &devices,
+        vlans: &vlans,
     };
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);
     external::assign(&scene, &networks, (&grounds, &mut containers), origin, &mut problems);
     ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
     let policies = policy::resolve(manifest, (&networks, &containers), origin, &mut problems);
+    vlans::guarded(&scene, &policies, &mut problems);
 
     if problems.is_empty() {
         hosts::fill(&networks, &silence.name, &mut containers);

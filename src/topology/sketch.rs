@@ -255,7 +255,17 @@ impl Sketch<'_> {
                 ("route", v) => attachment.routes.push(self.route(v)),
                 ("vlan", v) => {
                     let vlan = VlanId::try_from(v.parse::<u16>().unwrap()).unwrap();
-                    attachment.port = Some(self.at(SwitchedPort { vlan: Some(vlan), trunks: vec![] }, v));
+                    attachment.port =
+                        Some(self.at(SwitchedPort { vlan: Some(vlan), trunks: vec![], trunks_at: None }, v));
+                }
+                ("trunks", v) => {
+                    let ids = v.split('/').map(|id| VlanId::try_from(id.parse::<u16>().unwrap()).unwrap());
+                    let trunks_at = Some(self.place("trunks"));
+                    let mut port = attachment.port.take().unwrap_or_else(|| {
+                        self.at(SwitchedPort { vlan: None, trunks: vec![], trunks_at }, v)
+                    });
+                    (port.value.trunks, port.value.trunks_at) = (ids.collect(), trunks_at);
+                    attachment.port = Some(port);
                 }
                 ("dev", v) => attachment.device = Some(self.at(v.try_into().unwrap(), v)),
                 (key @ "bw", v) => {

@@ -64,7 +64,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "subnet-with-host-bits",
     "veth-subnet-of-one-address",
     "veth-with-a-firewall",
-    "vlan-and-trunks",
+    "vlan-twice",
 ];
 
 /// Returns a schema as it is published.

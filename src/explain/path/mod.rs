@@ -16,6 +16,7 @@
 mod ends;
 mod hooks;
 mod judge;
+mod lane;
 mod packet;
 mod report;
 mod rules;

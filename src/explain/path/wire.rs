@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::judge::judge;
+use super::lane::{Hears, Lane};
 use super::packet::{Packet, State};
 use super::term::View;
 use super::walk::{Halt, Reached, Walk};
@@ -162,27 +163,21 @@ impl<'a> Walk<'a> {
         packet: Packet,
     ) -> Result<Reached, Halt> {
         self.is_up(ns, bridge)?;
-        // The host is in none of the VLANs of its ports.
-        let vlan = from.and_then(|from| from.vlan);
-        if from.is_some() && vlan.is_none() && self.answers_for((ns, bridge), next)? {
+        let lane = Lane::of(bridge, from);
+        if lane == Lane::Nowhere {
+            return Err(self.takes_nothing(ns, bridge, from));
+        }
+        if from.is_some() && lane.reaches(bridge) && self.answers_for((ns, bridge), next)? {
             self.frame((ns, "input"), (from, Some(bridge)), packet)?;
             return self.receive((ns, bridge.index), packet);
         }
-        let on_it = self.standing_on((ns, bridge.index), next).filter(|_| from.is_some() && vlan.is_none());
+        let on_it =
+            self.standing_on((ns, bridge.index), next).filter(|_| from.is_some() && lane.reaches(bridge));
         if let Some((place, on_it)) = on_it {
             self.step(ns, format!("bridge {} hands it to the {} interface on it", bridge.name, on_it.kind));
             return self.enter((place, on_it.index), next, packet);
         }
-        let all = self.scene.namespaces.get(ns).map(|ns| ns.interfaces.as_slice()).unwrap_or_default();
-        let ports = || {
-            let other = |port: &&Interface| from.is_none_or(|from| from.index != port.index);
-            let is_beside = |port: &&Interface| port.master == Some(bridge.index) && port.vlan == vlan;
-            all.iter().filter(is_beside).filter(other)
-        };
-        let mut behind: Vec<(&Interface, Behind)> = vec![];
-        for port in ports() {
-            behind.push((port, self.behind(ns, port, next, DEPTH)));
-        }
+        let behind = self.hearers((ns, bridge), (from, lane), next);
         let find = |what: Behind| behind.iter().find(|(_, behind)| *behind == what).map(|(port, _)| *port);
         if let Some(port) = find(Behind::Holder) {
             self.is_up(ns, port)?;
@@ -211,9 +206,35 @@ impl<'a> Walk<'a> {
         if let Some(port) = find(Behind::Unseen) {
             return Err(self.unseen(ns, port));
         }
-        let within = vlan.map_or_else(String::new, |vlan| format!(" in VLAN {vlan}"));
+        let within = lane.words();
         let sentence = format!("nobody behind bridge {}{within} has the address {next}", bridge.name);
         Err(self.denied(DecidedBy::Bridge, ns, sentence))
+    }
+
+    /// Returns the ports by which a bridge passes on what is on a lane, each with what is behind it.
+    fn hearers(
+        &self,
+        (ns, bridge): (usize, &Interface),
+        (from, lane): (Option<&Interface>, Lane),
+        next: IpAddr,
+    ) -> Vec<(&'a Interface, Behind)> {
+        let all = self.scene.namespaces.get(ns).map(|ns| ns.interfaces.as_slice()).unwrap_or_default();
+        let other = |port: &&Interface| from.is_none_or(|from| from.index != port.index);
+        let is_port = |port: &&Interface| port.master == Some(bridge.index);
+        let heard = |port: &'a Interface| match (lane.hears(port), self.behind(ns, port, next, DEPTH)) {
+            (Hears::No, _) => None,
+            // Who has the address has it where frames have no tags.
+            (Hears::Tagged, Behind::Holder) => Some((port, Behind::Others)),
+            (Hears::Yes | Hears::Tagged, behind) => Some((port, behind)),
+        };
+        all.iter().filter(is_port).filter(other).filter_map(heard).collect()
+    }
+
+    /// Says that a bridge takes nothing without a tag.
+    fn takes_nothing(&self, ns: usize, bridge: &Interface, from: Option<&Interface>) -> Halt {
+        let by = from.map_or_else(|| "itself".to_owned(), |from| from.name.clone());
+        let sentence = format!("bridge {} takes nothing from {by} that has no tag of a VLAN", bridge.name);
+        self.denied(DecidedBy::Bridge, ns, sentence)
     }
 
     /// Tells whether a bridge passes on what comes by one port to another: `should_deliver()` in Linux

@@ -1,35 +1,87 @@
 //! What bridges and their ports are told.
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
-    LinkAttribute, LinkInfo,
+    AfSpecBridge, BridgeFlag, BridgeStpState, BridgeVlanInfo, BridgeVlanInfoFlags, InfoBridge,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder};
 
 use super::{NEWBORN, named};
+use crate::kernel::vlans::VlanEntry;
 use crate::resource::link::Link;
+use crate::resource::vlan::{Filtering, VlanId};
 
 /// Creates a bridge with its own link-layer address, so that it does not change with the ports; it is down.
 ///
 /// The MTU is set later, by [`settle`]: only a change makes the kernel keep it when ports come and go
 /// (`br_change_mtu()` sets `BROPT_MTU_SET_BY_USER`, `net/bridge/br_device.c`).
 pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
-    let mut bridge =
-        LinkMessageBuilder::<LinkBridge>::new(link.name.as_str()).link_group(NEWBORN).set_info_data(
-            InfoData::Bridge([InfoBridge::ForwardDelay(0)].into_iter().chain(stp(link, false)).collect()),
-        );
+    let mut bridge = LinkMessageBuilder::<LinkBridge>::new(link.name.as_str())
+        .link_group(NEWBORN)
+        .set_info_data(InfoData::Bridge(
+            [InfoBridge::ForwardDelay(0)]
+                .into_iter()
+                .chain(stp(link, false))
+                .chain(filtering(link, None))
+                .collect(),
+        ));
     if let Some(mac) = link.mac {
         bridge = bridge.address(mac.0.to_vec());
     }
     RouteNetlinkMessage::NewLink(bridge.build())
 }
 
-/// Returns what a bridge is told of the spanning tree protocol, when it did otherwise before.
-pub(super) fn change_stp(link: &Link, before: bool) -> Option<LinkAttribute> {
-    let stp = stp(link, before)?;
-    let data = LinkInfo::Data(InfoData::Bridge(vec![stp]));
-    Some(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), data]))
+/// Returns what a bridge is told of the spanning tree protocol and of VLANs, when it did otherwise before.
+pub(super) fn change_bridge(link: &Link, before: &Link) -> Option<LinkAttribute> {
+    let told: Vec<_> = stp(link, before.stp).into_iter().chain(filtering(link, before.filtering)).collect();
+    let info = || vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(told.clone()))];
+    (!told.is_empty()).then(|| LinkAttribute::LinkInfo(info()))
+}
+
+/// Says whether a bridge keeps VLANs apart, and which one a new port is in, when it did otherwise. A kernel that keeps none
+/// apart (`CONFIG_BRIDGE_VLAN_FILTERING`) refuses that.
+fn filtering(link: &Link, before: Option<Filtering>) -> Vec<InfoBridge> {
+    let default = link.filtering.and_then(|it| Some((it, before?))).filter(|(now, then)| now != then);
+    let default = default.map(|(it, _)| InfoBridge::VlanDefaultPvid(it.default.map_or(0, VlanId::number)));
+    let is_on = link.filtering.is_some();
+    let switched = (is_on != before.is_some()).then_some(InfoBridge::VlanFiltering(is_on));
+    switched.into_iter().chain(default).collect()
+}
+
+/// What becomes of VLANs of a port of a bridge, or of a bridge itself.
+#[derive(Clone, Copy)]
+pub(crate) enum VlanVerb {
+    /// They are added, or become as they are said to be.
+    Put,
+    /// They are taken away.
+    Remove,
+}
+
+/// Says which VLANs a port of a bridge, or (`is_bridge`) the bridge itself, has or has no more: `br_setlink()` and
+/// `br_dellink()` in Linux `net/bridge/br_netlink.c`.
+pub(crate) fn vlans(
+    (index, is_bridge): (u32, bool),
+    verb: VlanVerb,
+    entries: &[VlanEntry],
+) -> RouteNetlinkMessage {
+    let info = |entry: &VlanEntry| {
+        let mut flags = BridgeVlanInfoFlags::empty();
+        flags.set(BridgeVlanInfoFlags::Pvid, entry.is_own);
+        flags.set(BridgeVlanInfoFlags::Untagged, entry.is_untagged);
+        AfSpecBridge::VlanInfo(BridgeVlanInfo { flags, vid: entry.id })
+    };
+    // `BRIDGE_FLAGS_SELF`: what is said is for the bridge, and not for one whose port it is.
+    let own = is_bridge.then_some(AfSpecBridge::Flags(BridgeFlag::LowerDev));
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    message.header.index = index;
+    let spec = own.into_iter().chain(entries.iter().map(info)).collect();
+    message.attributes.push(LinkAttribute::AfSpecBridge(spec));
+    match verb {
+        VlanVerb::Put => RouteNetlinkMessage::SetLink(message),
+        VlanVerb::Remove => RouteNetlinkMessage::DelLink(message),
+    }
 }
 
 /// Says whether a bridge speaks the spanning tree protocol, when it did otherwise. The kernel then has each port wait for two

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::super::answer::{self, LinkAnswer};
 use super::super::message;
 use super::{Blocking, Refusal, addressed};
+use crate::kernel::vlans::VlanEntry;
 use crate::names::IfName;
 
 /// A socket in some namespace that serves many operations, with the links that they named so far.
@@ -30,6 +31,12 @@ impl Channel {
     pub(crate) async fn request(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
         tokio::task::yield_now().await;
         self.socket.borrow_mut().exchange(addressed(message, flags), &|_, _| None::<()>).map(drop)
+    }
+
+    /// Returns the VLANs of a bridge or a port of one.
+    pub(crate) fn vlans(&self, index: u32) -> Result<Vec<VlanEntry>, Refusal> {
+        let vlans = self.socket.borrow_mut().vlans(index)?;
+        Ok(vlans.into_iter().flat_map(|(_, entries)| entries).collect())
     }
 
     /// Returns what `read` makes of the messages of a dump.

@@ -1,11 +1,14 @@
-//! Requests whose bodies others have written: to netfilter, about sockets, and about features of links.
+//! Requests whose bodies others have written: to netfilter, about sockets, features of links, and VLANs of bridges.
 
 use std::io;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
+use rustix::io::Errno;
 
 use super::{Blocking, Refusal};
+use crate::kernel::count;
+use crate::kernel::vlans::{self, VlanEntry};
 
 /// A transaction of netfilter's stands between these: `include/uapi/linux/netfilter/nfnetlink.h`.
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -69,6 +72,26 @@ impl Blocking {
         framed(&mut bytes, (NFNL_MSG_BATCH_END, NLM_F_REQUEST, self.sequence), &FOR_NFTABLES);
         self.send_bytes(&bytes)?;
         self.answers(&|_, _| None::<()>).map(drop)
+    }
+}
+
+impl Blocking {
+    /// Returns the VLANs of a bridge or a port of one by its index, or of all (0), each by its index; a link may come more than
+    /// once.
+    pub(crate) fn vlans(&mut self, index: u32) -> Result<Vec<(u32, Vec<VlanEntry>)>, Refusal> {
+        /// `include/uapi/linux/rtnetlink.h`; `AF_BRIDGE` is 7.
+        const RTM_GETVLAN: u16 = 114;
+        count::request();
+        let mut body = vec![7, 0, 0, 0];
+        body.extend(index.to_ne_bytes());
+        match self.netfilter((RTM_GETVLAN, NLM_F_DUMP), &body, vlans::read_answer) {
+            // The kernel has none, the link is gone, or is nobody's port any more: `br_vlan_rtm_dump()` in Linux
+            // `net/bridge/br_vlan.c`.
+            Err(Refusal::Kernel { errno: Errno::OPNOTSUPP | Errno::NODEV | Errno::INVAL, said: _ }) => {
+                Ok(vec![])
+            }
+            vlans => vlans,
+        }
     }
 }
 

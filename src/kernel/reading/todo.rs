@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kernel::neighbours::Proxies;
 use crate::kernel::qdisc::Asked;
+use crate::kernel::vlans;
 use crate::names::{IfName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -19,6 +20,8 @@ pub(super) struct Task {
     pub(super) limited: Asked,
     /// The links of the host that may answer for addresses of ours.
     pub(super) proxies: Proxies,
+    /// Whose VLANs of ports of bridges matter.
+    pub(super) vlans: vlans::Asked,
 }
 
 /// Links of the host, by name and by index, and whether its routes are asked for.

@@ -26,10 +26,10 @@ pub(super) struct Attachment {
     /// The network with the highest has the default route.
     #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
     gateway_priority: Option<i64>,
-    /// On an openvswitch network: the VLAN that it is in, without tags.
+    /// On a bridge or openvswitch network: the VLAN that it is in, without tags.
     #[schemars(range(min = 1, max = 4094))]
     vlan: Option<u16>,
-    /// On an openvswitch network: the VLANs that it takes and gives with their tags; all when absent.
+    /// On a bridge or openvswitch network: the VLANs that it takes and gives with their tags.
     #[schemars(length(min = 1), inner(range(min = 1, max = 4094)), extend("uniqueItems" = true))]
     trunks: Option<Vec<u16>>,
     /// Routes that leave by this network.

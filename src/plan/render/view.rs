@@ -194,9 +194,9 @@ fn is_telling(id: &ResourceId) -> bool {
 
 /// The fields that users know a link by.
 #[rustfmt::skip]
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "interface", "kind", "datapath", "device", "parent", "vlan", "trunks", "mode", "flag", "peer", "mtu", "master", "hairpin",
-    "isolated", "stp",
+    "isolated", "stp", "vlan_filtering",
     "prevent_destroy",
 ];
 

@@ -26,7 +26,7 @@ fn resolved(policies: &str) -> String {
     let text = format!("netform: 1\nproject: shop\npolicies:\n{policies}\n{NETWORKS}");
     let loaded = crate::manifest::parse([("shop.yaml".to_owned(), text.into_bytes())]).unwrap();
     let origin = |place: Place| loaded.sources.place_to_origin(place);
-    let link = LinkFact { mtu: crate::names::Mtu::ETHERNET, addresses: vec![], mac: None };
+    let link = LinkFact { mtu: crate::names::Mtu::ETHERNET, addresses: vec![], mac: None, filtering: None };
     let facts = Facts { parents: [("eth1".try_into().unwrap(), link)].into(), ..Facts::default() };
     let mut out = String::new();
     match crate::topology::resolve(&loaded.manifest, &facts, &origin) {

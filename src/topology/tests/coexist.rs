@@ -12,6 +12,7 @@ fn facts(chains: &[Family]) -> Facts {
         mtu: crate::names::Mtu::ETHERNET,
         addresses: vec![],
         mac: None,
+        filtering: None,
     };
     let name = |text: &str| text.try_into().unwrap();
     Facts {

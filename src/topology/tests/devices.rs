@@ -66,7 +66,7 @@ fn what_leaves_the_host_is_told_and_what_is_not_there_is_waited_for() {
 
 #[test]
 fn a_link_is_one_containers_alone() {
-    let parent = LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None };
+    let parent = LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None, filtering: None };
     let facts = Facts {
         parents: [("eth2".try_into().unwrap(), parent)].into(),
         ..with_eth2(fact(&[], Some("is a port of bridge br0")))
@@ -102,7 +102,7 @@ fn a_link_with_external_addresses_and_the_hosts_own_addresses_are_not_to_be_had(
     let facts = Facts {
         parents: [(
             "eth1".try_into().unwrap(),
-            LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None },
+            LinkFact { mtu: 1500.try_into().unwrap(), addresses: vec![], mac: None, filtering: None },
         )]
         .into(),
         ..with_eth2(fact(&[], None))

@@ -116,6 +116,7 @@ fn an_external_address_is_no_router_and_no_address_of_nobody() {
         mtu: 1500.try_into().unwrap(),
         addresses: vec!["203.0.113.2/24".parse().unwrap()],
         mac: None,
+        filtering: None,
     };
     let facts = Facts {
         routers: ["203.0.113.1".parse().unwrap()].into(),

@@ -101,7 +101,7 @@ fn ipv6_needs_packets_of_1280_bytes() {
       fd00::/64: an IPv6 subnet
       help: use at least 1280, or no IPv6 subnet
     ");
-    let eth0 = LinkFact { mtu: 1000.try_into().unwrap(), addresses: vec![], mac: None };
+    let eth0 = LinkFact { mtu: 1000.try_into().unwrap(), addresses: vec![], mac: None, filtering: None };
     let facts = Facts { parents: [("eth0".try_into().unwrap(), eth0)].into(), ..Facts::default() };
     insta::assert_snapshot!(problems("net a macvlan=eth0 fd00::/64", &facts), @r"
     topology::mtu_too_small: MTU 1000 is too small for IPv6, which network `a` has

@@ -20,6 +20,7 @@ mod proxy;
 mod routes;
 mod subnets;
 mod switches;
+mod vlans;
 
 use super::facts::Facts;
 use super::sketch::resolved;

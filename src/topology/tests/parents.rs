@@ -15,6 +15,7 @@ fn on_eth0() -> Facts {
         mtu: 1400.try_into().unwrap(),
         addresses: vec!["192.168.1.2/24".parse().unwrap()],
         mac: None,
+        filtering: None,
     };
     Facts {
         parents: [("eth0".try_into().unwrap(), link)].into(),
@@ -182,7 +183,7 @@ fn a_vlan_that_nobody_has_made_is_made_on_its_link() {
     let vlans: Vec<_> = made.networks.iter().filter_map(|network| network.vlan.clone()).collect();
     assert_eq!(vlans, vec![(Vlan::named(&name("eth0.10")).unwrap(), 1400.try_into().unwrap()); 2]);
 
-    let theirs = LinkFact { mtu: 1300.try_into().unwrap(), addresses: vec![], mac: None };
+    let theirs = LinkFact { mtu: 1300.try_into().unwrap(), addresses: vec![], mac: None, filtering: None };
     let mut there = facts.clone();
     there.parents.insert(name("eth0.10"), theirs);
     assert_eq!(topology("net a ipvlan=eth0.10 10.1.0.0/24", &there).networks[0].vlan, None);

@@ -97,7 +97,12 @@ fn a_port_that_is_published_twice_is_reported_at_both_places() {
 #[test]
 fn a_port_of_loopback_does_not_lead_to_the_bridge_of_somebody_else() {
     let addresses = vec!["10.9.0.1/24".parse().unwrap()];
-    let bridge = crate::topology::facts::LinkFact { mtu: 1500.try_into().unwrap(), addresses, mac: None };
+    let bridge = crate::topology::facts::LinkFact {
+        mtu: 1500.try_into().unwrap(),
+        addresses,
+        mac: None,
+        filtering: None,
+    };
     let facts = Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() };
 
     insta::assert_snapshot!(problems("net lan external=br-lan\nctr web @lan publish=127.0.0.1|80:80", &facts), @r"

@@ -16,6 +16,7 @@ fn host() -> Facts {
         mtu: crate::names::Mtu::ETHERNET,
         addresses: vec![address.parse().unwrap()],
         mac: None,
+        filtering: None,
     };
     Facts {
         foreign_links: [link("eth0"), link("eth1"), link("br-lan")].into(),

@@ -164,7 +164,7 @@ fn what_is_said_of_a_subnet_has_to_be_inside_it() {
 
 fn on_br_lan(addresses: &[&str]) -> Facts {
     let addresses = addresses.iter().map(|addr| addr.parse().unwrap()).collect();
-    let bridge = LinkFact { mtu: 9000.try_into().unwrap(), addresses, mac: None };
+    let bridge = LinkFact { mtu: 9000.try_into().unwrap(), addresses, mac: None, filtering: None };
     Facts { bridges: [("br-lan".try_into().unwrap(), bridge)].into(), ..Facts::default() }
 }
 

@@ -17,26 +17,34 @@ fn a_bridge_of_open_vswitch_has_addresses_and_ports_as_any() {
     assert_eq!(
         topology.warnings(&Facts::default()),
         [
-            "on network `front`, the host is in no VLAN, and `web` in one: they reach those in the same VLAN, neither the \
-             host nor what is behind it, and no port published to them leads there"
+            "sketch:2:1: on network `front`, the host is in no VLAN, and `web` in one: they reach those in the same VLAN, \
+             neither the host nor what is behind it, and no port published to them leads there; put them on another \
+             network, too, for a way out, or write `internal: true` where none is meant"
         ]
     );
 }
 
 #[test]
-fn vlans_are_for_ports_of_open_vswitch() {
-    insta::assert_snapshot!(problems("net front 10.9.0.0/24\nctr web @front,vlan=10", &Facts::default()), @"
-    topology::vlan_without_switch: `web` cannot have `vlan` on network `front`: it is not on Open vSwitch
-      10: a port of Open vSwitch has VLANs
-      front: this network
-      help: leave `vlan` out, or write `driver: openvswitch`
+fn a_port_of_open_vswitch_has_one_vlan_or_trunks() {
+    let text = "net front openvswitch=netdev 10.9.0.0/24\nctr web @front,vlan=10,trunks=20";
+    insta::assert_snapshot!(problems(text, &Facts::default()), @r"
+    topology::vlan_and_trunks: a port on `front` is in one `vlan`, without tags, or carries `trunks`, with tags
+      trunks: carries these with tags
+      10: is in this one without tags
+      front: on Open vSwitch
+      help: leave one of them out, or use `driver: bridge`
     ");
 }
 
 #[test]
 fn an_external_one_is_a_bridge_of_open_vswitch_and_no_other() {
     let name = |name: &str| IfName::try_from(name).unwrap();
-    let link = || LinkFact { mtu: Mtu::ETHERNET, addresses: vec!["10.9.0.1/24".parse().unwrap()], mac: None };
+    let link = || LinkFact {
+        mtu: Mtu::ETHERNET,
+        addresses: vec!["10.9.0.1/24".parse().unwrap()],
+        mac: None,
+        filtering: None,
+    };
     let bridges = [(name("br-lan"), link())].into();
     let vswitches = [(name("ovsbr0"), link())].into();
     let facts = Facts { bridges, vswitches, ..Facts::default() };

@@ -13,7 +13,7 @@ use netform::resource::qdisc::{Bucket, Direction, Qdisc, QdiscKind, Rate};
 use netform::resource::route::{Rank, Refusal, Route, Way};
 use netform::resource::state::{Desired, Entry, State};
 use netform::resource::sysctl::{Family, Sysctl, SysctlKey};
-use netform::resource::vlan::VlanId;
+use netform::resource::vlan::{Filtering, PortVlans, VlanId};
 use netform::resource::vswitch::{Datapath, FailMode, SwitchPort, Vswitch};
 use proptest::prelude::*;
 
@@ -194,19 +194,9 @@ impl World {
         state.put(
             &first,
             Resource::from(Link {
-                ns: ns.clone(),
-                name: name.clone(),
                 mac: Some(mac(0)),
-                mtu,
-                up: true,
-                master: None,
-                hairpin: false,
-                port: None,
-                isolated: false,
-                stp: false,
                 altname,
-                protected: false,
-                kind: LinkKind::Veth(end),
+                ..Link::alone(ns.clone(), name.clone(), mtu, LinkKind::Veth(end))
             }),
         );
         for (owner, ns, is_second) in [(first, ns, false), (second, peer, true)] {
@@ -232,6 +222,8 @@ impl World {
                 port: None,
                 isolated: false,
                 stp: false,
+                filtering: (*mtu != 1500 && switched.is_none()).then_some(Filtering::OURS),
+                vlans: None,
                 altname: Some(format!("netform.law.n{number}").into()),
                 protected: *protected,
                 kind: match *switched {
@@ -329,6 +321,12 @@ impl World {
                 hairpin: host.is_multiple_of(3) && !network.is_switched(),
                 isolated: host.is_multiple_of(4) && !network.is_switched(),
                 stp: false,
+                filtering: None,
+                vlans: (host % 5 < 2 && !network.is_switched()).then(|| PortVlans {
+                    vlan: VlanId::try_from(u16::from(host % 3)).ok(),
+                    trunks: vec![],
+                    intact: true,
+                }),
                 port: network.is_switched().then(|| SwitchPort {
                     vlan: VlanId::try_from(u16::from(host % 3)).ok(),
                     trunks: vec![],
@@ -378,20 +376,6 @@ fn limited(state: &mut Builder, owner: &str, (container, net): (usize, usize), h
     }
     put(&detour, QdiscKind::Limit(Direction::Egress, bucket));
     put(&port, QdiscKind::Diversion(Some(detour.clone())));
-    let link = Link {
-        ns: NsRef::Host,
-        name: detour,
-        mac: None,
-        mtu: Mtu::try_from(1500).unwrap(),
-        up: true,
-        master: None,
-        hairpin: false,
-        port: None,
-        isolated: false,
-        stp: false,
-        altname: None,
-        protected: false,
-        kind: LinkKind::Ifb,
-    };
+    let link = Link::alone(NsRef::Host, detour, Mtu::try_from(1500).unwrap(), LinkKind::Ifb);
     state.put(owner, Resource::from(link));
 }

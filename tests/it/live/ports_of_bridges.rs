@@ -1,7 +1,7 @@
 //! What bridges and their ports are asked to be: spanning tree, hairpin mode.
 
 use super::daemon::{Daemon, patiently};
-use super::world::{World, live};
+use super::world::{World, live, skip};
 
 fn shop(options: &str, web: &str) -> String {
     format!(
@@ -70,5 +70,30 @@ live! {
             world.assert_in_sync();
             assert_eq!(seen(world), want, "{options} {web}");
         }
+    }
+}
+
+live! {
+    fn a_kernel_whose_bridges_keep_no_vlans_apart_says_so_before_anything_is_done(world) {
+        if world.try_sh("ip link add probe type bridge vlan_filtering 1; r=$?; ip link del probe; exit $r").code == 0 {
+            return skip("bridge-vlans", "bridges of this kernel keep VLANs apart: `live::vm` tells of that");
+        }
+        world.apply(&shop("", ""));
+        let before = world.sh("ip -o link; nft list ruleset");
+
+        world.file("netform.yaml", &shop("", "").replace("10.7.0.3", "10.7.0.3, vlan: 10"));
+
+        let done = world.run(&["apply", "--yes"]).exits(69);
+        assert!(done.stderr.contains("network.front: containers of it are to be in VLANs, and bridges of this kernel keep none apart"), "{}", done.stderr);
+        assert_eq!(world.sh("ip -o link; nft list ruleset"), before);
+        let (plan, _) = world.plan();
+        assert!(plan.contains("vlan_filtering: on") && plan.contains("vlan: 10"), "{plan}");
+        let told = world.run(&["plan", "-v"]).exits(0).stdout;
+        assert!(told.contains("ip link set br-front type bridge vlan_filtering 1") && told.contains(" vid 10 pvid untagged"), "{told}");
+
+        world.sh("ip link add br-lan type bridge; ip link set br-lan up; ip addr add 10.8.0.1/24 dev br-lan");
+        world.file("lan.yaml", "netform: 1\nproject: lan\nnetworks: {lan: {external: br-lan}}\ncontainers: {a: {networks: {lan: {vlan: 10}}}}\n");
+        let done = world.run(&["plan", "lan.yaml"]).exits(65);
+        assert!(done.stderr.contains("bridge `br-lan` keeps no VLANs apart") && done.stderr.contains("lan.yaml:4:"), "{}", done.stderr);
     }
 }

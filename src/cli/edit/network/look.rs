@@ -18,6 +18,7 @@ use crate::plan::target::Selection;
 use crate::plan::{Conflict, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
+use crate::resource::vlan::VlanId;
 use crate::topology::{
     Attachment, Container, Driver, External, Network, Proxy, Runtime, Seat, Topology, nearest,
 };
@@ -88,6 +89,10 @@ pub(super) struct Member {
     pub(super) bandwidth: Limits,
     /// Whether it and others of the network that are isolated, too, are kept apart.
     pub(super) isolated: bool,
+    /// The VLAN of the bridge that it is in, without tags, where the manifest says so.
+    pub(super) vlan: Option<u16>,
+    /// The VLANs of the bridge that it takes and gives with their tags.
+    pub(super) trunks: Vec<u16>,
     /// What went over the link, as the container sees it; `null` while it is not there.
     pub(super) counters: Option<Counters>,
 }
@@ -279,6 +284,7 @@ impl View<'_> {
     fn member(&self, container: &Container, attachment: &Attachment) -> Member {
         let Attachment { network, port, link, mac, addresses, aliases, isolated, .. } = attachment;
         let limits = attachment.bandwidth.as_ref();
+        let (vlan, trunks) = attachment.carries();
         let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
         Member {
             name: container.name.to_string(),
@@ -301,6 +307,8 @@ impl View<'_> {
                 egress: limits.and_then(|it| it.egress.as_ref()).map(|(bucket, _)| bucket.rate.to_string()),
             },
             isolated: *isolated,
+            vlan: vlan.map(VlanId::number),
+            trunks: trunks.iter().map(|id| id.number()).collect(),
             counters: self.counters(&container.ns, link.as_str()),
         }
     }

@@ -89,8 +89,8 @@ fn a_container_comes_to_a_network_and_stays_where_it_was() {
     );
     check(
         "containers: {web: {networks: [a]}}",
-        "connect --driver-opt device=eth2 --driver-opt bandwidth.egress=5mbit --driver-opt bandwidth.ingress=1mbit --driver-opt external_address=203.0.113.9 --driver-opt isolated=true --driver-opt com.docker.network.endpoint.ifname=lan0 --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=0 b web",
-        "{networks: {a: {}, b: {device: eth2, bandwidth: {egress: 5mbit, ingress: 1mbit}, external_address: 203.0.113.9, isolated: true, interface: lan0, sysctls: {net.ipv4.conf.IFNAME.log_martians: 1, net.ipv6.conf.IFNAME.accept_ra: 0}}}}",
+        "connect --driver-opt device=eth2 --driver-opt bandwidth.egress=5mbit --driver-opt bandwidth.ingress=1mbit --driver-opt external_address=203.0.113.9 --driver-opt isolated=true --driver-opt vlan=10 --driver-opt com.docker.network.endpoint.ifname=lan0 --driver-opt com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=0 b web",
+        "{networks: {a: {}, b: {device: eth2, bandwidth: {egress: 5mbit, ingress: 1mbit}, external_address: 203.0.113.9, isolated: true, vlan: 10, interface: lan0, sysctls: {net.ipv4.conf.IFNAME.log_martians: 1, net.ipv6.conf.IFNAME.accept_ra: 0}}}}",
     );
     assert_eq!(
         connected("containers: {web: {}}", "connect --driver-opt colour=red b web").unwrap_err(),

@@ -55,7 +55,14 @@ pub(super) fn details(report: &Report) -> String {
 fn member(member: &Member) -> String {
     let Member { name, state, interface, host_interface, mac, addresses, aliases, .. } = member;
     let Member {
-        device, external_addresses, bandwidth: Limits { ingress, egress }, isolated, counters, ..
+        device,
+        external_addresses,
+        bandwidth: Limits { ingress, egress },
+        isolated,
+        vlan,
+        trunks,
+        counters,
+        ..
     } = member;
     let port = host_interface.as_ref().map_or_else(String::new, |port| format!(" (on the host {port})"));
     let mut text = format!("  container {name}  [{}]\n    interface: {interface}{port}\n", state.as_str());
@@ -69,6 +76,13 @@ fn member(member: &Member) -> String {
     }
     if !aliases.is_empty() {
         let _ = writeln!(text, "    aliases: {}", aliases.join(", "));
+    }
+    if let Some(id) = vlan {
+        let _ = writeln!(text, "    vlan: {id}");
+    }
+    if !trunks.is_empty() {
+        let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "    trunks: {}", trunks.join(", "));
     }
     let limits = [("receives", ingress), ("sends", egress)];
     let limits: Vec<_> =

@@ -1,6 +1,7 @@
 //! Stories that need of the kernel what not every host has. Where it is missing they are skipped, each by its kind;
 //! `tests/vm.sh` runs all of them on Debian's kernel.
 
+mod bridge;
 mod ipvlan;
 mod nic;
 mod openvswitch;
@@ -15,6 +16,8 @@ enum Feature {
     Ipvlan,
     /// 802.1Q tags.
     Vlan,
+    /// Bridges that keep VLANs apart.
+    Filtering,
     /// The datapath of Open vSwitch.
     Openvswitch,
 }
@@ -24,6 +27,17 @@ fn has(world: &World, feature: Feature) -> bool {
     let (kind, link) = match feature {
         Feature::Ipvlan => ("ipvlan", "ipvlan"),
         Feature::Vlan => ("vlan", "vlan id 9"),
+        Feature::Filtering => {
+            let tried = world.try_sh("ip link add probe type bridge vlan_filtering 1 && ip link del probe");
+            if tried.code != 0 {
+                world.try_sh("ip link del probe");
+                skip(
+                    "bridge-vlans",
+                    &format!("bridges of this kernel keep no VLANs apart: {}", tried.stderr.trim()),
+                );
+            }
+            return tried.code == 0;
+        }
         Feature::Openvswitch => {
             let is_there = world.try_sh("grep -q '^openvswitch ' /proc/modules").code == 0;
             if !is_there {
