@@ -64,3 +64,40 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An interface in a VLAN without tags (0 is none), and in others with them; `None` is on no such bridge.
+    fn link(vlans: Option<(u16, &[u16])>) -> Interface {
+        let id = |number: u16| VlanId::try_from(number).ok();
+        let vlans = vlans.map(|(vlan, trunks)| PortVlans {
+            vlan: id(vlan),
+            trunks: trunks.iter().filter_map(|number| id(*number)).collect(),
+            intact: true,
+        });
+        Interface { vlans, ..Interface::default() }
+    }
+
+    #[test]
+    fn who_is_in_the_vlan_hears_and_with_a_tag_who_carries_it() {
+        let (bridge, ten) = (link(Some((1, &[]))), link(Some((10, &[]))));
+        let lane = Lane::of(&bridge, Some(&ten));
+        assert_eq!(lane.words(), " in VLAN 10");
+        assert_eq!(lane.hears(&link(Some((10, &[20])))), Hears::Yes);
+        assert_eq!(lane.hears(&link(Some((0, &[10, 20])))), Hears::Tagged);
+        assert_eq!(lane.hears(&link(Some((20, &[])))), Hears::No);
+        assert!(!lane.reaches(&bridge) && lane.reaches(&link(Some((10, &[])))));
+        assert!(Lane::of(&bridge, Some(&link(Some((1, &[]))))).reaches(&bridge));
+        assert_eq!(Lane::of(&bridge, None).hears(&ten), Hears::No);
+        assert_eq!(Lane::of(&bridge, Some(&link(Some((0, &[10]))))), Lane::Nowhere);
+    }
+
+    #[test]
+    fn where_nobody_keeps_vlans_apart_everybody_hears() {
+        let (bridge, port) = (link(None), link(None));
+        let lane = Lane::of(&bridge, Some(&port));
+        assert!(lane == Lane::Alike(None) && lane.hears(&port) == Hears::Yes && lane.reaches(&bridge));
+    }
+}
