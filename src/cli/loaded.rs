@@ -28,7 +28,7 @@ pub(super) struct Loaded {
 /// What a check finds.
 pub(super) enum Found {
     /// The manifest is right, as far as can be told without the host.
-    Right(Topology),
+    Right(Box<Topology>),
     /// It is not.
     Wrong(Problems),
 }
@@ -86,7 +86,7 @@ pub(super) fn check(path: &Path, style: Style) -> Result<Found, Failure> {
         Err(problems) => return Ok(Found::Wrong(problems)),
     };
     Ok(match loaded.resolved(&assumed(&loaded.manifest)) {
-        Ok(topology) => Found::Right(topology),
+        Ok(topology) => Found::Right(Box::new(topology)),
         Err(problems) => Found::Wrong(problems),
     })
 }

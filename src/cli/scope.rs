@@ -94,11 +94,8 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
     state.get(&id).is_some() || (*ns != NsRef::Host && state.iter().any(|(_, entry)| is_it(entry)))
 }
 
-/// Adds on which links routers were heard before netform changed that, where it matters.
+/// Adds on which links routers were heard before netform changed that.
 pub(super) fn recall(scope: &mut Scope, originals: &[Entry]) {
-    if scope.proxies.links.is_empty() && !scope.proxies.uplink {
-        return;
-    }
     let heeded = originals.iter().filter_map(|entry| match entry.resource.id() {
         ResourceId::Sysctl(NsRef::Host, key) if key.name() == Some("accept_ra") => key.link().cloned(),
         ResourceId::Sysctl(..)

@@ -123,7 +123,9 @@ fn entry(resource: Resource, owner: &Owner, origin: &Origin) -> Entry {
 
 /// Lets the host forward between its networks and the world, for the families that a network leads out in.
 ///
-/// Internal networks need none: their packets stay on the bridge.
+/// Internal networks need none: their packets stay on the bridge. A host that begins to forward IPv6 loses at once the
+/// default route that a router has told it, and hears no router any more, unless `accept_ra` is 2
+/// (`rt6_purge_dflt_routers()` in Linux `net/ipv6/route.c`, `ipv6_accept_ra()` in `include/net/ipv6.h`).
 fn forwarding(topology: &Topology) -> Vec<Entry> {
     let leads_out = |family: Family| {
         let mut open =
@@ -132,8 +134,14 @@ fn forwarding(topology: &Topology) -> Vec<Entry> {
     };
     let keys = [(Family::Ipv4, SysctlKey::Ipv4Forward), (Family::Ipv6, SysctlKey::Ipv6Forward)];
     let needed = keys.into_iter().filter(|(family, _)| leads_out(*family));
-    let sysctl = |(_, key)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "1".into() });
-    needed.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
+    let heard = topology.heard.iter().filter(|_| leads_out(Family::Ipv6)).map(|link| {
+        let (family, name) = (Family::Ipv6, "accept_ra".into());
+        (SysctlKey::PerLink { family, link: link.clone(), name }, "2")
+    });
+    let all = needed.map(|(_, key)| (key, "1")).chain(heard);
+    let sysctl =
+        |(key, value): (_, &str)| Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: value.into() });
+    all.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
 }
 
 /// Returns the addresses and default routes of an attachment.

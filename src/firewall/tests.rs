@@ -19,6 +19,7 @@ fn topology(networks: Vec<Network>, containers: Vec<Container>) -> Topology {
         containers,
         passages: vec![],
         policies: Default::default(),
+        heard: vec![],
     }
 }
 

@@ -76,6 +76,7 @@ fn facts(reading: &Reading, observed: &Observed, own: &OwnLinks, scope: &Scope) 
         uplink_mtu: uplink_mtu(host),
         uplinks: uplinks(host, own),
         heeding: neighbours::heeding(host, &scope.proxies),
+        told: neighbours::told(host, own, &scope.proxies),
         mute: neighbours::mute(host, &scope.proxies),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, own),

@@ -13,7 +13,7 @@ use netlink_packet_route::route::RouteProtocol;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
 
-use super::answer::{LinkAnswer, each, ip, u32_at};
+use super::answer::{LinkAnswer, RouteAnswer, each, ip, u32_at};
 use super::links::{NEW, Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
@@ -98,20 +98,19 @@ pub(super) fn read(
     socket: &mut Blocking,
     (proxies, project): (&Proxies, &ProjectName),
 ) -> Result<Vec<SysctlKey>, Refusal> {
-    if proxies.links.is_empty() && !proxies.uplink {
-        return Ok(vec![]);
-    }
     let is_ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == *project);
     let theirs = reading.links.iter().filter(|link| !is_ours(link));
     let theirs: BTreeSet<u32> = theirs.map(|link| link.index).collect();
     // Most of what moves is on links of ours.
-    if !theirs.is_empty() {
+    if !theirs.is_empty() && (!proxies.links.is_empty() || proxies.uplink) {
         let answers = socket.dump(all(AddressFamily::Inet6), answer)?;
         reading.proxied = answers.into_iter().filter(|it| theirs.contains(&it.index)).collect();
     }
     let uplink = proxies.uplink.then(|| facts::uplink(reading, |family| family == Family::Ipv6)).flatten();
-    let uplink = uplink.and_then(LinkAnswer::ifname).filter(|link| !proxies.links.contains(link));
-    Ok(uplink.iter().flat_map(parameters).collect())
+    let told =
+        reading.links.iter().filter(|link| theirs.contains(&link.index) && is_told(reading, link.index));
+    let links: BTreeSet<IfName> = uplink.into_iter().chain(told).filter_map(LinkAnswer::ifname).collect();
+    Ok(links.difference(&proxies.links).flat_map(parameters).collect())
 }
 
 /// Returns what the links of a namespace answer for, of both families: each address with the index of the link.
@@ -184,28 +183,53 @@ pub(super) fn mute(host: &NsReading, proxies: &Proxies) -> BTreeSet<IfName> {
     there.filter(|link| proxies.links.contains(link) && !has(link)).collect()
 }
 
+/// Returns the value of a parameter of a link, when it was read.
+fn value<'r>(host: &'r NsReading, link: &IfName, of: &str) -> Option<&'r str> {
+    let key = SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: of.into() };
+    host.sysctls.iter().find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
+}
+
 /// Returns the links by which routers tell the host its routes, and would not any more once it forwards.
 pub(super) fn heeding(host: &NsReading, proxies: &Proxies) -> BTreeSet<IfName> {
-    let value = |link: &IfName, of: &str| {
-        let key = SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: of.into() };
-        host.sysctls.iter().find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
-    };
     let told = |index: u32| {
         let mut routes = host.routes.iter().filter(|route| route.index == Some(index));
         routes.any(|route| route.protocol == TOLD)
     };
     let heeds = |link: &LinkAnswer| {
         let name = link.ifname()?;
-        let heeds = match value(&name, "accept_ra")? {
+        let heeds = match value(host, &name, "accept_ra")? {
             "2" => true,
             "1" => {
-                value(&name, "forwarding") == Some("0") || proxies.heeded.contains(&name) || told(link.index)
+                value(host, &name, "forwarding") == Some("0")
+                    || proxies.heeded.contains(&name)
+                    || told(link.index)
             }
             _ => false,
         };
         heeds.then_some(name)
     };
     host.links.iter().filter_map(heeds).collect()
+}
+
+/// Tells whether a router has told a default route of IPv6 by a link.
+fn is_told(host: &NsReading, index: u32) -> bool {
+    let of = |route: &&RouteAnswer| route.index == Some(index) && route.protocol == TOLD;
+    host.routes.iter().filter(of).any(|route| route.dest.prefix_len() == 0)
+}
+
+/// Returns the links of others by which routers tell the host its default route, and would not any more once it forwards;
+/// and those on record as such.
+pub(super) fn told(host: &NsReading, own: &OwnLinks, proxies: &Proxies) -> BTreeSet<IfName> {
+    let is_heard = |link: &LinkAnswer| {
+        let name = link.ifname()?;
+        let heeds = match value(host, &name, "accept_ra")? {
+            "1" if is_told(host, link.index) && value(host, &name, "forwarding") == Some("0") => true,
+            "1" | "2" => proxies.heeded.contains(&name),
+            _ => false,
+        };
+        heeds.then_some(name)
+    };
+    host.links.iter().filter(|link| !own.contains_key(&link.index)).filter_map(is_heard).collect()
 }
 
 /// Has a link answer for an address.

@@ -27,6 +27,10 @@ pub struct Facts {
     /// The links by which routers tell the host its routes, and would not any more once it forwards; as far as it matters.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub heeding: BTreeSet<IfName>,
+    /// Links of others by which routers tell the host its default route of IPv6, which is lost when the host begins to
+    /// forward unless it goes on hearing them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub told: BTreeSet<IfName>,
     /// The addresses of others' links of the host, but for those that netform gave them.
     pub addresses: BTreeMap<IpAddr, IfName>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.

@@ -86,6 +86,8 @@ pub struct Topology {
     pub passages: Vec<(NetName, Passage)>,
     /// Who may connect to whom, beyond what the networks say.
     pub policies: policy::Policies,
+    /// The links of the host on which routers are to be heard though it forwards IPv6.
+    pub heard: Vec<IfName>,
 }
 
 impl Topology {

@@ -48,6 +48,17 @@ pub(super) fn proxy(scene: &Scene<'_>, net: &Net<'_>) -> Proxy {
     }
 }
 
+/// Returns the links on which routers tell the host its default route, and are to be heard though it forwards. Those that
+/// answer for containers are known with their networks.
+pub(super) fn heard(scene: &Scene<'_>, networks: &[Network]) -> Vec<IfName> {
+    let answers = |link: &IfName| {
+        let by = |network: &Network| matches!(&network.proxy, Proxy::By { link: by, heeds: _ } if by == link);
+        networks.iter().any(by)
+    };
+    let stays = |link: &&IfName| !device::leaves(scene, link) && !answers(link);
+    scene.facts.told.iter().filter(stays).cloned().collect()
+}
+
 /// Checks that there are addresses to answer for, and that they are nobody's else.
 pub(super) fn check(scene: &Scene<'_>, grounds: &[Option<Vec<Ground<'_>>>], problems: &mut Vec<Problem>) {
     for (net, grounds) in scene.nets.iter().zip(grounds) {

@@ -68,7 +68,8 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         let wanted = manifest.coexist.docker.as_ref().is_some_and(|docker| docker.value);
         let passages = if wanted { coexist::passages(&networks, facts) } else { vec![] };
         let (origin, project) = (origin(project.place), project.value.clone());
-        Ok(Topology { project, origin, networks, containers, passages, policies })
+        let heard = proxy::heard(&scene, &networks);
+        Ok(Topology { project, origin, networks, containers, passages, policies, heard })
     } else {
         problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
         Err(problems)

@@ -254,6 +254,7 @@ fn topology() -> Topology {
     Topology {
         passages: vec![],
         policies: Default::default(),
+        heard: vec![],
         project: ProjectName::try_from("shop").unwrap(),
         origin: origin(),
         networks: vec![front, back, inner, open, lan],

@@ -108,6 +108,39 @@ live! {
 }
 
 live! {
+    fn a_host_that_begins_to_forward_for_any_network_goes_on_hearing_its_router(world) {
+        router(world);
+        world.sh("ip -6 route del default");
+        let told = || world.sh("ip -6 route show default").contains("proto ra");
+        let advertise = || world.sh(&format!("ip netns exec out python3 -c '{ADVERTISE}'"));
+        let accepts = || world.sh("cat /proc/sys/net/ipv6/conf/uplink/accept_ra").trim().to_owned();
+        eventually("the router is heard", || {
+            advertise();
+            told()
+        });
+
+        let plain = SHOP.replace(", ndp_proxy: true", "");
+        let done = world.apply(&plain);
+
+        assert!(told() && accepts() == "2", "the route that a router told stays:\n{done}");
+        let (plan, changes) = world.plan();
+        assert!(!changes, "{plan}");
+        world.sh("ip -6 route del default");
+        assert!(!world.plan().1, "it stays heard while it says nothing");
+        advertise();
+        eventually("it is still heard", told);
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(accepts(), "1");
+
+        // Without IPv6 nothing changes for routers.
+        advertise();
+        eventually("it is heard again", told);
+        world.apply(&plain.replace(", '2001:db8::5:0/112'", "").replace("'2001:db8::5:7', ", ""));
+        assert!(told() && accepts() == "1");
+    }
+}
+
+live! {
     fn what_the_uplink_answers_for_comes_back_and_follows_the_default_route(world) {
         router(world);
         world.file("netform.yaml", SHOP);
