@@ -115,7 +115,7 @@ chmod +x "$root/init"
 echo "     Running tests/it/main.rs on Linux $version in a virtual machine" >&2
 status=0
 # Without a terminal of its own, qemu would take ours.
-timeout --foreground "${NETFORM_TEST_VM_SECONDS:-300}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults \
+timeout --foreground "${NETFORM_TEST_VM_SECONDS:-600}" qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults \
   -display none -no-reboot -serial stdio -kernel "$kernel/boot/vmlinuz-$version" -initrd "$work/initrd" \
   -netdev hubport,id=one,hubid=0 -device virtio-net-pci,netdev=one,mac=52:54:00:00:00:01,romfile= \
   -netdev hubport,id=two,hubid=0 -device virtio-net-pci,netdev=two,mac=52:54:00:00:00:02,romfile= \
