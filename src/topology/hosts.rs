@@ -21,8 +21,9 @@ pub(crate) const HOST: &str = "host.netform.internal";
 /// whose names are shared.
 pub(super) fn fill(networks: &[Network], nameless: &NetName, containers: &mut [Container]) {
     let rolls = rolls(networks, nameless, containers);
+    let localhost = localhost();
     let pages = |some: &[Container]| -> Vec<_> {
-        some.iter().map(|container| page(&rolls, networks, container)).collect()
+        some.iter().map(|container| page((&rolls, &localhost), networks, container)).collect()
     };
     let (first, second) = halves(containers, pages);
     for (container, page) in containers.iter_mut().zip(first.into_iter().chain(second)) {
@@ -143,13 +144,22 @@ fn entries(network: &NetName, there: &[Present<'_>]) -> Vec<Entry> {
     entries
 }
 
+/// Returns what the file of every container begins with, each line of another family.
+fn localhost() -> [Line; 2] {
+    let names = ["localhost", "ip6-localhost"].map(Arc::from);
+    [
+        Line::new(Ipv4Addr::LOCALHOST.into(), Arc::from([Arc::from("localhost")])),
+        Line::new(Ipv6Addr::LOCALHOST.into(), Arc::from(names)),
+    ]
+}
+
 /// The lines of one file: a name is said once in each family, and the first wins.
 #[derive(Default)]
 struct Page<'r> {
     lines: Vec<Line>,
-    /// The names that this page says by itself.
-    ipv4: HashSet<Arc<str>>,
-    ipv6: HashSet<Arc<str>>,
+    /// The names that this page says by itself: mostly a handful, among which one is found sooner than its hash.
+    ipv4: Vec<Arc<str>>,
+    ipv6: Vec<Arc<str>>,
     /// The networks whose names it says.
     rolls: Vec<&'r Roll>,
 }
@@ -164,13 +174,19 @@ impl<'r> Page<'r> {
     }
 
     fn say(&mut self, addr: IpAddr, names: &Names) {
-        let Some(fresh) = self.fresh(addr, names) else { return };
-        let said = match Family::of(addr) {
+        if let Some(fresh) = self.fresh(addr, names) {
+            self.put(Line::new(addr, fresh));
+        }
+    }
+
+    /// Says a line that has names that nobody has been given yet.
+    fn put(&mut self, line: Line) {
+        let said = match Family::of(line.addr) {
             Family::Ipv4 => &mut self.ipv4,
             Family::Ipv6 => &mut self.ipv6,
         };
-        said.extend(fresh.iter().cloned());
-        self.lines.push(Line::new(addr, fresh));
+        said.extend(line.names.iter().cloned());
+        self.lines.push(line);
     }
 
     /// Returns those of the names that nobody has been given yet.
@@ -182,12 +198,6 @@ impl<'r> Page<'r> {
         } else {
             (fresh > 0).then(|| names.iter().filter(is_fresh).cloned().collect())
         }
-    }
-
-    fn say_localhost(&mut self) {
-        self.say_one(Ipv4Addr::LOCALHOST.into(), "localhost");
-        let names = ["localhost", "ip6-localhost"].map(Arc::from);
-        self.say(Ipv6Addr::LOCALHOST.into(), &Arc::from(names));
     }
 
     fn say_one(&mut self, addr: IpAddr, name: &str) {
@@ -218,11 +228,15 @@ impl<'r> Page<'r> {
     }
 }
 
-fn page(rolls: &HashMap<&NetName, Roll>, networks: &[Network], container: &Container) -> Vec<Arc<str>> {
+fn page(
+    (rolls, localhost): (&HashMap<&NetName, Roll>, &[Line; 2]),
+    networks: &[Network],
+    container: &Container,
+) -> Vec<Arc<str>> {
     let mut page = Page::default();
     match (&container.ns, container.runtime) {
         (_, Runtime::Shared) | (NsRef::Host | NsRef::Path(_), _) => return vec![],
-        (NsRef::Named(_), _) => page.say_localhost(),
+        (NsRef::Named(_), _) => localhost.iter().for_each(|line| page.put(line.clone())),
         // Whoever made the file has said that.
         (NsRef::Process(_), _) => {}
     }
