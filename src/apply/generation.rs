@@ -68,6 +68,8 @@ pub struct Past {
     pub leases: Leases,
     /// Kernel parameters of the host as they were before they were changed.
     pub originals: Vec<Entry>,
+    /// The same of what other projects have changed.
+    pub originals_of_others: Vec<Entry>,
     /// What was there before netform, and was adopted.
     pub adopted: BTreeSet<ResourceId>,
     /// What could not be read, and what was done instead.
@@ -105,6 +107,7 @@ impl Dirs {
     /// When a later netform wrote them, or when they cannot be read at all.
     pub fn past(&self) -> Result<Past, DiskError> {
         let mut past = Past { originals: self.originals()?, adopted: self.adopted()?, ..Past::default() };
+        past.originals_of_others = self.originals_of_others();
         for number in self.numbers()?.into_iter().rev() {
             match self.generation(number) {
                 Ok(Some(generation)) => {

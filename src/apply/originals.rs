@@ -1,9 +1,12 @@
 //! Kernel parameters of the host as they were before netform changed them, so that `destroy` can set them back.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
+use super::generation::Generation;
 use crate::plan::Touched;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -14,32 +17,39 @@ use crate::resource::{Resource, ResourceId};
 #[derive(Serialize, Deserialize)]
 struct OriginalsFile {
     format: Known,
-    /// The generation whose changes were noted last: noting them twice would take our own value for the original.
+    /// The generation whose changes were noted last: noting those of containers twice would take our own value for the
+    /// original.
     #[serde(default)]
     generation: u64,
+    /// Whether the host's are those that the project asks for now. Once, what it had given up stayed among them.
+    #[serde(default)]
+    is_asked: bool,
     originals: State,
 }
 
 impl Dirs {
     /// Returns the parameters as they were; a damaged file counts as none, since nothing is better than a wrong value.
+    /// The host's are those that the project asks for: what it has given up is others' to set.
     ///
     /// # Errors
     ///
     /// When a later netform wrote it, or it cannot be read at all.
     pub fn originals(&self) -> Result<Vec<Entry>, DiskError> {
-        let mut originals = self.read_originals()?.originals;
-        // The first project on a host changes a parameter, and the last one has to set it back.
+        Ok(self.read_originals(None)?.originals.into())
+    }
+
+    /// Returns what the other projects on the host have on record of its parameters: each has all that it asks for, be it
+    /// that another one changed it, so that the last one can set it back.
+    pub fn originals_of_others(&self) -> Vec<Entry> {
+        let mut originals = State::default();
         for other in self.others() {
-            let file = other.read_originals().map(|file| file.originals).unwrap_or_default();
-            let unknown: Vec<Entry> = file
-                .iter()
-                // What a container had is nobody else's to set back.
-                .filter(|(id, _)| id.ns() == NsRef::Host && originals.get(id).is_none())
-                .map(|(_, entry)| entry.clone())
-                .collect();
-            originals.extend(unknown);
+            let file = other.read_originals(None).map(|file| file.originals).unwrap_or_default();
+            // What a container had is nobody else's to set back.
+            let known = file.iter().filter(|(id, _)| id.ns() == NsRef::Host && originals.get(id).is_none());
+            let known: Vec<Entry> = known.map(|(_, entry)| entry.clone()).collect();
+            originals.extend(known);
         }
-        Ok(originals.into())
+        originals.into()
     }
 
     /// Returns the directories of the other projects that keep their state beside this one's.
@@ -49,13 +59,23 @@ impl Dirs {
         dirs.filter(|state| *state != self.state).map(|state| Self { state, run: self.run.clone() }).collect()
     }
 
-    fn read_originals(&self) -> Result<OriginalsFile, DiskError> {
-        let none = OriginalsFile { format: Known, generation: 0, originals: State::default() };
-        match disk::read(&self.originals_path(), KNOWN) {
-            Ok(file) => Ok(file.unwrap_or(none)),
-            Err(DiskError::Damaged { .. }) => Ok(none),
-            Err(error) => Err(error),
+    /// Reads what was noted up to a generation.
+    fn read_originals(&self, before: Option<u64>) -> Result<OriginalsFile, DiskError> {
+        let none =
+            OriginalsFile { format: Known, generation: 0, is_asked: true, originals: State::default() };
+        let mut file = match disk::read(&self.originals_path(), KNOWN) {
+            Ok(file) => file.unwrap_or(none),
+            Err(DiskError::Damaged { .. }) => none,
+            Err(error) => return Err(error),
+        };
+        if !file.is_asked {
+            let numbers = self.numbers()?.into_iter().rev();
+            let last = numbers.into_iter().find(|number| before.is_none_or(|before| *number < before));
+            let last = last.and_then(|number| self.generation(number).ok().flatten());
+            let state = last.map(|generation| generation.state).unwrap_or_default();
+            keep_asked(&mut file.originals, &state);
         }
+        Ok(file)
     }
 
     /// Notes what a run has adopted, given up and changed for ever; see there.
@@ -63,67 +83,116 @@ impl Dirs {
     /// # Errors
     ///
     /// When that cannot be written down.
-    pub(super) fn remember(&self, touched: &[Touched], generation: Option<u64>) -> Result<(), DiskError> {
+    pub(super) fn remember(
+        &self,
+        touched: &[Touched],
+        generation: Option<&Generation>,
+    ) -> Result<(), DiskError> {
         self.remember_adopted(touched)?;
-        self.remember_originals(touched, generation)
+        self.remember_originals(touched, generation.map(|it| (it.number, &it.state)))
     }
 
-    /// Notes what a run has changed, and forgets what it has set back. Only what stays is noted: a run that was undone
-    /// has changed nothing. Once for a generation is enough, twice does no harm; `None` is a run that led to none.
+    /// Notes what a run has changed, and forgets what it has set back or given up. Only what stays is noted: a run that was
+    /// undone has changed nothing. Once for a generation is enough, twice does no harm; `None` is a run that led to none.
     ///
     /// # Errors
     ///
     /// When that cannot be written down.
-    fn remember_originals(&self, touched: &[Touched], generation: Option<u64>) -> Result<(), DiskError> {
-        let file = self.read_originals()?;
-        if Some(file.generation) == generation {
-            return Ok(());
-        }
+    fn remember_originals(
+        &self,
+        touched: &[Touched],
+        generation: Option<(u64, &State)>,
+    ) -> Result<(), DiskError> {
+        let number = generation.map(|(number, _)| number);
+        let file = self.read_originals(number)?;
+        // The host's may be noted twice, and `watch` saves the newest generation again when the default route moves.
+        let is_again = Some(file.generation) == number;
+        let noted = touched.iter().filter(|touched| !is_again || touched.id.ns() == NsRef::Host);
+        let touched: &[Touched] = &noted.cloned().collect::<Vec<_>>();
         let mut originals = file.originals.clone();
-        for Touched { id, before, after } in touched.iter().filter(|touched| outlasts(touched)) {
-            let (before, after) = match (before, after) {
-                (Some(before), Some(after)) => (before.clone(), after),
-                // In a namespace that is new, it was what it is in any that is.
-                (None, Some(after)) if id.ns() != NsRef::Host => (unknown(after), after),
-                (None | Some(_), None) | (None, Some(_)) => continue,
-            };
-            // What no line of a manifest asks for was set back.
-            let is_back = id.ns() != NsRef::Host && after.origin.is_none();
-            if is_back || originals.get(id).is_some_and(|original| original.resource == after.resource) {
-                originals.remove(id);
-            } else if originals.get(id).is_none() {
-                originals.insert(before);
-            }
+        if let Some((_, state)) = generation {
+            keep_asked(&mut originals, state);
         }
-        // What a namespace had went with it.
-        let gone = touched.iter().filter(|touched| touched.after.is_none());
-        let gone = gone.filter_map(|touched| match &touched.before.as_ref()?.resource {
-            Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
-            Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftTable(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::Neighbour(_)
-            | Resource::Qdisc(_)
-            | Resource::File(_) => None,
-        });
-        let gone: Vec<NsRef> = gone.collect();
-        if !gone.is_empty() {
-            let stay = |entry: &Entry| !gone.contains(&entry.resource.id().ns());
-            originals = Vec::from(originals).into_iter().filter(stay).collect();
-        }
+        self.take_over(&mut originals, touched, generation.map(|(_, state)| state));
+        note(&mut originals, touched);
         if originals == file.originals {
             return Ok(());
         }
-        let generation = generation.unwrap_or(file.generation);
-        disk::write(&self.originals_path(), &OriginalsFile { format: Known, generation, originals })
+        let generation = number.unwrap_or(file.generation);
+        let file = OriginalsFile { format: Known, generation, is_asked: true, originals };
+        disk::write(&self.originals_path(), &file)
+    }
+
+    /// Takes over what others have on record of what the project begins to ask for: what it has found is theirs.
+    fn take_over(&self, originals: &mut State, touched: &[Touched], state: Option<&State>) {
+        let touched = touched.iter().filter_map(|touched| touched.after.as_ref());
+        let asked = state.into_iter().flat_map(State::iter).map(|(_, entry)| entry).chain(touched);
+        let is_new = |entry: &&Entry| is_asked(entry) && originals.get(&entry.resource.id()).is_none();
+        let new: BTreeSet<ResourceId> = asked.filter(is_new).map(|entry| entry.resource.id()).collect();
+        if !new.is_empty() {
+            let known = self.originals_of_others().into_iter();
+            originals.extend(known.filter(|entry| new.contains(&entry.resource.id())).collect::<Vec<_>>());
+        }
     }
 
     pub(super) fn originals_path(&self) -> std::path::PathBuf {
         self.state.join("originals.json")
+    }
+}
+
+/// Tells whether a manifest asks for a parameter of the host that outlasts what it is for.
+fn is_asked(entry: &Entry) -> bool {
+    let id = entry.resource.id();
+    id.ns() == NsRef::Host && entry.origin.is_some() && outlasts(&id, Some(entry))
+}
+
+/// Drops those of the host that a state does not ask for: what it was before the next time is what it will be by then.
+fn keep_asked(originals: &mut State, state: &State) {
+    let is_kept = |entry: &Entry| {
+        let id = entry.resource.id();
+        id.ns() != NsRef::Host || state.get(&id).is_some_and(is_asked)
+    };
+    if !originals.iter().all(|(_, entry)| is_kept(entry)) {
+        *originals = Vec::from(std::mem::take(originals)).into_iter().filter(is_kept).collect();
+    }
+}
+
+/// Notes what was changed, and forgets what was set back, and what went.
+fn note(originals: &mut State, touched: &[Touched]) {
+    for Touched { id, before, after } in touched.iter().filter(|it| outlasts(&it.id, it.after.as_ref())) {
+        let (before, after) = match (before, after) {
+            (Some(before), Some(after)) => (before.clone(), after),
+            // In a namespace that is new, it was what it is in any that is.
+            (None, Some(after)) if id.ns() != NsRef::Host => (unknown(after), after),
+            (None | Some(_), None) | (None, Some(_)) => continue,
+        };
+        // What no line of a manifest asks for was set back.
+        let is_back = after.origin.is_none();
+        if is_back || originals.get(id).is_some_and(|original| original.resource == after.resource) {
+            originals.remove(id);
+        } else if originals.get(id).is_none() {
+            originals.insert(Entry { origin: None, ..before });
+        }
+    }
+    // What a namespace had went with it.
+    let gone = touched.iter().filter(|touched| touched.after.is_none());
+    let gone = gone.filter_map(|touched| match &touched.before.as_ref()?.resource {
+        Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
+        Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::Neighbour(_)
+        | Resource::Qdisc(_)
+        | Resource::File(_) => None,
+    });
+    let gone: Vec<NsRef> = gone.collect();
+    if !gone.is_empty() {
+        let stay = |entry: &Entry| !gone.contains(&entry.resource.id().ns());
+        *originals = Vec::from(std::mem::take(originals)).into_iter().filter(stay).collect();
     }
 }
 
@@ -138,10 +207,10 @@ fn unknown(after: &Entry) -> Entry {
 
 /// Tells whether what was touched is a parameter of the whole host, or of a whole container, or of a link of others: those
 /// of a link of ours, which belong to what this belongs to, die with it.
-fn outlasts(Touched { id, before: _, after }: &Touched) -> bool {
+fn outlasts(id: &ResourceId, after: Option<&Entry>) -> bool {
     match id {
         ResourceId::Sysctl(NsRef::Host, SysctlKey::PerLink { .. }) => {
-            after.as_ref().is_some_and(|after| after.owner == Owner::Project)
+            after.is_some_and(|after| after.owner == Owner::Project)
         }
         ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv4Forward | SysctlKey::Ipv6Forward)
         | ResourceId::Sysctl(_, SysctlKey::Whole(_)) => true,
@@ -162,6 +231,7 @@ fn outlasts(Touched { id, before: _, after }: &Touched) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::owner::Origin;
     use crate::resource::sysctl::{Family, Sysctl};
 
     fn forward(value: &str) -> Entry {
@@ -179,7 +249,8 @@ mod tests {
 
     fn update(from: &str, to: &str) -> [Touched; 1] {
         let id = forward(from).resource.id();
-        [Touched { id, before: Some(forward(from)), after: Some(forward(to)) }]
+        let origin = (to == "1").then(place);
+        [Touched { id, before: Some(forward(from)), after: Some(Entry { origin, ..forward(to) }) }]
     }
 
     #[test]
@@ -193,9 +264,12 @@ mod tests {
             Entry { resource, owner: owner.clone(), ..forward("") }
         };
         let note = |owner: &Owner, generation| {
-            let (before, after) = (of_link("0", &Owner::Project), of_link("1", owner));
+            let before = of_link("0", &Owner::Project);
+            let after = Entry { origin: Some(place()), ..of_link("1", owner) };
             let touched = Touched { id: after.resource.id(), before: Some(before), after: Some(after) };
-            dirs.remember_originals(&[touched], Some(generation)).unwrap();
+            let mut state = State::default();
+            state.extend(touched.after.clone());
+            dirs.remember_originals(&[touched], Some((generation, &state))).unwrap();
             dirs.originals().unwrap()
         };
 
@@ -203,14 +277,50 @@ mod tests {
         assert_eq!(note(&Owner::Project, 2), [of_link("0", &Owner::Project)]);
     }
 
+    fn place() -> Origin {
+        Origin { file: "shop.yaml".into(), line: 1, column: 1 }
+    }
+
+    /// What a manifest asks for.
+    fn asked() -> State {
+        let mut state = State::default();
+        state.insert(Entry { origin: Some(place()), ..forward("1") });
+        state
+    }
+
     #[test]
-    fn the_last_project_knows_what_the_first_one_changed() {
+    fn each_project_knows_what_the_first_one_changed_for_as_long_as_it_asks_for_it() {
         let dir = tempfile::tempdir().unwrap();
         let of = |project: &str| Dirs { state: dir.path().join(project), run: dir.path().join("run") };
+        let none = State::default();
 
-        of("shop").remember_originals(&update("0", "1"), Some(1)).unwrap();
+        of("shop").remember_originals(&update("0", "1"), Some((1, &asked()))).unwrap();
+        of("blog").remember_originals(&[], Some((1, &asked()))).unwrap();
+        assert_eq!(of("news").originals_of_others(), [forward("0")]);
+        of("shop").remember_originals(&[], Some((2, &none))).unwrap();
 
+        assert_eq!(of("shop").originals().unwrap(), [], "another one sets it back");
         assert_eq!(of("blog").originals().unwrap(), [forward("0")]);
+        of("blog").remember_originals(&update("1", "0"), Some((2, &none))).unwrap();
+        assert_eq!(of("shop").originals_of_others(), []);
+
+        // Somebody has turned it on since.
+        of("shop").remember_originals(&[], Some((3, &asked()))).unwrap();
+        assert_eq!(of("shop").originals().unwrap(), []);
+    }
+
+    #[test]
+    fn what_was_given_up_when_that_was_still_kept_on_record_is_past() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+        let mut originals = State::default();
+        originals.insert(forward("0"));
+        let file = OriginalsFile { format: Known, generation: 1, is_asked: false, originals };
+        disk::write(&dirs.originals_path(), &file).unwrap();
+
+        assert_eq!(dirs.originals().unwrap(), [], "no generation asks for it");
+        dirs.remember_originals(&[], Some((2, &asked()))).unwrap();
+        assert_eq!(dirs.originals().unwrap(), []);
     }
 
     #[test]
@@ -218,14 +328,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
 
-        dirs.remember_originals(&update("0", "1"), Some(1)).unwrap();
-        dirs.remember_originals(&update("2", "1"), Some(2)).unwrap();
+        dirs.remember_originals(&update("0", "1"), Some((1, &asked()))).unwrap();
+        dirs.remember_originals(&update("2", "1"), Some((2, &asked()))).unwrap();
         assert_eq!(dirs.originals().unwrap(), [forward("0")]);
 
-        dirs.remember_originals(&update("1", "0"), Some(3)).unwrap();
+        dirs.remember_originals(&update("1", "0"), Some((3, &State::default()))).unwrap();
         assert_eq!(dirs.originals().unwrap(), []);
         // A run that was killed in between is finished by the next, which notes the same again.
-        dirs.remember_originals(&update("1", "0"), Some(3)).unwrap();
+        dirs.remember_originals(&update("1", "0"), Some((3, &State::default()))).unwrap();
         assert_eq!(dirs.originals().unwrap(), []);
     }
 }

@@ -93,8 +93,9 @@ pub async fn recover<K: Kernel>(
         let newest = dirs.numbers().map_err(RecoverError::Journal)?.last().copied();
         Settled::Finished { generation: newest.unwrap_or_default() }
     } else if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
-        commit(dirs, generation, &journal.touched).map_err(RecoverError::Journal)?;
+        dirs.commit(generation).map_err(RecoverError::Journal)?;
         let committed = dirs.generation(generation).map_err(RecoverError::Journal)?;
+        dirs.remember(&journal.touched, committed.as_ref()).map_err(RecoverError::Journal)?;
         let leases = committed.map(|committed| committed.leases);
         leases.map_or(Ok(()), |leases| dirs.save_leases(&leases)).map_err(RecoverError::Journal)?;
         Settled::Finished { generation }
@@ -107,14 +108,9 @@ pub async fn recover<K: Kernel>(
 }
 
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
-fn commit(dirs: &Dirs, number: u64, touched: &[Touched]) -> Result<(), DiskError> {
-    dirs.commit(number)?;
-    dirs.remember(touched, Some(number))
-}
-
-/// Makes a generation the newest, as [`commit`], with its leases.
 pub(super) fn finish(dirs: &Dirs, generation: &Generation, touched: &[Touched]) -> Result<(), DiskError> {
-    commit(dirs, generation.number, touched)?;
+    dirs.commit(generation.number)?;
+    dirs.remember(touched, Some(generation))?;
     dirs.save_leases(&generation.leases)
 }
 

@@ -46,10 +46,6 @@ fn is_relied_on(
 ) -> bool {
     let ResourceId::Sysctl(NsRef::Host, key) = id else { return false };
     let Some(link) = key.link() else { return !facts.subnets.is_empty() };
-    // Who has given up that of a link before may have left it to somebody who has set it since.
-    if past.generation.as_ref().is_none_or(|generation| generation.state.get(id).is_none()) {
-        return true;
-    }
     if key.answers().is_some() {
         let is_on_it = |slot: &Slot| matches!(slot, Slot::Object(ResourceId::Neighbour(NsRef::Host, by, _)) if by == link);
         return observed.foreign.keys().any(is_on_it);
@@ -58,7 +54,8 @@ fn is_relied_on(
     let forward = ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv6Forward);
     let will_be = desired.0.get(&forward).or_else(|| observed.own.get(&forward));
     let goes_on = will_be.is_some_and(|entry| entry.resource.fields().iter().any(|(_, value)| value == "1"));
-    goes_on && past.originals.iter().any(|entry| entry.resource.id() == forward)
+    goes_on
+        && past.originals.iter().chain(&past.originals_of_others).any(|entry| entry.resource.id() == forward)
 }
 
 /// Tells whether a namespace is ours and goes, with all that is in it.

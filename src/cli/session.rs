@@ -201,7 +201,7 @@ impl Session {
         if let Some(generation) = &self.past.generation {
             widen(&mut scope, &generation.state);
         }
-        recall(&mut scope, &self.past.originals);
+        recall(&mut scope, &self.past);
         match self.dirs.read_journal() {
             Ok(Some(journal)) => apply::widened(&scope, &journal.touched),
             // Whoever changes something deals with a journal that cannot be read.

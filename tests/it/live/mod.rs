@@ -33,6 +33,7 @@ mod memory;
 mod names;
 mod network;
 mod openvswitch;
+mod originals;
 mod pairs;
 mod part;
 mod path;

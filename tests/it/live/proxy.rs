@@ -7,20 +7,20 @@ use super::failure::haunted;
 use super::world::{Listen, World, eventually, live};
 
 /// A router whose only route is the prefix of the link that it shares with the host.
-fn router(world: &World) {
+pub(super) fn router(world: &World) {
     world.sh("ip netns add out && ip link add uplink type veth peer name eth0 netns out && ip link set uplink up &&
         ip addr add 2001:db8::10/64 dev uplink nodad && ip -n out link set lo up && ip -n out link set eth0 up &&
         ip -n out addr add 2001:db8::1/64 dev eth0 nodad && ip route add default via 2001:db8::1");
 }
 
-const SHOP: &str = "\
+pub(super) const SHOP: &str = "\
 netform: 1
 project: shop
 networks: {front: {subnets: [172.25.0.0/24, '2001:db8::5:0/112'], egress: routed, ingress: open, ndp_proxy: true}}
 containers: {web: {networks: {front: {address: ['2001:db8::5:7', 172.25.0.7]}}}}
 ";
 
-const BLOG: &str = "\
+pub(super) const BLOG: &str = "\
 netform: 1
 project: blog
 networks: {back: {subnets: [172.26.0.0/24, '2001:db8::6:0/112'], egress: routed, ndp_proxy: uplink}}
@@ -28,7 +28,7 @@ containers: {db: {networks: [back]}}
 ";
 
 /// An advertisement of a router for half an hour (RFC 4861 section 4.2).
-const ADVERTISE: &str = r#"
+pub(super) const ADVERTISE: &str = r#"
 import socket, struct
 s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
@@ -36,7 +36,7 @@ s.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 
 "#;
 
 /// What the uplink answers for, and its parameters.
-fn answers(world: &World) -> String {
+pub(super) fn answers(world: &World) -> String {
     let parameters = "cd /proc/sys/net/ipv6/conf/uplink; cat proxy_ndp accept_ra forwarding | tr '\\n' ' '";
     world.sh(&format!("ip -6 neigh show proxy | sort | sed 's/ *$//'; {parameters}"))
 }
