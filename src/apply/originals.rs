@@ -148,9 +148,13 @@ fn is_asked(entry: &Entry) -> bool {
 
 /// Drops those of the host that a state does not ask for: what it was before the next time is what it will be by then.
 fn keep_asked(originals: &mut State, state: &State) {
+    let is_in = |id: &ResourceId| state.get(id).is_some_and(is_asked);
+    // Where routers are to be heard is known from here when a link has lost its IPv6 for a while.
+    let forwards = is_in(&ResourceId::Sysctl(NsRef::Host, SysctlKey::Ipv6Forward));
     let is_kept = |entry: &Entry| {
         let id = entry.resource.id();
-        id.ns() != NsRef::Host || state.get(&id).is_some_and(is_asked)
+        let hears = matches!(&id, ResourceId::Sysctl(_, key) if key.name() == Some("accept_ra"));
+        id.ns() != NsRef::Host || is_in(&id) || (forwards && hears)
     };
     if !originals.iter().all(|(_, entry)| is_kept(entry)) {
         *originals = Vec::from(std::mem::take(originals)).into_iter().filter(is_kept).collect();
