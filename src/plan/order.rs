@@ -32,7 +32,12 @@ pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
     for step in diff.steps.iter().filter(|step| is_nft(step.id)) {
         // In one transaction nothing has to outlive the swap of its table.
         let cannot_stay = coming.is_in_the_way_of(step);
-        if matches!(step.act, Act::Carry) && (middle.is_empty() || cannot_stay) {
+        let is_carried = matches!(step.act, Act::Carry);
+        let goes_at_once = is_carried && (middle.is_empty() || cannot_stay);
+        if goes_at_once || !is_carried {
+            first.extend(left_by_swap(diff, step).map(|gone| Op::Delete(gone.clone())));
+        }
+        if goes_at_once {
             continue;
         }
         for op in todo(step).into_iter().flatten().map(|todo| todo.op()) {
@@ -87,6 +92,20 @@ fn todo<'s>(step: &'s Step<'_>) -> [Option<Todo<'s>>; 2] {
         Act::GoesWith(_) => [None, None],
         Act::Carry => [create(before), delete(before)],
     }
+}
+
+/// Returns an element that led packets somewhere, and is not in the table that its own is swapped for, or is another there.
+/// The swap deletes it in any case; but the flows that it led go on until they are forgotten, by what the wave says.
+fn left_by_swap<'s>(diff: &Diff<'_>, step: &'s Step<'_>) -> Option<&'s Entry> {
+    let is_swapped = match &step.act {
+        Act::GoesWith(table) | Act::Restore(table) => diff.desired.get(table).is_some(),
+        Act::Carry => true,
+        Act::Create | Act::Update | Act::Reattach(_) | Act::Replace(_) | Act::Delete => false,
+    };
+    let before = step.before.as_deref().filter(|_| is_swapped)?;
+    let stays = step.after.as_deref().is_some_and(|after| after.resource == before.resource);
+    let leads = before.resource.element().is_some_and(|element| element.data.is_some());
+    (leads && !stays).then_some(before)
 }
 
 fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
