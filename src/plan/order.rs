@@ -292,3 +292,55 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
     }
     (next, waits)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Story, planned};
+    use super::*;
+
+    fn shop(rules: &str) -> Story {
+        Story::default().table(rules).network("front", 1500, "10.0.0.1/24").internal("front")
+    }
+
+    /// Returns the elements that are deleted and created, with the number of the wave.
+    fn elements(old: &Story, new: &Story) -> Vec<String> {
+        let mut out = vec![];
+        for (number, wave) in planned(old, old, new).waves.iter().enumerate() {
+            for op in wave.iter().filter(|op| matches!(op.id(), ResourceId::NftElement(..))) {
+                let sign = match op {
+                    Op::Create(_) => '+',
+                    Op::Update { .. } => '~',
+                    Op::Delete(_) => '-',
+                };
+                out.push(format!("{number} {sign} {}", op.id()));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_swap_tells_what_leads_elsewhere_afterwards_or_nowhere() {
+        let old = shop("rules1").port("80", "10.0.0.2").port("81", "10.0.0.2").port("82", "10.0.0.2");
+        let new = shop("rules2").port("80", "10.0.0.2").port("81", "10.0.0.3");
+        let [same, moved, gone] = ["80", "81", "82"].map(|port| format!("nft element published {port}"));
+        let internal = "0 + nft element internal br-front".to_owned();
+
+        let [kept, left] = [format!("0 + {same}"), format!("0 - {moved}")];
+        let went = format!("0 - {gone}");
+        let mut told = elements(&old, &new);
+        told.sort();
+        let mut wanted = vec![internal, kept.clone(), left.clone(), format!("0 + {moved}"), went.clone()];
+        wanted.sort();
+        assert_eq!(told, wanted);
+
+        // What leads elsewhere begins to when the links are there.
+        let told = elements(&old, &new.container("web", ""));
+        assert!([kept, left, went, format!("2 + {moved}")].iter().all(|op| told.contains(op)), "{told:?}");
+    }
+
+    #[test]
+    fn what_goes_with_a_table_for_good_is_told_by_the_table() {
+        let old = shop("rules1").port("80", "10.0.0.2");
+        assert_eq!(elements(&old, &Story::default()), Vec::<String>::new());
+    }
+}
