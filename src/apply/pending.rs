@@ -28,6 +28,9 @@ struct Undone {
     generation: u64,
     /// The generation that was in force once it was undone.
     then: u64,
+    /// The SHA-256 of the manifest that nobody confirmed, in hex; empty when it is not known.
+    #[serde(default)]
+    manifest_sha256: String,
 }
 
 /// What becomes of a pending apply.
@@ -76,8 +79,13 @@ impl Dirs {
     /// # Errors
     ///
     /// When it cannot be written; then it is still pending.
-    pub fn undo_pending(&self, pending: &Pending, then: u64) -> Result<(), DiskError> {
-        let undone = Undone { format: Known, generation: pending.generation, then };
+    pub fn undo_pending(
+        &self,
+        pending: &Pending,
+        then: u64,
+        manifest_sha256: String,
+    ) -> Result<(), DiskError> {
+        let undone = Undone { format: Known, generation: pending.generation, then, manifest_sha256 };
         disk::write(&self.undone(), &undone)?;
         self.clear_pending()
     }
@@ -90,6 +98,20 @@ impl Dirs {
     pub fn undone_before(&self, newest: u64) -> Result<Option<u64>, DiskError> {
         let undone: Option<Undone> = disk::read(&self.undone(), KNOWN)?;
         Ok(undone.filter(|undone| undone.then == newest).map(|undone| undone.generation))
+    }
+
+    /// Returns the SHA-256 of the manifest that was undone because nobody confirmed it, unless another one was applied since
+    /// `newest`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn unconfirmed(&self, newest: u64) -> Result<Option<String>, DiskError> {
+        let undone: Option<Undone> = disk::read(&self.undone(), KNOWN)?;
+        // Where nothing but drift was set back, what is in force is what was in force.
+        let undone = undone.filter(|undone| undone.then == newest && undone.generation != newest);
+        let undone = undone.map(|undone| undone.manifest_sha256);
+        Ok(undone.filter(|digest| !digest.is_empty()))
     }
 
     /// Confirms, or forgets, what is pending.

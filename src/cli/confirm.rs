@@ -126,15 +126,20 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
         tokio::time::sleep(LOOK).await;
     }
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
-    if session.newest() == pending.generation {
+    let undone = session.dirs.undone_before(session.newest()).map_err(|error| disk_failure(&error))?;
+    if session.newest() == pending.generation && undone != Some(pending.generation) {
         session.voice.say(&format!("Confirmed: generation {} stays.", pending.generation));
         Ok(Ran::Changed)
     } else {
         session.voice.generation(session.newest());
-        Err(Failure::new(
-            Code::Unconfirmed,
-            format!("generation {} was not confirmed, and is undone", pending.generation),
-        ))
+        // To go back to the same manifest is to leave what had drifted set back.
+        let how = if undone == Some(session.newest()) {
+            "what had drifted stays set back"
+        } else {
+            "and is undone"
+        };
+        let message = format!("generation {} was not confirmed, {how}", pending.generation);
+        Err(Failure::new(Code::Unconfirmed, message))
     }
 }
 
@@ -180,11 +185,13 @@ fn waiting(session: &Session) -> Result<Option<Pending>, Failure> {
 
 async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure> {
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
+    let tried = session.dirs.generation(pending.generation).ok().flatten();
+    let tried = tried.map_or_else(String::new, |generation| generation.manifest_sha256);
     let prepared = session.prepare(aim).await?;
     let how = How::or_undone(Style::Plain);
     run::carry_out(session, &prepared, how).await?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
-    session.dirs.undo_pending(pending, session.newest()).map_err(|error| disk_failure(&error))?;
+    session.dirs.undo_pending(pending, session.newest(), tried).map_err(|error| disk_failure(&error))?;
     Ok(())
 }
 

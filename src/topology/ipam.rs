@@ -1,6 +1,6 @@
 //! Addresses: static ones first, then those that are held, then the lowest that are free.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -25,7 +25,8 @@ pub(super) fn assign(
     for (net, grounds) in scene.nets.iter().zip(grounds) {
         let Some(grounds) = grounds else { continue };
         let leaving = leaving.remove(net.name).unwrap_or_default();
-        let mut spaces: Vec<_> = grounds.iter().map(|ground| Space::new(ground, &leaving)).collect();
+        let mut spaces: Vec<_> =
+            grounds.iter().map(|ground| Space::new(ground, &leaving, &scene.facts.routers)).collect();
         for space in &mut spaces {
             let own = net.spec.host.iter().filter(|at| space.ground.cidr.contains(&at.value));
             space.holders.extend(own.map(|at| (at.value, Holder::Reserve("the host itself", at.place))));
@@ -78,10 +79,13 @@ struct Space<'a> {
     next: u128,
     holders: HashMap<IpAddr, Holder<'a>>,
     leaving: &'a HashSet<IpAddr>,
+    /// Those of the routers by which the host reaches everybody, who may be on the same segment: nobody new gets one, unless
+    /// the manifest says so.
+    routers: &'a BTreeSet<IpAddr>,
 }
 
 impl<'a> Space<'a> {
-    fn new(ground: &'a Ground<'a>, leaving: &'a HashSet<IpAddr>) -> Self {
+    fn new(ground: &'a Ground<'a>, leaving: &'a HashSet<IpAddr>, routers: &'a BTreeSet<IpAddr>) -> Self {
         let usable = usable(ground.cidr);
         let (low, high) = (number(ground.pool.network()), number(ground.pool.broadcast()));
         let mut holders = HashMap::new();
@@ -91,7 +95,8 @@ impl<'a> Space<'a> {
         holders.extend(ground.held.iter().map(|addr| (*addr, Holder::Host)));
         let gateway = ground.gateway.filter(|_| !ground.is_pair);
         holders.extend(gateway.map(|gateway| (gateway, Holder::Gateway)));
-        Self { ground, usable, last: high.min(usable.1), next: low.max(usable.0), holders, leaving }
+        let (last, next) = (high.min(usable.1), low.max(usable.0));
+        Self { ground, usable, last, next, holders, leaving, routers }
     }
 
     fn whole(&self, addr: IpAddr) -> Option<IpNet> {
@@ -116,7 +121,8 @@ impl<'a> Space<'a> {
         while self.next <= self.last {
             let addr = address(family(self.ground.cidr), self.next);
             self.next = self.next.checked_add(1)?;
-            if !self.leaving.contains(&addr) && !self.holders.contains_key(&addr) {
+            let is_taken = self.holders.contains_key(&addr) || self.routers.contains(&addr);
+            if !self.leaving.contains(&addr) && !is_taken {
                 self.holders.insert(addr, Holder::Dynamic);
                 return Some(addr);
             }

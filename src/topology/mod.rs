@@ -97,8 +97,9 @@ impl Topology {
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
         let (vlans, switches) = (vlans::warnings(self), vswitch::warnings(self));
+        let subnets = subnet::warnings(self, facts);
         let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
-        [limits, barriers, silent, external, devices, vlans, switches, proxies, policies].concat()
+        [limits, barriers, silent, subnets, external, devices, vlans, switches, proxies, policies].concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.

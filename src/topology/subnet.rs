@@ -10,7 +10,7 @@ use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
 use super::text::did_you_mean;
-use super::{pool, vswitch};
+use super::{Network, Topology, pool, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Driver, OtherEnd, Place};
 use crate::names::IfName;
@@ -246,6 +246,25 @@ fn check_overlaps(
 ///
 /// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle: the subnet is the more
 /// specific, and was given on purpose. One that is as specific or more would draw packets away from the bridge.
+/// Returns the first route of others into a subnet.
+fn routed(facts: &Facts, cidr: IpNet) -> Option<&IpNet> {
+    facts.routes.range(cidr..).next().filter(|route| cidr.contains(*route))
+}
+
+/// Returns a sentence for each subnet of ours into which others have laid a route since it is there.
+pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
+    let ours = topology.networks.iter().filter(|network| !network.external && network.driver.has_host());
+    let subnets = ours.flat_map(|network| network.subnets.iter().map(move |subnet| (network, subnet.cidr)));
+    let sentence = |(Network { name, origin, .. }, cidr): (&Network, IpNet)| {
+        let route = routed(facts, cidr)?;
+        Some(format!(
+            "{origin}: the host has a route of somebody else to {route}, which is in subnet {cidr} of network {name}: what \
+             it sends there may not reach a container; see `ip route show table all root {route}`"
+        ))
+    };
+    subnets.filter_map(sentence).collect()
+}
+
 fn foreign_claim(
     facts: &Facts,
     others: &PrefixMap<&str>,
@@ -261,8 +280,12 @@ fn foreign_claim(
             help: Some(format!("give `{}` another subnet, or none, and the pools give one", net.name)),
         });
     }
-    let mut inside = facts.routes.range(cidr..);
-    let route = inside.next().filter(|route| cidr.contains(*route))?;
+    let route = routed(facts, cidr)?;
+    // What is live stays, whatever routes came up since: somebody's route to one address must not keep all else from
+    // being looked after.
+    if facts.live.subnets.get(net.name).is_some_and(|live| live.contains(&cidr)) {
+        return None;
+    }
     let has_it = |bridge: &LinkFact| bridge.addresses.iter().any(|address| address.trunc() == *route);
     let bridge = facts.bridges.iter().find(|(_, bridge)| has_it(bridge)).map(|(name, _)| name);
     let name = net.name;

@@ -18,7 +18,7 @@ use super::resolver::Resolver;
 use super::session::{Aim, Prepared, Session};
 use super::show::Style;
 use super::{confirm, ports, report, run, scope};
-use crate::apply::generation::Generation;
+use crate::apply::generation::{Generation, hex};
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
 use crate::kernel::moved::{Parts, Whole};
@@ -104,7 +104,7 @@ struct Keeper {
     unreadable: Option<String>,
     /// An apply that waits for its confirmation: its manifest.
     trial: Option<String>,
-    /// A manifest that was not confirmed, and so is not put in force again.
+    /// The SHA-256 of a manifest that was not confirmed, and so is not put in force again.
     undone: Option<String>,
     /// What tells of containers that come and go.
     following: Following,
@@ -187,7 +187,7 @@ impl Keeper {
         }
         let mut held = self.unreadable.clone().map(|message| Held { message, may_pass: false }).or(unmended);
         if let Some(fresh) = self.fresh.take() {
-            if self.undone.as_ref() == Some(&fresh.text()) {
+            if self.is_undone(&fresh) {
                 held = Some(not_confirmed());
                 self.fresh = Some(fresh);
             } else if reading || order.retry {
@@ -252,15 +252,24 @@ impl Keeper {
         }
         if let Some(trial) = self.trial.take() {
             let stands = manifest(&self.session).as_ref() == Some(&trial);
-            self.undone = Some(trial).filter(|_| !stands);
+            self.undone = (!stands).then(|| hex(&trial));
         }
+        // It may have been tried while nobody ran here.
+        let unconfirmed = self.session.dirs.unconfirmed(self.session.newest());
+        let unconfirmed = unconfirmed.map_err(|error| failure::disk_failure(&error))?;
+        self.undone = unconfirmed.or_else(|| self.undone.take());
         Ok(None)
+    }
+
+    /// Tells whether a manifest was tried and not confirmed.
+    fn is_undone(&self, loaded: &Loaded) -> bool {
+        self.undone.as_ref().is_some_and(|undone| *undone == hex(&loaded.text()))
     }
 
     /// Returns where a run shall lead: to the manifest that is kept up, unless that was tried and undone.
     fn aim(&self) -> Aim {
-        let text = self.session.loaded.as_ref().map(Loaded::text);
-        match (self.session.newest(), self.undone.is_some() && self.undone == text) {
+        let is_undone = self.session.loaded.as_ref().is_some_and(|loaded| self.is_undone(loaded));
+        match (self.session.newest(), is_undone) {
             (newest, true) if newest > 0 => Aim::Generation(newest),
             (_, true | false) => Aim::Manifest,
         }

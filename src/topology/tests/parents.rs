@@ -253,6 +253,14 @@ fn name(name: &str) -> IfName {
 }
 
 #[test]
+fn nobody_gets_the_address_of_the_hosts_router_unless_it_is_asked_for() {
+    let routed = Facts { routers: ["192.168.1.1".parse().unwrap()].into(), ..on_eth0() };
+    let net = "net lan macvlan=eth0 192.168.1.0/24\nctr a @lan";
+    assert_eq!(topology(net, &routed).addresses("a", "lan"), "192.168.1.3/24");
+    assert_eq!(topology(&format!("{net},addr=192.168.1.1"), &routed).addresses("a", "lan"), "192.168.1.1/24");
+}
+
+#[test]
 fn the_host_has_an_address_that_nobody_else_gets() {
     let network = |host: &str, rest: &str| {
         format!(

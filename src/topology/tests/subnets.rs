@@ -136,6 +136,24 @@ fn a_subnet_of_somebody_else_is_refused_with_the_owner() {
 }
 
 #[test]
+fn a_route_into_a_subnet_that_is_live_is_told_and_nothing_is_refused() {
+    let mut facts = Facts { routes: ["10.8.0.7/32".parse().unwrap()].into(), ..Facts::default() };
+    assert!(problems("net b 10.8.0.0/24", &facts).contains("topology::subnet_routed"));
+
+    facts.live.subnets.insert("b".try_into().unwrap(), vec!["10.8.0.0/24".parse().unwrap()]);
+
+    let told = topology("net b 10.8.0.0/24", &facts).warnings(&facts);
+    assert!(
+        told.iter().any(|it| it.contains("a route of somebody else to 10.8.0.7/32, which is in subnet")),
+        "{told:?}"
+    );
+    assert!(
+        problems("net c 10.8.0.0/24", &facts).contains("topology::subnet_routed"),
+        "it is another network"
+    );
+}
+
+#[test]
 fn what_is_said_of_a_subnet_has_to_be_inside_it() {
     insta::assert_snapshot!(problems(
         "net a 10.7.0.0/24,gw=10.7.1.1,pool=10.8.0.0/25,reserve=router:10.9.0.1\nnet b 10.8.0.0/24,gw=10.8.0.255 10.9.9.9/32",

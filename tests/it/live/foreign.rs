@@ -59,6 +59,25 @@ live! {
 }
 
 live! {
+    fn a_route_into_a_live_subnet_keeps_nothing_else_from_being_repaired(world) {
+        world.apply(FRONT);
+        let gateway = world.sh("ip -j -4 addr show dev br-front | grep -o '\"local\":\"[0-9.]*' | cut -d'\"' -f4");
+        let inside = gateway.trim().rsplit_once('.').unwrap().0.to_owned() + ".77";
+        world.sh(&format!("ip link add br-x type bridge; ip link set br-x up; ip route add {inside}/32 dev br-x"));
+        world.sh("ip -n web route del default; ip link set br-front mtu 1400");
+
+        let (plan, _) = world.plan();
+        assert!(plan.contains(&format!("a route of somebody else to {inside}/32")), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+
+        world.assert_in_sync();
+        assert!(world.sh("ip link show br-front").contains("mtu 1500"));
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert!(world.sh("ip route").contains(&inside), "it is not ours");
+    }
+}
+
+live! {
     fn a_namespace_that_somebody_works_in_goes_all_the_same(world) {
         world.apply(FRONT);
         world.sh("(ip netns exec web sleep 30 > /dev/null 2>&1 &); sleep 0.2");

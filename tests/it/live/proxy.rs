@@ -88,6 +88,20 @@ live! {
 
         assert_eq!(answers(world), BOTH);
         assert!(told(), "the route that a router told stays");
+        // Without its route there is no uplink to answer, and the router has to be heard for that to change.
+        world.sh("ip link set uplink down; ip link set uplink up");
+        for _ in 0..2 {
+            world.run(&["apply", "--yes"]).exits(0);
+            assert!(answers(world).ends_with(" 2 1 "), "{}", answers(world));
+        }
+        let (plan, changes) = world.plan();
+        assert!(!changes, "{plan}");
+        eventually("it is heard after the link was down", || {
+            world.sh(&format!("ip netns exec out python3 -c '{ADVERTISE}'"));
+            told()
+        });
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(answers(world), BOTH);
         world.sh("ip -6 route del default");
         world.sh(&format!("ip netns exec out python3 -c '{ADVERTISE}'"));
         eventually("it is still heard", told);
@@ -137,6 +151,32 @@ live! {
         eventually("it is heard again", told);
         world.apply(&plain.replace(", '2001:db8::5:0/112'", "").replace("'2001:db8::5:7', ", ""));
         assert!(told() && accepts() == "1");
+    }
+}
+
+live! {
+    fn the_daemon_goes_on_hearing_a_router_whose_link_was_down(world) {
+        router(world);
+        world.sh("ip -6 route del default");
+        let advertised = |what: &str| {
+            eventually(what, || {
+                world.sh(&format!("ip netns exec out python3 -c '{ADVERTISE}'"));
+                world.sh("ip -6 route show default").contains("proto ra")
+            });
+        };
+        advertised("the router is heard");
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        eventually("it is applied", || answers(world) == BOTH);
+
+        world.sh("ip link set uplink down");
+        daemon.brings_it_in_sync("the uplink is down");
+        world.sh("ip link set uplink up");
+        daemon.brings_it_in_sync("the uplink is up");
+
+        assert!(answers(world).ends_with(" 2 1 "), "{}", answers(world));
+        advertised("it is heard again");
+        eventually("the uplink answers again", || answers(world) == BOTH);
     }
 }
 

@@ -75,6 +75,12 @@ live! {
         assert!(late.stderr.contains("too late"), "{}", late.stderr);
         assert_eq!(everything(world), before);
 
+        world.file("netform.yaml", FRONT);
+        world.sh("ip link set br-front mtu 1400");
+        let tried = world.run(&["try", "--yes", "--confirm-timeout", "1s"]).exits(8);
+        assert!(tried.stderr.contains("not confirmed, what had drifted stays set back"), "{}", tried.stderr);
+        world.file("netform.yaml", MORE);
+
         world.run(&["apply", "--yes", "--confirm-timeout", "60s"]).exits(0);
         world.run(&["apply", "--yes"]).exits(7);
         world.run(&["confirm"]).exits(0);

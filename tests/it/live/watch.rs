@@ -350,6 +350,27 @@ live! {
 }
 
 live! {
+    fn what_was_not_confirmed_while_nobody_watched_is_not_applied_either(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &[]);
+        world.run(&["suspend", "--for", "10m"]).exits(0);
+        world.file("netform.yaml", &SHOP.replace("172.25.3.3", "172.25.3.9"));
+        world.run(&["try", "--yes", "--confirm-timeout", "1s"]).exits(8);
+        world.run(&["resume"]).exits(0);
+        daemon.says("not confirmed in time");
+        daemon.signal("TERM");
+        assert_eq!(daemon.ends(), 0);
+
+        let daemon = Daemon::start(world, &[]);
+        daemon.says("not confirmed in time");
+        assert!(world.sh("ip -n web -o -4 addr").contains("172.25.3.3/16"));
+        world.file("netform.yaml", &SHOP.replace("172.25.3.3", "172.25.3.10"));
+        patiently(&|| daemon.log(), || world.sh("ip -n web -o -4 addr").contains("172.25.3.10/16"));
+        daemon.brings_it_in_sync("an edit");
+    }
+}
+
+live! {
     fn a_container_of_somebody_else_is_attached_whenever_it_starts(world) {
         world.file("netform.yaml", &format!("{SHOP}  legacy: {{netns: legacy, networks: [front]}}\n"));
         let daemon = Daemon::start(world, &[]);
