@@ -275,14 +275,16 @@ fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page
 }
 
 /// Returns the addresses of the host: of each family, the gateway of the first network that leads out, or else of the
-/// first network.
+/// first network; behind a link of the host, what the host has beside it.
 pub(crate) fn gateways(networks: &[Network], container: &Container) -> Vec<IpAddr> {
     let of = |attachment: &Attachment, family: Family| {
-        let has_host = |network: &&Network| network.name == attachment.network && network.driver.has_host();
-        let network = networks.iter().find(has_host)?;
-        let mut gateways = network.subnets.iter().filter_map(|subnet| subnet.gateway);
-        let gateway = gateways.find(|gateway| Family::of(*gateway) == family)?;
-        Some((network.internal, gateway))
+        let network = networks.iter().find(|network| network.name == attachment.network)?;
+        let gateways = network.subnets.iter().filter(|_| network.driver.has_host());
+        let gateways = gateways.filter_map(|subnet| subnet.gateway);
+        // Behind a link of the host it is found by addresses of its own, where it has such.
+        let beside = network.shim.iter().flat_map(|shim| shim.addresses.iter().copied());
+        let host = gateways.chain(beside).find(|address| Family::of(*address) == family)?;
+        Some((network.internal, host))
     };
     let host = |family: Family| {
         let gateways = || container.attachments.iter().filter_map(|attachment| of(attachment, family));

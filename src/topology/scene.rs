@@ -240,8 +240,20 @@ fn unknown_network(scene: &Scene<'_>, name: &NetName, users: &[(&ContainerName, 
     }
 }
 
+/// Returns a namespace by its name where a path says that: `ip-netns(8)`.
+fn by_name(ns: &NsRef) -> NsRef {
+    let name = match ns {
+        NsRef::Path(path) => {
+            ["/run/netns", "/var/run/netns"].iter().find_map(|dir| path.strip_prefix(dir).ok())
+        }
+        NsRef::Named(_) | NsRef::Process(_) | NsRef::Host => None,
+    };
+    let name = name.and_then(|name| NetnsName::try_from(name.to_str()?).ok());
+    name.map_or_else(|| ns.clone(), NsRef::Named)
+}
+
 fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    let mut held: HashMap<&NsRef, &Party<'_>> = HashMap::new();
+    let mut held: HashMap<NsRef, &Party<'_>> = HashMap::new();
     let place = |party: &Party<'_>| party.spec.home.as_ref().map_or(party.place, |at| at.place);
     for party in scene.containers.iter().filter(|party| modes::has_its_own(party)) {
         if scene.facts.wrong_namespaces.contains(&party.ns) {
@@ -252,8 +264,8 @@ fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                 help: Some("name that of networks, e.g. `/proc/PID/ns/net`".to_owned()),
             });
         }
-        match held.get(&party.ns) {
-            None => drop(held.insert(&party.ns, party)),
+        match held.get(&by_name(&party.ns)) {
+            None => drop(held.insert(by_name(&party.ns), party)),
             Some(other) => problems.push(Problem {
                 message: format!(
                     "`{}` and `{}` have the same namespace `{}`",

@@ -57,6 +57,9 @@ fn a_namespace_belongs_to_one_container() {
       run/y: `y` lives here
       help: give each container a namespace of its own, or write `mode: container:y` for `z`
     ");
+    let told = problems("ctr web\nctr x netns=/run/netns/web", &Facts::default());
+    assert!(told.contains("have the same namespace `/run/netns/web`"), "{told}");
+    topology("ctr web\nctr x netns=/run/netns/other", &Facts::default());
 }
 
 #[test]
