@@ -16,7 +16,11 @@ pub(super) async fn ask(common: &Common, which: &WhichProject, request: &Request
     let answer = client::ask(&session.dirs, request).await.map_err(|error| unreachable_daemon(&error))?;
     match answer {
         Some(Answer::Done { message }) => show::out(&format!("{message}\n")),
-        Some(Answer::Refused { message }) => Err(Failure::new(Code::Failed, message)),
+        Some(Answer::Refused { message }) => {
+            // What holds the daemon back may be the text of a failure of its own.
+            let message = message.strip_prefix("error: ").unwrap_or(&message);
+            Err(Failure::new(Code::Failed, message))
+        }
         Some(Answer::Status(_)) => Err(Failure::new(Code::Failed, "the daemon answers something else")),
         None => Err(no_daemon(&session)),
     }

@@ -180,6 +180,7 @@ fn assumed(manifest: &Manifest) -> Facts {
         parents: parents.map(|name| (name.value.clone(), link.clone())).collect(),
         namespaces: given_namespaces(manifest),
         own_range: Ipv6Net::new(Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0]), 48).ok(),
+        is_assumed: true,
         ..Facts::default()
     }
 }

@@ -45,8 +45,12 @@ pub(super) fn namespaces(facts: &Facts) -> Vec<Finding> {
 /// Kernel parameters that somebody has changed.
 pub(super) fn parameters(facts: &Facts) -> Vec<Finding> {
     let mut found = vec![];
-    for (_, _, resource) in resources(facts) {
-        let Resource::Sysctl(Sysctl { ns, key, value }) = resource else { continue };
+    for (_, entry) in facts.projects.iter().flat_map(|project| project.state.iter()) {
+        // What no line of a manifest asks for was set back to what it was: who changes it since is free to.
+        if entry.origin.is_none() {
+            continue;
+        }
+        let Resource::Sysctl(Sysctl { ns, key, value }) = &entry.resource else { continue };
         let Some((place, _)) = facts.namespace(ns) else { continue };
         let path = key.to_string();
         let live = facts.insides.get(&place).and_then(|it| it.sysctls.get(path.strip_prefix("net/")?));

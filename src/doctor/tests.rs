@@ -10,7 +10,7 @@ const STATE: &str = r#"[
 {"resource":{"link":{"ns":"host","name":"br-front","mac":null,"mtu":1500,"up":true,"master":null,"hairpin":false,"altname":"netform.shop.front","protected":false,"kind":"bridge"}},"owner":"network.front"},
 {"resource":{"address":{"ns":"host","link":"br-front","addr":"172.25.0.1/16"}},"owner":"network.front"},
 {"resource":{"route":{"ns":{"named":"web"},"dest":"0.0.0.0/0","link":"eth0","via":"172.25.0.1","metric":0}},"owner":"attachment.web@front"},
-{"resource":{"sysctl":{"ns":"host","key":"ipv4_forward","value":"1"}},"owner":"project"},
+{"resource":{"sysctl":{"ns":"host","key":"ipv4_forward","value":"1"}},"owner":"project","origin":{"file":"shop.yaml","line":2,"column":1}},
 {"resource":{"nft_table":{"id":{"family":"inet","name":"netform-shop"},"digest":"","intact":true,"body":[]}},"owner":"project"}
 ]"#;
 
@@ -94,6 +94,22 @@ fn each_check_finds_its_fault() {
     check(|it| it.scene.namespaces[0].interfaces[0].default_route = false, &["host-without-default-route"]);
     check(publish_a_taken_port, &["port-taken"]);
     check(|it| it.probes.push(dropped()), &["forward-policy-drop"]);
+}
+
+#[test]
+fn what_a_project_has_set_back_when_it_went_is_no_wish_of_anybodys() {
+    let back =
+        r#"[{"resource":{"sysctl":{"ns":"host","key":"ipv4_forward","value":"0"}},"owner":"project"}]"#;
+    let mut facts = healthy();
+    facts.projects.push(Project {
+        name: "gone".to_owned().try_into().unwrap(),
+        state: serde_json::from_str(back).unwrap(),
+        applied_at: 0,
+        manifest: "MANIFEST".to_owned(),
+        kept: false,
+    });
+
+    assert_eq!(examine(&facts).iter().map(|it| it.code).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 fn publish_a_taken_port(facts: &mut Facts) {

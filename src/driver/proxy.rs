@@ -14,7 +14,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
-use crate::topology::{Attachment, Container, Network, Proxy, Topology};
+use crate::topology::{Apart, Attachment, Container, Network, Proxy, Topology};
 
 /// Returns the parameters of the links that answer: several networks may be behind one of them.
 pub(super) fn parameters(topology: &Topology) -> Vec<Entry> {
@@ -39,6 +39,11 @@ pub(super) fn of_attachment(container: &Container, attachment: &Attachment, netw
         Proxy::By { link, heeds: _ } => link,
         Proxy::Nobody | Proxy::Mute(_) | Proxy::Waits(_) => return vec![],
     };
+    match attachment.apart {
+        Apart::No | Apart::Switched => {}
+        // The host does not reach it itself.
+        Apart::InVlan => return vec![],
+    }
     let owner = Owner::Attachment { container: container.name.clone(), network: network.name.clone() };
     let held = attachment.addresses.iter().map(ipnet::IpNet::addr).filter(std::net::IpAddr::is_ipv6);
     let answer = |addr| Resource::Neighbour(Neighbour { ns: NsRef::Host, link: link.clone(), addr });
@@ -60,7 +65,7 @@ mod tests {
         let text = "net a 10.0.0.0/24 2001:db8::5:0/112 egress=routed proxy=eth0\n\
                     net b 2001:db8::6:0/112 egress=routed proxy=eth0\n\
                     net c 2001:db8::7:0/112 egress=routed proxy=eth7\n\
-                    ctr x @a @b @c\nctr y @a\nctr z docker=gone @b";
+                    ctr x @a @b @c\nctr y @a\nctr v @a,vlan=10\nctr z docker=gone @b";
         let entries = lower(&resolved(text, &facts).unwrap());
 
         let lines = entries.iter().filter(|entry| {

@@ -15,6 +15,17 @@ pub(super) fn ndp_proxy(
     report: &mut Report,
 ) -> Option<At<Uplink>> {
     let uplink = uplink(entry, report)?;
+    let is_loopback = match &uplink.value {
+        Uplink::Named(name) => name.as_str() == "lo",
+        Uplink::Default => false,
+    };
+    if is_loopback {
+        let message = "`ndp_proxy` cannot be `lo`: the host has no neighbours there";
+        report.add(
+            Problem::new("manifest::proxy_on_loopback", message, uplink.place, "nobody asks here")
+                .help("name the link that the neighbours are on, or write `true` for the one that has the default route"),
+        );
+    }
     // Of other drivers it is said that they have no such key.
     if driver.has_host() {
         let internal = fields.get("internal").filter(|it| matches!(it.value.kind, Kind::Bool(true)));

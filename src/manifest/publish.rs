@@ -52,6 +52,9 @@ pub struct Expose {
 const FORMS: &str =
     "write it like \"8080:80\", \"127.0.0.1:5353:53/udp\" or \"[2001:db8::7]:9000-9010:90-100\"";
 
+/// The forms of an entry of a list of a container's ports.
+const SERVED: &str = "write it like 80, 5432/tcp or 8000-8010/udp";
+
 /// Returns the port or range that an entry of `publish` means.
 pub(super) fn publish(node: &Node, report: &mut Report) -> Option<At<Publish>> {
     let value = match &node.kind {
@@ -98,7 +101,7 @@ pub(super) fn served(node: &Node, list: &str, report: &mut Report) -> Option<At<
         }
         Kind::Text(text) => {
             let (ports, protocol) = split_protocol(text, node.place, report)?;
-            Expose { ports: ports_of(ports, node.place, report)?, protocol }
+            Expose { ports: ports_of(ports, (node.place, SERVED), report)?, protocol }
         }
         Kind::Refused => return None,
         Kind::Integer(_) | Kind::Number(_) | Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
@@ -121,7 +124,7 @@ fn short(text: &str, place: Place, report: &mut Report) -> Option<Publish> {
         Some(inside) => match inside.split_once("]:") {
             Some((address, host)) => (Some(address), host),
             None => {
-                report.add(unreadable(text, place));
+                report.add(unreadable(text, (place, FORMS)));
                 return None;
             }
         },
@@ -149,8 +152,8 @@ fn short(text: &str, place: Place, report: &mut Report) -> Option<Publish> {
     };
     Some(Publish {
         host_address,
-        host_ports: ports_of(host, place, report)?,
-        target_ports: ports_of(target, place, report)?,
+        host_ports: ports_of(host, (place, FORMS), report)?,
+        target_ports: ports_of(target, (place, FORMS), report)?,
         protocol,
         allow_from: vec![],
     })
@@ -227,7 +230,7 @@ fn split_protocol<'t>(text: &'t str, place: Place, report: &mut Report) -> Optio
 
 fn port_or_range(node: &Node, what: &str, report: &mut Report) -> Option<RangeInclusive<u16>> {
     match &node.kind {
-        Kind::Text(text) => ports_of(text, node.place, report),
+        Kind::Text(text) => ports_of(text, (node.place, FORMS), report),
         Kind::Refused => None,
         Kind::Null | Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) | Kind::List(_) | Kind::Map(_) => {
             port(node, what, report).map(|port| port..=port)
@@ -241,12 +244,12 @@ fn port(node: &Node, what: &str, report: &mut Report) -> Option<u16> {
 }
 
 /// Reads `80` or `90-100`.
-fn ports_of(text: &str, place: Place, report: &mut Report) -> Option<RangeInclusive<u16>> {
+fn ports_of(text: &str, (place, forms): (Place, &str), report: &mut Report) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok())?;
     let (Some(first), Some(last)) = (number(first), number(last)) else {
-        report.add(unreadable(text, place));
+        report.add(unreadable(text, (place, forms)));
         return None;
     };
     match (u16::try_from(first), u16::try_from(last)) {
@@ -265,9 +268,9 @@ fn ports_of(text: &str, place: Place, report: &mut Report) -> Option<RangeInclus
     }
 }
 
-fn unreadable(text: &str, place: Place) -> Problem {
+fn unreadable(text: &str, (place, forms): (Place, &str)) -> Problem {
     let message = format!("`{}` is not a port or a range of ports", shortened(text));
-    Problem::new("manifest::bad_port", message, place, "not understood").help(FORMS)
+    Problem::new("manifest::bad_port", message, place, "not understood").help(forms)
 }
 
 /// A target port alone means a random host port for Docker, which no plan could show.

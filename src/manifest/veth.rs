@@ -24,6 +24,10 @@ fn refusal(driver: &Entry, entry: &Entry, other: OtherEnd) -> Option<Problem> {
     let (why, help) = match (entry.key.as_str(), other) {
         ("external" | "icc", _) => ("it has no bridge", "or use `driver: bridge`"),
         ("lifecycle", _) => ("it comes and goes with its container", "or use `driver: bridge`"),
+        ("ndp_proxy", OtherEnd::Container) => (
+            "it joins two containers, and the host reaches neither by it",
+            "or join the host and one container by `options: {host: true}`",
+        ),
         ("internal" | "egress" | "ingress" | "interface", OtherEnd::Container) => (
             "it joins two containers, and nothing of it is on the host",
             "or join the host and one container by `options: {host: true}`",

@@ -32,7 +32,12 @@ pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
     for step in diff.steps.iter().filter(|step| is_nft(step.id)) {
         // In one transaction nothing has to outlive the swap of its table.
         let cannot_stay = coming.is_in_the_way_of(step);
-        if matches!(step.act, Act::Carry) && (middle.is_empty() || cannot_stay) {
+        let is_carried = matches!(step.act, Act::Carry);
+        let goes_at_once = is_carried && (middle.is_empty() || cannot_stay);
+        if goes_at_once || !is_carried {
+            first.extend(left_by_swap(diff, step).map(|gone| Op::Delete(gone.clone())));
+        }
+        if goes_at_once {
             continue;
         }
         for op in todo(step).into_iter().flatten().map(|todo| todo.op()) {
@@ -87,6 +92,20 @@ fn todo<'s>(step: &'s Step<'_>) -> [Option<Todo<'s>>; 2] {
         Act::GoesWith(_) => [None, None],
         Act::Carry => [create(before), delete(before)],
     }
+}
+
+/// Returns an element that led packets somewhere, and is not in the table that its own is swapped for, or is another there.
+/// The swap deletes it in any case; but the flows that it led go on until they are forgotten, by what the wave says.
+fn left_by_swap<'s>(diff: &Diff<'_>, step: &'s Step<'_>) -> Option<&'s Entry> {
+    let is_swapped = match &step.act {
+        Act::GoesWith(table) | Act::Restore(table) => diff.desired.get(table).is_some(),
+        Act::Carry => true,
+        Act::Create | Act::Update | Act::Reattach(_) | Act::Replace(_) | Act::Delete => false,
+    };
+    let before = step.before.as_deref().filter(|_| is_swapped)?;
+    let stays = step.after.as_deref().is_some_and(|after| after.resource == before.resource);
+    let leads = before.resource.element().is_some_and(|element| element.data.is_some());
+    (leads && !stays).then_some(before)
 }
 
 fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
@@ -272,4 +291,56 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
         }
     }
     (next, waits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Story, planned};
+    use super::*;
+
+    fn shop(rules: &str) -> Story {
+        Story::default().table(rules).network("front", 1500, "10.0.0.1/24").internal("front")
+    }
+
+    /// Returns the elements that are deleted and created, with the number of the wave.
+    fn elements(old: &Story, new: &Story) -> Vec<String> {
+        let mut out = vec![];
+        for (number, wave) in planned(old, old, new).waves.iter().enumerate() {
+            for op in wave.iter().filter(|op| matches!(op.id(), ResourceId::NftElement(..))) {
+                let sign = match op {
+                    Op::Create(_) => '+',
+                    Op::Update { .. } => '~',
+                    Op::Delete(_) => '-',
+                };
+                out.push(format!("{number} {sign} {}", op.id()));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_swap_tells_what_leads_elsewhere_afterwards_or_nowhere() {
+        let old = shop("rules1").port("80", "10.0.0.2").port("81", "10.0.0.2").port("82", "10.0.0.2");
+        let new = shop("rules2").port("80", "10.0.0.2").port("81", "10.0.0.3");
+        let [same, moved, gone] = ["80", "81", "82"].map(|port| format!("nft element published {port}"));
+        let internal = "0 + nft element internal br-front".to_owned();
+
+        let [kept, left] = [format!("0 + {same}"), format!("0 - {moved}")];
+        let went = format!("0 - {gone}");
+        let mut told = elements(&old, &new);
+        told.sort();
+        let mut wanted = vec![internal, kept.clone(), left.clone(), format!("0 + {moved}"), went.clone()];
+        wanted.sort();
+        assert_eq!(told, wanted);
+
+        // What leads elsewhere begins to when the links are there.
+        let told = elements(&old, &new.container("web", ""));
+        assert!([kept, left, went, format!("2 + {moved}")].iter().all(|op| told.contains(op)), "{told:?}");
+    }
+
+    #[test]
+    fn what_goes_with_a_table_for_good_is_told_by_the_table() {
+        let old = shop("rules1").port("80", "10.0.0.2");
+        assert_eq!(elements(&old, &Story::default()), Vec::<String>::new());
+    }
 }

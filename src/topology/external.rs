@@ -68,6 +68,7 @@ pub(super) fn assign(
                         let seat = seat(scene, address);
                         attachment.external.push(External { origin, address, target, seat });
                     }
+                    None if scene.net(member).is_some_and(|net| scene.is_unknown(net)) => {}
                     None => problems.push(no_family(scene, member, at)),
                 }
             }

@@ -82,6 +82,9 @@ pub struct Facts {
     pub outside: BTreeSet<IfName>,
     /// How much the host has room for.
     pub limits: Limits,
+    /// Whether the host was not asked: all that the manifest names is taken to be there, and nothing more is known of it.
+    #[serde(skip)]
+    pub is_assumed: bool,
 }
 
 /// What is known of a container that somebody else runs.

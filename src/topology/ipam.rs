@@ -149,7 +149,9 @@ fn reserve_statics<'a>(
             let inside = spaces.iter_mut().zip(&mut addresses);
             let inside = inside.into_iter().find(|(space, _)| space.ground.cidr.contains(&at.value));
             let Some((space, slot)) = inside else {
-                problems.push(outside(net, member, at, spaces));
+                if !scene.is_unknown(net) {
+                    problems.push(outside(net, member, at, spaces));
+                }
                 continue;
             };
             match (*slot, refusal(space, member, at)) {

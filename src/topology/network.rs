@@ -55,7 +55,7 @@ pub(super) fn assemble(
             prevent_destroy,
             ignore,
         } = net.spec;
-        if let (Some(bridge), Some([])) = (external, grounds.as_deref()) {
+        if let (Some(bridge), Some([]), false) = (external, grounds.as_deref(), scene.is_unknown(net)) {
             problems.extend(nothing_to_hide(net, bridge));
         }
         let grounds = grounds.as_deref().unwrap_or_default();

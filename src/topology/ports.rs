@@ -34,7 +34,7 @@ pub(super) fn publish(
         let mut publish = vec![];
         for At { value, place } in &party.spec.publish {
             let port = port(value, &reachable, origin(*place));
-            if port.targets.is_empty() {
+            if port.targets.is_empty() && !may_have_more(scene, party, &reachable) {
                 problems.push(no_family(party, value, *place));
             }
             problems.extend(external_loopback(scene, party, networks, &port, *place));
@@ -116,6 +116,13 @@ fn reach<'t>(
         labels.extend(scene.net(first).map(|net| (net.place, why.to_owned())));
         Reach::Nowhere(labels)
     }
+}
+
+/// Tells whether a container may have further addresses that it can be reached by.
+fn may_have_more(scene: &Scene<'_>, party: &Party<'_>, reachable: &[&Attachment]) -> bool {
+    let nets = scene.of(party).iter().filter_map(|member| scene.net(member));
+    let mut unknown = nets.filter(|net| scene.is_unknown(net));
+    unknown.any(|net| reachable.iter().any(|attachment| attachment.network == *net.name))
 }
 
 fn unreachable(party: &Party<'_>, place: Place, why: &[(Place, String)]) -> Problem {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::facts::{Facts, LinkFact};
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Network, Topology, device};
+use super::{Apart, Attachment, Network, Topology, device};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Place, Uplink};
 use crate::names::IfName;
@@ -65,7 +65,7 @@ pub(super) fn check(scene: &Scene<'_>, grounds: &[Option<Vec<Ground<'_>>>], prob
         let (Some(asked), Some(grounds)) = (&net.spec.ndp_proxy, grounds) else { continue };
         problems.extend(on_itself(scene, net, asked.place));
         let mut six = grounds.iter().filter(|ground| ground.cidr.addr().is_ipv6()).peekable();
-        if six.peek().is_none() {
+        if six.peek().is_none() && !scene.is_unknown(net) {
             problems.push(without_ipv6(net, asked.place));
         }
         problems.extend(six.filter_map(|ground| taken(scene, net, asked, ground)));
@@ -128,7 +128,26 @@ fn taken(scene: &Scene<'_>, net: &Net<'_>, asked: &At<Uplink>, ground: &Ground<'
 
 /// Returns a sentence for each network whose containers are not found as its author may expect.
 pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
-    topology.networks.iter().flat_map(|network| told(network, facts)).collect()
+    let apart = topology.networks.iter().filter_map(|network| elsewhere(topology, network));
+    topology.networks.iter().flat_map(|network| told(network, facts)).chain(apart).collect()
+}
+
+/// Says who is in another VLAN than the host, which does not answer for whom it does not reach.
+fn elsewhere(topology: &Topology, network: &Network) -> Option<String> {
+    if network.proxy == Proxy::Nobody {
+        return None;
+    }
+    let is_apart = |at: &Attachment| at.network == network.name && at.apart == Apart::InVlan;
+    let mut all = topology.containers.iter().flat_map(|it| it.attachments.iter().map(move |at| (it, at)));
+    let (first, at) = all.find(|(_, at)| is_apart(at))?;
+    let more = match all.filter(|(_, at)| is_apart(at)).count() {
+        0 => String::new(),
+        more => format!(", nor {more} more there"),
+    };
+    Some(format!(
+        "{}: container {} is in another VLAN than the host on network {}: by `ndp_proxy`, neighbours do not find it{more}",
+        at.origin, first.name, network.name
+    ))
 }
 
 fn told(network: &Network, facts: &Facts) -> Vec<String> {

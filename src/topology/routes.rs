@@ -59,7 +59,11 @@ pub(super) fn assign(
         }
         check_each_once(party, (members, container), problems);
         let Container { attachments, routes, .. } = container;
+        let is_unknown = |member: &Member<'_>| scene.net(member).is_some_and(|net| scene.is_unknown(net));
         for (member, attachment) in members.iter().zip(attachments.iter_mut()) {
+            if is_unknown(member) {
+                continue;
+            }
             for route in &member.spec.routes {
                 match through(route, (member, attachment)) {
                     Ok(()) => attachment.routes.push(resolved(route, origin)),
@@ -71,6 +75,7 @@ pub(super) fn assign(
             match leaves_by(route, (party, members), attachments) {
                 Ok(Some(attachment)) => attachment.routes.push(resolved(route, origin)),
                 Ok(None) => routes.push(resolved(route, origin)),
+                Err(_) if members.iter().any(is_unknown) => {}
                 Err(problem) => problems.push(problem),
             }
         }

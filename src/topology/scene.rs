@@ -89,6 +89,11 @@ impl<'a> Scene<'a> {
     pub(super) fn net(&self, member: &Member<'_>) -> Option<&Net<'a>> {
         self.nets.get(member.net)
     }
+
+    /// Tells whether only the host could say what the subnets of a network are, and was not asked.
+    pub(super) fn is_unknown(&self, net: &Net<'_>) -> bool {
+        self.facts.is_assumed && net.spec.external.is_some() && net.spec.subnets.is_empty()
+    }
 }
 
 /// Binds every reference of the manifest; those that lead nowhere become problems.

@@ -55,6 +55,14 @@ fn a_manifest_that_is_not_there_exits_with_66() {
 }
 
 #[test]
+fn what_only_the_host_knows_is_no_fault_of_a_manifest() {
+    let (code, stdout, stderr) =
+        netform(&["validate", "testdata/manifests/valid/external-without-subnets.yaml"]);
+
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+}
+
+#[test]
 fn a_good_manifest_is_said_to_be_good() {
     let (code, stdout, stderr) = netform(&["validate", "examples/shop.yaml"]);
 

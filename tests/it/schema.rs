@@ -39,6 +39,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "macvlan-without-subnet",
     "mtu-too-small-for-ipv6",
     "ndp-proxy-of-hidden-containers",
+    "ndp-proxy-on-loopback",
     "openvswitch-keeps-nobody-apart",
     "openvswitch-of-others-with-options",
     "physical-with-a-firewall",

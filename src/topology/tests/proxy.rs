@@ -95,4 +95,5 @@ fn what_its_author_may_not_expect_is_told() {
     insta::assert_snapshot!(told("net a 2001:db8::5:0/112 egress=routed proxy=eth7\nctr x @a", &host()), @r"sketch:1:1: there is no link `eth7` of the host's own: neighbours find the containers of network a once there is");
     insta::assert_snapshot!(told("net a 2001:db8::5:0/112 egress=routed proxy=true\nctr x @a", &Facts::default()), @r"sketch:1:1: no link has a default route of IPv6: neighbours find the containers of network a once one has");
     assert_eq!(told("net a 2001:db8::5:0/112 egress=routed proxy=true\nctr x @a", &host()), "");
+    insta::assert_snapshot!(told("net a 2001:db8::5:0/112 egress=routed proxy=true\nnet b 10.0.0.0/24\nctr x @a @b\nctr y @a,vlan=10 @b\nctr z @a,vlan=20 @b", &host()), @r"sketch:4:1: container y is in another VLAN than the host on network a: by `ndp_proxy`, neighbours do not find it, nor 1 more there");
 }

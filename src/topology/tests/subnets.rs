@@ -1,6 +1,7 @@
 //! Subnets.
 
 use super::{problems, topology};
+use crate::names::Mtu;
 use crate::topology::facts::{Facts, Leases, LinkFact};
 
 #[test]
@@ -278,4 +279,30 @@ fn a_family_that_no_pool_has_is_named() {
       a: `a` needs an IPv4 subnet
       help: give `a` a subnet with `subnets`, or `pools` one of IPv4
     ");
+}
+
+#[test]
+fn of_an_existing_bridge_nothing_is_said_before_the_host_is_asked() {
+    let fact = LinkFact { mtu: Mtu::ETHERNET, addresses: vec![], mac: None, filtering: None };
+    let bridges = ["br-lan", "br-open"].map(|name| (name.try_into().unwrap(), fact.clone()));
+    let asked = Facts { bridges: bridges.into(), ..Facts::default() };
+    let text = "net lan external=br-lan egress=masquerade\nnet open external=br-open proxy=eth0\n\
+                ctr web @lan,ext=203.0.113.9 publish=8080:80\nctr db @lan,addr=10.0.0.7 route=10.9.0.0/16>10.0.0.9";
+
+    topology(text, &Facts { is_assumed: true, ..asked.clone() });
+
+    let problems = problems(text, &asked);
+    let lines = problems.lines().filter_map(|line| line.strip_prefix("topology::")?.split_once(':'));
+    let codes: Vec<_> = lines.map(|(code, _)| code).collect();
+    assert_eq!(
+        codes,
+        [
+            "external_without_subnet",
+            "proxy_without_ipv6",
+            "external_family",
+            "publish_family",
+            "address_outside",
+            "route_outside"
+        ]
+    );
 }

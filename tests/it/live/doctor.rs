@@ -124,3 +124,16 @@ live! {
         assert!(world.run(&["doctor", "--manifest", "nowhere.yaml"]).exits(66).stdout.is_empty());
     }
 }
+
+live! {
+    fn a_project_that_is_gone_wishes_for_nothing(world) {
+        world.file("gone.yaml", &SHOP.replace("shop", "gone"));
+        world.run(&["apply", "gone.yaml", "--yes"]).exits(0);
+        world.run(&["destroy", "gone.yaml", "--yes"]).exits(0);
+        assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward").trim(), "0", "it is set back");
+
+        let _resolver = healthy(world);
+
+        assert_eq!(findings(world), Vec::<Value>::new(), "the host forwards for the project that is there");
+    }
+}

@@ -176,8 +176,45 @@ live! {
         assert_eq!(said(&mut outward), ["nothing", "remote", "nothing", "remote"], "masqueraded anew");
         world.apply(&to("nobody"));
         assert_eq!(said(&mut inward), ["nothing"; 4]);
-        let stray = world.try_sh("conntrack -L 2>/dev/null | grep -F 203.0.113.9").stdout;
-        assert_eq!(stray, "");
+        let tracked = world.sh("cat /proc/net/nf_conntrack");
+        let mut led = tracked.lines().filter(|line| line.contains("203.0.113.9 "));
+        assert!(led.all(|line| !line.contains("172.25.0.")), "{tracked}");
+    }
+}
+
+live! {
+    fn flows_of_an_external_address_follow_it_when_other_rules_come_at_the_same_time(world) {
+        remote(world);
+        let shop = |web: &str, app: &str, far: &str, more: &str| manifest(&format!(
+            "  web: {{networks: {{front: {web}}}, publish: ['8080:80']}}\n  app: {{networks: {{front: {app}}}}}\n  far: {{networks: {{back: {far}}}}}\n{more}"
+        ));
+        let external = "{external_address: [203.0.113.9, '2001:db8:9::9']}";
+        let policy = "policies:\n  - deny: {from: container.app, to: world}\n";
+        world.apply(&shop(external, "{}", "{}", ""));
+        let _servers = serve(world, &["web", "far", "remote"]);
+        let mut failures = vec![];
+        for (name, far, app, more) in [
+            ("moved, isolated", external, "{isolated: true}", ""),
+            ("moved, policies", external, "{}", policy),
+            ("moved, another container", external, "{isolated: true}", "  job: {networks: [back]}\n"),
+            ("removed", "{}", "{}", ""),
+            ("removed, policies", "{}", "{}", policy),
+        ] {
+            world.apply(&shop(external, "{}", "{}", ""));
+            let mut flows: Vec<Flow> = [("remote", "203.0.113.9", "2001:db8:9::9"), ("app", "203.0.113.9", "2001:db8:9::9"), ("web", "192.0.2.2", "2001:db8::2")]
+                .iter().flat_map(|(from, four, six)| [Flow::start(from, "tcp", four, 80), Flow::start(from, "tcp", six, 80)]).collect();
+            let mut kept = ["192.0.2.1", "2001:db8::1"].map(|to| Flow::start("remote", "tcp", to, 8080));
+            let said = |flows: &mut [Flow]| flows.iter_mut().map(Flow::says).collect::<Vec<_>>();
+            assert_eq!(said(&mut flows), ["?"; 6], "{name}");
+
+            world.apply(&shop("{}", app, far, more));
+            let (ended, kept) = (said(&mut flows), said(&mut kept));
+            if ended != ["nothing"; 6] || kept != ["?"; 2] {
+                failures.push(format!("{name}: {ended:?}, and the published port {kept:?}"));
+            }
+            world.assert_in_sync();
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 }
 

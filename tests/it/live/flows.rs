@@ -183,6 +183,35 @@ live! {
 }
 
 live! {
+    fn flows_end_with_their_ports_when_other_rules_come_at_the_same_time(world) {
+        neighbour(world);
+        let kept = "'5397:99/udp', '8080:80'";
+        let isolated = "  app: {networks: {front: {isolated: true}}}\n";
+        let deny = "  app: {networks: [front]}\npolicies:\n  - deny: {from: container.app, to: world}\n";
+        let app = "  app: {networks: [front]}\n";
+        let publish = format!("{kept}, '5398:98', '5399:99/udp'");
+        world.apply(&shop(WEB, &publish, app));
+        settled(world, &["fd00:25::33"]);
+        let _web = world.serve("web", &Listen::tcp(80), "web");
+        let _pusher = Pusher::start(world, "web");
+        for (more, name) in [(isolated, "isolated"), (deny, "policies")] {
+            world.apply(&shop(WEB, &publish, app));
+            let [mut tcp, mut udp, mut other] = [("tcp", 5398), ("udp", 5399), ("udp", 5397)]
+                .map(|(protocol, port)| Flow::start("remote", protocol, "192.0.2.1", port));
+            [&mut tcp, &mut udp, &mut other].into_iter().for_each(|flow| drop(flow.says()));
+            let mut talk = Flow::start("remote", "tcp", "192.0.2.1", 8080);
+            assert_eq!([&mut tcp, &mut udp, &mut other].map(Flow::hears), ["push"; 3], "{name}");
+
+            world.apply(&shop(WEB, kept, more));
+            assert_eq!([&mut tcp, &mut udp, &mut other].map(Flow::hears), ["nothing", "nothing", "push"], "{name}");
+            assert_eq!(talk.says(), "?", "{name}");
+            let tracked = world.sh("cat /proc/net/nf_conntrack");
+            assert!(tracked.contains("dport=5397 ") && !tracked.contains("dport=5399 "), "{name}: {tracked}");
+        }
+    }
+}
+
+live! {
     fn a_datagram_goes_to_the_new_target_at_once(world) {
         neighbour(world);
         world.apply(&shop(WEB, "'5353:53/udp'", "  app: {networks: {front: {address: [172.25.4.4, 'fd00:25::44']}}}\n"));

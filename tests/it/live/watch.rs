@@ -259,7 +259,7 @@ live! {
         daemon.says("mtu 1500 -> 1400; set back");
         assert!(world.sh("ip -n web route show default").contains("172.25.0.9"));
         let asked = world.run(&["reconcile"]).exits(1);
-        assert!(asked.stderr.contains("in the way"), "{}", asked.stderr);
+        assert!(asked.stderr.starts_with("error: objects of others are in the way"), "{}", asked.stderr);
 
         world.sh("ip -n web route del default");
         daemon.brings_it_in_sync("the end of a conflict");
