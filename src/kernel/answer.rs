@@ -334,19 +334,25 @@ pub(crate) fn nsid(kind: u16, body: &[u8]) -> Option<i32> {
     id.filter(|id| *id >= 0)
 }
 
-/// Shows all attributes, each by its kind, up to the first one that is cut off: `struct nlattr` in `include/uapi/linux/
+/// Returns all attributes, each with its kind, up to the first one that is cut off: `struct nlattr` in `include/uapi/linux/
 /// netlink.h`.
 ///
 /// There are some 60 for each link of a host, which is why no error is made out for any.
-pub(crate) fn each(mut attributes: &[u8], mut see: impl FnMut(u16, &[u8])) {
+pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     // What is left of a kind without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
     const NLA_TYPE_MASK: u16 = 0x3fff;
-    while let Some([a, b, c, d]) = attributes.first_chunk() {
+    std::iter::from_fn(move || {
+        let [a, b, c, d] = rest.first_chunk()?;
         let length = usize::from(u16::from_ne_bytes([*a, *b]));
-        let Some(value) = attributes.get(4..length) else { return };
-        see(u16::from_ne_bytes([*c, *d]) & NLA_TYPE_MASK, value);
-        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([*c, *d]) & NLA_TYPE_MASK, value))
+    })
+}
+
+/// Shows all attributes, each by its kind.
+pub(crate) fn each(bytes: &[u8], mut see: impl FnMut(u16, &[u8])) {
+    attributes(bytes).for_each(|(kind, value)| see(kind, value));
 }
 
 /// Returns the value of an attribute among others; the last one's when there are several.

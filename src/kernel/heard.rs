@@ -3,8 +3,9 @@
 //! Source: `include/uapi/linux/{rtnetlink,if_link,if_addr,netconf}.h`, and for the firewall
 //! `include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h`.
 
-use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use netlink_packet_core::NetlinkBuffer;
 
+use super::answer::attributes;
 use super::events::Notice;
 use super::message::MAIN_TABLE;
 use super::moved::{Parts, Whole};
@@ -100,8 +101,7 @@ fn host(parts: &mut Parts, kind: u16, body: &[u8]) {
 
 /// Returns what `read` makes of the attribute of a kind behind a header.
 fn attribute<T>(body: &[u8], header: usize, kind: u16, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-    let mut attributes = NlasIterator::new(body.get(header..)?).map_while(Result::ok);
-    attributes.find(|attribute| attribute.kind() == kind).and_then(|attribute| read(attribute.value()))
+    attributes(body.get(header..)?).find(|(other, _)| *other == kind).and_then(|(_, value)| read(value))
 }
 
 /// Returns what a datagram of nftables means to us, from the namespace of this number.
@@ -138,9 +138,7 @@ fn concerns_docker_user(kind: u16, body: &[u8]) -> bool {
 /// Tells whether a message is about a table. Behind the four bytes of `struct nfgenmsg` come attributes, and the first
 /// kind is the table's name in every message that has one: `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE` and so on.
 fn concerns_table(body: &[u8], table: &str) -> bool {
-    NlasIterator::new(body.get(4..).unwrap_or_default())
-        .filter_map(Result::ok)
-        .any(|attribute| attribute.kind() == 1 && text(attribute.value()) == table)
+    attributes(body.get(4..).unwrap_or_default()).any(|(kind, name)| kind == 1 && text(name) == table)
 }
 
 #[cfg(test)]

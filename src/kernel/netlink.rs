@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -24,6 +24,7 @@ use rustix::net::sockopt::{self, Timeout};
 use smol_str::SmolStr;
 use thiserror::Error;
 
+use super::answer::attributes;
 use super::{FailureKind, OpError, count};
 pub(crate) use channel::Channel;
 
@@ -135,10 +136,9 @@ fn refused(code: i32, flags: u16, body: &[u8]) -> Option<Refusal> {
     }
     let request = body.first_chunk().map_or(0, |length| u32::from_ne_bytes(*length) as usize);
     let skip = if flags & NLM_F_CAPPED == 0 { request.next_multiple_of(4).max(HEADER) } else { HEADER };
-    let said = NlasIterator::new(body.get(skip..).unwrap_or_default())
-        .filter_map(Result::ok)
-        .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
-        .map(|attribute| text(attribute.value()).into());
+    let said = attributes(body.get(skip..).unwrap_or_default())
+        .find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)
+        .map(|(_, said)| text(said).into());
     Some(Refusal::Kernel { errno: Errno::from_raw_os_error(code.abs()), said })
 }
 
@@ -327,6 +327,21 @@ mod tests {
         body.extend(attribute(2, &[0, 0, 0, 0]));
         body.extend(attribute(1, b"Nexthop has invalid gateway.\0"));
         assert_eq!(refused(-22, flags, &body).unwrap().to_string(), want);
+    }
+
+    #[test]
+    fn a_list_of_attributes_ends_where_one_is_cut_off() {
+        let whole = [attribute(1, b"ab"), attribute(0x8002, b"cdef")].concat();
+        let read = |bytes: &[u8]| -> Vec<(u16, Vec<u8>)> {
+            attributes(bytes).map(|(kind, value)| (kind, value.to_vec())).collect()
+        };
+        assert_eq!(read(&whole), [(1, b"ab".to_vec()), (2, b"cdef".to_vec())]);
+        for length in [0_u16, 3, 200] {
+            let mut cut = whole.clone();
+            cut[8..10].copy_from_slice(&length.to_ne_bytes());
+            assert_eq!(read(&cut), [(1, b"ab".to_vec())], "{length}");
+        }
+        assert_eq!(read(&whole[..11]), [(1, b"ab".to_vec())]);
     }
 
     #[test]

@@ -4,9 +4,7 @@ use std::net::IpAddr;
 #[cfg(test)]
 use std::net::Ipv4Addr;
 
-use netlink_packet_core::NlasIterator;
-
-use crate::kernel::answer::ip;
+use crate::kernel::answer::{self, ip};
 use crate::kernel::attribute::{NESTED, attr};
 
 /// `CTA_TUPLE_ORIG`, `_REPLY`, `CTA_STATUS`, `_ID` and `_ZONE`.
@@ -45,9 +43,8 @@ impl Flow {
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let (mut original, mut reply, mut status, mut attributes) = (None, None, 0, vec![]);
         // `struct nfgenmsg` comes first.
-        for attribute in NlasIterator::new(body.get(4..)?).filter_map(Result::ok) {
-            let value = attribute.value();
-            match attribute.kind() {
+        for (kind, value) in answer::attributes(body.get(4..)?) {
+            match kind {
                 ORIGINAL => {
                     original = Some(End::read(value)?);
                     attr(&mut attributes, ORIGINAL | NESTED, value);
@@ -112,10 +109,9 @@ impl End {
         let (mut source, mut destination) = (None, None);
         // ICMP and others have no ports.
         let (mut protocol, mut source_port, mut port) = (None, 0, 0);
-        for part in NlasIterator::new(tuple).filter_map(Result::ok) {
-            for field in NlasIterator::new(part.value()).filter_map(Result::ok) {
-                let value = field.value();
-                match (part.kind(), field.kind()) {
+        for (part, fields) in answer::attributes(tuple) {
+            for (field, value) in answer::attributes(fields) {
+                match (part, field) {
                     (1, 1 | 3) => source = ip(value),
                     (1, 2 | 4) => destination = ip(value),
                     (2, 1) => protocol = value.first().copied(),

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NlasIterator};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
-use crate::kernel::answer::number_of;
+use crate::kernel::answer::{self, number_of};
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::resource::nft::{NftFamily, NftTableId};
 
@@ -76,9 +76,8 @@ fn table(kind: u16, body: &[u8]) -> Option<NftTableId> {
         7 => NftFamily::Bridge,
         _ => return None,
     };
-    let mut attributes = NlasIterator::new(attributes).map_while(Result::ok);
-    let name = attributes.find(|attribute| attribute.kind() == NFTA_TABLE_NAME)?;
-    Some(NftTableId { family, name: text(name.value()) })
+    let (_, name) = answer::attributes(attributes).find(|(kind, _)| *kind == NFTA_TABLE_NAME)?;
+    Some(NftTableId { family, name: text(name) })
 }
 
 #[cfg(test)]
