@@ -144,9 +144,11 @@ impl Editor {
             &path.key(key),
             new,
             None,
-            &[&|text| splice::insert(text, path, key, new), &|text| {
-                splice::extend(text, path, Some(key), new)
-            }],
+            &[
+                &|text| splice::insert(text, path, key, new),
+                &|text| splice::extend(text, path, Some(key), new),
+                &|text| splice::append(text, path, key, new),
+            ],
         )
     }
 

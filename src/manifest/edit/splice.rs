@@ -170,6 +170,21 @@ pub(super) fn insert(text: &str, path: &Path, key: &str, value: &Value) -> Optio
     Some(after)
 }
 
+/// Returns the text with another key on a line of its own below a map that is not in brackets: the editor knows no place
+/// in an item of a list that has one key.
+pub(super) fn append(text: &str, path: &Path, key: &str, value: &Value) -> Option<String> {
+    let (places, dialect) = (Places::of(text)?, Dialect::of(text));
+    let (source, spot) = (places.source()?, places.at(path)?);
+    let (first, _) = places.spans.entries(spot.id).first().filter(|_| !places.is_flow(spot.id))?;
+    let first = places.spans.range(*first)?.start;
+    let indent = " ".repeat(text.get(source.line_start(source.line_of(first))..first)?.chars().count());
+    let end = source.line_end(source.line_of(spot.value.end));
+    let newline = if text.get(end..)?.starts_with('\r') { "\r\n" } else { "\n" };
+    let fragment =
+        format!("{newline}{indent}{}: {}", render::scalar(key, dialect), render::flow(value, dialect));
+    spliced(text, end..end, &fragment)
+}
+
 /// Returns the text with another value at a path, whatever was there, on one line behind its key.
 pub(super) fn replace(text: &str, path: &Path, value: &Value) -> Option<String> {
     let places = Places::of(text)?;

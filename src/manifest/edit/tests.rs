@@ -208,6 +208,17 @@ fn a_layout_is_tidied_and_comments_stay_in_their_column() {
     "#);
 }
 
+#[test]
+fn an_item_with_one_key_gets_another_below_it() {
+    let text = "policies:\n  - allow: {from: a} # why\n\n  # Next.\n  - deny: {from: b}\n";
+    check(text, &["policies[0].log=true"], "+    log: true\n");
+    check(text, &["policies[1].log={x: [1]}"], "+    log: {x: [1]}\n");
+    check("a:\n- x: |\n    text\n    more\n- y: 2\n", &["a[0].z=1"], "+  z: 1\n");
+    check("a:\n- x:\n    - 1\n", &["a[0].z=1"], "+  z: 1\n");
+    check("a:\n  - - x: 1\n", &["a[0][0].z=1"], "+      z: 1\n");
+    check("a:\r\n- x: 1\r\n- y: 2\r\n", &["a[0].z=1"], "+  z: 1\n");
+}
+
 /// Returns all paths into a value.
 fn paths(value: &Value, at: &Path, found: &mut Vec<Path>) {
     found.push(at.clone());
