@@ -150,7 +150,7 @@ impl Session {
         let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
         let (naming, runtimes) = (Naming::default(), Runtimes::new(common));
-        let kernel = Live::new(project.clone()).sealing_with(Seals::in_dir(&dirs.state));
+        let kernel = Live::new(project.clone()).keeping(Seals::in_dir(&dirs.state), dirs.kept_namespaces());
         Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield })
     }
 
