@@ -325,10 +325,11 @@ impl Session {
         }
         extra.warnings.extend(ports::confront(&desired, &mut observed, &projects).await?);
         extra.warnings.extend(ports::taken_over(&desired, &observed));
-        let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
+        let (mut plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
+        extra::tell_inhabitants(&mut plan);
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }

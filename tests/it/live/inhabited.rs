@@ -56,6 +56,24 @@ impl Drop for Inhabitant {
     }
 }
 
+live! {
+    fn a_plan_tells_that_processes_lose_their_network(world) {
+        world.apply(BOTH);
+        let web = Inhabitant::of(world, "web");
+        world.file("netform.yaml", WITHOUT_WEB);
+
+        let (plan, _) = world.plan();
+
+        let line = plan.lines().find(|line| line.contains("# container.web will be destroyed")).unwrap();
+        let told = format!("interrupts web (sleep, process {}, is in its namespace)", web.child.id());
+        assert!(line.contains(&told), "{plan}");
+        drop(web);
+        let (plan, _) = world.plan();
+        let line = plan.lines().find(|line| line.contains("# container.web will be destroyed")).unwrap();
+        assert!(line.contains("no interruption"), "{plan}");
+    }
+}
+
 /// Asserts that nothing is kept that nobody can come back to.
 #[track_caller]
 fn assert_nothing_is_kept(world: &World) {
