@@ -323,8 +323,8 @@ impl Session {
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
             extra.part = Some(part);
         }
-        extra.warnings.extend(ports::confront(&desired, &mut observed, &projects).await?);
-        extra.warnings.extend(ports::taken_over(&desired, &observed));
+        extra.warnings.extend(ports::confront(&desired, &mut observed, (&projects, &facts)).await?);
+        extra.warnings.extend(ports::taken_over(&desired, &observed, &facts));
         let (mut plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),

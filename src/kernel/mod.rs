@@ -1,6 +1,6 @@
 //! The kernel: the only module that talks to it.
 
-mod addresses;
+pub mod addresses;
 mod announce;
 mod answer;
 mod attribute;
