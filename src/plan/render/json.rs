@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::kernel::Op;
+use crate::plan::Extra;
 use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{
@@ -211,7 +212,7 @@ pub fn document(plan: &Plan) -> Document {
         complete: plan.extra.part.is_none(),
         part: plan.extra.part.as_ref().map(part),
         summary: summary(plan),
-        changes: plan.changes.iter().map(|change| change_doc(change, &by_object)).collect(),
+        changes: plan.changes.iter().map(|change| change_doc(change, &plan.extra, &by_object)).collect(),
         operations: ops.into_iter().map(|(seq, wave, op)| operation(seq, wave, op)).collect(),
         drift: plan.drift.iter().map(drift).collect(),
         foreign: plan
@@ -274,7 +275,7 @@ pub fn source(origin: Option<&Origin>) -> Option<Source> {
     })
 }
 
-fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> ChangeDoc {
+fn change_doc(change: &Change, extra: &Extra, by_object: &HashMap<ResourceId, Vec<usize>>) -> ChangeDoc {
     let Change { owner, action, causes, origin, reason, protected, interrupts, fields, objects } = change;
     let object = |object: &crate::plan::Object| {
         let (fate, with) = match &object.fate {
@@ -308,7 +309,7 @@ fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> C
         action: *action,
         cause: causes.iter().copied().collect(),
         reason: reason.clone(),
-        effect: policy::effect(change),
+        effect: policy::effect(change, extra),
         protected: *protected,
         source: source(origin.as_ref()),
         interrupts: self::interrupts(interrupts),

@@ -135,7 +135,11 @@ pub(super) fn block(owner: &Owner) -> String {
 
 /// Returns the lines under a change.
 pub(super) fn body(change: &Change, entries: &Entries<'_>, look: &Look) -> Vec<Line> {
-    let effect = policy::effect(change).map(|text| Line { sign: Sign::of(change.action), depth: 1, text });
+    let effect = policy::effect(change, entries.extra).map(|text| Line {
+        sign: Sign::of(change.action),
+        depth: 1,
+        text,
+    });
     let mut lines: Vec<Line> = effect.into_iter().collect();
     lines.extend(change.fields.iter().flat_map(|field| field_lines(field, change, look)));
     let mut rest = BTreeMap::<&'static str, usize>::new();
