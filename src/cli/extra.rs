@@ -1,6 +1,8 @@
 //! What a plan shows that no state holds.
 
-use crate::plan::Extra;
+use crate::kernel::census::inhabitants;
+use crate::kernel::listeners::Process;
+use crate::plan::{Action, Extra, Interruption, Plan};
 use crate::resource::host_ports;
 use crate::resource::netns::NsRef;
 use crate::resource::qdisc::Hook;
@@ -34,6 +36,46 @@ pub(super) fn extra(
         uplinks: uplinks.map(|(name, _)| name.clone()).collect(),
         part: None,
     }
+}
+
+/// Tells of the processes that are in namespaces which go: they lose their network.
+pub(super) fn tell_inhabitants(plan: &mut Plan) {
+    let going = plan.changes.iter().filter(|change| change.action == Action::Destroy);
+    let going = going.flat_map(|change| &change.objects).filter_map(|object| match &object.id {
+        ResourceId::Netns(name) => Some(name.clone()),
+        ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => None,
+    });
+    let inhabitants = inhabitants(going.collect());
+    if inhabitants.is_empty() {
+        return;
+    }
+    for change in &mut plan.changes {
+        let lives_in =
+            |id: &ResourceId| inhabitants.iter().find(|(name, _)| *id == ResourceId::Netns((*name).clone()));
+        let Some((_, processes)) = change.objects.iter().find_map(|object| lives_in(&object.id)) else {
+            continue;
+        };
+        if let Some(why) = inhabited(processes) {
+            change.interrupts.push(Interruption { attachment: change.owner.clone(), why });
+        }
+    }
+}
+
+fn inhabited(processes: &[Process]) -> Option<String> {
+    let Process { pid, name } = processes.first()?;
+    Some(match processes.len() - 1 {
+        0 => format!("{name}, process {pid}, is in its namespace"),
+        more => format!("{name}, process {pid}, and {more} more are in its namespace"),
+    })
 }
 
 /// Says that the host becomes a router.

@@ -98,7 +98,7 @@ struct ChangeDoc {
     /// Whether `prevent_destroy` is set.
     protected: bool,
     source: Option<Source>,
-    /// The attachments that lose packets.
+    /// The attachments that lose packets, or the container whose processes lose their network.
     interrupts: Vec<InterruptDoc>,
     fields: Vec<FieldDoc>,
     objects: Vec<ObjectDoc>,
@@ -106,7 +106,7 @@ struct ChangeDoc {
     operations: Vec<usize>,
 }
 
-/// An attachment that loses packets.
+/// An attachment that loses packets, or a container whose processes lose their network.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InterruptDoc {
     address: String,
@@ -172,6 +172,8 @@ struct ForeignDoc {
     address: String,
     what: String,
     owner: Option<String>,
+    /// Whether it goes along with what it stands on; it is left alone otherwise.
+    goes: bool,
 }
 
 /// Something to read.
@@ -220,6 +222,7 @@ pub fn document(plan: &Plan) -> Document {
                 address: note.owner.to_string(),
                 what: note.what.clone(),
                 owner: note.by.clone(),
+                goes: note.goes,
             })
             .collect(),
         waiting: plan.extra.waiting.iter().map(|(name, _)| format!("container.{name}")).collect(),
