@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::kernel::file;
 use crate::names::ProjectName;
 
 /// The directories of one project.
@@ -137,14 +138,8 @@ pub enum DiskError {
 /// Writes a file that a crash or a power cut leaves either as it was or as it shall be.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
     let failed = |source| DiskError::Write { path: path.to_owned(), source };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(dir).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
     let text = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
-    file.write_all(&text).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_dir(dir).map_err(failed)
+    file::replace(path, &text).map_err(failed)
 }
 
 /// Has a directory's entries reach the disk: fsync(2) of a file does not do that.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known};
 use crate::halves::halves;
 use crate::resource::ResourceId;
+use crate::resource::hex::hex;
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
 
@@ -40,7 +41,7 @@ pub struct Generation {
 impl Generation {
     /// Returns the generation that an apply of `manifest` leads to; `number` and `applied_at` as the caller knows them.
     pub fn new(number: u64, applied_at: u64, manifest: String, state: State, leases: Leases) -> Self {
-        let manifest_sha256 = hex(&manifest);
+        let manifest_sha256 = digest(&manifest);
         Self { format: Known, number, applied_at, manifest, manifest_sha256, state, leases }
     }
 }
@@ -55,8 +56,8 @@ fn by_two<S: Serializer>(state: &State, s: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Returns the SHA-256 of a text in hex, by which manifests are compared.
-pub fn hex(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn digest(text: &str) -> String {
+    hex(Sha256::digest(text.as_bytes()))
 }
 
 /// What is known of the past.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::terms;
+use crate::resource::hex::hex;
 use crate::resource::nft::{NftFamily, NftTable, NftTableId};
 use crate::resource::nft_set::{Field, Lookup, Part, SETS, SetSpec};
 
@@ -178,5 +179,5 @@ fn digest(body: &[Value]) -> String {
         hash.update(command.to_string());
         hash.update("\n");
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize().into_iter().take(8))
 }

@@ -14,6 +14,18 @@ use crate::resource::part;
 /// The largest file of somebody else that is read: whoever is in a container may write to its own.
 pub(crate) const LARGEST: u64 = 1 << 20;
 
+/// Writes a file, with the directories that it is in, that a crash or a power cut leaves either as it was or as it shall be.
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    // fsync(2) of a file does not have the directory's entries reach the disk.
+    File::open(dir)?.sync_all()
+}
+
 /// Makes a file, with the directories that it is in; one that is there already is somebody else's. Where only some lines are
 /// ours, the file has to be there.
 pub(crate) fn create(file: &TextFile) -> io::Result<()> {

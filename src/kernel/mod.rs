@@ -17,7 +17,7 @@ pub mod events;
 mod external;
 pub mod facts;
 pub mod fake;
-mod file;
+pub(crate) mod file;
 mod heard;
 mod identity;
 pub mod inside;

@@ -18,6 +18,7 @@ use super::message::{self, NEWBORN};
 use super::netlink::{Channel, Refusal};
 use super::{FailureKind, OpError, netns};
 use crate::names::IfName;
+use crate::resource::hex::hex;
 use crate::resource::link::{Ipvlan, IpvlanFlag, IpvlanMode, Link, Macvlan, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::vlan::Vlan;
@@ -112,7 +113,7 @@ async fn patiently(host: &Channel, new: impl Fn() -> RouteNetlinkMessage) -> Res
 /// Returns the name that a link of a namespace has until it can have its own.
 pub(super) fn spare_name(ns: &NsRef, link: &IfName) -> IfName {
     let digest = Sha256::digest(format!("{ns}/{link}").as_bytes());
-    let hex: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(digest.into_iter().take(5));
     #[expect(clippy::expect_used, reason = "13 letters and digits are the name of a link")]
     IfName::try_from(format!("nf-{hex}")).expect("it is a name")
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::hex::hex;
 use super::link::LinkKind;
 use crate::names::{IfName, Mac, Mtu, ProjectName};
 
@@ -144,8 +145,7 @@ fn text(project: &ProjectName, before: &Before) -> String {
     let mac = mac.map_or_else(String::new, |mac| mac.to_string());
     let mut text = format!("{project},{},{mtu},{mac};", if *up { "up" } else { "down" });
     if !alias.is_empty() {
-        let hex: String = alias.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let _ = write!(text, "l,{hex};");
+        let _ = write!(text, "l,{};", hex(alias.bytes()));
     }
     for Held { addr, peer, broadcast, scope, flags, protocol, metric, label } in addresses {
         let _ = write!(text, "a,{addr},s{scope},f{flags},p{protocol},m{metric}");
@@ -160,8 +160,7 @@ fn text(project: &ProjectName, before: &Before) -> String {
         text += &word("s", source.as_ref());
         text.push_str(if *onlink { ",o" } else { "" });
         if !extra.is_empty() {
-            let hex: String = extra.iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = write!(text, ",x{hex}");
+            let _ = write!(text, ",x{}", hex(extra.iter().copied()));
         }
         text.push(';');
     }

@@ -7,6 +7,7 @@ pub mod address;
 mod becoming;
 pub mod device;
 pub mod file;
+pub mod hex;
 pub mod host_ports;
 pub mod link;
 pub mod neighbour;

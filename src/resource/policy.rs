@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
+use super::hex::hex;
 use crate::names::{ContainerName, NetName, Protocol};
 
 /// The longest name, so that it fits into the comment of an element (`NFTNL_UDATA_COMMENT_MAXLEN` in
@@ -93,7 +94,7 @@ pub fn name(verdict: Verdict, from: &[End], to: &[End], services: &[Service]) ->
     if name.len() <= LIMIT {
         return name.into();
     }
-    let digest: String = Sha256::digest(&name).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(Sha256::digest(&name).into_iter().take(4));
     // Names of networks and containers are ASCII, as is all else.
     let kept: String = name.chars().take(KEPT).collect();
     format_smolstr!("{kept}~{digest}")

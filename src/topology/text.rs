@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::resource::hex::hex;
+
 /// How many places of one kind a message shows; the rest are counted.
 pub(super) const SHOWN: usize = 10;
 
@@ -48,5 +50,5 @@ pub(super) fn digest(parts: &[&str]) -> ([u8; 4], String) {
     let bytes = hash.finalize();
     let mut head = [0; 4];
     head.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
-    (head, bytes.iter().take(5).map(|byte| format!("{byte:02x}")).collect())
+    (head, hex(bytes.into_iter().take(5)))
 }

@@ -18,7 +18,7 @@ use super::resolver::Resolver;
 use super::session::{Aim, Prepared, Session};
 use super::show::Style;
 use super::{confirm, ports, report, run, scope};
-use crate::apply::generation::{Generation, hex};
+use crate::apply::generation::{Generation, digest};
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
 use crate::kernel::moved::{Parts, Whole};
@@ -252,7 +252,7 @@ impl Keeper {
         }
         if let Some(trial) = self.trial.take() {
             let stands = manifest(&self.session).as_ref() == Some(&trial);
-            self.undone = (!stands).then(|| hex(&trial));
+            self.undone = (!stands).then(|| digest(&trial));
         }
         // It may have been tried while nobody ran here.
         let unconfirmed = self.session.dirs.unconfirmed(self.session.newest());
@@ -263,7 +263,7 @@ impl Keeper {
 
     /// Tells whether a manifest was tried and not confirmed.
     fn is_undone(&self, loaded: &Loaded) -> bool {
-        self.undone.as_ref().is_some_and(|undone| *undone == hex(&loaded.text()))
+        self.undone.as_ref().is_some_and(|undone| *undone == digest(&loaded.text()))
     }
 
     /// Returns where a run shall lead: to the manifest that is kept up, unless that was tried and undone.

@@ -6,8 +6,8 @@
 //! is lost, the link is believed, since there is nobody else to ask.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,10 @@ use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
 use crate::kernel::answer::LinkAnswer;
-use crate::kernel::{FailureKind, OpError};
+use crate::kernel::{FailureKind, OpError, file};
 use crate::names::{IfName, Mac};
 use crate::resource::device;
+use crate::resource::hex::hex;
 use crate::resource::netns::NsRef;
 use crate::resource::state::State;
 
@@ -109,16 +110,9 @@ impl Seals {
     }
 
     fn write(&self, all: &BTreeMap<String, Seal>) -> Result<(), OpError> {
-        let replace = || {
-            let dir = self.file.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(dir)?;
-            let mut file = tempfile::NamedTempFile::new_in(dir)?;
-            file.write_all(&serde_json::to_vec(all)?)?;
-            file.as_file().sync_all()?;
-            file.persist(&self.file)?;
-            File::open(dir)?.sync_all()
-        };
-        replace().map_err(|error: io::Error| self.failed("write", &error))
+        let written =
+            serde_json::to_vec(all).map_err(Into::into).and_then(|text| file::replace(&self.file, &text));
+        written.map_err(|error: io::Error| self.failed("write", &error))
     }
 
     fn failed(&self, what: &str, why: &dyn std::fmt::Display) -> OpError {
@@ -142,5 +136,5 @@ fn digest(mut pieces: Vec<&SmolStr>, permanent: Option<Mac>) -> String {
         hash.update("\n");
     }
     hash.update(permanent.map_or_else(String::new, |mac| mac.to_string()));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize())
 }

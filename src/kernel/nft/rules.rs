@@ -19,6 +19,7 @@ use crate::kernel::answer::each;
 use crate::kernel::attribute::{attr, terminated};
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::resource::Resource;
+use crate::resource::hex::hex;
 use crate::resource::nft::{NftTable, NftTableId};
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -88,7 +89,7 @@ impl Rules {
         for kind in [&OBJECTS, &FLOWTABLES] {
             note(&mut hash, &objects(socket, id, kind)?);
         }
-        rules.digest = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        rules.digest = hex(hash.finalize().into_iter().take(8));
         Ok(Some(rules))
     }
 
