@@ -1,26 +1,55 @@
 //! Kernel parameters as they were before netform changed them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::failure::{Code, Failure};
 use super::scope::has_link;
+use crate::apply::Dirs;
 use crate::apply::generation::Past;
 use crate::kernel::sysctl;
+use crate::names::ProjectName;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::sysctl::{Sysctl, SysctlKey};
 use crate::resource::{Resource, ResourceId, Slot};
 use crate::topology::facts::Facts;
 
+/// The other projects that have a firewall here.
+pub(super) struct Others<'a> {
+    pub(super) projects: &'a BTreeSet<ProjectName>,
+    pub(super) dirs: &'a Dirs,
+}
+
+impl Others<'_> {
+    /// Tells whether one of them may ask for a parameter of the host: on a bridge of somebody else, or by a pair, it has
+    /// no bridge that says so. Each has on record what it asks for and netform has changed; of one whose files are
+    /// elsewhere, or lost, nothing is known.
+    fn ask_for(&self, id: &ResourceId) -> bool {
+        if self.projects.is_empty() {
+            return false;
+        }
+        let known = self.dirs.neighbours();
+        // A daemon's past may be older than their last apply.
+        let is_on_record = self.dirs.originals_of_others().iter().any(|entry| entry.resource.id() == *id);
+        is_on_record || self.projects.iter().any(|project| !known.contains(project))
+    }
+}
+
 /// Asks for the host's parameters as they were before netform changed them, once nobody can rely on them.
 ///
 /// A host that goes on forwarding is open, one that stops is cut off: so only what is on record is set back, and only
 /// when no other project and no container engine is there. What a container's namespace had it gets back at once.
-pub(super) fn restore(past: &Past, desired: &mut Desired, observed: &Observed, facts: &Facts) {
+pub(super) fn restore(
+    past: &Past,
+    (desired, observed): (&mut Desired, &Observed),
+    facts: &Facts,
+    others: &Others<'_>,
+) {
     for entry in &past.originals {
         let id = entry.resource.id();
         if desired.0.get(&id).is_some()
-            || is_relied_on(&id, past, (desired, observed), facts)
+            || is_relied_on(&id, past, (desired, observed), (facts, others))
             || observed.own.get(&id).is_none()
             || goes(&id.ns(), desired, observed)
         {
@@ -42,10 +71,10 @@ fn is_relied_on(
     id: &ResourceId,
     past: &Past,
     (desired, observed): (&Desired, &Observed),
-    facts: &Facts,
+    (facts, others): (&Facts, &Others<'_>),
 ) -> bool {
     let ResourceId::Sysctl(NsRef::Host, key) = id else { return false };
-    let Some(link) = key.link() else { return !facts.subnets.is_empty() };
+    let Some(link) = key.link() else { return !facts.subnets.is_empty() || others.ask_for(id) };
     if key.answers().is_some() {
         let is_on_it = |slot: &Slot| matches!(slot, Slot::Object(ResourceId::Neighbour(NsRef::Host, by, _)) if by == link);
         return observed.foreign.keys().any(is_on_it);

@@ -10,7 +10,7 @@ use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, u
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
-use super::originals;
+use super::originals::{self, Others};
 use super::ports;
 use super::runtimes::{self, Runtimes};
 use super::scope::{Looked, declare, must_look_again, recall, seals, widen};
@@ -288,7 +288,8 @@ impl Session {
             self.kernel.survey(&scope).await.map_err(unreadable)?;
         let facts = self.completed(facts);
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
-        originals::restore(&self.past, &mut desired, &observed, &facts);
+        let others = Others { projects: &projects, dirs: &self.dirs };
+        originals::restore(&self.past, (&mut desired, &observed), &facts, &others);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
         scope.unmarked.extend(given_up.iter().cloned());
         let before = Looked::at(&scope);

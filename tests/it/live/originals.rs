@@ -2,7 +2,7 @@
 
 use super::daemon::Daemon;
 use super::proxy::{ADVERTISE, BLOG, SHOP, answers, router};
-use super::world::{World, eventually, live};
+use super::world::{Listen, World, eventually, live};
 
 const PLAIN: &str =
     "netform: 1\nproject: plain\nnetworks: {side: {subnets: [172.27.0.0/24, '2001:db8:7::/64']}}\n";
@@ -35,6 +35,37 @@ live! {
         }
         go(world, &[["apply", "plain.yaml"], ["apply", "other.yaml"], ["destroy", "plain.yaml"], ["destroy", "other.yaml"]]);
         assert_eq!(forwards(), "1");
+    }
+}
+
+live! {
+    /// Such a project has no bridge that would say that it needs the host to forward.
+    fn who_is_on_bridges_of_others_goes_on_when_another_project_goes(world) {
+        world.sh("sysctl -qw net.ipv4.ip_forward=0; ip link add br-lan type bridge; ip addr add 10.8.0.1/24 dev br-lan; ip link set br-lan up
+            ip netns add remote; ip link add uplink type veth peer name eth0 netns remote; ip link set uplink up; ip addr add 192.0.2.1/24 dev uplink
+            ip -n remote link set eth0 up; ip -n remote addr add 192.0.2.2/24 dev eth0");
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward").trim().to_owned();
+        let lan = |name: &str, address: &str, port: u16| format!("netform: 1\nproject: {name}\nnetworks: {{lan: {{external: br-lan}}}}\ncontainers: {{{name}1: {{networks: {{lan: {{address: {address}}}}}, publish: ['{port}:80']}}}}\n");
+        let pair = "netform: 1\nproject: pair\nnetworks: {cable: {driver: veth, options: {host: true}, subnets: [10.9.0.0/31]}}\ncontainers: {pair1: {networks: [cable], publish: ['8083:80']}}\n";
+        world.file("blog.yaml", &lan("blog", "10.8.0.2", 8081));
+        world.file("shop.yaml", &lan("shop", "10.8.0.3", 8082));
+        world.file("pair.yaml", pair);
+        world.sh("ip link add eth7 type veth peer name eth8; ip link set eth7 up; ip link set eth8 up");
+        world.file("tv.yaml", "netform: 1\nproject: tv\nnetworks: {street: {driver: macvlan, options: {parent: eth7}, subnets: [192.168.7.0/24]}}\ncontainers: {tv1: {networks: [street]}}\n");
+
+        for (stays, port) in [("blog", 8081), ("pair", 8083)] {
+            let (stays_file, container) = (format!("{stays}.yaml"), format!("{stays}1"));
+            for order in [[&*stays_file, "shop.yaml"], ["shop.yaml", &stays_file]] {
+                go(world, &order.map(|file| ["apply", file]));
+                let _server = world.serve(&container, &Listen::tcp(80), stays);
+                go(world, &[["destroy", "shop.yaml"]]);
+                assert_eq!((forwards(), world.ask("remote", "tcp", "192.0.2.1", port).is_some()), ("1".to_owned(), true), "{order:?}");
+                // Who needs no forwarding keeps nobody's.
+                go(world, &[["apply", "tv.yaml"], ["destroy", &stays_file]]);
+                assert_eq!(forwards(), "0", "{order:?}");
+                go(world, &[["destroy", "tv.yaml"]]);
+            }
+        }
     }
 }
 
