@@ -187,6 +187,7 @@ async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure>
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
     let tried = session.dirs.generation(pending.generation).ok().flatten();
     let tried = tried.map_or_else(String::new, |generation| generation.manifest_sha256);
+    session.turn.at_once = true;
     let prepared = session.prepare(aim).await?;
     let how = How::or_undone(Style::Plain);
     run::carry_out(session, &prepared, how).await?;
