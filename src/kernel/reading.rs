@@ -43,6 +43,8 @@ pub(crate) struct NsReading {
     pub(crate) addresses: Vec<AddressAnswer>,
     /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
     pub(crate) routes: Vec<RouteAnswer>,
+    /// Whether they were asked for.
+    pub(crate) knows_routes: bool,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// What links of the host answer for, as far as it matters.
@@ -55,6 +57,11 @@ impl NsReading {
     /// Returns the mark on its `lo`.
     pub(crate) fn mark(&self) -> Option<Mark> {
         self.links.iter().find(|link| link.index == 1).and_then(LinkAnswer::mark)
+    }
+
+    /// Tells whether its `lo` is up.
+    pub(super) fn has_lo(&self) -> bool {
+        self.links.iter().any(|link| link.index == 1 && link.up)
     }
 
     /// Returns what is written on its `lo`.
@@ -278,6 +285,7 @@ impl NsReading {
             links: vec![],
             addresses: vec![],
             routes: vec![],
+            knows_routes: false,
             qdiscs: vec![],
             proxied: vec![],
             sysctls: vec![],
@@ -335,6 +343,7 @@ impl NsReading {
             Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
             routes => routes?,
         };
+        self.knows_routes = true;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Drift, Extra, Fate, Field, Moved, Plan, Winner};
 use crate::resource::ResourceId;
+use crate::resource::address::CONNECTED;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
 
@@ -284,6 +285,9 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
         Moved::Deleted => (Sign::Remove, format!("{object} is gone")),
         Moved::Changed { field, last_applied: _, live: _ } if field == "content" => {
             (Sign::Change, format!("{object} was edited"))
+        }
+        Moved::Changed { field, last_applied: _, live: Some(live) } if field == CONNECTED.0 => {
+            (Sign::Change, format!("{object} has lost a {field}: {live}"))
         }
         Moved::Changed { field, last_applied, live } => {
             let values = (last_applied.clone().unwrap_or_else(none), live.clone().unwrap_or_else(none));
