@@ -1,4 +1,7 @@
-//! Addresses: what is asked of the kernel for each operation, and what is seen of them.
+//! Addresses: what is asked of the kernel for each operation, what is seen of them, and those that others have given the host.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
@@ -7,9 +10,10 @@ use smol_str::ToSmolStr;
 use super::answer::AddressAnswer;
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
+use super::netlink::{Blocking, Refusal};
 use super::observe::{OwnLinks, insert, is_link_local};
-use super::reading::NsReading;
-use super::{FailureKind, OpError, Scope, connected, external, message};
+use super::reading::{self, NsReading};
+use super::{FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns};
 use crate::resource::address::Address;
 use crate::resource::owner::Owner;
 use crate::resource::route::PROTOCOL;
@@ -43,6 +47,21 @@ pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), s
             observed.foreign.insert(Slot::Object(id), foreign);
         }
     }
+}
+
+/// Returns the addresses of the host that are none of netform's, of whichever project.
+///
+/// # Errors
+///
+/// When the kernel cannot be read.
+pub async fn of_host() -> Result<BTreeSet<IpAddr>, ObserveError> {
+    let failed = |refusal| reading::failed("the addresses of the host".to_owned(), refusal);
+    let read = || {
+        let addresses = Blocking::open()?.dump(message::all_addresses(), answer::address)?;
+        let theirs = addresses.into_iter().filter(|address| address.protocol != PROTOCOL);
+        Ok::<_, Refusal>(theirs.map(|address| address.addr.addr()).collect())
+    };
+    netns::on_thread(read).await.map_err(|error| failed(error.into()))?.map_err(failed)
 }
 
 /// Gives a link an address, or changes whose it is.

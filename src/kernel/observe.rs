@@ -220,7 +220,8 @@ pub(crate) fn peer_of<'a>(
 
 fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
-    let netns = || Netns { lo: ns.has_lo(), ..Netns::new(name.clone()) };
+    let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
+    let netns = || Netns { lo, ..Netns::new(name.clone()) };
     match ns.mark() {
         Some(mark) if mark.project == scope.project => {
             insert(observed, Resource::Netns(netns()), mark.owner);

@@ -59,11 +59,6 @@ impl NsReading {
         self.links.iter().find(|link| link.index == 1).and_then(LinkAnswer::mark)
     }
 
-    /// Tells whether its `lo` is up.
-    pub(super) fn has_lo(&self) -> bool {
-        self.links.iter().any(|link| link.index == 1 && link.up)
-    }
-
     /// Returns what is written on its `lo`.
     pub(crate) fn alias(&self) -> &str {
         self.links.iter().find(|link| link.index == 1).map_or("", |link| &link.alias)
