@@ -1,4 +1,4 @@
-//! What moved in the kernel, in words.
+//! What moved, and what of others is on our objects, in words.
 
 use super::view::Sign;
 use crate::plan::{Drift, ForeignNote, Moved, Plan, Winner};
