@@ -199,6 +199,10 @@ pub(super) fn holder(verb: &str) -> Holder {
 /// Returns the failure of a run that did not get its lock.
 pub(super) fn not_locked(error: &LockError) -> Failure {
     match error {
+        // Who has just taken it may not have said so yet.
+        LockError::Held { holder } if holder.since == 0 => {
+            Failure::of(Code::Locked, error).help("--lock-timeout waits longer")
+        }
         LockError::Held { holder } => {
             let since = Duration::from_secs(now().saturating_sub(holder.since));
             Failure::of(Code::Locked, error)

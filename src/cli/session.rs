@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
-use super::failure::{Code, Failure, disk_failure, in_the_way, unreadable, unselectable};
+use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -136,13 +136,7 @@ impl Session {
         if which.project.is_none() || session.dirs.is_known() {
             return Ok(session);
         }
-        let known = session.dirs.neighbours();
-        let known: Vec<&str> = known.iter().map(ProjectName::as_str).collect();
-        let message = format!("there is nothing of a project {}", session.project);
-        Err(Failure::new(Code::NoInput, message).help(match known.as_slice() {
-            [] => format!("nothing was applied yet with --state-dir {}", common.state_dir.display()),
-            known => format!("these are known: {}", known.join(", ")),
-        }))
+        Err(unknown_project(&session.project, &session.dirs, common))
     }
 
     fn new(

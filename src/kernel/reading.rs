@@ -293,6 +293,7 @@ impl NsReading {
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
+                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns),
                 NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });
         };
