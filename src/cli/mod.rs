@@ -40,6 +40,7 @@ mod signals;
 mod ssh;
 mod status;
 mod translate;
+mod turns;
 mod validate;
 mod voice;
 mod watch;

@@ -94,6 +94,7 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     recover(session).await?;
     confirm::settle(session, *aim).await?;
     let began = Instant::now();
+    session.turn.at_once = run.yes;
     let prepared = session.prepare_part(*aim, selection).await?;
     shown(&prepared, request, began.elapsed())?;
     let ran = finish(session, &prepared, request).await;
@@ -317,6 +318,7 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 /// Carries out a plan and returns the number of the generation that it led to.
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
+    let _turn = session.claim_turn(prepared).await?;
     let _claim = ports::claim(session, prepared, &prepared.desired).await?;
     let number = session.next();
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
