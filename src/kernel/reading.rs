@@ -43,6 +43,8 @@ pub(crate) struct NsReading {
     pub(crate) addresses: Vec<AddressAnswer>,
     /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
     pub(crate) routes: Vec<RouteAnswer>,
+    /// Whether they were asked for.
+    pub(crate) knows_routes: bool,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// What links of the host answer for, as far as it matters.
@@ -278,6 +280,7 @@ impl NsReading {
             links: vec![],
             addresses: vec![],
             routes: vec![],
+            knows_routes: false,
             qdiscs: vec![],
             proxied: vec![],
             sysctls: vec![],
@@ -290,6 +293,7 @@ impl NsReading {
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
+                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns),
                 NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });
         };
@@ -335,6 +339,7 @@ impl NsReading {
             Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
             routes => routes?,
         };
+        self.knows_routes = true;
         Ok(())
     }
 

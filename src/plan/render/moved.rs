@@ -3,6 +3,7 @@
 use super::view::Sign;
 use crate::plan::{Drift, ForeignNote, Moved, Plan, Winner};
 use crate::resource::ResourceId;
+use crate::resource::address::CONNECTED;
 
 /// Returns what moved: the sign, the resource, what happened, and who wins.
 pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
@@ -12,6 +13,9 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
         Moved::Deleted => (Sign::Remove, format!("{object} is gone")),
         Moved::Changed { field, last_applied: _, live: _ } if field == "content" => {
             (Sign::Change, format!("{object} was edited"))
+        }
+        Moved::Changed { field, last_applied: _, live: Some(live) } if field == CONNECTED.0 => {
+            (Sign::Change, format!("{object} has lost a {field}: {live}"))
         }
         Moved::Changed { field, last_applied, live } => {
             let values = (last_applied.clone().unwrap_or_else(none), live.clone().unwrap_or_else(none));
