@@ -14,6 +14,7 @@ use super::netlink::{Blocking, Channel, Refusal};
 use super::reading::{self, Reading};
 use super::slice::Slice;
 use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
+use crate::halves;
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -177,7 +178,9 @@ impl Live {
             Recall::Kept(memory) => Ok(survey(&memory.reading, memory.tables.clone(), scope)),
             Recall::Never | Recall::Next => {
                 let (reading, tables) = read(scope).await?;
-                Ok(survey(&reading, tables, scope))
+                let survey = survey(&reading, tables, scope);
+                halves::discard(reading.namespaces.len(), reading);
+                Ok(survey)
             }
         }
     }
