@@ -37,6 +37,11 @@ impl Dirs {
         self.run.join("journal")
     }
 
+    /// Returns where namespaces are kept alive that a run has deleted, as long as it may be undone.
+    pub fn kept_namespaces(&self) -> PathBuf {
+        self.run.join("netns")
+    }
+
     pub(super) fn pending(&self) -> PathBuf {
         self.state.join("pending.json")
     }

@@ -229,8 +229,9 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
-            let saved = recover::finish(job.dirs, job.generation, &journal.touched)
-                .and_then(|()| job.dirs.close_journal());
+            let saved = recover::finish(job.dirs, job.generation, &journal.touched);
+            undo::let_go(kernel, job.dirs, &journal.touched);
+            let saved = saved.and_then(|()| job.dirs.close_journal());
             Outcome::Applied { done, unsaved: saved.err() }
         }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
@@ -249,6 +250,7 @@ pub async fn repair<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watc
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
             let noted = job.dirs.remember(&journal.touched, None);
+            undo::let_go(kernel, job.dirs, &journal.touched);
             Outcome::Applied { done, unsaved: noted.and_then(|()| job.dirs.close_journal()).err() }
         }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
@@ -327,6 +329,7 @@ async fn end<K: Kernel>(
         let mut stays = journal.touched.clone();
         stays.retain(|touched| report.left.iter().any(|left| left.id == touched.id));
         let noted = job.dirs.remember(&stays, None);
+        undo::let_go(kernel, job.dirs, &journal.touched);
         report.disk = noted.and_then(|()| job.dirs.close_journal()).err();
         return if report.left.is_empty() { Outcome::Unchanged(report) } else { Outcome::Stranded(report) };
     }
@@ -338,6 +341,7 @@ async fn end<K: Kernel>(
         // The journal stays: the next run tries again.
         return Outcome::Stranded(report);
     }
+    undo::let_go(kernel, job.dirs, &journal.touched);
     report.disk = job.dirs.close_journal().err();
     if report.done.is_empty() && report.undone == 0 {
         Outcome::Unchanged(report)

@@ -103,6 +103,7 @@ pub async fn recover<K: Kernel>(
         let Undone { done, failed: _, left } = undo::undo(kernel, scope, &journal.touched, watcher).await;
         if left.is_empty() { Settled::Undone { operations: done } } else { Settled::Stranded { left } }
     };
+    undo::let_go(kernel, dirs, &journal.touched);
     dirs.close_journal().map_err(RecoverError::Journal)?;
     Ok(Some(found(settled)))
 }

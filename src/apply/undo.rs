@@ -1,11 +1,13 @@
 //! Undoing is a plan toward what was there before: it works from what is there now, whatever that is.
 
 use super::execute::{Mode, execute};
-use super::{FailedOp, Left, Phase, ROUNDS, Watcher, recover};
+use super::{Dirs, FailedOp, Left, Phase, ROUNDS, Watcher, recover};
 use crate::kernel::{Kernel, Op, Scope};
+use crate::names::NetnsName;
 use crate::plan::{Touched, is_as_before, plan_around};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Entry, Observed, State};
 
 /// How often the kernel may show what it is still removing.
@@ -19,6 +21,14 @@ pub(super) struct Undone {
     pub(super) left: Vec<Left>,
 }
 
+/// Lets namespaces go that a run has deleted, unless what it did may yet be undone.
+pub(super) fn let_go<K: Kernel>(kernel: &mut K, dirs: &Dirs, touched: &[Touched]) {
+    let deleted = touched.iter().any(|touched| matches!(touched.id, ResourceId::Netns(_)));
+    if deleted && matches!(dirs.read_pending(), Ok(None)) {
+        kernel.let_go();
+    }
+}
+
 /// Takes back what was touched, pressing on past failures, and looks at what came of it.
 pub(super) async fn undo<K: Kernel>(
     kernel: &mut K,
@@ -28,6 +38,11 @@ pub(super) async fn undo<K: Kernel>(
 ) -> Undone {
     let scope = recover::widened(scope, touched);
     let touched = &settled(touched);
+    let were_there = namespaces(touched);
+    if !were_there.is_empty() {
+        // What is undone then is what others see who live in there.
+        kernel.revive(&were_there).await;
+    }
     let mut undone = Undone { done: 0, failed: vec![], left: unknown(touched) };
     let mut polls = POLLS;
     let mut rounds = 0;
@@ -58,6 +73,15 @@ pub(super) async fn undo<K: Kernel>(
         undone.failed.clear();
     }
     undone
+}
+
+/// Returns the namespaces that were there before.
+fn namespaces(touched: &[Touched]) -> Vec<(NetnsName, Owner)> {
+    let before = touched.iter().filter_map(|touched| match (&touched.id, &touched.before) {
+        (ResourceId::Netns(name), Some(entry)) => Some((name.clone(), entry.owner.clone())),
+        (_, _) => None,
+    });
+    before.collect()
 }
 
 /// Returns what was touched, links of the host left out that were on their way back there: that is where they belong, and

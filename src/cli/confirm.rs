@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use super::args::{Common, WhichProject};
 use super::failure::{Code, Failure, disk_failure};
+use super::reunite::reunited;
 use super::run::{self, How, Ran};
 use super::session::{Aim, Prepared, Session};
 use super::show::{self, Style};
 use crate::apply::pending::{Due, Pending};
+use crate::kernel::Kernel as _;
+use crate::plan::target::Selection;
 
 /// How often somebody who waits looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -37,7 +40,7 @@ pub(super) async fn carry_out(
         }
     };
     if done.is_err() {
-        session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+        forget(session)?;
     }
     done
 }
@@ -80,7 +83,7 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
     let too_late = |generation: u64| {
         Failure::new(Code::Unconfirmed, format!("too late: generation {generation} was undone"))
     };
-    let Some(pending) = waiting(&session)? else {
+    let Some(pending) = waiting(&mut session)? else {
         let undone = session.dirs.undone_before(session.newest()).map_err(|error| disk_failure(&error))?;
         // Whoever confirms what was undone must not take it for confirmed.
         return undone
@@ -90,7 +93,7 @@ pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(),
         revert(&mut session, &pending).await?;
         return Err(too_late(pending.generation));
     }
-    session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+    forget(&mut session)?;
     show::out(&format!("Confirmed: generation {} stays.\n", pending.generation))?;
     Ok(())
 }
@@ -113,7 +116,7 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
             () = tokio::time::sleep(LOOK) => {}
             () = &mut enter, if listening => {
                 listening = false;
-                session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+                keep(session, &pending).await?;
             }
             () = &mut interrupt, if listening => {
                 let overdue = Pending::new(pending.generation, pending.previous, 0, boot());
@@ -166,7 +169,7 @@ pub(super) async fn guard(common: &Common, which: &WhichProject) -> Result<(), F
     let _lock = run::take_lock(&session, "revert", LOCK_PATIENCE).await?;
     run::recover(&mut session).await?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
-    match waiting(&session)? {
+    match waiting(&mut session)? {
         Some(pending) if pending.generation == mine.generation => revert(&mut session, &pending).await,
         Some(_) | None => Ok(()),
     }
@@ -174,11 +177,11 @@ pub(super) async fn guard(common: &Common, which: &WhichProject) -> Result<(), F
 
 /// Returns what waits for its confirmation. The caller holds the lock: what waits without having been applied is
 /// forgotten, since the run that wanted it failed or was undone.
-fn waiting(session: &Session) -> Result<Option<Pending>, Failure> {
+fn waiting(session: &mut Session) -> Result<Option<Pending>, Failure> {
     let pending = session.dirs.read_pending().map_err(|error| disk_failure(&error))?;
     match pending {
         Some(pending) if pending.generation == session.newest() => Ok(Some(pending)),
-        Some(_) => session.dirs.clear_pending().map(|()| None).map_err(|error| disk_failure(&error)),
+        Some(_) => forget(session).map(|()| None),
         None => Ok(None),
     }
 }
@@ -187,11 +190,29 @@ async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure>
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
     let tried = session.dirs.generation(pending.generation).ok().flatten();
     let tried = tried.map_or_else(String::new, |generation| generation.manifest_sha256);
-    let prepared = session.prepare(aim).await?;
+    let mut prepared = session.prepare(aim).await?;
+    if let Some(reunited) = reunited(session, &prepared, aim, &Selection::default()).await? {
+        prepared = reunited;
+    }
     let how = How::or_undone(Style::Plain);
     run::carry_out(session, &prepared, how).await?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
     session.dirs.undo_pending(pending, session.newest(), tried).map_err(|error| disk_failure(&error))?;
+    session.kernel.let_go();
+    Ok(())
+}
+
+/// Keeps what was tried, unless somebody undoes it by now.
+async fn keep(session: &mut Session, tried: &Pending) -> Result<(), Failure> {
+    let _lock = run::take_lock(session, "try", LOCK_PATIENCE).await?;
+    let pending = session.dirs.read_pending().map_err(|error| disk_failure(&error))?;
+    if pending.as_ref() == Some(tried) { forget(session) } else { Ok(()) }
+}
+
+/// Forgets what is pending: there is nothing to be undone any more. The caller holds the lock.
+pub(super) fn forget(session: &mut Session) -> Result<(), Failure> {
+    session.dirs.clear_pending().map_err(|error| disk_failure(&error))?;
+    session.kernel.let_go();
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! What a plan shows that no state holds.
 
-use crate::plan::Extra;
+use crate::kernel::census::inhabitants;
+use crate::kernel::listeners::Process;
+use crate::plan::{Action, Extra, Interruption, Plan};
 use crate::resource::host_ports;
 use crate::resource::netns::NsRef;
 use crate::resource::qdisc::Hook;
@@ -8,6 +10,7 @@ use crate::resource::state::{Desired, Entry, Foreign, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId, Slot};
 use crate::topology::facts::Facts;
+use crate::topology::policy::Reach;
 use crate::topology::{Runtime, Topology};
 
 /// Returns who waits, whether there is anything at all, and what becomes of the host.
@@ -22,12 +25,57 @@ pub(super) fn extra(
     let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
     Extra {
         waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
-        warnings: [forwarding(desired, observed), opened(desired, observed), unlimited(desired, observed)]
-            .concat(),
+        warnings: [
+            forwarding(desired, observed),
+            opened(topology, desired, observed),
+            unlimited(desired, observed),
+        ]
+        .concat(),
+        effects: topology.map(Topology::effects).unwrap_or_default(),
         manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
         uplinks: uplinks.map(|(name, _)| name.clone()).collect(),
         part: None,
     }
+}
+
+/// Tells of the processes that are in namespaces which go: they lose their network.
+pub(super) fn tell_inhabitants(plan: &mut Plan) {
+    let going = plan.changes.iter().filter(|change| change.action == Action::Destroy);
+    let going = going.flat_map(|change| &change.objects).filter_map(|object| match &object.id {
+        ResourceId::Netns(name) => Some(name.clone()),
+        ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => None,
+    });
+    let inhabitants = inhabitants(going.collect());
+    if inhabitants.is_empty() {
+        return;
+    }
+    for change in &mut plan.changes {
+        let lives_in =
+            |id: &ResourceId| inhabitants.iter().find(|(name, _)| *id == ResourceId::Netns((*name).clone()));
+        let Some((_, processes)) = change.objects.iter().find_map(|object| lives_in(&object.id)) else {
+            continue;
+        };
+        if let Some(why) = inhabited(processes) {
+            change.interrupts.push(Interruption { attachment: change.owner.clone(), why });
+        }
+    }
+}
+
+fn inhabited(processes: &[Process]) -> Option<String> {
+    let Process { pid, name } = processes.first()?;
+    Some(match processes.len() - 1 {
+        0 => format!("{name}, process {pid}, is in its namespace"),
+        more => format!("{name}, process {pid}, and {more} more are in its namespace"),
+    })
 }
 
 /// Says that the host becomes a router.
@@ -65,8 +113,8 @@ fn unlimited(desired: &Desired, observed: &Observed) -> Vec<String> {
     observed.foreign.iter().filter_map(sentence).collect()
 }
 
-/// Says that all of an address leads to a container from now on.
-fn opened(desired: &Desired, observed: &Observed) -> Vec<String> {
+/// Says that all of an address leads to a container from now on, and is open, as far as policies leave it so.
+fn opened(topology: Option<&Topology>, desired: &Desired, observed: &Observed) -> Vec<String> {
     let sentence = |(id, entry): (&ResourceId, &Entry)| {
         let element = entry.resource.element()?;
         let (address, target) = (host_ports::led(element)?, element.data.as_deref()?);
@@ -74,9 +122,16 @@ fn opened(desired: &Desired, observed: &Observed) -> Vec<String> {
             return None;
         }
         let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        let reach = topology.zip(target.parse().ok()).map(|(topology, target)| topology.reach(target));
+        let but = match reach {
+            Some(Reach::Everybody) => String::new(),
+            Some(Reach::Except(closed)) => format!(", but for what policies close: {}", closed.join("; ")),
+            // What is open is what policies say, each of which the plan shows.
+            Some(Reach::Only(..)) => return None,
+            None => ", unless policies say otherwise".to_owned(),
+        };
         Some(format!(
-            "{place}all of {address} leads to {target}: whatever listens there is open to everybody, unless `policies` \
-             say otherwise"
+            "{place}all of {address} leads to {target}: whatever listens there is open to everybody{but}"
         ))
     };
     desired.0.iter().filter_map(sentence).collect()

@@ -27,6 +27,7 @@ mod path;
 mod ports;
 mod report;
 mod resolver;
+mod reunite;
 mod run;
 mod runtimes;
 mod sandbox;

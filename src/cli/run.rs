@@ -8,6 +8,7 @@ use super::args::{PlanFormat, Rendering, Run};
 use super::failure::{self, Code, Failure, chain};
 use super::interrupt::Shield;
 use super::lacking;
+use super::reunite::reunited;
 use super::session::{Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
@@ -117,7 +118,7 @@ pub(super) async fn finish(
     prepared: &Prepared,
     request: &Request<'_>,
 ) -> Result<Ran, Failure> {
-    let Request { verb, aim, show, run, style, confirm, .. } = request;
+    let Request { verb, aim, show, run, style, confirm, selection, .. } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes && !request.voice.is_for_machines();
     check_guards(prepared, run, *aim, attended).await?;
     let how = How { style: *style, on_failure: run.on_failure.into() };
@@ -141,12 +142,17 @@ pub(super) async fn finish(
         return Ok(Ran::Declined);
     }
     let started = Instant::now();
+    let reunited = match aim {
+        Aim::Generation(_) => reunited(session, prepared, *aim, selection).await?,
+        Aim::Manifest | Aim::Nothing => None,
+    };
+    let prepared = reunited.as_ref().unwrap_or(prepared);
     let number = match confirm {
         None => carry_out(session, prepared, how).await?,
         Some(patience) => confirm::carry_out(session, prepared, how, *patience).await?,
     };
     if let Aim::Generation(_) = aim {
-        session.dirs.clear_pending().map_err(|error| failure::disk_failure(&error))?;
+        confirm::forget(session)?;
     }
     if show.output == PlanFormat::Text {
         let (done, took) = (prepared.plan.changes.len(), started.elapsed());

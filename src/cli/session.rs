@@ -150,7 +150,7 @@ impl Session {
         let past = past.map_err(|error| disk_failure(&error))?;
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
         let (naming, runtimes) = (Naming::default(), Runtimes::new(common));
-        let kernel = Live::new(project.clone()).sealing_with(Seals::in_dir(&dirs.state));
+        let kernel = Live::new(project.clone()).keeping(Seals::in_dir(&dirs.state), dirs.kept_namespaces());
         Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield })
     }
 
@@ -323,12 +323,13 @@ impl Session {
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
             extra.part = Some(part);
         }
-        extra.warnings.extend(ports::confront(&desired, &mut observed, &projects).await?);
-        extra.warnings.extend(ports::taken_over(&desired, &observed));
-        let (plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
+        extra.warnings.extend(ports::confront(&desired, &mut observed, (&projects, &facts)).await?);
+        extra.warnings.extend(ports::taken_over(&desired, &observed, &facts));
+        let (mut plan, conflicts) = match plan::plan(&desired, &observed, &applied, extra.clone()) {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
+        extra::tell_inhabitants(&mut plan);
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }

@@ -10,8 +10,10 @@ use super::run::Ran;
 use super::{report, show};
 use crate::apply;
 use crate::kernel::{Glance, Kernel, ObserveError, Op, OpError, Scope};
+use crate::names::NetnsName;
 use crate::plan::Plan;
 use crate::plan::render::{digest, json};
+use crate::resource::owner::Owner;
 use crate::resource::state::Observed;
 
 /// Tells how a run goes; clones tell of the same run.
@@ -233,6 +235,14 @@ impl<K: Kernel> Kernel for Told<'_, K> {
         self.voice.events(ended);
         self.voice.tally().waves += 1;
         results
+    }
+
+    async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool {
+        self.kernel.revive(gone).await
+    }
+
+    fn let_go(&mut self) {
+        self.kernel.let_go();
     }
 }
 

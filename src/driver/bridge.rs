@@ -191,8 +191,8 @@ pub(super) fn attachment(
         up: true,
         master: is_port.then(|| interface.clone()),
         hairpin: is_linux && hairpin.or(network.hairpin).unwrap_or(is_led_to),
-        // What is led to one by `br_netfilter` shall pass: see `firewall/isolated.rs`. An existing bridge has no such rules.
-        isolated: is_linux && *isolated && (network.external || !is_led_to),
+        // What is led to one by `br_netfilter` shall pass: see `firewall/isolated.rs`.
+        isolated: is_linux && *isolated && !is_led_to,
         stp: false,
         filtering: None,
         vlans: vlans.clone().filter(|vlans| !vlans.is_usual(network.filtering.and_then(|it| it.default))),

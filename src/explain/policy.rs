@@ -1,7 +1,8 @@
 //! Policies, by the elements of the firewall that are there for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::ruleset::Table;
 use super::{Finding, Kind, Scene, Whose, firewall, sentence};
 use crate::names::ProjectName;
 use crate::resource::owner::Owner;
@@ -14,6 +15,8 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
     let owner = Owner::Policy(name.into());
     let comment = owner.to_string();
     let mut elements = BTreeMap::<ProjectName, usize>::new();
+    let isolating: BTreeSet<ProjectName> =
+        scene.tables.iter().filter(isolates).filter_map(firewall::project).collect();
     for table in &scene.tables {
         let Some(project) = firewall::project(table) else { continue };
         let all = table.sets.iter().flat_map(|set| &set.elements);
@@ -34,10 +37,17 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
                 [
                     Some(format!("it {verb} what goes {}", said.way)),
                     Some(format!("{count} element{plural} of the firewall say so")),
+                    (said.verdict == Verdict::Allow && isolating.contains(&project))
+                        .then(|| "containers that are isolated from each other stay apart".to_owned()),
                     scene.asked_at(&whose),
                 ],
             );
             Finding::new(Kind::Policy, comment.clone(), text).of(&whose, scene)
         })
         .collect()
+}
+
+/// Tells whether a table keeps isolated containers apart.
+fn isolates(table: &&Table) -> bool {
+    table.sets.iter().any(|set| set.name == "isolated" && !set.elements.is_empty())
 }

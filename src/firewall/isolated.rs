@@ -7,6 +7,9 @@
 //!   any source. Nobody sends so who means well, since who is on the same network is reached directly.
 //! - With `br_netfilter` the bridge itself passes on what is for a published port (`br_nf_pre_routing_finish_bridge()`), and
 //!   would drop it between isolated ports. So the port of a container that publishes is not isolated: here it is kept apart.
+//!
+//! Both are about ports of our own containers, so it is the same on somebody else's bridge, but for the way round: which
+//! addresses the host has there is not ours to say, and may change at any time, so nothing that is sent to it is dropped.
 
 use std::net::IpAddr;
 
@@ -23,11 +26,11 @@ use crate::resource::nft_set::Part;
 use crate::topology::policy::Range;
 use crate::topology::{Driver, Network, Subnet, Topology};
 
-/// The networks on which somebody is isolated, as far as they are ours to judge.
+/// The networks on which somebody is isolated.
 pub(super) fn networks(topology: &Topology) -> impl Iterator<Item = &Network> {
     let isolates = |network: &&Network| {
         let is_isolated = attachments(topology).any(|(_, it)| it.isolated && it.network == network.name);
-        network.driver == Driver::Bridge && network.is_judged() && is_isolated
+        network.driver == Driver::Bridge && is_isolated
     };
     topology.networks.iter().filter(isolates)
 }
@@ -43,7 +46,7 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
             let Some(port) = &attachment.port else { continue };
             let asked = by_attachment(container, attachment);
             out.put("isolated", vec![port.to_string()], None, &asked);
-            for range in network.subnets.iter().flat_map(neighbours) {
+            for range in network.subnets.iter().filter(|_| !network.external).flat_map(neighbours) {
                 let key = vec![port.to_string(), range_text(&range)];
                 out.put(&of_family("around", range.first), key, None, &asked);
             }

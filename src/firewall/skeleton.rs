@@ -134,10 +134,10 @@ fn forward(body: &mut Body) {
         body.chain(chain);
     }
     external::keep_from_others(body);
+    isolated::begin_forward(body);
     let pair = || concat(vec![iif(), oif()]);
     body.rule("forward", "not-ours", [without(iif(), "@bridges"), without(oif(), "@bridges"), leave()]);
     walls::begin_forward(body);
-    isolated::begin_forward(body);
     body.rule("forward", "same-network", [within(pair(), "@same_network"), leave()]);
     body.rule("forward", "no-icc", [within(pair(), "@no_icc"), jump("neighbours")]);
     // Before everything that lets DNATed connections pass: another network's published port is no way out either.

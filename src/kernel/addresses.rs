@@ -1,13 +1,33 @@
-//! Addresses: what is asked of the kernel for each operation.
+//! Addresses: what is asked of the kernel for each operation, and those that others have given the host.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
-use super::{FailureKind, OpError, message};
+use super::netlink::{Blocking, Refusal};
+use super::{FailureKind, ObserveError, OpError, answer, message, netns, reading};
 use crate::resource::address::Address;
 use crate::resource::owner::Owner;
+use crate::resource::route::PROTOCOL;
+
+/// Returns the addresses of the host that are none of netform's, of whichever project.
+///
+/// # Errors
+///
+/// When the kernel cannot be read.
+pub async fn of_host() -> Result<BTreeSet<IpAddr>, ObserveError> {
+    let failed = |refusal| reading::failed("the addresses of the host".to_owned(), refusal);
+    let read = || {
+        let addresses = Blocking::open()?.dump(message::all_addresses(), answer::address)?;
+        let theirs = addresses.into_iter().filter(|address| address.protocol != PROTOCOL);
+        Ok::<_, Refusal>(theirs.map(|address| address.addr.addr()).collect())
+    };
+    netns::on_thread(read).await.map_err(|error| failed(error.into()))?.map_err(failed)
+}
 
 /// Gives a link an address, or changes whose it is.
 pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {

@@ -24,8 +24,8 @@ use crate::resource::link::{IpvlanFlag, MacvlanMode, Shares};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::vlan::PortVlans;
-pub use namespaces::Group;
 pub(super) use namespaces::id_of;
+pub use namespaces::{Group, inhabitants};
 
 /// A network namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use super::{Glance, Kernel, ObserveError, Op, OpError, Scope};
-use crate::names::{IfName, Mac};
+use crate::names::{IfName, Mac, NetnsName};
 use crate::resource::link::{LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -117,6 +117,12 @@ impl Kernel for Fake {
         }
         results.into_values().collect()
     }
+
+    async fn revive(&mut self, _: &[(NetnsName, Owner)]) -> bool {
+        false
+    }
+
+    fn let_go(&mut self) {}
 }
 
 /// Returns the place of an operation in the one nft transaction of its wave; `None` when it is not nft's.

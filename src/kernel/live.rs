@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
@@ -13,7 +14,7 @@ use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
 use super::reading::{self, Reading};
 use super::slice::Slice;
-use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, netns, nft, observe, wave};
+use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave};
 use crate::halves;
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
@@ -32,6 +33,7 @@ pub struct Live {
     most_channels: usize,
     recall: Recall,
     seals: Option<Seals>,
+    kept: Option<PathBuf>,
     /// How often everything was read to be remembered.
     times: u64,
 }
@@ -69,13 +71,14 @@ impl Live {
     /// Prepares to talk to the kernel in the name of a project. Nothing is opened yet.
     pub fn new(project: ProjectName) -> Self {
         let (channels, most_channels) = (HashMap::new(), raise_descriptor_limit());
-        Self { project, channels, most_channels, recall: Recall::Never, seals: None, times: 0 }
+        Self { project, channels, most_channels, recall: Recall::Never, seals: None, kept: None, times: 0 }
     }
 
-    /// Has what tells whether a link was taken from the host, or only says so.
+    /// Has what tells whether a link was taken from the host, or only says so, and a directory in which namespaces that are
+    /// deleted are kept alive until they are let go.
     #[must_use]
-    pub fn sealing_with(self, seals: Seals) -> Self {
-        Self { seals: Some(seals), ..self }
+    pub fn keeping(self, seals: Seals, namespaces: PathBuf) -> Self {
+        Self { seals: Some(seals), kept: Some(namespaces), ..self }
     }
 
     /// Remembers from now on what is read, and reads again only what is [said](Self::moved) to have moved.
@@ -190,6 +193,11 @@ impl Live {
         self.seals.as_ref()
     }
 
+    /// Returns where namespaces that are deleted are kept alive.
+    pub(super) fn kept(&self) -> Option<&Path> {
+        self.kept.as_deref()
+    }
+
     /// Returns whose objects are ours.
     pub(super) fn project(&self) -> &ProjectName {
         &self.project
@@ -294,6 +302,21 @@ impl Kernel for Live {
             memory.touch(wave);
         }
         wave::execute(self, wave).await
+    }
+
+    async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool {
+        let names: Vec<_> = gone.iter().map(|(name, _)| name.clone()).collect();
+        let kept = self.kept.as_deref().is_some_and(|dir| kept::revive(dir, &names));
+        let marked: Vec<_> = gone.iter().map(|(name, owner)| (name.clone(), self.mark(owner))).collect();
+        let revived = kept::revive_inhabited(&marked).await || kept;
+        if revived {
+            self.moved(Moved::Everywhere);
+        }
+        revived
+    }
+
+    fn let_go(&mut self) {
+        self.kept.iter().for_each(|dir| kept::let_go(dir));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kernel: the only module that talks to it.
 
-mod addresses;
+pub mod addresses;
 mod announce;
 mod answer;
 mod attribute;
@@ -21,6 +21,7 @@ mod file;
 mod heard;
 mod identity;
 pub mod inside;
+mod kept;
 mod limits;
 mod links;
 pub mod listeners;
@@ -57,7 +58,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::names::{IfName, ProjectName};
+use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -287,4 +288,11 @@ pub trait Kernel {
 
     /// Carries out operations that have no order between them.
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
+
+    /// Gives namespaces that are gone their names back, as far as they live on without: those that were deleted since the
+    /// kernel [let go](Kernel::let_go), and those that processes are in. Tells whether any got its own.
+    async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool;
+
+    /// Lets namespaces go that were deleted: until then each is kept alive.
+    fn let_go(&mut self);
 }

@@ -129,13 +129,17 @@ pub(crate) fn create(name: &NetnsName, mark: &Mark) -> Result<Blocking, Refusal>
 
 /// Takes away a namespace's name; the namespace itself lives as long as somebody is in it.
 pub(crate) fn delete(name: &NetnsName) -> io::Result<()> {
-    let path = path(&NsRef::Named(name.clone()));
-    match rustix::mount::unmount(&path, UnmountFlags::DETACH) {
+    release(&path(&NsRef::Named(name.clone())))
+}
+
+/// Takes away a file that stands for a namespace, or has stood for one.
+pub(super) fn release(path: &Path) -> io::Result<()> {
+    match rustix::mount::unmount(path, UnmountFlags::DETACH) {
         // `INVAL` says that nothing is mounted there.
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
         Err(errno) => return Err(errno.into()),
     }
-    match fs::remove_file(&path) {
+    match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }

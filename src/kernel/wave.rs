@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 
 use super::announce::{self, Bulletin};
 use super::answer::LinkAnswer;
 use super::live::Live;
 use super::netlink::Refusal;
-use super::{Op, OpError, conntrack, file, links, netns, nft, ovsdb, pair, sysctl};
+use super::{Op, OpError, conntrack, file, kept, links, netns, nft, ovsdb, pair, sysctl};
 use crate::names::{IfName, NetnsName};
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
@@ -163,16 +164,25 @@ async fn delete(
     }
     let names: Vec<_> = namespaces.iter().map(|(_, name)| name.clone()).collect();
     let pairs = pair::pairs_into(names.iter().cloned().collect()).await;
-    let is_ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == *live.project());
-    let ours = pairs.iter().filter(is_ours).filter_map(LinkAnswer::ifname).collect();
+    let is_ours = |link: &LinkAnswer| link.mark().is_some_and(|mark| mark.project == *live.project());
+    let ours = pairs.iter().filter(|link| is_ours(link)).filter_map(LinkAnswer::ifname).collect();
+    // In a namespace that is kept alive, those of others live on.
+    let kept = live.kept().map(Path::to_owned);
+    let ending = pairs.iter().filter(|link| kept.is_none() || is_ours(link)).map(|link| link.index).collect();
     let mut outcomes = links::delete(live, doomed, ours).await;
     live.leave(&names);
+    let delete = |name: &NetnsName| {
+        if let Some(dir) = &kept {
+            kept::keep(dir, name)?;
+        }
+        netns::delete(name)
+    };
     outcomes.extend(
-        namespaces.into_iter().map(|(place, name)| {
-            (place, netns::delete(&name).map_err(|error| Refusal::Socket(error).into()))
-        }),
+        namespaces
+            .into_iter()
+            .map(|(place, name)| (place, delete(&name).map_err(|error| Refusal::Socket(error).into()))),
     );
-    pair::wait_until_gone(pairs.into_iter().map(|link| link.index).collect()).await;
+    pair::wait_until_gone(ending).await;
     outcomes
 }
 

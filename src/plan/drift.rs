@@ -1,12 +1,12 @@
-//! What moved in the kernel since the last apply, and what others put there.
+//! What moved in the kernel since the last apply.
 
 use std::collections::HashSet;
 
 use super::agree::agrees;
 use super::diff::{Diff, Row};
 use super::field::value;
-use super::{Drift, ForeignNote, Moved, Winner};
-use crate::resource::state::{Entry, Observed};
+use super::{Drift, Moved, Winner};
+use crate::resource::state::Entry;
 use crate::resource::{Bond, ResourceId, Slot};
 
 /// Returns everything of ours that moved, each once.
@@ -22,18 +22,6 @@ pub(super) fn drift(diff: &Diff<'_>) -> Vec<Drift> {
     let mut drift: Vec<Drift> = diff.rows.iter().flat_map(|row| moved(row, &lost)).collect();
     drift.sort_by(|a, b| (&a.owner, &a.object).cmp(&(&b.owner, &b.object)));
     drift
-}
-
-/// Returns what others put on our objects.
-pub(super) fn foreign(observed: &Observed) -> Vec<ForeignNote> {
-    let note = |foreign: &crate::resource::state::Foreign| {
-        let owner = foreign.on.clone()?;
-        Some(ForeignNote { owner, what: foreign.what.clone(), by: foreign.owner.clone() })
-    };
-    let mut notes: Vec<ForeignNote> = observed.foreign.values().filter_map(note).collect();
-    notes.sort_by(|a, b| (&a.owner, &a.what).cmp(&(&b.owner, &b.what)));
-    notes.dedup();
-    notes
 }
 
 fn moved(row: &Row<'_>, lost: &HashSet<Slot>) -> Vec<Drift> {

@@ -1,6 +1,6 @@
 //! What a plan shows that no state holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct Extra {
     /// Links that a default route of the host leaves by, and that containers are to have for themselves.
     #[serde(default)]
     pub uplinks: BTreeSet<IfName>,
+    /// What the creation of a resource means where that is less than its name says, in words.
+    #[serde(default)]
+    pub effects: BTreeMap<String, String>,
     /// Which resources the plan is about; `None` is all of them.
     #[serde(default)]
     pub part: Option<target::Part>,

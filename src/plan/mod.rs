@@ -12,6 +12,7 @@ mod drift;
 mod equivalent;
 mod extra;
 mod field;
+mod foreign;
 mod guard;
 mod index;
 mod interruption;
@@ -52,7 +53,7 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What moved since the last apply, and who wins.
     pub drift: Vec<Drift>,
-    /// What others put on our objects; it is left alone.
+    /// What others put on our objects; it is left alone, unless what it stands on goes.
     pub foreign: Vec<ForeignNote>,
     /// What the states do not hold.
     pub extra: Extra,
@@ -81,7 +82,7 @@ pub struct Change {
     pub reason: Option<String>,
     /// Whether `prevent_destroy` is set on it.
     pub protected: bool,
-    /// The attachments that lose packets, and why.
+    /// The attachments that lose packets, and why; of a container, that its processes lose their network.
     pub interrupts: Vec<Interruption>,
     /// The fields that differ; empty for what is created or destroyed whole.
     pub fields: Vec<Field>,
@@ -113,10 +114,10 @@ pub enum Cause {
     Drift,
 }
 
-/// An attachment that loses packets.
+/// An attachment that loses packets, or a container whose processes lose their network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Interruption {
-    /// The attachment.
+    /// The attachment, or the container.
     pub attachment: Owner,
     /// Why, e.g. `its address changes`.
     pub why: String,
@@ -221,6 +222,9 @@ pub struct ForeignNote {
     pub what: String,
     /// Whose it is, as far as can be told.
     pub by: Option<String>,
+    /// Whether it goes along with what it stands on.
+    #[serde(default)]
+    pub goes: bool,
 }
 
 /// A kernel object before and after a plan.
@@ -349,14 +353,16 @@ pub fn is_as_before(before: &Entry, now: &Entry) -> bool {
     before.resource == now.resource && !diff::must_remark(before, now)
 }
 
-fn planned(mut diff: diff::Diff<'_>, observed: &Observed, extra: Extra) -> Plan {
+fn planned(mut diff: diff::Diff<'_>, observed: &Observed, mut extra: Extra) -> Plan {
     let waves = order::waves(&mut diff);
+    let foreign = foreign::foreign(observed, &diff);
+    extra.warnings.extend(foreign::warning(&foreign));
     let (changes, tally) = change::changes(&diff, extra.part.as_ref());
     Plan {
         changes,
         waves,
         drift: drift::drift(&diff),
-        foreign: drift::foreign(observed),
+        foreign,
         extra,
         lost: diff.lost(),
         unchanged: tally.unchanged,

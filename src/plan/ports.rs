@@ -19,6 +19,8 @@ pub struct Register<T> {
     single: HashMap<(Family, Protocol, u16), Vec<usize>>,
     ranges: Vec<usize>,
     addresses: BTreeMap<IpAddr, T>,
+    /// The addresses that the host has by somebody else's will.
+    hosts: BTreeSet<IpAddr>,
 }
 
 /// What a project has of the host, or wants.
@@ -48,8 +50,13 @@ pub struct Published {
 impl<T> Register<T> {
     /// Returns a register of `held`.
     pub fn new(held: Vec<(HostPorts, T)>) -> Self {
-        let mut register =
-            Self { held: vec![], single: HashMap::new(), ranges: vec![], addresses: BTreeMap::new() };
+        let mut register = Self {
+            held: vec![],
+            single: HashMap::new(),
+            ranges: vec![],
+            addresses: BTreeMap::new(),
+            hosts: BTreeSet::new(),
+        };
         for (place, (ports, _)) in held.iter().enumerate() {
             let HostPorts { family, address: _, protocol, ports } = ports;
             if ports.start() == ports.end() {
@@ -67,16 +74,36 @@ impl<T> Register<T> {
         Self { addresses, ..self }
     }
 
-    /// Returns those for whom a packet for `wanted` could be, too. Of an external address, and a port that is published on
-    /// any, the kernel knows which goes before.
+    /// Returns the register of a host that has these addresses by somebody else's will.
+    #[must_use]
+    pub fn on_host(self, hosts: BTreeSet<IpAddr>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// Tells whether somebody has a whole address.
+    pub fn has_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
+    /// Returns those for whom a packet for `wanted` could be, too. A port of any address is one of an external address where
+    /// the host has that without us: else nothing of it was ever for the host.
     fn meeting(&self, wanted: &Claim) -> Vec<&T> {
         match wanted {
             Claim::Ports(wanted) => {
-                let whole = wanted.address.and_then(|address| self.addresses.get(&address));
-                self.ports(wanted).into_iter().chain(whole).collect()
+                let is_meant = |whole: &IpAddr| match wanted.address {
+                    Some(address) => address == *whole,
+                    None => Family::of(*whole) == wanted.family && self.hosts.contains(whole),
+                };
+                let whole = self.addresses.iter().filter(|(whole, _)| is_meant(whole));
+                self.ports(wanted).into_iter().chain(whole.map(|(_, holder)| holder)).collect()
             }
             Claim::Address(address) => {
-                let on = self.held.iter().filter(|(ports, _)| ports.address == Some(*address));
+                let is_hosts = self.hosts.contains(address);
+                let is_there = |ports: &HostPorts| match ports.address {
+                    Some(one) => one == *address,
+                    None => is_hosts && ports.family == Family::of(*address),
+                };
+                let on = self.held.iter().filter(|(ports, _)| is_there(ports));
                 on.map(|(_, holder)| holder).chain(self.addresses.get(address)).collect()
             }
         }
@@ -152,6 +179,14 @@ pub fn taken(
 pub fn shared(desired: &Desired, observed: &Observed, others: &Register<Published>) -> Vec<String> {
     let live = published(desired).filter(|(entry, _)| !is_new(entry, observed));
     let sentence = |(entry, Published { project, what }): (&Entry, &Published)| {
+        let is_whole = |what: &str| what.starts_with("external.");
+        if is_whole(what) != matches!(entry.owner, Owner::External(_)) {
+            return format!(
+                "{} meets {what} of project {project}: connections go to the external address; publish the port on \
+                 another address of the host",
+                named(entry)
+            );
+        }
         format!(
             "{} is published by project {project}, too, as {what}: connections go to one of them, and which one is \
              chance; publish one on another port or another address of the host",
@@ -197,6 +232,11 @@ pub fn opens(plan: &Plan) -> bool {
         Op::Create(entry) => Claim::of(entry).is_some(),
         Op::Update { .. } | Op::Delete(_) => false,
     })
+}
+
+/// Tells whether a state has whole addresses lead to containers.
+pub fn takes_addresses(desired: &Desired) -> bool {
+    published(desired).any(|(_, claim)| matches!(claim, Claim::Address(_)))
 }
 
 /// Tells whether a state publishes anything.
@@ -297,6 +337,16 @@ mod tests {
         let others = blog(&["external4 192.0.2.9"]);
         assert_eq!(told(&port("host_addr4 192.0.2.9 . tcp . 80"), &others), "port.0.0.0.0:80/tcp");
         assert_eq!(told(&port("any_addr4 tcp . 80"), &others), "");
+
+        let on_host = |others: Register<Published>| {
+            others.on_host(["192.0.2.9".parse().unwrap(), "192.0.2.1".parse().unwrap()].into())
+        };
+        let others = on_host(others);
+        assert_eq!(told(&port("any_addr4 tcp . 80"), &others), "port.0.0.0.0:80/tcp");
+        assert_eq!(told(&port("any_addr6 tcp . 80"), &others), "");
+        assert_eq!(told(&port("host_addr4 192.0.2.1 . tcp . 80"), &others), "");
+        assert_eq!(told(&wanted, &on_host(blog(&["any_range4 tcp . 80-90"]))), "port.0.0.0.0:80/tcp");
+        assert_eq!(told(&wanted, &on_host(blog(&["any_addr6 tcp . 80"]))), "");
     }
 
     #[test]

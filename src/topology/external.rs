@@ -1,5 +1,7 @@
 //! External addresses: whether an address can lead to a container, and to which address of it.
 
+mod own;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -13,6 +15,8 @@ use crate::manifest::{At, Ingress, OtherEnd, Place, Uplink};
 use crate::names::{ContainerName, IfName};
 use crate::resource::owner::Origin;
 use crate::resource::sysctl::Family;
+
+pub(super) use own::check;
 
 /// An address of the outside all of which leads to a container, and that is the source of what the container sends out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,7 +269,8 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
     let mut warnings = vec![];
     for container in &topology.containers {
         for attachment in &container.attachments {
-            for External { origin, address, target: _, seat } in &attachment.external {
+            for external in &attachment.external {
+                let External { origin, address, target: _, seat } = external;
                 let name = &container.name;
                 let family = Family::of(*address);
                 let leads_out = |other: &&Attachment| other.leads_out(family);
@@ -277,12 +282,7 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
                     )),
                     Some(_) | None => {}
                 }
-                if let Some(link) = facts.addresses.get(address).filter(|link| !topology.takes(link)) {
-                    warnings.push(format!(
-                        "{origin}: {address} is an address of {link} already: what the host itself serves there is \
-                         not reached any more, since all of it leads to container {name}"
-                    ));
-                }
+                warnings.extend(own::warning(topology, facts, (name, external)));
                 warnings.extend(waits(origin, *address, seat));
             }
         }

@@ -59,6 +59,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     routes::assign(&scene, &mut containers, origin, &mut problems);
     external::assign(&scene, &networks, (&grounds, &mut containers), origin, &mut problems);
     ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
+    external::check(&scene, &containers, &mut problems);
     let policies = policy::resolve(manifest, (&networks, &containers), origin, &mut problems);
     vlans::guarded(&scene, &policies, &mut problems);
 

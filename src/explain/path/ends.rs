@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::packet::Protocol;
 use super::walk::is_link_local;
 use crate::explain::{Scene, interface, namespace};
-use crate::kernel::census::Interface;
+use crate::kernel::census::{Interface, Peer};
 use crate::names;
 
 /// What stands for the namespace that netform runs in.
@@ -98,7 +98,8 @@ fn end(text: &str, scene: &Scene) -> Result<End, Unclear> {
         let has = |(_, _, link): &(usize, &_, &Interface)| {
             link.index != 1 && link.addresses.iter().any(|own| own.addr() == address)
         };
-        let ns = scene.interfaces().find(has).map(|(place, _, _)| place);
+        let found: Vec<usize> = scene.interfaces().filter(has).map(|(place, _, _)| place).collect();
+        let ns = nearest(&found, scene).first().copied();
         return Ok(End { called, ns, address: Some(address) });
     }
     let home = scene.namespaces.iter().position(|ns| ns.home);
@@ -118,7 +119,7 @@ fn end(text: &str, scene: &Scene) -> Result<End, Unclear> {
             found.push(place);
         }
     }
-    match found.as_slice() {
+    match nearest(&found, scene).as_slice() {
         [] => Err(Unclear::Nobody(text.to_owned())),
         [one] => Ok(End { called, ns: Some(*one), address: None }),
         several => {
@@ -127,6 +128,22 @@ fn end(text: &str, scene: &Scene) -> Result<End, Unclear> {
             Err(Unclear::Several(text.to_owned(), names.join(", ")))
         }
     }
+}
+
+/// Returns those of these namespaces that are the host's own or paired with it, if any is: what has the same name may be in
+/// a sandbox, or belong to a host within this one.
+fn nearest(found: &[usize], scene: &Scene) -> Vec<usize> {
+    let home = scene.namespaces.iter().position(|ns| ns.home);
+    let leads_here = |link: &Interface| match link.peer {
+        Peer::At { namespace, index: _ } => Some(namespace) == home,
+        Peer::None | Peer::Unseen => false,
+    };
+    let is_near = |place: &&usize| {
+        let ns = scene.namespaces.get(**place);
+        ns.is_some_and(|ns| ns.home || !ns.names.is_empty() || ns.interfaces.iter().any(leads_here))
+    };
+    let near: Vec<usize> = found.iter().filter(is_near).copied().collect();
+    if near.is_empty() { found.to_vec() } else { near }
 }
 
 /// Returns by which of its addresses one end reaches another: one on a network that they share, or else the first of the

@@ -1,6 +1,6 @@
 //! Where namespaces are found: names, files, processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use super::Namespace;
 use crate::kernel::listeners::Process;
 use crate::kernel::netns;
+use crate::names::NetnsName;
+use crate::resource::netns::NsRef;
 
 /// Where Docker keeps the namespaces of its containers.
 const DOCKER: [&str; 2] = ["/run/docker/netns", "/var/run/docker/netns"];
@@ -47,10 +49,7 @@ pub(super) fn found() -> io::Result<Vec<(Namespace, PathBuf)>> {
             });
         }
     }
-    let mut pids: Vec<u32> =
-        files(Path::new("/proc")).into_iter().filter_map(|(pid, _)| pid.parse().ok()).collect();
-    pids.sort_unstable();
-    for pid in pids {
+    for pid in pids() {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         // One that is not ours to look at, or has ended.
         let Ok(id) = id(&path) else { continue };
@@ -64,6 +63,29 @@ pub(super) fn found() -> io::Result<Vec<(Namespace, PathBuf)>> {
     let mut all: Vec<_> = all.into_values().collect();
     all.sort_by_key(|(namespace, _)| !namespace.home);
     Ok(all)
+}
+
+/// Returns the processes that are in named namespaces.
+pub fn inhabitants(names: BTreeSet<NetnsName>) -> BTreeMap<NetnsName, Vec<Process>> {
+    let path = |name: &NetnsName| netns::path(&NsRef::Named(name.clone()));
+    let ids: HashMap<_, _> =
+        names.into_iter().filter_map(|name| Some((namespace(&path(&name))?, name))).collect();
+    let mut inhabitants = BTreeMap::<NetnsName, Vec<Process>>::new();
+    for pid in if ids.is_empty() { vec![] } else { pids() } {
+        let name = id(&PathBuf::from(format!("/proc/{pid}/ns/net"))).ok().and_then(|id| ids.get(&id));
+        if let Some(name) = name {
+            inhabitants.entry(name.clone()).or_default().push(process(pid));
+        }
+    }
+    inhabitants
+}
+
+/// Returns the numbers of all processes, in their order.
+fn pids() -> Vec<u32> {
+    let mut pids: Vec<u32> =
+        files(Path::new("/proc")).into_iter().filter_map(|(pid, _)| pid.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
 }
 
 fn files(dir: &Path) -> Vec<(String, PathBuf)> {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::kernel::Op;
+use crate::plan::Extra;
 use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{
@@ -97,7 +98,7 @@ struct ChangeDoc {
     /// Whether `prevent_destroy` is set.
     protected: bool,
     source: Option<Source>,
-    /// The attachments that lose packets.
+    /// The attachments that lose packets, or the container whose processes lose their network.
     interrupts: Vec<InterruptDoc>,
     fields: Vec<FieldDoc>,
     objects: Vec<ObjectDoc>,
@@ -105,7 +106,7 @@ struct ChangeDoc {
     operations: Vec<usize>,
 }
 
-/// An attachment that loses packets.
+/// An attachment that loses packets, or a container whose processes lose their network.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InterruptDoc {
     address: String,
@@ -171,6 +172,8 @@ struct ForeignDoc {
     address: String,
     what: String,
     owner: Option<String>,
+    /// Whether it goes along with what it stands on; it is left alone otherwise.
+    goes: bool,
 }
 
 /// Something to read.
@@ -209,7 +212,7 @@ pub fn document(plan: &Plan) -> Document {
         complete: plan.extra.part.is_none(),
         part: plan.extra.part.as_ref().map(part),
         summary: summary(plan),
-        changes: plan.changes.iter().map(|change| change_doc(change, &by_object)).collect(),
+        changes: plan.changes.iter().map(|change| change_doc(change, &plan.extra, &by_object)).collect(),
         operations: ops.into_iter().map(|(seq, wave, op)| operation(seq, wave, op)).collect(),
         drift: plan.drift.iter().map(drift).collect(),
         foreign: plan
@@ -219,6 +222,7 @@ pub fn document(plan: &Plan) -> Document {
                 address: note.owner.to_string(),
                 what: note.what.clone(),
                 owner: note.by.clone(),
+                goes: note.goes,
             })
             .collect(),
         waiting: plan.extra.waiting.iter().map(|(name, _)| format!("container.{name}")).collect(),
@@ -271,7 +275,7 @@ pub fn source(origin: Option<&Origin>) -> Option<Source> {
     })
 }
 
-fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> ChangeDoc {
+fn change_doc(change: &Change, extra: &Extra, by_object: &HashMap<ResourceId, Vec<usize>>) -> ChangeDoc {
     let Change { owner, action, causes, origin, reason, protected, interrupts, fields, objects } = change;
     let object = |object: &crate::plan::Object| {
         let (fate, with) = match &object.fate {
@@ -305,7 +309,7 @@ fn change_doc(change: &Change, by_object: &HashMap<ResourceId, Vec<usize>>) -> C
         action: *action,
         cause: causes.iter().copied().collect(),
         reason: reason.clone(),
-        effect: policy::effect(change),
+        effect: policy::effect(change, extra),
         protected: *protected,
         source: source(origin.as_ref()),
         interrupts: self::interrupts(interrupts),

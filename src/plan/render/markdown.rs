@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::view::{self, Entries, Line, Sign};
 use super::{Detail, Look, Operations, Standing};
-use crate::plan::{Change, Plan, equivalent};
+use crate::plan::{Change, ForeignNote, Plan, equivalent};
 
 /// What a comment on a pull request may hold: GitHub takes 65,536 characters.
 const LIMIT: usize = 60_000;
@@ -32,7 +32,10 @@ pub fn markdown(plan: &Plan, look: &Look) -> String {
         return out;
     }
     let mut items: Vec<String> = plan.drift.iter().map(drift).collect();
-    items.extend(plan.foreign.iter().map(|note| format!("- `{}`: {}, left alone\n", note.owner, note.what)));
+    items.extend(plan.foreign.iter().map(|note| {
+        let ForeignNote { owner, what, by: _, goes: _ } = note;
+        format!("- `{owner}`: {what}, {}\n", view::fate(note))
+    }));
     if !items.is_empty() {
         out.push_str("### Drift\n\n");
         push(&mut out, items, "items");

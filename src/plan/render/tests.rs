@@ -62,7 +62,12 @@ fn story() -> Plan {
         ..Extra::default()
     };
     let owner = Owner::try_from("network.front").unwrap();
-    plan.foreign.push(ForeignNote { owner, what: "address 10.0.0.77/24 on br-front".to_owned(), by: None });
+    plan.foreign.push(ForeignNote {
+        owner,
+        what: "address 10.0.0.77/24 on br-front".to_owned(),
+        by: None,
+        goes: false,
+    });
     plan
 }
 

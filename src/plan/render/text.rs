@@ -98,7 +98,8 @@ fn drift(out: &mut String, plan: &Plan, look: &Look) {
         .collect();
     rows.extend(plan.foreign.iter().map(|note| {
         let by = note.by.as_ref().map_or("not ours".to_owned(), |by| format!("of {by}"));
-        (Sign::Foreign, note.owner.to_string(), note.what.clone(), format!("left alone: {by}"))
+        let fate = view::fate(note);
+        (Sign::Foreign, note.owner.to_string(), note.what.clone(), format!("{fate}: {by}"))
     }));
     let width = |column: fn(&(Sign, String, String, String)) -> &str| {
         rows.iter().map(|row| column(row).chars().count()).max().unwrap_or_default()

@@ -7,7 +7,9 @@ use crate::kernel::Op;
 use crate::plan::field::{brief, name};
 use crate::plan::policy;
 use crate::plan::target::Part;
-use crate::plan::{Action, Cause, Change, Counts, Drift, Extra, Fate, Field, Moved, Plan, Winner};
+use crate::plan::{
+    Action, Cause, Change, Counts, Drift, Extra, Fate, Field, ForeignNote, Moved, Plan, Winner,
+};
 use crate::resource::ResourceId;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
@@ -109,10 +111,9 @@ pub(super) fn cause_word(cause: Cause) -> &'static str {
 pub(super) fn interruption(change: &Change) -> String {
     let Some(first) = change.interrupts.first() else { return "no interruption".to_owned() };
     let who = |owner: &Owner| match owner {
-        Owner::Attachment { container, network: _ } => container.to_string(),
+        Owner::Attachment { container, network: _ } | Owner::Container(container) => container.to_string(),
         Owner::Project
         | Owner::Network(_)
-        | Owner::Container(_)
         | Owner::Port(_)
         | Owner::Policy(_)
         | Owner::External(_)
@@ -134,7 +135,11 @@ pub(super) fn block(owner: &Owner) -> String {
 
 /// Returns the lines under a change.
 pub(super) fn body(change: &Change, entries: &Entries<'_>, look: &Look) -> Vec<Line> {
-    let effect = policy::effect(change).map(|text| Line { sign: Sign::of(change.action), depth: 1, text });
+    let effect = policy::effect(change, entries.extra).map(|text| Line {
+        sign: Sign::of(change.action),
+        depth: 1,
+        text,
+    });
     let mut lines: Vec<Line> = effect.into_iter().collect();
     lines.extend(change.fields.iter().flat_map(|field| field_lines(field, change, look)));
     let mut rest = BTreeMap::<&'static str, usize>::new();
@@ -313,11 +318,21 @@ pub(super) fn drift(drift: &Drift) -> (Sign, String, String, &'static str) {
     (sign, owner.to_string(), what, winner)
 }
 
+/// Returns what becomes of what others put on our objects.
+pub(super) fn fate(note: &ForeignNote) -> &'static str {
+    if note.goes { "goes along" } else { "left alone" }
+}
+
 /// Returns how much moved, in a line; `None` when nothing did.
 pub(super) fn moved(plan: &Plan) -> Option<String> {
     let ignored = plan.drift.iter().filter(|drift| drift.winner == Winner::Ignored).count();
-    let counts =
-        [(plan.drift.len(), "moved"), (ignored, "ignored"), (plan.foreign.len(), "of others, left alone")];
+    let going = plan.foreign.iter().filter(|note| note.goes).count();
+    let counts = [
+        (plan.drift.len(), "moved"),
+        (ignored, "ignored"),
+        (plan.foreign.len() - going, "of others, left alone"),
+        (going, "of others, going along"),
+    ];
     let told = counts.iter().filter(|(count, _)| *count > 0);
     let told: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();
     (!told.is_empty()).then(|| told.join(", "))

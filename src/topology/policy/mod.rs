@@ -2,16 +2,20 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | `apart` | policies that isolation leaves nothing of |
 //! | `ends` | whom the manifest means: addresses on networks, and those outside |
 //! | `flatten` | the ordered list becomes boxes, so that the first that matches decides by one look-up |
 //! | `never` | policies that earlier ones leave nothing to |
+//! | `reach` | what they leave of external addresses |
 //! | `spans` | ranges of addresses as numbers |
 //!
 //! A policy is about connections: what answers one goes with it. What none names is judged by the networks as ever.
 
+mod apart;
 mod ends;
 mod flatten;
 mod never;
+mod reach;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -31,6 +35,7 @@ use crate::resource::policy::{End, Service, Verdict, name};
 use crate::resource::sysctl::Family;
 use ends::{Ends, Sides};
 use flatten::{Rule, TooMany, flatten};
+pub use reach::Reach;
 use spans::{Span, Spans, address};
 
 /// How many policies there may be.
@@ -48,6 +53,8 @@ pub struct Policies {
     pub decided: Vec<Decided>,
     /// The networks that they name, or whose containers they name: there, nobody sends with an address that is not his.
     pub guarded: BTreeSet<NetName>,
+    /// Those that open nothing, since isolation keeps all apart whom they name: by name, with why.
+    pub idle: BTreeMap<SmolStr, String>,
     /// What the user should know of them.
     pub warnings: Vec<String>,
 }
@@ -152,7 +159,10 @@ pub(super) fn resolve(
     };
     let warnings = never::warnings(&rules, &resolved, &decided);
     let partly = known.partly(policies, origin);
-    Policies { all: resolved, decided, guarded, warnings: warnings.into_iter().chain(partly).collect() }
+    let apart::Kept { idle, warnings: kept } =
+        apart::kept(policies, &resolved, (networks, containers), origin);
+    let warnings = warnings.into_iter().chain(partly).chain(kept).collect();
+    Policies { all: resolved, decided, guarded, idle, warnings }
 }
 
 fn service(port: &manifest::Expose) -> Service {

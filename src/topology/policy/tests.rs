@@ -31,7 +31,7 @@ fn resolved(policies: &str) -> String {
     let mut out = String::new();
     match crate::topology::resolve(&loaded.manifest, &facts, &origin) {
         Ok(topology) => {
-            let Policies { all, decided, guarded: _, warnings } = topology.policies;
+            let Policies { all, decided, guarded: _, idle: _, warnings } = topology.policies;
             for Decided { way, service, policy } in decided {
                 let range = |range: Range| format!("{}-{}", range.first, range.last);
                 let way = match way {
@@ -201,5 +201,63 @@ fn what_open_vswitch_forwards_between_its_ports_is_nobodys_to_judge() {
     assert_eq!(
         problems.iter().map(told).collect::<Vec<_>>(),
         ["topology::policy_switched shop.yaml:6:5 shop.yaml:3:12"]
+    );
+}
+
+/// What is opened that says less than it seems, where containers are isolated and one has an external address; then the
+/// warnings.
+fn effects(policies: &str) -> String {
+    let text = format!(
+        "netform: 1\nproject: shop\npolicies:\n{policies}\n
+networks: {{front: {{subnets: [172.25.0.0/24]}}, back: {{subnets: [10.7.0.0/24]}}}}
+containers:
+  web: {{networks: {{front: {{isolated: true, external_address: 203.0.113.9}}}}}}
+  db: {{networks: {{front: {{isolated: true}}}}}}
+  log: {{networks: {{front: {{isolated: true}}, back: {{}}}}}}
+  job: {{networks: [front]}}
+"
+    );
+    let loaded = crate::manifest::parse([("shop.yaml".to_owned(), text.into_bytes())]).unwrap();
+    let origin = |place: Place| loaded.sources.place_to_origin(place);
+    let topology = crate::topology::resolve(&loaded.manifest, &Facts::default(), &origin).unwrap();
+    let effects = topology.effects().into_iter().map(|(of, words)| format!("{of}: {words}\n"));
+    effects.chain(topology.policies.warnings.iter().map(|warning| format!("{warning}\n"))).collect()
+}
+
+#[test]
+fn a_policy_opens_nothing_between_those_who_are_isolated_from_each_other() {
+    let between = |from: &str, to: &str| effects(&format!("  - allow: {{from: {from}, to: {to}}}\n"));
+
+    insta::assert_snapshot!(between("container.web", "container.db"), @r"
+    policy.allow:container.web:container.db: opens nothing: `web` and `db` are isolated from each other on network `front`
+    shop.yaml:4:5: `web` and `db` are isolated from each other on network `front`: this policy opens nothing
+    ");
+    insta::assert_snapshot!(between("container.web", "[container.db, container.web, container.log]"), @r"shop.yaml:4:5: `web` and `db` are isolated from each other on network `front`, and so are others of it: this policy opens nothing between them there");
+    insta::assert_snapshot!(between("container.web", "[container.db, container.job]"), @r"shop.yaml:4:5: `web` and `db` are isolated from each other on network `front`: this policy opens nothing between them there");
+    for (from, to) in [
+        ("network.front", "network.front"),
+        ("container.web", "container.job"),
+        ("container.web", "network.back"),
+        ("container.web", "[container.db, world]"),
+    ] {
+        assert_eq!(between(from, to), "", "{from} to {to}");
+    }
+}
+
+#[test]
+fn an_external_address_is_as_open_as_policies_leave_it() {
+    let said = |policies: &str| effects(policies).replace("external.203.0.113.9: ", "");
+
+    let close = "  - deny: {from: world, to: container.web}\n";
+    insta::assert_snapshot!(said(close), @r"opens nothing at 203.0.113.9 to others: policies close it");
+    insta::assert_snapshot!(said(&format!("  - allow: {{from: world, to: container.web, ports: [80]}}\n  - allow: {{from: 198.51.100.0/24, to: container.web}}\n{close}")), @r"opens: at 203.0.113.9 what policies allow: from world to container.web on 80/tcp; from 198.51.100.0/24 to container.web");
+    insta::assert_snapshot!(said("  - deny: {from: world, to: container.web, ports: [22]}\n"), @r"opens: everything at 203.0.113.9, from everybody, but what policies close: from world to container.web on 22/tcp");
+    insta::assert_snapshot!(said("  - deny: {from: 198.51.100.0/24, to: network.front}\n"), @r"opens: everything at 203.0.113.9, from everybody, but what policies close: from 198.51.100.0/24 to network.front");
+    insta::assert_snapshot!(said("  - deny: {from: 0.0.0.0/1, to: container.web}\n  - deny: {from: 128.0.0.0/1, to: container.web, ports: [80]}\n  - allow: {from: world, to: container.web}\n"), @r"opens: at 203.0.113.9 what policies allow: from world to container.web, but what those before them close: from 0.0.0.0/1 to container.web; from 128.0.0.0/1 to container.web on 80/tcp");
+    assert_eq!(said("  - deny: {from: container.job, to: container.web}\n"), "");
+    assert_eq!(said("  - allow: {from: world, to: container.web, ports: [80]}\n"), "");
+    assert_eq!(
+        said("  - allow: {from: world, to: container.web}\n  - deny: {from: world, to: container.db}\n"),
+        ""
     );
 }

@@ -82,9 +82,37 @@ fn what_its_author_may_not_expect_is_told() {
 
     insta::assert_snapshot!(told("ctr x @a @b,ext=203.0.113.9"), @r"
     sketch:6:1: what container x sends out does not have 203.0.113.9 for its source, since it leaves by network a: give b the highest `gateway_priority`
-    sketch:6:1: 203.0.113.9 is an address of eth0 already: what the host itself serves there is not reached any more, since all of it leads to container x
+    sketch:6:1: 203.0.113.9 is an address of eth0 already: what the host itself serves there, such as SSH, is not reached any more, since all of it leads to container x
     ");
     assert_eq!(told("ctr x @a @b,ext=203.0.113.8,prio=1"), "");
+}
+
+#[test]
+fn the_one_address_of_the_host_is_not_taken_from_ports_of_every_address() {
+    let eth0: IfName = "eth0".try_into().unwrap();
+    let sole = Facts {
+        addresses: [("203.0.113.9".parse().unwrap(), eth0.clone())].into(),
+        uplinks: [(Family::Ipv4, eth0.clone())].into(),
+        foreign_links: [eth0.clone()].into(),
+        ..Facts::default()
+    };
+    let mut two = sole.clone();
+    two.addresses.insert("203.0.113.8".parse().unwrap(), eth0.clone());
+    two.addresses.insert("2001:db8::8".parse().unwrap(), eth0);
+    let told =
+        |text: &str, facts: &Facts| warnings(&topology(&format!("{NETS}{text}"), facts), facts).join("\n");
+    let both = "ctr x @b,ext=203.0.113.9\nctr y @b publish=80:80";
+
+    insta::assert_snapshot!(problems(&format!("{NETS}{both}"), &sole), @r"
+    topology::external_own: 203.0.113.9 is the host's own, the one address of `eth0`: as an external address of `x` it would take port 80/tcp from `y`, too
+      203.0.113.9: all of it would lead to `x`
+      80:80: published on every address of the host
+      help: use an address for `x` that the host does not need itself, or publish on 203.0.113.9: a port of that very address goes before
+    ");
+    insta::assert_snapshot!(told(both, &two), @"sketch:6:1: 203.0.113.9 is an address of eth0 already: what the host itself serves there, such as SSH, is not reached any more, since all of it leads to container x; nor are the ports that are published on every address (sketch:7:1)");
+    insta::assert_snapshot!(told("ctr x @b,ext=203.0.113.9\nctr y @b publish=203.0.113.9|80:80", &sole), @"sketch:6:1: 203.0.113.9 is the one address of eth0, by which the host itself is reached: what the host itself serves there, such as SSH, is not reached any more, since all of it leads to container x");
+    insta::assert_snapshot!(told("ctr x @b,ext=2001:db8::8\nctr y @a publish=80:80", &two), @"sketch:6:1: 2001:db8::8 is an address of eth0 already: what the host itself serves there, such as SSH, is not reached any more, since all of it leads to container x");
+    assert_eq!(told("own true\nctr x @b,ext=203.0.113.7\nctr y @b publish=80:80", &two), "");
 }
 
 /// Checks who has an external address of x.

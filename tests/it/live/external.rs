@@ -256,3 +256,54 @@ live! {
         world.assert_in_sync();
     }
 }
+
+live! {
+    fn an_address_of_the_host_itself_is_not_taken_in_silence(world) {
+        remote(world);
+        let blog = |publish: &str| format!("netform: 1\nproject: blog\nnetworks: {{lan: {{subnets: [10.44.0.0/24]}}}}\ncontainers:\n  www: {{networks: [lan], publish: ['{publish}']}}\n");
+        world.file("blog.yaml", &blog("8080:80"));
+        world.run(&["apply", "--yes", "blog.yaml"]).exits(0);
+        let _www = world.serve("www", &Listen::tcp(80), "www");
+        let _sshd = world.serve("host", &Listen::tcp(22), "sshd");
+        let shop = |address: &str, app: &str| manifest(&format!("  web: {{networks: {{front: {{external_address: {address}}}}}}}\n  app: {{networks: [front]{app}}}\n"));
+        let before = world.sh("nft -s list ruleset; ip -o link | cut -d' ' -f2-");
+
+        // A port of any address, of another project.
+        world.file("netform.yaml", &shop("192.0.2.1", ""));
+        for verb in [&["plan"][..], &["apply", "--yes"]] {
+            let refused = world.run(verb).exits(9).stderr;
+            assert!(refused.contains("netform.yaml:9:") && refused.contains("external.192.0.2.1 needs all of its address, but port.0.0.0.0:8080/tcp of project blog is in the way"), "{refused}");
+        }
+        // Of this one: an error while the uplink has no other address.
+        world.file("netform.yaml", &shop("192.0.2.1", ", publish: ['80:80']"));
+        let refused = world.run(&["plan"]).exits(65).stderr;
+        assert!(refused.contains("topology::external_own") && refused.contains("take port 80/tcp from `app`, too") && refused.contains("all of it would lead to `web`") && refused.contains("published on every address of the host"), "{refused}");
+        assert_eq!(world.sh("nft -s list ruleset; ip -o link | cut -d' ' -f2-"), before);
+
+        // What is the host's, and nobody's else.
+        world.run(&["destroy", "--yes", "blog.yaml"]).exits(0);
+        world.file("netform.yaml", &shop("192.0.2.1", ""));
+        let (plan, _) = world.plan();
+        assert!(plan.contains("192.0.2.1 is the one address of uplink, by which the host itself is reached"), "{plan}");
+        assert!(plan.contains("external.192.0.2.1 is the host's own: these are not reached at it any more") && plan.contains("python3 (process ") && plan.contains(" at [::]:22/tcp"), "{plan}");
+        let refused = world.run_with(&[("SSH_CONNECTION", "192.0.2.2 50022 192.0.2.1 22")], &["apply", "--yes"]).exits(7).stderr;
+        assert!(refused.contains("external.192.0.2.1 would take over the address that it came to"), "{refused}");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        let _web = world.serve("web", &Listen::tcp(22), "web");
+        assert_eq!(world.ask("remote", "tcp", "192.0.2.1", 22).as_deref(), Some("web 192.0.2.2"));
+
+        // The other way round: a port of any address would have none there.
+        for (publish, code) in [("8080:80", 9), ("192.0.2.1:8080:80", 9), ("127.0.0.1:8080:80", 0)] {
+            world.file("blog.yaml", &blog(publish));
+            let done = world.run(&["plan", "blog.yaml"]).exits(code);
+            assert!(code == 0 || done.stderr.contains("external.192.0.2.1 of project shop is in the way"), "{publish}: {}", done.stderr);
+        }
+        // An address that is the host's for the container's sake alone is in nobody's way.
+        world.apply(&shop("203.0.113.9", ", publish: ['81:80']"));
+        world.file("blog.yaml", &blog("8080:80"));
+        world.run(&["apply", "--yes", "blog.yaml"]).exits(0);
+        world.assert_in_sync();
+        assert_eq!(world.ask("remote", "tcp", "192.0.2.1", 22).as_deref(), Some("sshd 192.0.2.2"));
+    }
+}

@@ -29,6 +29,39 @@ live! {
 }
 
 live! {
+    fn what_is_of_others_in_what_goes_is_said_to_go_along(world) {
+        world.apply(&FRONT.replace("web: {", "db: {networks: [front]}, web: {"));
+        world.sh(
+            "ip -n web link add their0 type bridge; ip -n web addr add 192.0.2.1/32 dev eth0; \
+             ip -n web route add 192.0.2.128/25 dev eth0; ip addr add 192.0.2.2/32 dev br-front; \
+             ip -n db addr add 192.0.2.3/32 dev eth0",
+        );
+        world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {db: {networks: [front]}}\n");
+
+        let (plan, _) = world.plan();
+        let fate = |what: &str| plan.lines().find(|line| line.contains('?') && line.contains(what)).unwrap();
+        for what in ["bridge their0", "192.0.2.1/32", "192.0.2.128/25"] {
+            assert!(fate(what).contains("goes along: not ours"), "{plan}");
+        }
+        for what in ["192.0.2.2/32", "192.0.2.3/32"] {
+            assert!(fate(what).contains("left alone: not ours"), "{plan}");
+        }
+        let warning = plan.lines().find(|line| line.starts_with("Warning: what is not ours goes along")).unwrap();
+        assert!(warning.contains("bridge their0 with container.web"), "{plan}");
+        assert!(warning.contains("address 192.0.2.1/32 on eth0 with attachment.web@front"), "{plan}");
+        let json = world.run(&["plan", "--output", "json"]).exits(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let going = json["foreign"].as_array().unwrap().iter().filter(|note| note["goes"] == true).count();
+        assert_eq!(going, 3, "{json}");
+
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(world.sh("ip addr show dev br-front; ip -n db addr").contains("192.0.2.2/32"), "left alone");
+        let destroy = world.run(&["destroy", "--yes"]).exits(0).stdout;
+        assert!(destroy.contains("address 192.0.2.2/32 on br-front with network.front"), "{destroy}");
+    }
+}
+
+live! {
     fn a_table_of_our_name_that_somebody_else_made_is_left_alone(world) {
         world.sh("nft add table inet netform-shop; nft 'add chain inet netform-shop theirs'");
         let before = everything(world);

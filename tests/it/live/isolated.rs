@@ -143,14 +143,87 @@ live! {
     }
 }
 
-live! {
-    fn on_an_existing_bridge_the_bridge_alone_keeps_them_apart(world) {
-        world.sh("ip link add br-lan type bridge; ip addr add 10.8.0.1/24 dev br-lan; ip link set br-lan up");
-        world.apply("netform: 1\nproject: shop\nnetworks: {lan: {external: br-lan, subnets: [10.8.0.0/24]}}\ncontainers:\n  web: {networks: {lan: {address: 10.8.0.2, isolated: true}}}\n  db: {networks: {lan: {address: 10.8.0.3, isolated: true}}, publish: ['8080:80']}\n  job: {networks: {lan: {address: 10.8.0.4}}}\n");
+/// An existing bridge with a neighbour of ours at one of its ports, and a remote host behind the host.
+fn lan(world: &World) {
+    world.sh("ip link add br-lan type bridge; ip addr add 10.8.0.1/24 dev br-lan; ip addr add fd00:8::1/64 dev br-lan nodad; ip link set br-lan up
+        ip netns add near; ip link add port type veth peer name eth0 netns near; ip link set port master br-lan up
+        ip -n near link set eth0 up; ip -n near addr add 10.8.0.9/24 dev eth0; ip -n near addr add fd00:8::9/64 dev eth0 nodad
+        ip netns add remote; ip link add uplink type veth peer name eth0 netns remote; ip link set uplink up; ip addr add 192.0.2.1/24 dev uplink
+        ip -n remote link set eth0 up; ip -n remote addr add 192.0.2.2/24 dev eth0; ip -n remote route add default via 192.0.2.1");
+}
 
+/// What is to be as it was: the bridge's addresses, what its own port is told, and who is on it.
+const LAN_ALONE: &str = "ip -o -4 addr show dev br-lan; ip -d -o link show port | grep -o 'hairpin o[nf]*\\|isolated o[nf]*'; ip -o link show master br-lan | wc -l";
+
+/// Three on an existing bridge that are isolated, of which `db` publishes, and one that is not.
+const LAN: &str = "netform: 1
+project: shop
+networks: {lan: {external: br-lan, subnets: [10.8.0.0/24, 'fd00:8::/64']}}
+containers:
+  web: {networks: {lan: {address: [10.8.0.2, 'fd00:8::2'], isolated: true}}}
+  db: {networks: {lan: {address: [10.8.0.3, 'fd00:8::3'], isolated: true}}, publish: ['8080:80', '8080:80/udp']}
+  job: {networks: {lan: {address: [10.8.0.4, 'fd00:8::4']}}}
+  log: {networks: {lan: {address: [10.8.0.5, 'fd00:8::5'], isolated: true}}}
+";
+
+live! {
+    fn on_an_existing_bridge_they_are_kept_apart_and_their_ports_are_there_for_everybody(world) {
+        lan(world);
+        let before = world.sh(LAN_ALONE);
+        world.apply(LAN);
         world.assert_in_sync();
-        assert!(!world.pings("web", "10.8.0.3") && world.pings("web", "10.8.0.4") && world.pings("db", "10.8.0.1"));
-        assert_eq!(world.sh("nft list tables bridge"), "");
+        let _server = world.serve("db", &Listen::tcp(80), "db");
+        let _datagrams = world.serve("db", &Listen::udp(80), "db");
+
+        for netfilter in [false, true] {
+            if !br_netfilter(world, netfilter) {
+                eprintln!("SKIPPED (br_netfilter): this kernel has none");
+                continue;
+            }
+            for to in ["10.8.0.3", "fd00:8::3", "10.8.0.5", "fd00:8::5"] {
+                assert!(!world.pings("web", to) && world.pings("job", to) && world.pings("near", to) && world.pings("host", to), "{to}");
+            }
+            assert!(!world.pings("log", "10.8.0.3") && !world.pings("db", "fd00:8::5"));
+            assert!(world.pings("web", "10.8.0.4") && world.pings("web", "10.8.0.9") && world.pings("web", "10.8.0.1"));
+            assert_eq!(world.ask("web", "tcp", "10.8.0.3", 80), None);
+            for who in ["web", "log", "job", "db", "near", "host", "remote"] {
+                for (protocol, to) in [("tcp", "10.8.0.1"), ("udp", "10.8.0.1"), ("tcp", "fd00:8::1")] {
+                    if who == "remote" && to.contains(':') {
+                        continue;
+                    }
+                    let answer = world.ask(who, protocol, to, 8080);
+                    assert!(answer.is_some_and(|it| it.starts_with("db")), "{who} by {protocol} to {to}, br_netfilter {netfilter}");
+                }
+            }
+            let path = |from: &str, to: &str, code: i32| world.run(&["explain", "--path", from, to, "--exit-code"]).exits(code);
+            path("web", "10.8.0.1:8080", 0);
+            path("remote", "192.0.2.1:8080", 0);
+            path("web", "db:80", 2);
+            path("web", "log", 2);
+        }
         world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("nft list ruleset"), "");
+        assert_eq!(world.sh(LAN_ALONE), before);
+    }
+}
+
+live! {
+    fn on_an_existing_bridge_isolation_comes_and_goes_with_the_ports_and_is_set_back(world) {
+        lan(world);
+        world.apply(&LAN.replace(", publish: ['8080:80', '8080:80/udp']", ""));
+        assert_eq!(world.sh("bridge -d link show").matches("isolated on").count(), 3);
+        assert!(!world.pings("web", "10.8.0.3"));
+
+        world.apply(LAN);
+        assert_eq!(world.sh("bridge -d link show").matches("isolated on").count(), 2);
+        assert!(!world.pings("web", "10.8.0.3"));
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        world.sh("nft delete table bridge netform-shop");
+        daemon.brings_it_in_sync("no rules of the bridges");
+        drop(daemon);
+        assert!(!world.pings("web", "10.8.0.3"));
+        world.run(&["rollback", "--yes"]).exits(0);
+        assert_eq!(world.sh("bridge -d link show").matches("isolated on").count(), 3);
+        assert!(!world.pings("web", "10.8.0.3"));
     }
 }

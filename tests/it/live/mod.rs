@@ -23,6 +23,7 @@ mod families;
 mod firewall;
 mod flows;
 mod foreign;
+mod inhabited;
 mod isolated;
 mod kernel;
 mod lasting;

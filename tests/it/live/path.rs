@@ -286,3 +286,21 @@ live! {
         fails(&["--path", "web", "db:81"], 0);
     }
 }
+
+live! {
+    fn who_is_beside_a_sandbox_means_his_own(world) {
+        world.apply("netform: 1\nproject: shop\nnetworks: {front: {subnets: [10.8.0.0/24]}}\ncontainers: {web: {networks: [front]}, db: {networks: [front]}}\n");
+        let inside = "sh -c 'ip netns exec web sleep 60 & ip netns exec db sleep 60 & touch up; sleep 60'";
+        let state = "--state-dir state --run-dir run";
+        let dir = world.dir().display();
+        let mut sandbox = world.beside(&format!("env -C {dir} {} {state} sandbox netform.yaml -- {inside}", env!("CARGO_BIN_EXE_netform")));
+        super::world::eventually("the sandbox is up", || world.dir().join("up").exists());
+
+        for (from, to) in [("web", "db"), ("host", "10.8.0.2"), ("10.8.0.2", "10.8.0.3"), ("container.db", "web")] {
+            let said = text(world, from, to);
+            assert!(said.contains("arrives, and is answered"), "{from} to {to}: {said}");
+        }
+        sandbox.kill().unwrap();
+        sandbox.wait().unwrap();
+    }
+}

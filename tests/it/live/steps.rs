@@ -9,7 +9,9 @@ use netform::apply::saved::SavedPlan;
 use netform::apply::{Dirs, Job, OnFailure, Outcome, run};
 use netform::kernel::live::Live;
 use netform::kernel::{FailureKind, Glance, Kernel, ObserveError, Op, OpError, Scope};
+use netform::names::NetnsName;
 use netform::resource::ResourceId;
+use netform::resource::owner::Owner;
 use netform::resource::state::Observed;
 
 use super::snapshot::{assert_same, everything};
@@ -306,6 +308,14 @@ impl Meddled {
 }
 
 impl Kernel for Meddled {
+    async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool {
+        self.live.revive(gone).await
+    }
+
+    fn let_go(&mut self) {
+        self.live.let_go();
+    }
+
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         self.live.observe(scope).await
     }

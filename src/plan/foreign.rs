@@ -1,0 +1,120 @@
+//! What others put on our objects: it is left alone, and goes along with what it stands on.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::ForeignNote;
+use super::diff::{Act, Diff, Step};
+use crate::names::IfName;
+use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
+use crate::resource::state::{Foreign, Observed};
+use crate::resource::{ResourceId, Slot};
+
+/// How many are named in a warning.
+const NAMED: usize = 5;
+
+/// What goes, and takes along what others have on it.
+#[derive(Default)]
+struct Going<'a> {
+    slots: HashSet<Slot>,
+    /// Whose namespaces they are.
+    namespaces: HashMap<NsRef, &'a Owner>,
+    /// Where links go, and whose they are.
+    links: BTreeSet<(NsRef, &'a Owner)>,
+}
+
+/// Returns what others put on our objects, and into namespaces of ours that go.
+pub(super) fn foreign(observed: &Observed, diff: &Diff<'_>) -> Vec<ForeignNote> {
+    let going = Going::of(&diff.steps);
+    let note = |(slot, foreign): (&Slot, &Foreign)| {
+        let owner = foreign.on.as_ref().or_else(|| going.inside(slot))?;
+        let (what, by) = (foreign.what.clone(), foreign.owner.clone());
+        Some(ForeignNote { owner: owner.clone(), what, by, goes: going.takes(slot, owner) })
+    };
+    let mut notes: Vec<ForeignNote> = observed.foreign.iter().filter_map(note).collect();
+    notes.sort_by(|a, b| (&a.owner, &a.what).cmp(&(&b.owner, &b.what)));
+    notes.dedup();
+    notes
+}
+
+/// Says what of others goes along; `None` when nothing does.
+pub(super) fn warning(notes: &[ForeignNote]) -> Option<String> {
+    let going: Vec<&ForeignNote> = notes.iter().filter(|note| note.goes).collect();
+    let text = |note: &&ForeignNote| {
+        let ForeignNote { owner, what, by, goes: _ } = note;
+        let by = by.as_ref().map_or_else(String::new, |by| format!(" of {by}"));
+        format!("{what}{by} with {owner}")
+    };
+    let named: Vec<String> = going.iter().take(NAMED).map(text).collect();
+    let more = match going.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = named.join(", ");
+    (!going.is_empty()).then(|| format!("what is not ours goes along: {named}{more}"))
+}
+
+impl<'a> Going<'a> {
+    fn of(steps: &'a [Step<'_>]) -> Self {
+        let mut going = Self::default();
+        for step in steps {
+            let goes = match step.act {
+                Act::Delete | Act::GoesWith(_) | Act::Replace(_) | Act::Restore(_) => true,
+                Act::Create | Act::Update | Act::Reattach(_) | Act::Carry => false,
+            };
+            let Some(before) = step.before.as_deref().filter(|_| goes) else { continue };
+            match step.id {
+                ResourceId::Netns(name) => {
+                    going.namespaces.insert(NsRef::Named(name.clone()), &before.owner);
+                }
+                ResourceId::Link(..) => {
+                    let link = before.resource.link();
+                    let peer = link.and_then(|link| link.kind.peer()).map(|peer| peer.ns.clone());
+                    going.links.extend(peer.into_iter().chain([step.id.ns()]).map(|ns| (ns, &before.owner)));
+                }
+                ResourceId::Address(..)
+                | ResourceId::Route(..)
+                | ResourceId::Sysctl(..)
+                | ResourceId::NftTable(_)
+                | ResourceId::NftElement(..)
+                | ResourceId::Passage(..)
+                | ResourceId::Neighbour(..)
+                | ResourceId::Qdisc(..)
+                | ResourceId::File(_) => continue,
+            }
+            going.slots.extend(before.resource.provides());
+        }
+        going
+    }
+
+    /// Returns whose namespace a link is in, when that goes.
+    fn inside(&self, slot: &Slot) -> Option<&'a Owner> {
+        match slot {
+            Slot::Ifname(ns, _) => self.namespaces.get(ns).copied(),
+            Slot::Ns(_)
+            | Slot::Altname(..)
+            | Slot::Addressed(..)
+            | Slot::Shared(_)
+            | Slot::Device(_)
+            | Slot::Filtered(_)
+            | Slot::Object(_) => None,
+        }
+    }
+
+    /// Tells whether what fills a slot, and stands on something of `owner`, goes.
+    fn takes(&self, slot: &Slot, owner: &Owner) -> bool {
+        let namespace = |ns: &NsRef| self.slots.contains(&Slot::Ns(ns.clone()));
+        let link = |ns: &NsRef, name: &IfName| self.slots.contains(&Slot::Ifname(ns.clone(), name.clone()));
+        match slot {
+            Slot::Object(ResourceId::Address(ns, name, _)) => namespace(ns) || link(ns, name),
+            // It is not known by its link.
+            Slot::Object(ResourceId::Route(ns, ..)) => {
+                namespace(ns) || self.links.contains(&(ns.clone(), owner))
+            }
+            Slot::Ifname(ns, _) => namespace(ns),
+            Slot::Shared(parent) | Slot::Filtered(parent) => link(&NsRef::Host, parent),
+            Slot::Object(id) => namespace(&id.ns()),
+            Slot::Ns(_) | Slot::Altname(..) | Slot::Addressed(..) | Slot::Device(_) => false,
+        }
+    }
+}
