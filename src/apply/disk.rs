@@ -74,6 +74,11 @@ impl Dirs {
         self.run.with_file_name("ports.lock")
     }
 
+    /// The same.
+    pub(super) fn host_lock(&self) -> PathBuf {
+        self.run.with_file_name("host.lock")
+    }
+
     /// Tells whether the project has ever kept something here.
     pub fn is_known(&self) -> bool {
         self.state.exists() || self.has_journal()

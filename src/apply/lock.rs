@@ -18,6 +18,8 @@ const RETRY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    /// How many had it before.
+    pub turn: u64,
 }
 
 /// Who holds a lock.
@@ -29,6 +31,16 @@ pub struct Holder {
     pub verb: String,
     /// Since when, in seconds since 1970.
     pub since: u64,
+}
+
+/// What is written into a lock's file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Written {
+    #[serde(flatten)]
+    holder: Holder,
+    /// How many had it before; those of an older netform are not counted.
+    #[serde(default)]
+    turn: u64,
 }
 
 /// Why the lock was not had.
@@ -80,6 +92,22 @@ pub async fn lock_ports(dirs: &Dirs, holder: &Holder, patience: Duration) -> Res
     take(&dirs.ports_lock(), holder, patience).await
 }
 
+/// Takes what all projects share of the host itself, its kernel parameters: what one makes of them depends on whether others
+/// are there, and on what they have on record. Whoever holds it holds the project's lock, and takes that of ports after it.
+///
+/// # Errors
+///
+/// As [`lock`].
+pub async fn lock_host(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
+    take(&dirs.host_lock(), holder, patience).await
+}
+
+/// Returns the turn that comes next at what all projects share of the host. It is another one when somebody has had it since.
+pub fn next_host_turn(dirs: &Dirs) -> u64 {
+    let file = File::open(dirs.host_lock());
+    file.map_or(0, |mut file| told(&mut file).turn + 1)
+}
+
 async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -89,7 +117,7 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => break,
             Err(rustix::io::Errno::WOULDBLOCK) if left.is_zero() => {
-                return Err(LockError::Held { holder: told(&mut file) });
+                return Err(LockError::Held { holder: told(&mut file).holder });
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let pause = left.min(RETRY);
@@ -99,23 +127,26 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
             Err(error) => return Err(failed(error.into())),
         }
     }
+    let is_first = file.metadata().map_err(failed)?.len() == 0;
+    let turn = if is_first { 0 } else { told(&mut file).turn + 1 };
+    let text = serde_json::to_vec(&Written { holder: holder.clone(), turn });
+    let text = text.map_err(|error| failed(error.into()))?;
     file.set_len(0).map_err(failed)?;
     file.rewind().map_err(failed)?;
-    serde_json::to_writer(&file, holder).map_err(|error| failed(error.into()))?;
-    file.flush().map_err(failed)?;
-    Ok(Lock { _file: file })
+    file.write_all(&text).map_err(failed)?;
+    Ok(Lock { _file: file, turn })
 }
 
 /// Returns who holds the lock of a project now; `None` when nobody does, or nobody can tell.
 pub fn holder(dirs: &Dirs) -> Option<Holder> {
     let mut file = File::open(dirs.lock()).ok()?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Some(told(&mut file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Some(told(&mut file).holder),
         Ok(()) | Err(_) => None,
     }
 }
 
-fn told(file: &mut File) -> Holder {
+fn told(file: &mut File) -> Written {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
     read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default()
@@ -138,5 +169,20 @@ mod tests {
 
         drop(held);
         lock(&dirs, &second, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_has_had_it_meanwhile_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().join("shop") };
+        let holder = Holder { pid: 4711, verb: "apply".to_owned(), since: 1 };
+
+        for turn in 0..3 {
+            assert_eq!(next_host_turn(&dirs), turn);
+            assert_eq!(lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn, turn);
+        }
+        // Another netform wrote it.
+        fs::write(dirs.host_lock(), r#"{"pid":1,"verb":"apply","since":1}"#).unwrap();
+        assert_eq!(next_host_turn(&dirs), lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn);
     }
 }

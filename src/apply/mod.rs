@@ -30,6 +30,7 @@ pub use disk::{Dirs, DiskError, projects};
 use execute::{Mode, Target, execute, settle};
 use generation::Generation;
 use journal::Journal;
+pub use originals::shared;
 pub use recover::{RecoverError, Recovery, Settled, recover, widened};
 pub use verify::glance;
 

@@ -140,6 +140,12 @@ impl Dirs {
     }
 }
 
+/// Returns the parameters of the host that a state asks for, and that all projects share.
+pub fn shared(state: &State) -> BTreeSet<&ResourceId> {
+    let of_host = state.iter().filter(|(id, _)| matches!(id, ResourceId::Sysctl(NsRef::Host, _)));
+    of_host.filter(|(_, entry)| is_asked(entry)).map(|(id, _)| id).collect()
+}
+
 /// Tells whether a manifest asks for a parameter of the host that outlasts what it is for.
 fn is_asked(entry: &Entry) -> bool {
     let id = entry.resource.id();

@@ -4,8 +4,9 @@
 use super::recover;
 use crate::kernel::{Glance, Kernel, Scope};
 use crate::plan::Touched;
-use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
+use crate::resource::state::Entry;
+use crate::resource::{Resource, ResourceId};
 
 /// How many namespaces and links of the host are few.
 const FEW: usize = 64;
@@ -32,14 +33,19 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             ResourceId::Netns(name) => {
                 glance.namespaces.insert(NsRef::Named(name.clone()));
             }
+            // Routes of the host are read whole or not at all.
+            ResourceId::Route(NsRef::Host, ..) => return None,
+            ResourceId::Address(NsRef::Host, ..)
+                if [before, after].into_iter().flatten().any(lacks_routes) =>
+            {
+                return None;
+            }
             ResourceId::Link(NsRef::Host, link)
             | ResourceId::Address(NsRef::Host, link, _)
             | ResourceId::Neighbour(NsRef::Host, link, _)
             | ResourceId::Qdisc(link, _) => {
                 glance.links.insert(link.clone());
             }
-            // Routes of the host are read whole or not at all.
-            ResourceId::Route(NsRef::Host, ..) => return None,
             ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => {
                 glance.firewall = true
             }
@@ -55,4 +61,9 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
         }
     }
     Some(glance)
+}
+
+/// Tells whether routes are gone that came with an address.
+fn lacks_routes(entry: &Entry) -> bool {
+    matches!(&entry.resource, Resource::Address(address) if !address.lost.is_empty())
 }

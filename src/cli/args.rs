@@ -157,6 +157,9 @@ pub(super) enum Verb {
     Destroy {
         #[command(flatten)]
         manifest: ManifestArg,
+        /// The project, when its manifest is wrong or lost; no manifest is read then.
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
         #[command(flatten)]
         show: Rendering,
         #[command(flatten)]
@@ -283,6 +286,13 @@ pub(super) struct ManifestArg {
     /// The manifest: a file, a directory, or - for standard input.
     #[arg(value_name = "MANIFEST", env = "NETFORM_MANIFEST", default_value = "netform.yaml")]
     pub(super) manifest: PathBuf,
+}
+
+impl ManifestArg {
+    /// Returns which project that is, or the one that is named.
+    pub(super) fn or(self, project: Option<String>) -> WhichProject {
+        WhichProject { project, manifest: self.manifest }
+    }
 }
 
 /// Which manifest, or which saved plan.

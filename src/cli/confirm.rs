@@ -190,6 +190,7 @@ async fn revert(session: &mut Session, pending: &Pending) -> Result<(), Failure>
     let aim = if pending.previous == 0 { Aim::Nothing } else { Aim::Generation(pending.previous) };
     let tried = session.dirs.generation(pending.generation).ok().flatten();
     let tried = tried.map_or_else(String::new, |generation| generation.manifest_sha256);
+    session.turn.at_once = true;
     let mut prepared = session.prepare(aim).await?;
     if let Some(reunited) = reunited(session, &prepared, aim, &Selection::default()).await? {
         prepared = reunited;

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::apply::DiskError;
+use super::args::Common;
+use crate::apply::{Dirs, DiskError};
 use crate::kernel::{FailureKind, ObserveError};
+use crate::names::ProjectName;
 use crate::plan::Conflict;
 use crate::plan::target::SelectError;
 
@@ -189,5 +191,16 @@ pub(super) fn in_the_way(conflicts: &[Conflict]) -> Failure {
     Failure::new(
         Code::Foreign,
         format!("objects of others are in the way; nothing was changed\n{}", lines.join("\n")),
+    )
+}
+/// Returns the failure of a project of which there is nothing; tells which there are.
+pub(super) fn unknown_project(project: &ProjectName, dirs: &Dirs, common: &Common) -> Failure {
+    let known = dirs.neighbours();
+    let known: Vec<&str> = known.iter().map(ProjectName::as_str).collect();
+    Failure::new(Code::NoInput, format!("there is nothing of a project {project}")).help(
+        match known.as_slice() {
+            [] => format!("nothing was applied yet with --state-dir {}", common.state_dir.display()),
+            known => format!("these are known: {}", known.join(", ")),
+        },
     )
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::args::{Common, Forget};
+use super::consent::{may_ask, take_turn};
 use super::declared::{declares, owner_of};
 use super::failure::{self, Code, Failure, unreadable};
-use super::import::may_ask;
-use super::session::{Aim, Prepared, Session};
+use super::run;
+use super::session::{Prepared, Session};
 use super::show::{self, Style};
-use super::{confirm, run};
 use crate::apply::OnFailure;
 use crate::kernel::Kernel as _;
 use crate::names::NetnsName;
@@ -32,11 +32,12 @@ pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
         return Err(Failure::new(Code::Guarded, message)
             .help("take it out of the manifest first; --force gives it up all the same"));
     }
-    let _lock = run::take_lock(&session, "forget", consent.lock_timeout).await?;
-    run::recover(&mut session).await?;
-    confirm::settle(&mut session, Aim::Manifest).await?;
+    let _lock = take_turn(&mut session, "forget", consent).await?;
     let (prepared, ids) = release(&mut session, &owner).await?;
     show::out(&description(&session, &owner, &prepared, &ids))?;
+    if consent.dry_run {
+        return Ok(());
+    }
     if !consent.yes && !run::agreed("forget").await? {
         return show::out("Nothing was changed.\n");
     }

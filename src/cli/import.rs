@@ -4,16 +4,16 @@
 //! like any other, with its journal, verified and undone. What the next apply would do then is another plan, and shown.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 
 use ipnet::IpNet;
 
-use super::args::{Common, Consent, Import};
+use super::args::{Common, Import};
+use super::consent::{may_ask, take_turn};
 use super::declared::{declares, owner_of};
 use super::failure::{self, Code, Failure, chain, unreadable};
 use super::session::{Aim, Prepared, Session, Target};
 use super::show::{self, Style};
-use super::{confirm, discover, run, scope, translate};
+use super::{discover, run, scope, translate};
 use crate::apply::OnFailure;
 use crate::kernel::Scope;
 use crate::kernel::facts::Survey;
@@ -59,9 +59,7 @@ pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
     may_ask("import", consent)?;
     let mut session = Session::open(common, manifest)?;
     let claim = claim(&session, address, object)?;
-    let _lock = run::take_lock(&session, "import", consent.lock_timeout).await?;
-    run::recover(&mut session).await?;
-    confirm::settle(&mut session, Aim::Manifest).await?;
+    let _lock = take_turn(&mut session, "import", consent).await?;
     let first = look(&mut session, &claim, [claim.id.clone()].into()).await?;
     if !is_free(&claim, &first.observed)? {
         return show::out(&format!("`{object}` is {} already.\n", claim.owner));
@@ -69,21 +67,15 @@ pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
     let adoption = adoption(&mut session, &claim, &first).await?;
     let style = Style::of_stdout(common);
     show::out(&description(&session, &claim, &adoption, style))?;
+    if consent.dry_run {
+        return Ok(());
+    }
     if !consent.yes && !run::agreed("import").await? {
         return show::out("Nothing was changed.\n");
     }
     run::carry_out(&mut session, &adoption.prepared, run::How { style, on_failure: OnFailure::RollBack })
         .await?;
     show::out(&format!("Adopted: `{object}` is {}. `netform plan` shows what still differs.\n", claim.owner))
-}
-
-/// Refuses a question that nobody can answer.
-pub(super) fn may_ask(verb: &str, consent: &Consent) -> Result<(), Failure> {
-    if consent.yes || std::io::stdin().is_terminal() {
-        return Ok(());
-    }
-    let message = format!("`netform {verb}` asks before it changes anything, and there is no terminal");
-    Err(Failure::new(Code::Usage, message).help("--yes answers the question"))
 }
 
 /// Returns what is asked for, as far as the manifest alone can tell whether it makes sense.

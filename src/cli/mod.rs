@@ -4,7 +4,9 @@ mod ahead;
 mod args;
 mod ask;
 mod confirm;
+mod consent;
 mod declared;
+mod destroy;
 mod discover;
 mod doctor;
 mod edit;
@@ -38,6 +40,7 @@ mod signals;
 mod ssh;
 mod status;
 mod translate;
+mod turns;
 mod validate;
 mod voice;
 mod watch;
@@ -45,6 +48,7 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use crate::kernel::ovsdb;
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_hidden(error);
             // Nobody reads: nothing to be done about it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS };
@@ -104,6 +109,24 @@ pub fn main() -> ExitCode {
 fn keep_what_is_freed() {
     const LARGE: usize = 16 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+}
+
+/// Returns an error without suggestions of verbs that are netform's own to use.
+fn without_hidden(mut error: clap::Error) -> clap::Error {
+    let command = Cli::command();
+    let is_shown = |name: &String| !command.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+    match error.remove(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(names)) => {
+            let shown: Vec<String> = names.into_iter().filter(is_shown).collect();
+            if !shown.is_empty() {
+                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(shown));
+            }
+        }
+        Some(ContextValue::String(name)) if !is_shown(&name) => {}
+        Some(other) => drop(error.insert(ContextKind::SuggestedSubcommand, other)),
+        None => {}
+    }
+    error
 }
 
 fn dispatch(cli: Cli) -> Result<Success, Failure> {
@@ -143,9 +166,9 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
         }
         Verb::Daemon(verb) => block_on(daemon(&common, &verb)).map(|()| Success::Done),
         Verb::Edit(verb) => edit::run(&common, &verb),
-        Verb::Destroy { manifest, show, run } => {
+        Verb::Destroy { manifest, project, show, run } => {
             let request = Request::new("destroy", Aim::Nothing, &show, &run, style);
-            told(&request, Success::Done, change(&common, &manifest.manifest, &request))
+            told(&request, Success::Done, destroy::run(&common, &manifest.or(project), &request))
         }
         Verb::Rollback { generation, which, show, run, dry_run } => {
             // Which generation is known when the project is.

@@ -94,6 +94,7 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     recover(session).await?;
     confirm::settle(session, *aim).await?;
     let began = Instant::now();
+    session.turn.at_once = run.yes;
     let prepared = session.prepare_part(*aim, selection).await?;
     shown(&prepared, request, began.elapsed())?;
     let ran = finish(session, &prepared, request).await;
@@ -198,6 +199,10 @@ pub(super) fn holder(verb: &str) -> Holder {
 /// Returns the failure of a run that did not get its lock.
 pub(super) fn not_locked(error: &LockError) -> Failure {
     match error {
+        // Who has just taken it may not have said so yet.
+        LockError::Held { holder } if holder.since == 0 => {
+            Failure::of(Code::Locked, error).help("--lock-timeout waits longer")
+        }
         LockError::Held { holder } => {
             let since = Duration::from_secs(now().saturating_sub(holder.since));
             Failure::of(Code::Locked, error)
@@ -313,6 +318,7 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 /// Carries out a plan and returns the number of the generation that it led to.
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
     let How { style, on_failure } = how;
+    let _turn = session.claim_turn(prepared).await?;
     let _claim = ports::claim(session, prepared, &prepared.desired).await?;
     let number = session.next();
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
-use super::failure::{Code, Failure, disk_failure, in_the_way, unreadable, unselectable};
+use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -14,10 +14,11 @@ use super::originals;
 use super::ports;
 use super::runtimes::{self, Runtimes};
 use super::scope::{Looked, declare, must_look_again, recall, seals, widen};
-use super::show::{self, Style};
+use super::show::Style;
+use super::turns::Turn;
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
-use crate::apply::{self, Dirs, lock};
+use crate::apply::{self, Dirs};
 use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
@@ -65,6 +66,8 @@ pub(super) struct Session {
     pub(super) voice: Voice,
     /// Whether a run ends itself when it is interrupted.
     pub(super) shield: Shield,
+    /// The project's turn at what all share.
+    pub(super) turn: Turn,
 }
 
 /// A plan, with what it was made from.
@@ -133,13 +136,7 @@ impl Session {
         if which.project.is_none() || session.dirs.is_known() {
             return Ok(session);
         }
-        let known = session.dirs.neighbours();
-        let known: Vec<&str> = known.iter().map(ProjectName::as_str).collect();
-        let message = format!("there is nothing of a project {}", session.project);
-        Err(Failure::new(Code::NoInput, message).help(match known.as_slice() {
-            [] => format!("nothing was applied yet with --state-dir {}", common.state_dir.display()),
-            known => format!("these are known: {}", known.join(", ")),
-        }))
+        Err(unknown_project(&session.project, &session.dirs, common))
     }
 
     fn new(
@@ -151,7 +148,8 @@ impl Session {
         let (voice, shield) = (Voice::new(PlanFormat::Text), Shield::default());
         let (naming, runtimes) = (Naming::default(), Runtimes::new(common));
         let kernel = Live::new(project.clone()).keeping(Seals::in_dir(&dirs.state), dirs.kept_namespaces());
-        Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield })
+        let turn = Turn::default();
+        Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield, turn })
     }
 
     /// Reads the past anew when another run has changed it.
@@ -215,29 +213,6 @@ impl Session {
         self.runtimes.look(manifest, &self.past.leases).await;
     }
 
-    /// Says that another run has not come to its end: what is seen now will not stay.
-    pub(super) fn tell_of_unfinished(&self) {
-        if let Ok(Some(pending)) = self.dirs.read_pending() {
-            show::err(&format!(
-                "Generation {} waits for its confirmation: `netform confirm` keeps it.\n",
-                pending.generation
-            ));
-        }
-        if !self.dirs.has_journal() {
-            return;
-        }
-        let told = match lock::holder(&self.dirs) {
-            Some(holder) => {
-                format!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
-            }
-            None => {
-                "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
-                    .to_owned()
-            }
-        };
-        show::err(&format!("{told}\n"));
-    }
-
     /// Reads the kernel and plans.
     pub(super) async fn prepare(&mut self, aim: Aim) -> Result<Prepared, Failure> {
         self.prepare_part(aim, &Selection::default()).await
@@ -256,7 +231,7 @@ impl Session {
     /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
     ///
     /// What is only remembered of what the plan touches, or cannot touch for others, is read again, and planned for.
-    pub(super) async fn prepare_around(
+    pub(super) async fn prepare_surely(
         &mut self,
         aim: Aim,
         selection: &Selection,

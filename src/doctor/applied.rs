@@ -1,6 +1,6 @@
 //! What the last apply of a project led to, and what of it is not so any more.
 
-use super::{Cure, Facts, Finding, Project, Severity, called, inside};
+use super::{Cure, Facts, Finding, Project, Severity, called, forwarding_off, inside, parameter};
 use crate::resource::Resource;
 use crate::resource::link::LinkKind;
 use crate::resource::neighbour::Neighbour;
@@ -51,7 +51,7 @@ pub(super) fn parameters(facts: &Facts) -> Vec<Finding> {
             continue;
         }
         let Resource::Sysctl(Sysctl { ns, key, value }) = &entry.resource else { continue };
-        let Some((place, _)) = facts.namespace(ns) else { continue };
+        let Some((place, space)) = facts.namespace(ns) else { continue };
         let path = key.to_string();
         let live = facts.insides.get(&place).and_then(|it| it.sysctls.get(path.strip_prefix("net/")?));
         let Some(live) = live.filter(|live| *live != value.as_str()) else { continue };
@@ -70,15 +70,16 @@ pub(super) fn parameters(facts: &Facts) -> Vec<Finding> {
             SysctlKey::Whole(path) => {
                 ("parameter-changed", format!("{path} {} is not what netform has set", called(ns)))
             }
-            SysctlKey::PerLink { family, link, name } => {
-                ("parameter-changed", format!("{name} of {link} ({family}) is not what netform has set"))
-            }
+            SysctlKey::PerLink { family, link, name } => (
+                "parameter-changed",
+                format!("{name} of {link} ({family}) {} is not what netform has set", called(ns)),
+            ),
         };
         let dotted = path.replace('/', ".");
         found.push(Finding {
-            code,
+            code: forwarding_off(&path).filter(|_| live == "0").unwrap_or(code),
             severity: Severity::Error,
-            subject: dotted.clone(),
+            subject: parameter(space, &path),
             sentence,
             evidence: format!("{dotted} is {live}, and was {value} after the last apply"),
             // A name with dots stands between slashes.

@@ -254,6 +254,37 @@ fn inside(ns: &NsRef, command: &str) -> String {
     }
 }
 
+/// Returns a command as it is run in a namespace that was found.
+fn inside_of(space: &Namespace, command: &str) -> String {
+    match (space.names.first(), space.path()) {
+        (Some(name), _) if !space.home => format!("ip netns exec {name} {command}"),
+        (_, Some(path)) => format!("nsenter --net={} {command}", path.display()),
+        (_, None) => command.to_owned(),
+    }
+}
+
+/// Returns a kernel parameter with where it is, the same for all checks that find it.
+fn parameter(space: &Namespace, path: &str) -> String {
+    let dotted = path.replace('/', ".");
+    match space.names.first() {
+        _ if space.home => dotted,
+        Some(name) => format!("{dotted} in netns {name}"),
+        None => format!("{dotted} in {}", space.called()),
+    }
+}
+
+/// Returns the code of a switch of forwarding that is off.
+fn forwarding_off(path: &str) -> Option<&'static str> {
+    match path.strip_prefix("net/")? {
+        "ipv4/ip_forward" => Some("forwarding-off"),
+        "ipv6/conf/all/forwarding" => Some("forwarding-off-ipv6"),
+        of_link if of_link.starts_with("ipv4/conf/") && of_link.ends_with("/forwarding") => {
+            Some("link-forwarding-off")
+        }
+        _ => None,
+    }
+}
+
 /// Returns what a namespace is called, as a sentence goes on after "in".
 fn called(ns: &NsRef) -> String {
     match ns {

@@ -96,6 +96,47 @@ fn each_check_finds_its_fault() {
     check(|it| it.probes.push(dropped()), &["forward-policy-drop"]);
 }
 
+/// A packet that a switch of forwarding loses in a namespace.
+fn not_forwarded(place: usize, path: &str) -> Probe {
+    denied(Decision {
+        kind: DecidedBy::Forwarding,
+        at: "somewhere".to_owned(),
+        sentence: "it does not forward".to_owned(),
+        rule: None,
+        parameter: Some((place, path.to_owned())),
+    })
+}
+
+#[test]
+fn forwarding_that_is_off_is_told_once_and_cured_where_it_is_off() {
+    let cures = |wrong: fn(&mut Facts)| {
+        let mut facts = healthy();
+        wrong(&mut facts);
+        let found = examine(&facts).into_iter();
+        found.map(|it| format!("{}: {}", it.code, it.cure.command.unwrap_or_default())).collect::<Vec<_>>()
+    };
+
+    let on_host = cures(|it| {
+        it.insides.get_mut(&0).unwrap().sysctls.insert("ipv4/ip_forward".into(), "0".into());
+        it.probes.extend([not_forwarded(0, "net/ipv4/ip_forward"), not_forwarded(0, "net/ipv4/ip_forward")]);
+    });
+    assert_eq!(on_host, ["forwarding-off: sysctl -w net/ipv4/ip_forward=1"]);
+    let of_link = cures(|it| it.probes.push(not_forwarded(0, "net/ipv4/conf/br-front/forwarding")));
+    assert_eq!(of_link, ["link-forwarding-off: sysctl -w net/ipv4/conf/br-front/forwarding=1"]);
+    let inside = cures(|it| it.probes.push(not_forwarded(1, "net/ipv6/conf/all/forwarding")));
+    assert_eq!(inside, ["forwarding-off-ipv6: ip netns exec web sysctl -w net/ipv6/conf/all/forwarding=1"]);
+    let unnamed = cures(|it| {
+        it.scene.namespaces[1].names.clear();
+        it.scene.namespaces[1].files.push("/var/run/docker/netns/abc".into());
+        it.projects.clear();
+        it.probes.push(not_forwarded(1, "net/ipv4/ip_forward"));
+    });
+    assert_eq!(
+        unnamed,
+        ["forwarding-off: nsenter --net=/var/run/docker/netns/abc sysctl -w net/ipv4/ip_forward=1"]
+    );
+}
+
 #[test]
 fn what_a_project_has_set_back_when_it_went_is_no_wish_of_anybodys() {
     let back =
@@ -133,7 +174,13 @@ fn dropped() -> Probe {
         at: "the host".to_owned(),
         sentence: "it drops".to_owned(),
         rule: Some(rule),
+        parameter: None,
     };
+    denied(decision)
+}
+
+/// A packet of a container that forwarding, or what else, loses.
+fn denied(decision: Decision) -> Probe {
     Probe {
         project: "shop".to_owned().try_into().unwrap(),
         owner: Owner::Network("front".to_owned().try_into().unwrap()),

@@ -1,21 +1,24 @@
 //! What loses the packets of containers, as they were followed.
 
-use super::{Cure, Facts, Finding, Goal, Probe, Severity};
+use super::{Cure, Facts, Finding, Goal, Probe, Severity, forwarding_off, inside_of, parameter};
 use crate::explain::path::{DecidedBy, Decision, RuleName, Verdict};
+use crate::kernel::census::Namespace;
 
 /// What decides against packets of containers.
 pub(super) fn lost(facts: &Facts) -> Vec<Finding> {
-    facts.probes.iter().filter_map(finding).collect()
+    facts.probes.iter().filter_map(|probe| finding(facts, probe)).collect()
 }
 
-fn finding(probe: &Probe) -> Option<Finding> {
+fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
     let Probe { project: _, owner, bridge, goal, path } = probe;
     let severity = match path.verdict {
         Verdict::Arrives => return None,
         Verdict::NoAnswer | Verdict::Denied => Severity::Error,
         Verdict::Unknown => Severity::Note,
     };
-    let Decision { kind, at, sentence, rule } = &path.decision;
+    let Decision { kind, at, sentence, rule, parameter: switch } = &path.decision;
+    let switch =
+        switch.as_ref().and_then(|(ns, path)| Some((facts.scene.namespaces.get(*ns)?, path.as_str())));
     let goal = match goal {
         Goal::Host => "the host".to_owned(),
         Goal::Neighbour(name) => format!("{name} on its own network"),
@@ -28,11 +31,12 @@ fn finding(probe: &Probe) -> Option<Finding> {
     let (code, cure) = match (severity, rule) {
         (Severity::Note, _) => ("cannot-tell", Cure::advice("look at what is named")),
         (_, Some(rule)) => by_rule(probe, rule, bridge.as_deref()),
-        (_, None) => by_kind(probe, *kind),
+        (_, None) => by_kind(*kind, switch),
     };
-    let subject = match rule {
-        Some(rule) => format!("chain {} of table {} {}", rule.chain, rule.family, rule.table),
-        None => format!("{at}: {sentence}"),
+    let subject = match (rule, switch) {
+        (Some(rule), _) => format!("chain {} of table {} {}", rule.chain, rule.family, rule.table),
+        (None, Some((space, path))) => parameter(space, path),
+        (None, None) => format!("{at}: {sentence}"),
     };
     let text = rule.as_ref().map(|rule| format!(": {}", rule.text)).unwrap_or_default();
     let evidence = format!("{at}: {sentence}{text}");
@@ -71,16 +75,24 @@ fn both(accepts: &impl Fn(&str) -> String) -> String {
     format!("{}; {}", accepts("iifname"), accepts("oifname"))
 }
 
-fn by_kind(probe: &Probe, kind: DecidedBy) -> (&'static str, Cure) {
-    let link = probe.bridge.as_deref().unwrap_or("INTERFACE");
+fn by_kind(kind: DecidedBy, switch: Option<(&Namespace, &str)>) -> (&'static str, Cure) {
+    // Where it is set decides, be it another container's namespace.
+    let set = |value: u8| switch.map(|(space, path)| inside_of(space, &format!("sysctl -w {path}={value}")));
     match kind {
         DecidedBy::Forwarding => {
-            ("link-forwarding-off", Cure::run(format!("sysctl -w net/ipv4/conf/{link}/forwarding=1")))
+            let (space, path) = switch.unzip();
+            let is_inside = space.is_some_and(|space| !space.home);
+            let advice = is_inside.then(|| {
+                let name = path.unwrap_or_default().replace('/', ".");
+                format!("or have it kept so: `sysctls: {{{name}: 1}}` of the container")
+            });
+            let code = path.and_then(forwarding_off).unwrap_or("link-forwarding-off");
+            (code, Cure { command: set(1), advice })
         }
         DecidedBy::RpFilter => (
             "rp-filter",
             Cure {
-                command: Some(format!("sysctl -w net/ipv4/conf/{link}/rp_filter=2")),
+                command: set(2),
                 advice: Some("or take away the route that leads the answers another way".to_owned()),
             },
         ),

@@ -71,7 +71,7 @@ pub(super) fn on_host(network: &Network, wants: &Wants<'_>) -> Vec<Entry> {
     let gateway = |subnet: &Subnet| {
         let addr = IpNet::new(subnet.gateway?, subnet.cidr.prefix_len()).ok()?;
         let link = network.interface.clone();
-        Some(Resource::Address(Address { ns: NsRef::Host, link, addr }))
+        Some(Resource::Address(Address::new(NsRef::Host, link, addr)))
     };
     let others = network.subnets.iter().filter_map(gateway).chain(sysctls(network, wants));
     others.map(|resource| entry(resource, &owner, &network.origin)).collect()

@@ -22,7 +22,7 @@ pub(super) fn of_container(container: &Container) -> Vec<Entry> {
             Seat::On(link) => link.clone(),
             Seat::Others | Seat::Waits(_) => return None,
         };
-        let resource = Resource::Address(Address { ns: NsRef::Host, link, addr: IpNet::from(*address) });
+        let resource = Resource::Address(Address::new(NsRef::Host, link, IpNet::from(*address)));
         Some(entry(resource, &Owner::External(*address), origin))
     };
     all.filter_map(address).collect()

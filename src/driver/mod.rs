@@ -149,8 +149,7 @@ fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
     let Attachment { network, origin, link, addresses, default_via, default_on_link, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let ns = &container.ns;
-    let address =
-        |addr: &IpNet| Resource::Address(Address { ns: ns.clone(), link: link.clone(), addr: *addr });
+    let address = |addr: &IpNet| Resource::Address(Address::new(ns.clone(), link.clone(), *addr));
     let route = |(via, dest): (Option<IpAddr>, IpNet)| {
         let way = Way::By { link: link.clone(), via, onlink: false };
         Resource::Route(Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::of(dest.addr())) })

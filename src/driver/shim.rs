@@ -38,9 +38,8 @@ pub(super) fn link(network: &Network, names: &mut AltNames<'_>) -> Vec<Entry> {
     // A router behind the parent is heard there: by this link it would be a second one.
     let key = SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: "accept_ra".into() };
     let quiet = Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: "0".into() });
-    let address = |addr: &IpAddr| {
-        Resource::Address(Address { ns: NsRef::Host, link: link.clone(), addr: IpNet::from(*addr) })
-    };
+    let address =
+        |addr: &IpAddr| Resource::Address(Address::new(NsRef::Host, link.clone(), IpNet::from(*addr)));
     let owner = Owner::Network(network.name.clone());
     let quiet = Some(quiet).filter(|_| network.mtu.carries_ipv6());
     let all = [shim].into_iter().chain(quiet).chain(addresses.iter().map(address));

@@ -1,18 +1,53 @@
-//! Addresses: what is asked of the kernel for each operation, and those that others have given the host.
+//! Addresses: what is asked of the kernel for each operation, what is seen of them, and those that others have given the host.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
+use smol_str::ToSmolStr;
 
+use super::answer::AddressAnswer;
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Refusal};
-use super::{FailureKind, ObserveError, OpError, answer, message, netns, reading};
+use super::observe::{OwnLinks, insert, is_link_local};
+use super::reading::{self, NsReading};
+use super::{FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns};
 use crate::resource::address::Address;
 use crate::resource::owner::Owner;
 use crate::resource::route::PROTOCOL;
+use crate::resource::state::{Foreign, Observed};
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// Addresses that the kernel makes itself: `IFAPROT_KERNEL_LO`, `_RA`, `_LL`.
+const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
+
+/// Notes the addresses of a namespace that are ours, and that others put on our links.
+pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), scope: &Scope) {
+    let mut lost = connected::lost(ns, |index| own.contains_key(&index));
+    for address in &ns.addresses {
+        let AddressAnswer { index, addr, protocol, routed: _ } = address;
+        let Some((link, owner)) = own.get(index) else {
+            external::see(observed, address, ns, scope);
+            continue;
+        };
+        let resource = || Address::new(ns.ns.clone(), link.clone(), *addr);
+        if *protocol == PROTOCOL {
+            let lost = lost.remove(&(*index, *addr)).unwrap_or_default();
+            insert(observed, Resource::Address(Address { lost, ..resource() }), owner.clone());
+            continue;
+        }
+        let id = ResourceId::Address(ns.ns.clone(), link.clone(), *addr);
+        if scope.unmarked.contains(&id) {
+            insert(observed, Resource::Address(resource()), Owner::Unmarked(protocol.to_smolstr()));
+        } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
+            let what = format!("address {addr} on {link}");
+            let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+            observed.foreign.insert(Slot::Object(id), foreign);
+        }
+    }
+}
 
 /// Returns the addresses of the host that are none of netform's, of whichever project.
 ///
@@ -31,7 +66,7 @@ pub async fn of_host() -> Result<BTreeSet<IpAddr>, ObserveError> {
 
 /// Gives a link an address, or changes whose it is.
 pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {
-    let Address { ns, link, addr } = address;
+    let Address { ns, link, addr, lost: _ } = address;
     let channel = channel(live, ns)?;
     let index = found(channel, link)?;
     let protocol = protocol(owner, NOBODYS_ADDRESS);
@@ -60,7 +95,7 @@ pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner,
 
 /// Takes an address from a link.
 pub(super) async fn remove(live: &Live, address: &Address) -> Outcome {
-    let Address { ns, link, addr } = address;
+    let Address { ns, link, addr, lost: _ } = address;
     let channel = channel(live, ns)?;
     let index = match channel.index(link) {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),

@@ -137,6 +137,8 @@ pub(crate) struct AddressAnswer {
     pub(crate) addr: IpNet,
     /// Who says that it added it: `IFA_PROTO`, 0 when it is silent.
     pub(crate) protocol: u8,
+    /// Whether the kernel makes a route to its subnet: not `IFA_F_NOPREFIXROUTE`.
+    pub(crate) routed: bool,
 }
 
 /// A route.
@@ -270,16 +272,17 @@ fn vlan(data: &[u8]) -> Option<VlanId> {
 pub(crate) fn address(kind: u16, body: &[u8]) -> Option<AddressAnswer> {
     let (header, attributes) = body.split_at_checked(8).filter(|_| kind == RTM_NEWADDR)?;
     let prefix = *header.get(1)?;
-    let (mut local, mut other, mut protocol) = (None, None, 0);
+    let (mut local, mut other, mut protocol, mut flags) = (None, None, 0, 0);
     each(attributes, |kind, value| match kind {
         1 => other = ip(value),
         // Of a point-to-point link's two addresses this is ours.
         2 => local = ip(value),
+        8 => flags = u32_at(value, 0).unwrap_or(0),
         11 => protocol = value.first().copied().unwrap_or(0),
         _ => {}
     });
     let addr = IpNet::new(local.or(other)?, prefix).ok()?;
-    Some(AddressAnswer { index: u32_at(header, 4)?, addr, protocol })
+    Some(AddressAnswer { index: u32_at(header, 4)?, addr, protocol, routed: flags & 0x200 == 0 })
 }
 
 /// Reads a route; `None` for anything else, or a route that is no IP route.

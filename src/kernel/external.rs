@@ -17,7 +17,7 @@ use crate::resource::{Resource, ResourceId};
 /// Sees an address on a link that is not ours. The number says that it is netform's; whose, says the firewall that leads it,
 /// or the last apply.
 pub(super) fn see(observed: &mut Observed, address: &AddressAnswer, ns: &NsReading, scope: &Scope) {
-    let AddressAnswer { index, addr, protocol } = address;
+    let AddressAnswer { index, addr, protocol, routed: _ } = address;
     let is_alone = addr.prefix_len() == addr.max_prefix_len();
     if ns.ns != NsRef::Host || *protocol != PROTOCOL || !is_alone {
         return;
@@ -25,7 +25,7 @@ pub(super) fn see(observed: &mut Observed, address: &AddressAnswer, ns: &NsReadi
     let Some(link) = ns.links.iter().find(|link| link.index == *index).and_then(LinkAnswer::ifname) else {
         return;
     };
-    let resource = Resource::Address(Address { ns: NsRef::Host, link, addr: *addr });
+    let resource = Resource::Address(Address::new(NsRef::Host, link, *addr));
     let set = SmolStr::new_static(if addr.addr().is_ipv4() { "external4" } else { "external6" });
     let table = nft::table_id(&scope.project, NftFamily::Inet);
     let led = ResourceId::NftElement(table, set, vec![addr.addr().to_smolstr()]);

@@ -269,7 +269,7 @@ fn namespaces(reading: &Reading, scope: &Scope) -> BTreeSet<NsRef> {
 fn live(observed: &Observed) -> Leases {
     let mut live = Leases::default();
     for (_, entry) in observed.own.iter() {
-        let Resource::Address(Address { ns: _, link: _, addr }) = &entry.resource else { continue };
+        let Resource::Address(Address { ns: _, link: _, addr, lost: _ }) = &entry.resource else { continue };
         match &entry.owner {
             Owner::Network(network) => {
                 live.subnets.entry(network.clone()).or_default().push(addr.trunc());

@@ -11,6 +11,7 @@ use super::message::MAIN_TABLE;
 use super::moved::{Parts, Whole};
 use super::netlink::text;
 use super::nft::passages;
+use super::observe::UNICAST;
 use super::redirect;
 use crate::names::IfName;
 use crate::resource::route::PROTOCOL;
@@ -60,14 +61,22 @@ fn each(mut datagram: &[u8], mut see: impl FnMut(u16, u16, &[u8])) {
 }
 
 /// Tells whether a message may be about something of ours. A host that speaks BGP changes routes all day, so others'
-/// routes do not count, unless they replace one. The protocol is the sixth byte of `struct rtmsg`.
+/// routes do not count, unless they replace one, or go and were the kernel's own: those that it makes with addresses. The protocol
+/// is the sixth byte of `struct rtmsg`.
 fn concerns(kind: u16, flags: u16, body: &[u8]) -> bool {
     let ours = body.get(5) == Some(&PROTOCOL);
     match kind {
         RTM_NEWROUTE => ours || flags & NLM_F_REPLACE != 0,
-        RTM_DELROUTE => ours,
+        RTM_DELROUTE => ours || is_connected(body),
         _ => true,
     }
+}
+
+/// Tells whether a route is one that the kernel makes with an address: `rtm_table`, `rtm_protocol` and `rtm_type`.
+fn is_connected(body: &[u8]) -> bool {
+    /// `RTPROT_KERNEL`, `include/uapi/linux/rtnetlink.h`.
+    const KERNEL: u8 = 2;
+    matches!(body, [_, _, _, _, MAIN_TABLE, KERNEL, _, UNICAST, ..])
 }
 
 /// Tells whether a message is about a new default route in the main table: what is on the uplink moves there. One that goes
@@ -170,6 +179,8 @@ mod tests {
     fn routes_of_others_do_not_count() {
         assert!(concerns(RTM_DELROUTE, 0, &route(PROTOCOL)));
         assert!(!concerns(RTM_DELROUTE, 0, &route(186)));
+        assert!(concerns(RTM_DELROUTE, 0, &route(2)), "one that came with an address");
+        assert!(!concerns(RTM_NEWROUTE, 0, &route(2)));
         assert!(!concerns(RTM_NEWROUTE, 0, &route(186)));
         assert!(concerns(RTM_NEWROUTE, NLM_F_REPLACE, &route(186)));
         assert_eq!(network(&message(RTM_NEWROUTE, &route(186)), Some(3)), Parts::default());

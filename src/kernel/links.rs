@@ -13,8 +13,8 @@ use rustix::io::Errno;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
 use super::{
-    FailureKind, Op, OpError, addresses, answer, device, message, neighbours, netns, ovsdb, pair, qdisc,
-    routes, shared, vlans,
+    FailureKind, Op, OpError, addresses, answer, connected, device, message, neighbours, netns, ovsdb, pair,
+    qdisc, routes, shared, vlans,
 };
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -59,12 +59,22 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             (Resource::Route(old), Resource::Route(new)) => {
                 routes::replace(live, (old, &from.owner), (new, &to.owner)).await
             }
+            (Resource::Address(old), Resource::Address(new)) if old.lost != new.lost => {
+                connected::restore(live, old, new).await?;
+                if from.owner == to.owner {
+                    return Ok(());
+                }
+                addresses::add(live, new, (&to.owner, NLM_F_CREATE | NLM_F_REPLACE)).await
+            }
             // Only the mark of these can change.
             (Resource::Address(_), Resource::Address(new)) => {
                 addresses::add(live, new, (&to.owner, NLM_F_CREATE | NLM_F_REPLACE)).await
             }
-            (Resource::Netns(_), Resource::Netns(new)) => {
+            (Resource::Netns(old), Resource::Netns(new)) => {
                 let there = channel(live, &NsRef::Named(new.name.clone()))?;
+                if old.lo != new.lo {
+                    send(there, message::loopback(new.lo), 0).await?;
+                }
                 send(there, message::mark_namespace(&live.mark(&to.owner)), 0).await
             }
             (Resource::Qdisc(_), Resource::Qdisc(new)) => qdisc::update(live, new).await,

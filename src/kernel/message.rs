@@ -18,7 +18,9 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::address::{address, addresses_of, all_addresses, new_address, new_external_address};
+pub(crate) use self::address::{
+    address, addresses_of, all_addresses, connected_route, new_address, new_external_address,
+};
 use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
@@ -63,11 +65,11 @@ pub(crate) fn begin_namespace(mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link)
 }
 
-/// Brings up `lo`, the first link of every namespace.
-pub(crate) fn loopback_up() -> RouteNetlinkMessage {
+/// Brings up `lo`, the first link of every namespace, or down.
+pub(crate) fn loopback(up: bool) -> RouteNetlinkMessage {
     let mut link = LinkMessage::default();
     link.header.index = 1;
-    set_state(&mut link, true);
+    set_state(&mut link, up);
     RouteNetlinkMessage::NewLink(link)
 }
 

@@ -6,6 +6,7 @@ mod answer;
 mod attribute;
 mod carried;
 pub mod census;
+mod connected;
 mod conntrack;
 pub mod count;
 pub mod counters;

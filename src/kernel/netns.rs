@@ -77,9 +77,22 @@ pub fn is_there(ns: &NsRef) -> bool {
     }
 }
 
+/// Tells whether a namespace may be mounted at a path some day where none is: on nothing yet, or on the empty file that
+/// runtimes make for it and leave behind. What else is there is something else.
+pub(crate) fn may_come(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(found) => found.is_file() && found.len() == 0,
+        Err(error) => error.kind() != io::ErrorKind::NotADirectory,
+    }
+}
+
 /// Tells whether a file stands for a namespace.
 pub(crate) fn has_namespace(path: &Path) -> io::Result<bool> {
-    Ok(is_nsfs(&rustix::fs::statfs(path)?))
+    match rustix::fs::statfs(path) {
+        // The way there leads through a file.
+        Err(Errno::NOTDIR) => Ok(false),
+        found => Ok(is_nsfs(&found?)),
+    }
 }
 
 fn is_nsfs(filesystem: &StatFs) -> bool {

@@ -3,34 +3,27 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use smol_str::ToSmolStr;
-
-use super::answer::{AddressAnswer, LinkAnswer};
+use super::answer::LinkAnswer;
 use super::maker::{owner_of, owner_of_bridge, owner_of_link};
 use super::message::NEWBORN;
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, carried, ends, external, neighbours, qdisc, routes, vlans};
+use super::{Scope, addresses, carried, ends, neighbours, qdisc, routes, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu};
-use crate::resource::address::Address;
 use crate::resource::device::Device;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
-use crate::resource::route::PROTOCOL;
 use crate::resource::state::{Entry, Foreign, Observed, State};
 use crate::resource::sysctl::Sysctl;
 use crate::resource::{Resource, ResourceId, Slot};
 
 /// A unicast route: `RTN_UNICAST`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const UNICAST: u8 = 1;
-
-/// Addresses that the kernel makes itself: `IFAPROT_KERNEL_LO`, `_RA`, `_LL`.
-const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
 
 /// The links of one namespace that are ours, by index: name and owner.
 pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
@@ -82,7 +75,7 @@ pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, sco
             Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
                 insert(
                     &mut observed,
-                    Resource::Netns(Netns { name: name.clone(), whole: false }),
+                    Resource::Netns(Netns { whole: false, ..Netns::new(name.clone()) }),
                     Owner::Project,
                 );
                 continue;
@@ -102,9 +95,7 @@ fn see_all(observed: &mut Observed, ns: &NsReading, own: &OwnLinks, reading: &Re
     for link in &ns.links {
         see_link(observed, link, (ns, own), reading, scope);
     }
-    for address in &ns.addresses {
-        see_address(observed, address, (ns, own), scope);
-    }
+    addresses::see(observed, (ns, own), scope);
     routes::see(observed, (ns, own), reading, scope);
     qdisc::see(observed, ns, own, scope);
     neighbours::see(observed, ns, own, scope);
@@ -229,13 +220,15 @@ pub(crate) fn peer_of<'a>(
 
 fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
+    let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
+    let netns = || Netns { lo, ..Netns::new(name.clone()) };
     match ns.mark() {
         Some(mark) if mark.project == scope.project => {
-            insert(observed, Resource::Netns(Netns::new(name.clone())), mark.owner);
+            insert(observed, Resource::Netns(netns()), mark.owner);
         }
         None if scope.unmarked.contains(&ResourceId::Netns(name.clone())) => {
             let owner = unmarked(ns.alias(), scope).owner;
-            insert(observed, Resource::Netns(Netns::new(name.clone())), owner);
+            insert(observed, Resource::Netns(netns()), owner);
         }
         mark => {
             let owner = mark.as_ref().map(owner_of);
@@ -328,32 +321,6 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
         ("vlan", NsRef::Host) => carried::vlan(link, ns).unwrap_or_else(other),
         ("veth", _) => ends::veth(link, ns, reading, scope).unwrap_or_else(other),
         _ => other(),
-    }
-}
-
-fn see_address(
-    observed: &mut Observed,
-    address: &AddressAnswer,
-    (reading, own): (&NsReading, &OwnLinks),
-    scope: &Scope,
-) {
-    let AddressAnswer { index, addr, protocol } = address;
-    let Some((link, owner)) = own.get(index) else {
-        return external::see(observed, address, reading, scope);
-    };
-    let ns = &reading.ns;
-    let resource = Address { ns: ns.clone(), link: link.clone(), addr: *addr };
-    if *protocol == PROTOCOL {
-        insert(observed, Resource::Address(resource), owner.clone());
-        return;
-    }
-    let id = ResourceId::Address(ns.clone(), link.clone(), *addr);
-    if scope.unmarked.contains(&id) {
-        insert(observed, Resource::Address(resource), Owner::Unmarked(protocol.to_smolstr()));
-    } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
-        let what = format!("address {addr} on {link}");
-        let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
-        observed.foreign.insert(Slot::Object(id), foreign);
     }
 }
 

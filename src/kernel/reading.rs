@@ -1,5 +1,6 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
+mod some;
 #[cfg(test)]
 mod tests;
 mod todo;
@@ -43,6 +44,8 @@ pub(crate) struct NsReading {
     pub(crate) addresses: Vec<AddressAnswer>,
     /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
     pub(crate) routes: Vec<RouteAnswer>,
+    /// Whether they were asked for.
+    pub(crate) knows_routes: bool,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// What links of the host answer for, as far as it matters.
@@ -278,6 +281,7 @@ impl NsReading {
             links: vec![],
             addresses: vec![],
             routes: vec![],
+            knows_routes: false,
             qdiscs: vec![],
             proxied: vec![],
             sysctls: vec![],
@@ -290,6 +294,7 @@ impl NsReading {
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
+                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns),
                 NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });
         };
@@ -335,31 +340,7 @@ impl NsReading {
             Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
             routes => routes?,
         };
-        Ok(())
-    }
-
-    /// Reads these links, the bridges whose ports they are, and their addresses.
-    fn read_links(
-        &mut self,
-        socket: &mut Blocking,
-        names: BTreeSet<IfName>,
-        mut indexes: BTreeSet<u32>,
-    ) -> Result<(), Refusal> {
-        for link in names {
-            self.links.extend(existing(socket.ask(message::find_link(&link), answer::link))?);
-        }
-        // Once for the links themselves, once for their bridges.
-        for _ in 0..2 {
-            indexes.extend(self.links.iter().filter_map(|link| link.master));
-            let known: BTreeSet<u32> = self.links.iter().map(|link| link.index).collect();
-            for index in indexes.difference(&known) {
-                self.links.extend(existing(socket.ask(message::link_at(*index), answer::link))?);
-            }
-        }
-        for link in &self.links {
-            let addresses = socket.dump(message::addresses_of(link.index), answer::address);
-            self.addresses.extend(existing(addresses)?);
-        }
+        self.knows_routes = true;
         Ok(())
     }
 
@@ -378,14 +359,6 @@ impl NsReading {
             }
         }
         Ok(())
-    }
-}
-
-/// Passes over a link that is not there.
-fn existing<T: Default>(answers: Result<T, Refusal>) -> Result<T, Refusal> {
-    match answers {
-        Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => Ok(T::default()),
-        answers => answers,
     }
 }
 

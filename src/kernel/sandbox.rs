@@ -77,5 +77,5 @@ fn cover_with_links(directory: &Path) -> io::Result<()> {
 }
 
 fn bring_up_loopback() -> Result<(), Refusal> {
-    Blocking::open()?.command(message::loopback_up(), 0)
+    Blocking::open()?.command(message::loopback(true), 0)
 }

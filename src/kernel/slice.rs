@@ -8,7 +8,7 @@ use super::ends::Ends;
 use super::memory::{Memory, is_parameter_in};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{NsReading, Reading};
-use super::{Scope, observe, sysctl};
+use super::{Scope, connected, observe, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed, State};
@@ -37,10 +37,15 @@ impl Memory {
         }
         self.add_other_ends(&mut parts);
         if parts.whole.contains(&Whole::Routes) {
-            // The host's routes that are ours leave by links that share what another one receives: one that is gone does not say.
+            // The host's routes that are ours leave by links that share what another one receives: one that is gone does not
+            // say. Those that come with addresses leave by any.
             let ours = |link: &&LinkAnswer| link.mark().is_some_and(|mark| mark.project == scope.project);
-            let links = self.reading.host.links.iter().filter(|link| link.shares.is_some()).filter(ours);
+            let host = &self.reading.host;
+            let links = host.links.iter().filter(|link| link.shares.is_some()).filter(ours);
             parts.indexes.extend(links.map(|link| link.index));
+            let lost =
+                connected::lost(host, |index| host.links.iter().filter(ours).any(|it| it.index == index));
+            parts.indexes.extend(lost.into_keys().map(|(index, _)| index));
         }
         let reading = self.cut(&parts);
         let links =
@@ -86,6 +91,7 @@ impl Memory {
             links: host.links.iter().filter(|link| indexes.contains(&link.index)).cloned().collect(),
             addresses: host.addresses.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             routes: host.routes.iter().filter(|_| routes).cloned().collect(),
+            knows_routes: routes,
             qdiscs: host.qdiscs.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             proxied: host.proxied.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             sysctls: host.sysctls.iter().filter(|(key, _)| is_parameter_in(parts, key)).cloned().collect(),

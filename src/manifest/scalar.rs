@@ -126,9 +126,13 @@ pub(super) fn integer(
         }
         Kind::Number(_) => None,
         Kind::Refused => return None,
-        Kind::Text(text) if text.parse::<i64>().is_ok() => {
+        Kind::Text(text) if let Ok(number) = text.parse::<i64>() => {
             let problem = wrong_type(node, &format!("{what} is a whole number"));
-            report.add(problem.help("write it without quotes"));
+            // `0755` is text without quotes, too.
+            let plain = number.to_string() == **text;
+            let help =
+                if plain { "write it without quotes".to_owned() } else { format!("write it as {number}") };
+            report.add(problem.help(help));
             return None;
         }
         Kind::Null | Kind::Bool(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::agree::agrees;
 use super::diff::{Diff, Row};
-use super::field::value;
+use super::field::{tells, value};
 use super::{Drift, Moved, Winner};
 use crate::resource::state::Entry;
 use crate::resource::{Bond, ResourceId, Slot};
@@ -43,7 +43,7 @@ fn moved(row: &Row<'_>, lost: &HashSet<Slot>) -> Vec<Drift> {
     }
     let (before, now) = (applied.resource.fields(), live.resource.fields());
     let wanted = row.desired.map(|entry| entry.resource.fields());
-    let only_now = now.iter().filter(|(name, _)| value(&before, name).is_none());
+    let only_now = now.iter().filter(|(name, _)| !tells(&before, name));
     let names: Vec<&'static str> = before.iter().chain(only_now).map(|(name, _)| *name).collect();
     // What is something else altogether differs in everything.
     let is_another = value(&before, "kind") != value(&now, "kind");

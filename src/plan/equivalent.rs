@@ -1,6 +1,7 @@
 //! What a user would type to do the same by hand.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{vlans, vsctl};
 use crate::kernel::Op;
@@ -46,11 +47,11 @@ impl fmt::Display for In<'_> {
 
 fn created(resource: &Resource) -> Vec<String> {
     match resource {
-        Resource::Netns(Netns { name, whole: _ }) => {
+        Resource::Netns(Netns { name, whole: _, lo: _ }) => {
             vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
         }
         Resource::Link(link) => created_link(link),
-        Resource::Address(Address { ns, link, addr }) => {
+        Resource::Address(Address { ns, link, addr, lost: _ }) => {
             let how = if addr.addr().is_ipv4() { " brd +" } else { " nodad" };
             vec![format!("{} addr add {addr} dev {link}{how}", In("ip", ns))]
         }
@@ -154,6 +155,10 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
     match (from, to) {
         (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
         (Resource::Qdisc(_), Resource::Qdisc(to)) => limited(to, "change"),
+        (Resource::Address(from), Resource::Address(to)) if from.lost != to.lost => connected(from, to),
+        (Resource::Netns(from), Resource::Netns(to)) if from.lo != to.lo => {
+            vec![format!("ip -n {} link set lo {}", to.name, state(to.lo))]
+        }
         (
             Resource::Netns(_)
             | Resource::Link(_)
@@ -169,6 +174,17 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
             _,
         ) => created(to),
     }
+}
+
+/// Returns what makes routes again that came with an address, as the kernel does: beside those of the same subnet by other links.
+fn connected(from: &Address, to: &Address) -> Vec<String> {
+    let ip = In("ip", &to.ns);
+    let how = match to.addr.addr() {
+        IpAddr::V4(addr) => format!("scope link src {addr}"),
+        IpAddr::V6(_) => "metric 256".to_owned(),
+    };
+    let back = from.lost.iter().filter(|dest| !to.lost.contains(dest));
+    back.map(|dest| format!("{ip} route append {dest} dev {} proto kernel {how}", to.link)).collect()
 }
 
 fn updated_link(from: &Link, to: &Link) -> Vec<String> {
@@ -291,12 +307,12 @@ fn state(up: bool) -> String {
 
 fn deleted(resource: &Resource) -> Vec<String> {
     let line = match resource {
-        Resource::Netns(Netns { name, whole: _ }) => format!("ip netns del {name}"),
+        Resource::Netns(Netns { name, whole: _, lo: _ }) => format!("ip netns del {name}"),
         Resource::Link(link) => match link.kind.device() {
             Some(device) => return given_back(link, device),
             None => return deleted_link(link),
         },
-        Resource::Address(Address { ns, link, addr }) => {
+        Resource::Address(Address { ns, link, addr, lost: _ }) => {
             format!("{} addr del {addr} dev {link}", In("ip", ns))
         }
         Resource::Route(route) => format!("{} route del {}", In("ip", &route.ns), route_words(route)),

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::diff::{Act, Step};
 use super::{Cause, Field};
 use crate::names::IfName;
+use crate::resource::address::CONNECTED;
 use crate::resource::neighbour::Neighbour;
-use crate::resource::netns::NsRef;
+use crate::resource::netns::{LO, NsRef};
 use crate::resource::passage::{Passage, chain, way};
 use crate::resource::qdisc::Hook;
 use crate::resource::route::Way;
@@ -73,7 +74,7 @@ fn inside(step: &Step<'_>) -> Vec<Field> {
     let values = |entry: Option<&Entry>| entry.map_or(vec![], |entry| entry.resource.fields());
     let (live, desired) = (values(step.before.as_deref()), values(step.after.as_deref()));
     let applied = values(step.applied);
-    let only_live = live.iter().filter(|(name, _)| value(&desired, name).is_none());
+    let only_live = live.iter().filter(|(name, _)| !tells(&desired, name));
     let names: Vec<&'static str> = desired.iter().chain(only_live).map(|(name, _)| *name).collect();
     let differing = names.into_iter().filter(|name| value(&live, name) != value(&desired, name));
     differing
@@ -85,6 +86,7 @@ fn inside(step: &Step<'_>) -> Vec<Field> {
                 | ResourceId::Qdisc(..)
                 | ResourceId::File(_)
                 | ResourceId::Address(..) => part.to_owned(),
+                ResourceId::Netns(_) if part == LO.0 => part.to_owned(),
                 ResourceId::Netns(_)
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftElement(..)
@@ -109,9 +111,16 @@ fn triple(
     Field { name, object: step.id.clone(), last_applied, live, desired, cause, origin }
 }
 
-/// Returns the value of a field.
+/// Tells whether a field is told.
+pub(super) fn tells(fields: &[(&'static str, String)], name: &str) -> bool {
+    fields.iter().any(|(other, _)| *other == name)
+}
+
+/// Returns the value of a field. What is only told when something is wrong is well otherwise.
 pub(super) fn value(fields: &[(&'static str, String)], name: &str) -> Option<String> {
-    fields.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone())
+    let told = fields.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone());
+    let well = [CONNECTED, LO].into_iter().find(|(other, _)| *other == name);
+    told.or_else(|| well.map(|(_, value)| value.to_owned()))
 }
 
 /// Returns the field's name of an object that is one field of its resource.

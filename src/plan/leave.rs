@@ -137,7 +137,7 @@ mod tests {
 
     fn address() -> Entry {
         let link = IfName::try_from("br-front").unwrap();
-        entry(Resource::Address(Address { ns: NsRef::Host, link, addr: "10.0.0.1/24".parse().unwrap() }))
+        entry(Resource::Address(Address::new(NsRef::Host, link, "10.0.0.1/24".parse().unwrap())))
     }
 
     fn entry(resource: Resource) -> Entry {

@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn address(addr: &str, link: &str) -> Entry {
-        entry(Resource::Address(Address { ns: NsRef::Host, link: ifname(link), addr: addr.parse().unwrap() }))
+        entry(Resource::Address(Address::new(NsRef::Host, ifname(link), addr.parse().unwrap())))
     }
 
     /// Checks what an operation does to a session from 203.0.113.9 to 192.0.2.1, by a default route on `wan`.

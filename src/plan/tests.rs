@@ -46,7 +46,7 @@ impl Story {
             altname: Some(format!("netform.shop.{name}").into()),
             ..Link::alone(NsRef::Host, bridge.clone(), Mtu::try_from(mtu).unwrap(), LinkKind::Bridge)
         };
-        let address = Address { ns: NsRef::Host, link: bridge, addr: gateway.parse().unwrap() };
+        let address = Address::new(NsRef::Host, bridge, gateway.parse().unwrap());
         self.put(&owner, 3, Resource::from(link)).put(&owner, 3, Resource::Address(address))
     }
 
@@ -74,7 +74,7 @@ impl Story {
             master: Some(ifname(&format!("br-{network}"))),
             ..Link::alone(NsRef::Host, ifname(&format!("v-{container}")), mtu, LinkKind::Veth(peer))
         };
-        let address = Address { ns: ns.clone(), link: ifname("eth0"), addr: address.parse().unwrap() };
+        let address = Address::new(ns.clone(), ifname("eth0"), address.parse().unwrap());
         let via = Some(via.parse().unwrap());
         let route = Route {
             ns,

@@ -16,9 +16,8 @@ impl Resource {
             (Self::Netns(old), Self::Netns(new)) if old.whole != new.whole => {
                 Err("there is no namespace behind its name".to_owned())
             }
-            // These have nothing but their names, and a mark.
-            (Self::Netns(from), Self::Netns(to)) if from == to => Ok(()),
-            (Self::Address(_), Self::Address(_))
+            (Self::Netns(_), Self::Netns(_))
+            | (Self::Address(_), Self::Address(_))
             | (Self::Route(_), Self::Route(_))
             | (Self::Sysctl(_), Self::Sysctl(_))
             | (Self::NftTable(_), Self::NftTable(_))
@@ -29,7 +28,6 @@ impl Resource {
             (Self::NftElement(_), Self::NftElement(_)) => {
                 Err("a map's element cannot change its data".to_owned())
             }
-            (Self::Netns(_), Self::Netns(_)) => Err("there is no namespace behind its name".to_owned()),
             (
                 Self::Netns(_)
                 | Self::Address(_)

@@ -162,9 +162,11 @@ impl Resource {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Netns(Netns { name, whole: _ }) => ResourceId::Netns(name.clone()),
+            Self::Netns(Netns { name, whole: _, lo: _ }) => ResourceId::Netns(name.clone()),
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
-            Self::Address(Address { ns, link, addr }) => ResourceId::Address(ns.clone(), link.clone(), *addr),
+            Self::Address(Address { ns, link, addr, lost: _ }) => {
+                ResourceId::Address(ns.clone(), link.clone(), *addr)
+            }
             Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.rank),
             Self::Neighbour(it) => ResourceId::Neighbour(it.ns.clone(), it.link.clone(), it.addr),
             Self::Sysctl(sysctl) => ResourceId::Sysctl(sysctl.ns.clone(), sysctl.key.clone()),
@@ -234,7 +236,7 @@ impl Resource {
     pub fn provides(&self) -> Vec<Slot> {
         let mut slots = vec![Slot::Object(self.id())];
         match self {
-            Self::Netns(Netns { name, whole: _ }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
+            Self::Netns(Netns { name, whole: _, lo: _ }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
             Self::Link(link) => {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 slots.extend(link.kind.peer().map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
@@ -242,7 +244,7 @@ impl Resource {
                 slots.extend(link.kind.shares().map(|parent| Slot::Shared(parent.clone())));
                 slots.extend(link.kind.device().map(|device| Slot::Device(device.name.clone())));
             }
-            Self::Address(Address { ns, link, addr }) => {
+            Self::Address(Address { ns, link, addr, lost: _ }) => {
                 slots.push(Slot::Addressed(ns.clone(), link.clone(), Family::of(addr.addr())));
             }
             Self::Route(_)
@@ -271,7 +273,7 @@ impl Resource {
                 needs.extend(parent.map(|parent| dies(Slot::Ifname(NsRef::Host, parent.clone()))));
                 needs
             }
-            Self::Address(Address { ns, link, addr: _ })
+            Self::Address(Address { ns, link, addr: _, lost: _ })
             | Self::Neighbour(Neighbour { ns, link, addr: _ }) => {
                 vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
             }
@@ -312,13 +314,14 @@ impl Resource {
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let text = |option: Option<String>| option.unwrap_or_else(|| "none".to_owned());
         match self {
-            Self::Netns(Netns { name, whole }) => {
+            Self::Netns(Netns { name, whole, lo }) => {
                 let mut fields = vec![("netns", name.to_string())];
+                fields.extend((!lo).then(|| (netns::LO.0, "down".to_owned())));
                 fields.extend((!whole).then(|| ("namespace", "gone".to_owned())));
                 fields
             }
             Self::Link(link) => link.fields(),
-            Self::Address(Address { ns: _, link: _, addr }) => vec![("address", addr.to_string())],
+            Self::Address(address) => address.fields(),
             Self::Route(route) => route.fields(),
             Self::Neighbour(Neighbour { ns: _, link: _, addr }) => vec![("neighbour", addr.to_string())],
             Self::Sysctl(Sysctl { ns: _, key: _, value }) => vec![("value", value.to_string())],

@@ -55,6 +55,16 @@ pub struct Netns {
     /// Whether there is a namespace behind the name. One that a killed run was making or removing may be a mere file.
     #[serde(default = "whole")]
     pub whole: bool,
+    /// Whether its `lo` is up.
+    #[serde(default = "whole", skip_serializing_if = "is_true")]
+    pub lo: bool,
+}
+
+/// The field that says whether `lo` is up, and what it says when it is.
+pub const LO: (&str, &str) = ("lo", "up");
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 fn whole() -> bool {
@@ -64,6 +74,6 @@ fn whole() -> bool {
 impl Netns {
     /// Returns the namespace of this name, as it shall be.
     pub fn new(name: NetnsName) -> Self {
-        Self { name, whole: true }
+        Self { name, whole: true, lo: true }
     }
 }

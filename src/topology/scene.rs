@@ -260,7 +260,7 @@ fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
             problems.push(Problem {
                 message: format!("`{}` lives in `{}`, which is no network namespace", party.name, party.ns),
                 code: "topology::wrong_namespace",
-                labels: vec![(place(party), "a namespace of another kind".to_owned())],
+                labels: vec![(place(party), "no namespace of networks".to_owned())],
                 help: Some("name that of networks, e.g. `/proc/PID/ns/net`".to_owned()),
             });
         }

@@ -33,8 +33,8 @@ pub struct Agenda {
     echoing: Parts,
     /// Containers may have come or gone.
     containers: bool,
-    /// Somebody wants it now.
-    asked: bool,
+    /// Since when somebody wants it.
+    asked: Option<Instant>,
     resync_at: Instant,
     retry_at: Option<Instant>,
     rest_until: Instant,
@@ -82,7 +82,7 @@ impl Agenda {
             echoes: vec![],
             echoing: Parts::default(),
             containers: false,
-            asked: true,
+            asked: Some(now),
             resync_at: now + resync,
             retry_at: None,
             rest_until: now,
@@ -106,7 +106,7 @@ impl Agenda {
                 self.containers = true;
                 self.see(Moved::default(), now);
             }
-            Event::Reload => self.ask(),
+            Event::Reload => self.ask(now),
             Event::Asked(..) | Event::Stop => {}
         }
     }
@@ -117,17 +117,21 @@ impl Agenda {
         self.kernel = Burst::joined(self.kernel, now);
     }
 
-    /// Puts everything on for now.
-    pub fn ask(&mut self) {
-        self.asked = true;
+    /// Puts everything on for now. Whoever asks waits for no rest, nor for what failed to be tried again: they may have
+    /// mended what it failed for.
+    pub fn ask(&mut self, now: Instant) {
+        self.asked.get_or_insert(now);
     }
 
-    /// Puts everything off until then; `None` takes that back, and what was put off is due.
-    pub fn suspend(&mut self, until: Option<Instant>) {
-        if until.is_none() {
-            self.asked = true;
-        }
-        self.suspended_until = until;
+    /// Puts everything off until then.
+    pub fn suspend(&mut self, until: Instant) {
+        self.suspended_until = Some(until);
+    }
+
+    /// Takes that back: what was put off is due.
+    pub fn resume(&mut self, now: Instant) {
+        self.ask(now);
+        self.suspended_until = None;
     }
 
     /// Tells until when everything is put off.
@@ -147,8 +151,8 @@ impl Agenda {
         let due = due.into_iter().flatten().fold(rested(self.resync_at), Instant::min);
         match (self.suspended_until, self.asked) {
             (Some(until), _) => until,
-            (None, true) => self.rest_until.min(due),
-            (None, false) => due,
+            (None, Some(asked)) => asked.min(due),
+            (None, None) => due,
         }
     }
 
@@ -157,7 +161,7 @@ impl Agenda {
         let resumed = self.suspended_until.take().is_some();
         let files = self.files.take().is_some();
         let resync = self.resync_at <= now;
-        let asked = std::mem::take(&mut self.asked) || resumed;
+        let asked = self.asked.take().is_some() || resumed;
         let retry = self.retry_at.is_some_and(|at| at <= now);
         if retry || asked || files {
             self.retry_at = None;
@@ -291,10 +295,30 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_waits_neither_for_a_rest_nor_for_what_failed() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        for ended in [Ended::Well, Ended::Held(ms(5000)), Ended::Failed(ms(5000))] {
+            agenda.end(now, ms(1000), ended);
+            agenda.note(&Event::Reload, now + ms(7));
+            assert_eq!(agenda.next(), now + ms(7), "{ended:?}");
+            assert_eq!(agenda.begin(now + ms(7)), ALL);
+        }
+
+        // Who asks while a run is under way does not wait for what that one comes to.
+        agenda.ask(now + ms(8));
+        agenda.end(now + ms(10), ms(1), Ended::Failed(ms(5000)));
+        assert_eq!(agenda.next(), now + ms(8));
+        assert_eq!(agenda.begin(now + ms(10)), ALL);
+        agenda.end(now + ms(20), ms(1), Ended::Failed(ms(5000)));
+        assert_eq!(agenda.next(), now + ms(5020));
+    }
+
+    #[test]
     fn nothing_is_due_while_suspended_and_everything_afterwards() {
         let now = Instant::now();
         let mut agenda = idle(now);
-        agenda.suspend(Some(now + ms(60_000)));
+        agenda.suspend(now + ms(60_000));
         agenda.note(&kernel(), now);
         agenda.note(&Event::Files, now);
         agenda.note(&Event::Reload, now);
@@ -302,9 +326,9 @@ mod tests {
         assert_eq!(agenda.begin(now + ms(60_000)), ALL);
         assert_eq!(agenda.suspended_until(), None);
 
-        agenda.suspend(Some(now + ms(60_000)));
-        agenda.suspend(None);
-        assert_eq!(agenda.next(), now);
+        agenda.suspend(now + ms(60_000));
+        agenda.resume(now + ms(5));
+        assert_eq!(agenda.next(), now + ms(5));
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Daemon {
             }
             Request::Reconcile => {
                 self.contest.settle();
-                self.agenda.ask();
+                self.agenda.ask(Instant::now());
                 self.asked.push(answer);
                 return;
             }
@@ -269,7 +269,7 @@ impl Daemon {
     fn suspend(&mut self, seconds: u64) -> String {
         let happened = Happened::Suspended { seconds };
         let message = happened.to_string();
-        self.agenda.suspend(Instant::now().checked_add(Duration::from_secs(seconds)));
+        self.agenda.suspend(Instant::now() + Duration::from_secs(seconds));
         self.ledger.suspended(Some(seconds));
         self.ledger.tell(happened);
         message
@@ -290,7 +290,7 @@ impl Daemon {
         if self.agenda.suspended_until().is_some() {
             self.ledger.tell(Happened::Resumed);
         }
-        self.agenda.suspend(None);
+        self.agenda.resume(Instant::now());
         self.ledger.suspended(None);
     }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::resource::address::CONNECTED;
+
 /// The version of everything here: new fields may come, none changes its meaning within a version.
 pub const VERSION: &str = "1.0";
 
@@ -294,6 +296,9 @@ impl fmt::Display for Happened {
                     None => "is gone".to_owned(),
                     // Whole files are too much for a line.
                     Some("content") => "was edited".to_owned(),
+                    Some(field) if field == CONNECTED.0 => {
+                        format!("has lost a {field}: {}", live.as_deref().unwrap_or_default())
+                    }
                     Some(field) => {
                         let text =
                             |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());

@@ -47,6 +47,14 @@ fn a_wrong_command_line_exits_with_64() {
 }
 
 #[test]
+fn a_misspelt_verb_is_not_led_to_one_that_is_netforms_own() {
+    for (verb, near) in [("revert", "'events'"), ("revert-unconfirmd", ""), ("destory", "'destroy'")] {
+        let (code, _, stderr) = netform(&[verb]);
+        assert!(code == 64 && stderr.contains(near) && !stderr.contains("revert-unconfirmed"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_manifest_that_is_not_there_exits_with_66() {
     let (code, stdout, stderr) = netform(&["validate", "/nonexistent/shop.yaml"]);
 

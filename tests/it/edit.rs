@@ -160,7 +160,7 @@ fn what_would_be_wrong_is_not_written() {
     desk.refuses(&["set", "networks.front.mtu.x=1"], 66, "`networks.front.mtu` is no map");
     desk.refuses(&["set", "--unset", "networks.frond"], 66, "did you mean `networks.front`?");
     desk.refuses(&["set", "--manifest", "-", "project=x"], 64, "standard input cannot be edited");
-    desk.refuses(&["set", "--manifest", "/dev/null", "project=x"], 65, "the file is empty");
+    desk.refuses(&["set", "--manifest", "/dev/null", "project=x"], 64, "not a regular file");
     desk.refuses(&["set", "--manifest", "none.yaml", "project=x"], 66, "netform init");
 }
 
@@ -317,4 +317,58 @@ fn init_writes_a_manifest_that_is_right_and_overwrites_nothing() {
     desk.refuses(&["init"], 1, "it stays as it is");
     desk.refuses(&["init", "none/netform.yaml"], 66, "No such file");
     desk.refuses(&["init", "x.yaml", "--project", "Not A Name"], 64, "project name");
+}
+
+#[test]
+fn what_is_no_file_is_not_edited_and_nobody_waits_for_it() {
+    let desk = Desk::with(SHOP);
+    assert!(Command::new("mkfifo").arg(desk.path("pipe.yaml")).status().unwrap().success());
+    let began = std::time::Instant::now();
+
+    for args in [&["fmt", "pipe.yaml"][..], &["set", "--manifest", "pipe.yaml", "networks.front.mtu=1400"]] {
+        desk.refuses(args, 64, "pipe.yaml cannot be edited: it is not a regular file");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(4));
+}
+
+#[test]
+fn what_a_killed_edit_left_behind_goes_with_the_next_one() {
+    let desk = Desk::with(SHOP);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(90);
+    for name in [".netform-edit.Ab12Cd", ".netform-backup", ".netform-edit.0fresh"] {
+        desk.write(name, "half");
+    }
+    for name in [".netform-edit.Ab12Cd", ".netform-backup"] {
+        fs::File::open(desk.path(name)).unwrap().set_modified(old).unwrap();
+    }
+
+    desk.prints(&["set", "networks.front.mtu=1380"]);
+
+    let there = |name: &str| desk.path(name).exists();
+    assert!(!there(".netform-edit.Ab12Cd"), "what was left behind is gone");
+    assert!(there(".netform-backup") && there(".netform-edit.0fresh"), "what is somebody's is there");
+}
+
+#[test]
+fn a_hard_link_keeps_its_text_and_that_is_said() {
+    let desk = Desk::with(SHOP);
+    fs::hard_link(desk.path("netform.yaml"), desk.path("copy.yaml")).unwrap();
+
+    let (code, _, stderr) = desk.run(&["set", "networks.front.mtu=1380"]);
+
+    assert_eq!(code, 0, "{stderr}");
+    assert!(
+        stderr.contains("netform.yaml has 1 further name(s), hard links, which keep the text that it had"),
+        "{stderr}"
+    );
+    assert_eq!(desk.read("copy.yaml"), SHOP);
+    let (_, _, stderr) = desk.run(&["set", "networks.front.mtu=1390"]);
+    assert!(!stderr.contains("hard links"), "{stderr}");
+}
+
+#[test]
+fn a_number_that_yaml_takes_for_text_is_told_as_a_number() {
+    let desk = Desk::with(SHOP);
+    desk.refuses(&["set", "networks.front.mtu=01400"], 65, "help: write it as 1400");
+    desk.refuses(&["set", "networks.front.mtu='1400'"], 65, "help: write it without quotes");
 }

@@ -52,6 +52,9 @@ pub(in crate::cli) struct Consent {
     /// Do not ask.
     #[arg(short, long, visible_alias = "auto-approve")]
     pub(in crate::cli) yes: bool,
+    /// Only show what would be done.
+    #[arg(long, conflicts_with = "yes")]
+    pub(in crate::cli) dry_run: bool,
     /// How long to wait for another run to end, e.g. 30s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = super::duration)]
     pub(in crate::cli) lock_timeout: Duration,

@@ -10,7 +10,7 @@ use similar::TextDiff;
 use super::super::args::Common;
 use super::super::failure::{Code, Failure};
 use super::super::loaded::{self, Loaded};
-use super::super::show::Style;
+use super::super::show::{self, Style};
 use super::place::{self, Turn};
 use super::unreadable;
 use crate::manifest::edit::path::Path;
@@ -125,6 +125,7 @@ impl Draft {
 
 /// Writes a text over another one, the byte order mark kept.
 pub(super) fn put(file: &std::path::Path, from: &str, to: &str) -> Result<(), Failure> {
+    let further = place::further_names(file);
     let written = place::write(file, |now| {
         let marked = now.strip_prefix(BYTE_ORDER_MARK.to_string().as_bytes());
         (marked.unwrap_or(now) == from.as_bytes())
@@ -133,7 +134,14 @@ pub(super) fn put(file: &std::path::Path, from: &str, to: &str) -> Result<(), Fa
     written.map_err(|error| {
         let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
         Failure::of(if denied { Code::Privilege } else { Code::Failed }, &*error)
-    })
+    })?;
+    if further > 0 {
+        show::err(&format!(
+            "warning: {} has {further} further name(s), hard links, which keep the text that it had\n",
+            file.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the number of the file that has most of a path; the first of several.

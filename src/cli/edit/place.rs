@@ -11,6 +11,13 @@ use thiserror::Error;
 
 use super::super::failure::{Code, Failure};
 
+/// How the file begins that an edit writes: hidden, and without the ending of a manifest, so that a directory of manifests has
+/// no further one for a moment.
+const DRAFT: &str = ".netform-edit.";
+
+/// How old such a file is that a killed edit has left behind: an edit writes its own in no time.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
+
 /// How often is looked whether the other editor is done.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -29,6 +36,9 @@ impl Turn {
                 .help("name the manifest with --manifest, or write one with `netform init`")
         };
         let real = manifest.canonicalize().map_err(missing)?;
+        if !real.is_dir() {
+            file(&real)?;
+        }
         let directory = if real.is_dir() { &real } else { real.parent().unwrap_or(&real) };
         let directory = File::open(directory).map_err(missing)?;
         let began = Instant::now();
@@ -96,8 +106,8 @@ pub(super) fn write(file: &Path, text: impl FnOnce(&[u8]) -> Option<String>) -> 
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("/"));
     let was = fs::metadata(file)?;
-    // Hidden, and without the ending of a manifest: a directory of manifests has no further one for a moment.
-    let mut new = tempfile::Builder::new().prefix(".netform-").tempfile_in(directory)?;
+    clear(directory);
+    let mut new = tempfile::Builder::new().prefix(DRAFT).tempfile_in(directory)?;
     let made = new.as_file().metadata()?;
     if (made.uid(), made.gid()) != (was.uid(), was.gid()) {
         fchown(new.as_file(), Some(was.uid()), Some(was.gid()))?;
@@ -107,6 +117,22 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     new.as_file().sync_all()?;
     new.persist(file).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()
+}
+
+/// Removes what killed edits have left behind, as far as that may be done.
+fn clear(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
+        let is_draft = entry.file_name().as_encoded_bytes().starts_with(DRAFT.as_bytes());
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_draft && age().is_some_and(|age| age > LEFT_BEHIND) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Returns how many further names a file has: a text that is written anew is not theirs.
+pub(super) fn further_names(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |file| file.nlink().saturating_sub(1))
 }
 
 /// Writes a file that is not there yet.

@@ -60,6 +60,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
     };
     let resolver = Resolver::start()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start the resolver: {error}")))?;
+    session.turn.at_once = true;
     let keeper = Keeper {
         session,
         resolver,
@@ -115,6 +116,7 @@ struct Keeper {
 impl Reconciler for Keeper {
     async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
         let result = self.keep(order).await;
+        self.session.turn.end();
         self.following.follow(&self.session);
         result.map_err(|trouble| following::overtaken(&self.session, trouble))
     }
@@ -342,6 +344,7 @@ impl Keeper {
     /// There is a new generation for a new manifest. What else changes, such as a container that starts, is saved in the
     /// newest one, and drift that is repaired nowhere: the history is the user's.
     async fn carry_out(&mut self, prepared: &Prepared, desired: &Desired) -> Result<u64, Failure> {
+        let _turn = self.session.claim_turn(prepared).await?;
         let _claim = ports::claim(&self.session, prepared, desired).await?;
         let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
         let past = self.session.past.generation.as_ref();

@@ -173,7 +173,7 @@ impl Walk<'_> {
             }
         };
         let rule = Some(RuleName { family, table, chain, handle, text });
-        Decision { kind, at: self.at(ns), sentence, rule }
+        Decision { kind, at: self.at(ns), sentence, rule, parameter: None }
     }
 }
 

@@ -130,6 +130,9 @@ pub struct Decision {
     pub sentence: String,
     /// The rule, as `nft -a` prints it, with its table and chain; `null` for everything else.
     pub rule: Option<RuleName>,
+    /// The kernel parameter, with the place of its namespace.
+    #[serde(skip)]
+    pub parameter: Option<(usize, String)>,
 }
 
 /// A rule, or a chain's policy.

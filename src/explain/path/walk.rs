@@ -77,11 +77,17 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn decision(&self, kind: DecidedBy, ns: usize, sentence: impl Into<String>) -> Decision {
-        Decision { kind, at: self.at(ns), sentence: sentence.into(), rule: None }
+        Decision { kind, at: self.at(ns), sentence: sentence.into(), rule: None, parameter: None }
     }
 
     pub(super) fn denied(&self, kind: DecidedBy, ns: usize, sentence: impl Into<String>) -> Halt {
         Halt::Denied(self.decision(kind, ns, sentence))
+    }
+
+    /// Says that a kernel parameter, below `net/`, loses a packet.
+    fn denied_by(&self, kind: DecidedBy, (ns, parameter): (usize, &str), sentence: String) -> Halt {
+        let parameter = Some((ns, format!("net/{parameter}")));
+        Halt::Denied(Decision { parameter, ..self.decision(kind, ns, sentence) })
     }
 
     pub(super) fn known(&self, ns: usize) -> Result<&'a Known, Halt> {
@@ -186,10 +192,10 @@ impl<'a> Walk<'a> {
             }
             Way::Leads { link: out, via, source: _ } => {
                 let out = self.link(ns, *out)?;
-                let forwards =
-                    self.inside(ns)?.sysctls.get("ipv6/conf/all/forwarding").is_none_or(|it| it != "0");
-                if !packet.dest.is_ipv4() && !forwards {
-                    return Err(self.denied(DecidedBy::Forwarding, ns, FORWARDING6));
+                if !packet.dest.is_ipv4() && !self.forwards(ns, FORWARDING6) {
+                    let sentence =
+                        "net.ipv6.conf.all.forwarding is 0: no IPv6 packet is forwarded".to_owned();
+                    return Err(self.denied_by(DecidedBy::Forwarding, (ns, FORWARDING6), sentence));
                 }
                 self.step(ns, format!("comes by {}, {}", link.name, routed(out, *via)));
                 self.hook((ns, "forward"), &mut packet, (Some(link), Some(out)))?;
@@ -203,13 +209,14 @@ impl<'a> Walk<'a> {
     /// Says why the kernel does not take a packet that arrives.
     fn refused(&self, (ns, link): (usize, &Interface), packet: &Packet, (errno, words): (i32, &str)) -> Halt {
         let name = &link.name;
-        let sysctl = |path: &str| self.answers.of(ns)?.sysctls.get(path).map(String::as_str);
-        let forwards = sysctl(&format!("ipv4/conf/{name}/forwarding")).is_none_or(|it| it != "0");
         let Packet { source, dest, .. } = packet;
         if errno == EXDEV || errno == EINVAL {
             return match self.turned_away((ns, link), *source) {
                 Err(halt) => halt,
-                Ok(Some(sentence)) => self.denied(DecidedBy::RpFilter, ns, sentence),
+                Ok(Some(sentence)) => {
+                    let parameter = format!("ipv4/conf/{name}/rp_filter");
+                    self.denied_by(DecidedBy::RpFilter, (ns, &parameter), sentence)
+                }
                 Ok(None) => {
                     let sentence =
                         format!("the kernel takes no packet from {source} to {dest} by {name} ({words})");
@@ -217,12 +224,24 @@ impl<'a> Walk<'a> {
                 }
             };
         }
-        if errno == EHOSTUNREACH && dest.is_ipv4() && !forwards {
-            let sentence =
-                format!("net.ipv4.conf.{name}.forwarding is 0: what comes by {name} is not forwarded");
-            return self.denied(DecidedBy::Forwarding, ns, sentence);
+        let of_link = format!("ipv4/conf/{name}/forwarding");
+        if errno == EHOSTUNREACH && dest.is_ipv4() && !self.forwards(ns, &of_link) {
+            // Whoever switches all of it off switches it off for each link.
+            let (parameter, sentence) = if self.forwards(ns, FORWARDING4) {
+                let sentence =
+                    format!("net.ipv4.conf.{name}.forwarding is 0: what comes by {name} is not forwarded");
+                (of_link.as_str(), sentence)
+            } else {
+                (FORWARDING4, "net.ipv4.ip_forward is 0: no IPv4 packet is forwarded".to_owned())
+            };
+            return self.denied_by(DecidedBy::Forwarding, (ns, parameter), sentence);
         }
         self.denied(DecidedBy::Route, ns, format!("there is no route to {dest} ({words})"))
+    }
+
+    /// Tells whether a switch of forwarding, below `net/`, is on in a namespace. What could not be read counts as on.
+    fn forwards(&self, ns: usize, parameter: &str) -> bool {
+        self.answers.of(ns).and_then(|inside| inside.sysctls.get(parameter)).is_none_or(|it| it != "0")
     }
 
     /// Says that `rp_filter` does not let a source come by a link. Of the values for all links and for this one the higher
@@ -280,7 +299,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-const FORWARDING6: &str = "net.ipv6.conf.all.forwarding is 0: no IPv6 packet is forwarded";
+/// What switches forwarding on and off for a namespace: `ip-sysctl.rst` in Linux.
+const FORWARDING4: &str = "ipv4/ip_forward";
+const FORWARDING6: &str = "ipv6/conf/all/forwarding";
 
 pub(super) fn is_link_local(addr: IpAddr) -> bool {
     match addr {

@@ -9,6 +9,10 @@ use netlink_packet_route::address::{
     CacheInfo,
 };
 
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+
 use super::family;
 use crate::resource::sysctl::Family;
 
@@ -53,6 +57,29 @@ fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
             message.header.flags = AddressHeaderFlags::Nodad;
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
+    }
+    message
+}
+
+/// A route as the kernel makes it with an address on the link with this index: `fib_magic()` in Linux
+/// `net/ipv4/fib_frontend.c`, `addrconf_prefix_route()` in `net/ipv6/addrconf.c`.
+pub(crate) fn connected_route(addr: IpNet, dest: IpNet, index: u32) -> RouteMessage {
+    /// `IP6_RT_PRIO_ADDRCONF`, `include/uapi/linux/ipv6_route.h`.
+    const PRIORITY: u32 = 256;
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(Family::of(dest.addr()));
+    message.header.destination_prefix_length = dest.prefix_len();
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Kernel;
+    message.header.kind = RouteType::Unicast;
+    message.attributes =
+        vec![RouteAttribute::Destination(RouteAddress::from(dest.network())), RouteAttribute::Oif(index)];
+    match addr {
+        IpNet::V4(net) => {
+            message.header.scope = RouteScope::Link;
+            message.attributes.push(RouteAttribute::PrefSource(RouteAddress::Inet(net.addr())));
+        }
+        IpNet::V6(_) => message.attributes.push(RouteAttribute::Priority(PRIORITY)),
     }
     message
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::moved;
 use super::view::{self, Entries, Line, Sign};
 use super::{Detail, Look, Operations, Standing};
 use crate::plan::{Change, ForeignNote, Plan, equivalent};
@@ -24,7 +25,7 @@ pub fn markdown(plan: &Plan, look: &Look) -> String {
         let _ = writeln!(out, "> **Note:** {part}\n");
     }
     if look.detail == Detail::Summary {
-        if let Some(moved) = view::moved(plan) {
+        if let Some(moved) = moved::moved(plan) {
             let _ = writeln!(out, "Drift: {moved}.\n");
         }
         warnings(&mut out, plan);
@@ -34,7 +35,7 @@ pub fn markdown(plan: &Plan, look: &Look) -> String {
     let mut items: Vec<String> = plan.drift.iter().map(drift).collect();
     items.extend(plan.foreign.iter().map(|note| {
         let ForeignNote { owner, what, by: _, goes: _ } = note;
-        format!("- `{owner}`: {what}, {}\n", view::fate(note))
+        format!("- `{owner}`: {what}, {}\n", moved::fate(note))
     }));
     if !items.is_empty() {
         out.push_str("### Drift\n\n");
@@ -99,7 +100,7 @@ fn operations(out: &mut String, plan: &Plan) {
 }
 
 fn drift(item: &crate::plan::Drift) -> String {
-    let (sign, owner, what, winner) = view::drift(item);
+    let (sign, owner, what, winner) = moved::drift(item);
     format!("- `{} {owner}`: {what}, {winner}\n", sign.as_str())
 }
 

@@ -6,6 +6,7 @@ pub mod digest;
 mod files;
 pub mod json;
 mod markdown;
+mod moved;
 mod standing;
 mod text;
 mod view;

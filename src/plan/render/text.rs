@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::moved;
 use super::view::{self, Entries, Line, Sign};
 use super::{Colour, Detail, Look, Operations, Standing};
 use crate::plan::{Action, Change, Plan, equivalent};
@@ -49,7 +50,7 @@ fn lines(out: &mut String, plan: &Plan, look: &Look) {
         let line = format!("{sign} {:width$}  {causes:15}  {cost:15}  {place}", change.owner);
         let _ = writeln!(out, "{}", line.trim_end());
     }
-    if let Some(moved) = view::moved(plan) {
+    if let Some(moved) = moved::moved(plan) {
         let _ = writeln!(out, "Drift: {moved}.");
     }
     if !out.is_empty() {
@@ -93,12 +94,12 @@ fn drift(out: &mut String, plan: &Plan, look: &Look) {
     let mut rows: Vec<(Sign, String, String, String)> = plan
         .drift
         .iter()
-        .map(view::drift)
+        .map(moved::drift)
         .map(|(sign, owner, what, winner)| (sign, owner, what, winner.to_owned()))
         .collect();
     rows.extend(plan.foreign.iter().map(|note| {
         let by = note.by.as_ref().map_or("not ours".to_owned(), |by| format!("of {by}"));
-        let fate = view::fate(note);
+        let fate = moved::fate(note);
         (Sign::Foreign, note.owner.to_string(), note.what.clone(), format!("{fate}: {by}"))
     }));
     let width = |column: fn(&(Sign, String, String, String)) -> &str| {

@@ -201,7 +201,7 @@ impl World {
         );
         for (owner, ns, is_second) in [(first, ns, false), (second, peer, true)] {
             let addr = format!("10.9.0.{}/31", u8::from(is_second != exchanged)).parse().unwrap();
-            state.put(&owner, Resource::Address(Address { ns, link: name.clone(), addr }));
+            state.put(&owner, Resource::Address(Address::new(ns, name.clone(), addr)));
         }
     }
 
@@ -239,7 +239,7 @@ impl World {
             }),
         );
         let addr = format!("10.{number}.{subnet}.1/24").parse().unwrap();
-        state.put(&owner, Resource::Address(Address { ns: NsRef::Host, link: bridge.clone(), addr }));
+        state.put(&owner, Resource::Address(Address::new(NsRef::Host, bridge.clone(), addr)));
         if *restricted && self.rules.is_some() {
             state.element(&owner, "internal", bridge.as_str(), None);
         }
@@ -355,11 +355,11 @@ impl World {
             limited(state, &owner, (container, net), host);
         }
         let addr = format!("10.{net}.{}.{host}/24", network.subnet).parse().unwrap();
-        state.put(&owner, Resource::Address(Address { ns: ns.clone(), link: name.clone(), addr }));
+        state.put(&owner, Resource::Address(Address::new(ns.clone(), name.clone(), addr)));
         if host.is_multiple_of(2) {
             // A second address that may outlive the first: then the routes survive, too.
             let addr = format!("10.{}.0.{}/24", 100 + net, 10 * container + 2).parse().unwrap();
-            state.put(&owner, Resource::Address(Address { ns, link: name, addr }));
+            state.put(&owner, Resource::Address(Address::new(ns, name, addr)));
         }
     }
 }

@@ -61,6 +61,9 @@ live! {
         let before = unmarked(world);
         let refused = world.run(&["apply", "--yes"]).exits(65);
         assert!(refused.stderr.contains("netform import network.lan br-lan"), "{}", refused.stderr);
+        let shown = world.run(&["import", "--dry-run", "network.lan", "br-lan"]).exits(0).stdout;
+        assert!(shown.contains("br-lan") && !shown.contains("Adopted"), "{shown}");
+        assert_eq!(world.sh("ip -d link show br-lan | grep -c netform || true"), "0\n");
         let flood = world.beside("ping -n -i 0.02 -c 150 -W 1 10.20.0.7");
 
         import_all(world);
@@ -170,6 +173,9 @@ live! {
 
         world.file("netform.yaml", "netform: 1\nproject: shop\n");
         let network = world.run(&["forget", "network.lan", "--yes"]).exits(0);
+        let marked = world.sh("ip -o link; ip netns");
+        world.run(&["forget", "container.web", "--project", "shop", "--dry-run"]).exits(0);
+        assert_eq!(world.sh("ip -o link; ip netns"), marked);
         let container = world.run(&["forget", "container.web", "--project", "shop", "--yes"]).exits(0);
 
         for gone in ["link br-lan", "address 10.20.0.1/24 on br-lan", "address 10.20.0.7/24 on eth0 in web", "default route in web"] {

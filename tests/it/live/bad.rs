@@ -51,10 +51,11 @@ live! {
 }
 
 live! {
-    fn a_namespace_of_another_kind_is_refused_at_its_place(world) {
-        world.sh("touch here && mount --bind /proc/self/ns/uts here");
-        let here = world.dir().join("here");
-        for path in ["/proc/self/ns/mnt", here.to_str().unwrap()] {
+    fn what_is_no_namespace_of_networks_is_refused_at_its_place(world) {
+        world.sh("touch here && mount --bind /proc/self/ns/uts here && mkfifo pipe && mkdir dir");
+        let here = ["here", "pipe", "dir"].map(|name| world.dir().join(name).display().to_string());
+        let paths = ["/proc/self/ns/mnt", "/etc/passwd", "/dev/null", "/etc/passwd/web"];
+        for path in here.iter().map(String::as_str).chain(paths) {
             world.file("netform.yaml", &format!("netform: 1\nproject: shop\ncontainers:\n  web:\n    netns: {path}\n"));
             for verb in [&["plan"] as &[_], &["apply", "--yes"]] {
                 let told = world.run(verb).exits(65).stderr;
@@ -63,5 +64,13 @@ live! {
             }
         }
         assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
+
+        // A runtime makes an empty file first, and leaves one behind.
+        let waits = world.dir().join("later");
+        for make in ["true", "touch later"] {
+            world.sh(make);
+            world.apply(&format!("netform: 1\nproject: shop\ncontainers:\n  web:\n    netns: {}\n", waits.display()));
+            assert!(world.plan().0.contains("Waiting"), "{}", world.plan().0);
+        }
     }
 }

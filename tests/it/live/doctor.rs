@@ -137,3 +137,42 @@ live! {
         assert_eq!(findings(world), Vec::<Value>::new(), "the host forwards for the project that is there");
     }
 }
+
+const ROUTER: &str = "netform: 1
+project: shop
+networks:
+  front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}
+  cable:
+    driver: veth
+    subnets: [{cidr: 10.9.0.0/24, gateway: 10.9.0.1}, {cidr: 'fd00:9::/64', gateway: 'fd00:9::1'}]
+containers:
+  router: {networks: {front: {}, cable: {address: [10.9.0.1, 'fd00:9::1']}}, sysctls: {net.ipv4.ip_forward: 1, net.ipv6.conf.all.forwarding: 1}}
+  inner: {networks: [cable]}
+";
+
+live! {
+    fn forwarding_that_is_off_in_a_container_is_cured_there(world) {
+        let _resolver = healthy(world);
+        world.apply(ROUTER);
+        world.sh("ip -6 addr add 2001:db8::1/64 dev up0 nodad; ip -6 route add default via 2001:db8::10");
+        let forwarding = || {
+            let mut found = findings(world);
+            found.retain(|finding| finding["code"].as_str().unwrap().contains("forwarding-off"));
+            found.iter().map(|it| format!("{}, {}, {}", it["code"], it["subject"], it["cure"]["command"])).collect::<Vec<_>>()
+        };
+        assert_eq!(forwarding(), Vec::<String>::new());
+
+        for (key, code) in [("net.ipv4.ip_forward", "forwarding-off"), ("net.ipv6.conf.all.forwarding", "forwarding-off-ipv6")] {
+            let cure = format!("ip netns exec router sysctl -w {}=1", key.replace('.', "/"));
+            world.sh(&format!("ip netns exec router sysctl -qw {key}=0"));
+            assert_eq!(forwarding(), [format!("\"{code}\", \"{key} in netns router\", \"{cure}\"")]);
+            world.sh(&cure);
+            assert_eq!(forwarding(), Vec::<String>::new(), "{key}");
+
+            let cure = format!("sysctl -w {}=1", key.replace('.', "/"));
+            world.sh(&format!("sysctl -qw {key}=0"));
+            assert_eq!(forwarding(), [format!("\"{code}\", \"{key}\", \"{cure}\"")], "once");
+            world.sh(&cure);
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod bad;
 mod bandwidth;
 mod beside;
 mod coexist;
+mod connected;
 mod containers;
 pub(crate) mod daemon;
 mod device;

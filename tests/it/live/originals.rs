@@ -1,8 +1,10 @@
 //! Parameters of the host that several projects need: the last one to go sets them back, and to what they were last.
 
+use std::process::Stdio;
+
 use super::daemon::Daemon;
 use super::proxy::{ADVERTISE, BLOG, SHOP, answers, router};
-use super::world::{World, eventually, live};
+use super::world::{Done, World, eventually, live};
 
 const PLAIN: &str =
     "netform: 1\nproject: plain\nnetworks: {side: {subnets: [172.27.0.0/24, '2001:db8:7::/64']}}\n";
@@ -35,6 +37,40 @@ live! {
         }
         go(world, &[["apply", "plain.yaml"], ["apply", "other.yaml"], ["destroy", "plain.yaml"], ["destroy", "other.yaml"]]);
         assert_eq!(forwards(), "1");
+    }
+}
+
+/// Runs verbs at the same moment; all of them must succeed.
+fn at_once(world: &World, runs: &[[&str; 2]]) {
+    let start = |[verb, file]: &[&str; 2]| {
+        let mut command = world.netform();
+        command.args([verb, "--yes", file]).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let started: Vec<_> = runs.iter().map(start).collect();
+    for child in started {
+        Done::of(child.wait_with_output().unwrap()).exits(0);
+    }
+}
+
+live! {
+    fn of_two_that_come_and_go_at_the_same_moment_the_last_sets_it_back(world) {
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding").replace('\n', " ");
+        world.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+        world.file("plain.yaml", PLAIN);
+        world.file("other.yaml", &OTHER.replace("172.28.0.0/24", "172.28.0.0/24, '2001:db8:8::/64'"));
+
+        for round in 0..5 {
+            at_once(world, &[["apply", "plain.yaml"], ["apply", "other.yaml"]]);
+            assert_eq!(forwards(), "1 1 ", "both, round {round}");
+            at_once(world, &[["destroy", "plain.yaml"], ["destroy", "other.yaml"]]);
+            assert_eq!(forwards(), "0 0 ", "none, round {round}");
+            go(world, &[["apply", "plain.yaml"]]);
+            at_once(world, &[["destroy", "plain.yaml"], ["apply", "other.yaml"]]);
+            assert_eq!(forwards(), "1 1 ", "one comes while the other goes, round {round}");
+            go(world, &[["destroy", "other.yaml"]]);
+            assert_eq!(forwards(), "0 0 ", "neither, round {round}");
+        }
     }
 }
 

@@ -207,7 +207,7 @@ pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
 }
 
 pub(crate) fn address(ns: NsRef, link: &str, addr: &str, owner: &str) -> Entry {
-    let address = Address { ns, link: ifname(link), addr: addr.parse().unwrap() };
+    let address = Address::new(ns, ifname(link), addr.parse().unwrap());
     entry(Resource::Address(address), owner)
 }
 

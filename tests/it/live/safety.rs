@@ -157,6 +157,41 @@ live! {
 }
 
 live! {
+    fn a_project_goes_without_its_manifest(world) {
+        let kernel = "ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables";
+        for lost in ["rm netform.yaml", "rm -rf netform.yaml state run", "echo 'nonsense: [' > netform.yaml"] {
+            world.apply(MORE);
+            world.sh(lost);
+
+            let told = world.run(&["destroy", "--project", "shp", "--yes"]).exits(66).stderr;
+            assert!(told.contains("there is nothing of a project shp"), "{told}");
+            world.run(&["destroy", "--project", "shop"]).exits(64);
+            world.run(&["destroy", "other.yaml", "--project", "shop", "--yes"]).exits(64);
+            world.run(&["destroy", "--project", "shop", "--yes"]).exits(0);
+
+            assert_eq!(world.sh(kernel), "", "after {lost}");
+            world.sh("rm -rf state run");
+        }
+        assert_eq!(world.run(&["destroy", "--project", "shop", "--yes"]).code, 66);
+        assert_eq!(world.sh("ls state 2> /dev/null || true"), "", "a name that is nobody's leaves nothing");
+    }
+}
+
+live! {
+    fn a_lock_that_says_nothing_of_its_holder_has_no_age(world) {
+        world.apply(FRONT);
+        world.sh(": > run/shop/lock");
+        let mut holder = world.beside(&format!("flock {} sleep 30", world.dir().join("run/shop/lock").display()));
+        eventually("somebody has the lock", || world.try_sh("flock -n run/shop/lock true").code != 0);
+
+        let told = world.run(&["apply", "--yes", "--lock-timeout", "0s"]).exits(6).stderr;
+        assert!(told.contains("help: --lock-timeout waits longer") && !told.contains("has held it"), "{told}");
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
+}
+
+live! {
     /// The operator comes in by an address that the manifest takes away from the host.
     fn a_try_that_cuts_off_its_own_operator_comes_back(world) {
         world.apply(FRONT);

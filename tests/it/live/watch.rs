@@ -1,5 +1,7 @@
 //! The daemon: drift is brought back, edits are applied, and whoever asks is answered.
 
+use std::time::{Duration, Instant};
+
 use super::apply::SHOP;
 use super::daemon::{Daemon, patiently};
 use super::world::{World, live};
@@ -283,6 +285,25 @@ live! {
         assert_ne!(world.try_sh("ip link show netform.shop.db.back").code, 0);
         assert_eq!(daemon.log().matches("mtu 1500 -> 1400").count(), 1, "told once: {}", daemon.log());
         assert!(world.run(&["status"]).stdout.contains("): differs"));
+    }
+}
+
+live! {
+    fn who_asks_after_a_failure_does_not_wait_until_it_is_tried_again(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &[]);
+        world.file("nft", "#!/bin/sh\necho 'Error: the disk is haunted' >&2; exit 1\n");
+        world.sh("chmod +x nft; nft delete table inet netform-shop; mount --bind nft $(command -v nft)");
+        daemon.says("failed, trying again in");
+        // It is tried again after 1, 3 and 7 s, less a quarter, and then not before 11 s.
+        std::thread::sleep(Duration::from_millis(7500));
+        world.sh("umount $(command -v nft)");
+
+        let asked = Instant::now();
+        world.run(&["reconcile"]).exits(0);
+
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}\n{}", asked.elapsed(), daemon.log());
+        world.assert_in_sync();
     }
 }
 

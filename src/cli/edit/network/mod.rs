@@ -170,6 +170,7 @@ async fn apply(
     let _lock = run::take_lock(session, verb, how.lock_timeout).await?;
     run::recover(session).await?;
     confirm::settle(session, Aim::Manifest).await?;
+    session.turn.at_once = how.yes;
     let prepared = session.prepare(Aim::Manifest).await?;
     show::plan(&prepared.plan, &prepared.desired, &rendering, style, verb)?;
     let attended = !how.yes;

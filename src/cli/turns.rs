@@ -1,0 +1,122 @@
+//! Runs of others at the same moment: one that has not come to its end, and those of other projects that want what all share.
+
+use std::time::Duration;
+
+use super::failure::{Code, Failure};
+use super::session::{Aim, Prepared, Session};
+use super::{run, show};
+use crate::apply::lock::{self, Lock};
+use crate::apply::shared;
+use crate::kernel::moved::Moved;
+use crate::plan::Conflict;
+use crate::plan::target::Selection;
+use crate::resource::ResourceId;
+use crate::resource::netns::NsRef;
+
+/// Another project has its turn in less than this.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A project's turn at what all projects share of the host: its kernel parameters. Each goes by whether others rely on them, so
+/// two that go at the same moment would each leave them to the other.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// Whether a plan is carried out as it is made, and nobody is asked: then it is the project's turn from the plan on.
+    pub(super) at_once: bool,
+    /// Which turn came next when the plan was made.
+    next: Option<u64>,
+    /// What is held as long as it lasts.
+    held: Option<Lock>,
+}
+
+impl Turn {
+    /// Ends it; returns what was held.
+    pub(super) fn end(&mut self) -> Option<Lock> {
+        self.held.take()
+    }
+}
+
+impl Session {
+    /// Says that another run has not come to its end: what is seen now will not stay.
+    pub(super) fn tell_of_unfinished(&self) {
+        if let Ok(Some(pending)) = self.dirs.read_pending() {
+            show::err(&format!(
+                "Generation {} waits for its confirmation: `netform confirm` keeps it.\n",
+                pending.generation
+            ));
+        }
+        if !self.dirs.has_journal() {
+            return;
+        }
+        let told = match lock::holder(&self.dirs) {
+            Some(holder) => {
+                format!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
+            }
+            None => {
+                "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
+                    .to_owned()
+            }
+        };
+        show::err(&format!("{told}\n"));
+    }
+
+    /// Reads the kernel and plans as far as objects of others let it; returns what of theirs is in the way, too.
+    ///
+    /// What is carried out at once has its turn from here on, and is planned anew when another project had one meanwhile.
+    pub(super) async fn prepare_around(
+        &mut self,
+        aim: Aim,
+        selection: &Selection,
+    ) -> Result<(Prepared, Vec<Conflict>), Failure> {
+        self.turn.end();
+        self.turn.next = Some(lock::next_host_turn(&self.dirs));
+        let (prepared, conflicts) = self.prepare_surely(aim, selection).await?;
+        if !self.turn.at_once || !self.concerns_all(&prepared) {
+            return Ok((prepared, conflicts));
+        }
+        let is_as_planned = self.take_turn().await?;
+        if is_as_planned {
+            return Ok((prepared, conflicts));
+        }
+        self.kernel.moved(Moved::Everywhere);
+        self.prepare_surely(aim, selection).await
+    }
+
+    /// Has the project's turn begin when a plan concerns what all share, unless it has begun; returns what holds it.
+    ///
+    /// # Errors
+    ///
+    /// When another project had its turn since the plan was made: what it decides may be past.
+    pub(super) async fn claim_turn(&mut self, prepared: &Prepared) -> Result<Option<Lock>, Failure> {
+        if self.turn.held.is_none() && self.concerns_all(prepared) && !self.take_turn().await? {
+            self.turn.end();
+            let message = "another project has changed meanwhile what all share, the kernel parameters of the host; nothing \
+                           was changed";
+            return Err(Failure::new(Code::Stale, message).help("plan again"));
+        }
+        Ok(self.turn.end())
+    }
+
+    /// Waits for the project's turn, and tells whether all is as it was when the plan was made.
+    async fn take_turn(&mut self) -> Result<bool, Failure> {
+        let lock = lock::lock_host(&self.dirs, &run::holder("apply"), PATIENCE).await;
+        let lock = lock.map_err(|error| run::not_locked(&error))?;
+        let others = self.dirs.originals_of_others();
+        let is_known = self.past.originals_of_others == others;
+        let is_next = self.turn.next.is_none_or(|next| next == lock.turn);
+        self.past.originals_of_others = others;
+        self.turn.held = Some(lock);
+        Ok(is_known && is_next)
+    }
+
+    /// Tells whether a plan changes what all projects share, or begins or ceases to ask for it.
+    fn concerns_all(&self, prepared: &Prepared) -> bool {
+        let Prepared { plan, desired, applied, .. } = prepared;
+        let (asked, was_asked) = (shared(&desired.0), shared(applied));
+        // What others have on record is theirs to set back; what this one has on record and does not ask for is past.
+        let is_past = |id: ResourceId| id.ns() == NsRef::Host && !asked.contains(&id);
+        let is_of_host = |id: &ResourceId| asked.contains(id) || was_asked.contains(id);
+        asked != was_asked
+            || self.past.originals.iter().any(|entry| is_past(entry.resource.id()))
+            || plan.waves.iter().flatten().any(|op| is_of_host(&op.id()))
+    }
+}

@@ -1,0 +1,198 @@
+//! Routes that the kernel makes with addresses, and `lo`: what somebody takes away is seen, and had again.
+
+use super::daemon::{Daemon, patiently};
+use super::failure::haunted;
+use super::world::{Listen, World, live};
+
+const SHOP: &str = "\
+netform: 1
+project: shop
+networks:
+  front: {subnets: [172.25.0.0/16, 'fd00:25::/64']}
+  back: {subnets: [10.7.0.0/24]}
+containers:
+  web: {networks: {front: {address: [172.25.3.3, 'fd00:25::3']}, back: {}}}
+  db: {networks: {back: {address: 10.7.0.9}}}
+";
+
+/// What somebody takes away, and what the plan says of it.
+const LOSSES: &[(&str, &str)] = &[
+    (
+        "ip -n db route del 10.7.0.0/24",
+        "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is gone",
+    ),
+    (
+        "ip route del 10.7.0.0/24",
+        "address 10.7.0.1/24 on br-back has lost a connected route: 10.7.0.0/24 is gone",
+    ),
+    (
+        "ip -n web -6 route del fd00:25::/64 dev eth0",
+        "address fd00:25::3/64 on eth0 in web has lost a connected route: fd00:25::/64 is gone",
+    ),
+    (
+        "ip -n web -6 route del fe80::/64 dev eth0",
+        "address fd00:25::3/64 on eth0 in web has lost a connected route: fe80::/64 is gone",
+    ),
+    (
+        "ip -6 route del fd00:25::/64 dev br-front; ip -6 route del fe80::/64 dev br-front",
+        "address fd00:25::1/64 on br-front has lost a connected route: fd00:25::/64, fe80::/64 are gone",
+    ),
+    ("ip -n db link set lo down", "netns db lo up -> down"),
+];
+
+/// All routes, as ip(8) prints them, and who has `lo`.
+fn routes(world: &World) -> String {
+    let all = ["", "-n web", "-n db"].map(|ns| {
+        let text = world.sh(&format!(
+            "ip -d {ns} route show table all; ip -d {ns} -6 route show table all; ip {ns} -br link show lo"
+        ));
+        // A link-local address is there once nobody else has it.
+        let is_settled = |line: &&str| !line.contains("local fe80:") && !line.contains("anycast fe80:");
+        let mut lines: Vec<_> = text.lines().map(str::trim).filter(is_settled).collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    });
+    all.join("\n\n")
+}
+
+/// Applies the manifest; returns all routes, once those that are link-local are there.
+fn applied(world: &World) -> String {
+    world.apply(SHOP);
+    patiently(&|| world.sh("ip -6 route"), || {
+        world
+            .sh("ip -6 route show dev br-front; ip -n web -6 route show dev eth0")
+            .matches("fe80::/64")
+            .count()
+            == 2
+    });
+    routes(world)
+}
+
+live! {
+    fn a_route_that_came_with_an_address_is_had_again_as_it_was(world) {
+        let before = applied(world);
+        world.assert_in_sync();
+
+        for (loss, said) in LOSSES {
+            world.sh(loss);
+            let (plan, changes) = world.plan();
+            assert!(changes && plan.contains(said), "after `{loss}`, {said} in:\n{plan}");
+            assert!(plan.contains("[drift]") && plan.contains("1 repairs drift."), "{plan}");
+            assert_eq!(world.run(&["status", "--exit-code"]).code, 2, "{loss}");
+            world.run(&["apply", "--yes"]).exits(0);
+            assert_eq!(routes(world), before, "after `{loss}`");
+            world.assert_in_sync();
+        }
+
+        // The route to the gateway's subnet comes before the one by way of the gateway.
+        world.sh("ip -n web route flush table main; ip -n web -6 route flush table main dev eth0; ip -n db route flush table main");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(routes(world), before, "after all were flushed");
+        assert!(world.pings("web", "172.25.0.1") && world.pings("web", "fd00:25::1") && world.pings("db", "10.7.0.1"));
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert!(!world.sh("ip route; ip -6 route").contains("br-"), "nothing is left");
+    }
+}
+
+live! {
+    fn the_commands_of_the_plan_do_the_same(world) {
+        let before = applied(world);
+        for (loss, _) in LOSSES {
+            world.sh(loss);
+            let verbose = world.run(&["plan", "-v"]).exits(0).stdout;
+            let commands: Vec<_> = verbose.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+            assert!(!commands.is_empty(), "{verbose}");
+            world.sh(&commands.join("\n"));
+            assert_eq!(routes(world), before, "{commands:?} after `{loss}`");
+        }
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn the_daemon_hears_of_it_at_once(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        patiently(&|| world.sh("ip -6 route"), || {
+            world.sh("ip -6 route show dev br-front; ip -n web -6 route show dev eth0").matches("fe80::/64").count() == 2
+        });
+        let before = routes(world);
+
+        for (loss, said) in LOSSES {
+            world.sh(loss);
+            daemon.says(&format!("{said}; set back"));
+            patiently(&|| format!("{before}\nafter `{loss}`:\n{}\n{}", routes(world), daemon.log()), || routes(world) == before);
+        }
+        assert!(world.pings("db", "10.7.0.1") && world.pings("web", "fd00:25::1"));
+    }
+}
+
+live! {
+    fn an_undone_run_leaves_it_as_it_was_found(world) {
+        applied(world);
+        world.sh("ip -n db route del 10.7.0.0/24; ip -n web -6 route del fe80::/64 dev eth0; ip -n db link set lo down");
+        let found = routes(world);
+        world.file("netform.yaml", &SHOP.replace("172.25.3.3", "172.25.3.4").replace("db: {", "db: {publish: ['8080:80'], "));
+
+        haunted(world, 1, &["apply", "--yes"]).exits(4);
+
+        assert_eq!(routes(world), found);
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn what_does_what_such_a_route_did_is_as_good(world) {
+        applied(world);
+        // Another metric, and what the kernel does not make of what others have put there.
+        world.sh("ip -n db route del 10.7.0.0/24; ip -n db route add 10.7.0.0/24 dev eth0 metric 77 proto kernel scope link src 10.7.0.9");
+        world.sh("ip -n db addr add 10.7.0.77/24 dev eth0; ip -n db addr add 192.0.2.7/24 dev eth0 noprefixroute");
+        world.sh("ip -n db addr add 192.0.3.7/24 dev eth0; ip -n db route del 192.0.3.0/24");
+        world.assert_in_sync();
+
+        // What is down is told as that, and has all again when it is up.
+        world.sh("ip -n db link set eth0 down");
+        let plan = world.plan().0;
+        assert!(plan.contains("peer state up -> down") || plan.contains("up -> down"), "{plan}");
+        assert!(!plan.contains("connected route"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(world.pings("db", "10.7.0.1"));
+        world.assert_in_sync();
+    }
+}
+
+live! {
+    fn links_that_share_a_parent_and_pairs_without_the_host_have_theirs_again(world) {
+        world.sh("ip link add up0 type veth peer name p0 && ip link set up0 up && ip link set p0 up");
+        world.sh("ip addr add 192.168.1.1/24 dev up0; ip link add br-lan type bridge; ip link set br-lan up; ip addr add 10.6.0.1/24 dev br-lan");
+        world.apply(OTHERS);
+        world.assert_in_sync();
+        let served = world.serve("two", &Listen::tcp(80), "two");
+
+        world.sh("ip -n one route del 192.168.1.0/24; ip -n one route del 10.9.0.0/31; ip -n one route del 10.6.0.0/24");
+        assert_eq!(world.ask("one", "tcp", "10.9.0.1", 80), None);
+        assert_eq!(world.plan().0.matches("has lost a connected route").count(), 3);
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert_eq!(world.ask("one", "tcp", "10.9.0.1", 80).as_deref(), Some("two 10.9.0.0"));
+        assert!(world.pings("one", "10.6.0.1"));
+        drop(served);
+
+        // Those of the parent, and of a bridge of others, are theirs.
+        world.sh("ip route del 192.168.1.0/24 dev up0; ip route del 10.6.0.0/24 dev br-lan");
+        world.assert_in_sync();
+    }
+}
+
+const OTHERS: &str = "\
+netform: 1
+project: shop
+networks:
+  street: {driver: macvlan, options: {parent: up0, host_address: 192.168.1.250}, subnets: [192.168.1.0/24]}
+  cable: {driver: veth, subnets: [10.9.0.0/31]}
+  lan: {external: br-lan}
+containers:
+  one: {networks: {street: {address: 192.168.1.10}, cable: {address: 10.9.0.0}, lan: {}}}
+  two: {networks: {cable: {address: 10.9.0.1}}}
+";
