@@ -142,9 +142,28 @@ pub enum DiskError {
 
 /// Writes a file that a crash or a power cut leaves either as it was or as it shall be.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
+    stage(path, value)?.put()
+}
+
+/// A file that is on the disk under no name yet.
+pub(super) struct Staged {
+    path: PathBuf,
+    file: file::Staged,
+}
+
+/// Writes a file that is nowhere until it is [put](Staged::put) in its place.
+pub(super) fn stage(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
     let failed = |source| DiskError::Write { path: path.to_owned(), source };
     let text = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
-    file::replace(path, &text).map_err(failed)
+    Ok(Staged { path: path.to_owned(), file: file::stage(path, &text).map_err(failed)? })
+}
+
+impl Staged {
+    /// Puts the file in its place, where it takes that of another.
+    pub(super) fn put(self) -> Result<(), DiskError> {
+        let Self { path, file } = self;
+        file.put().map_err(|source| DiskError::Write { path, source })
+    }
 }
 
 /// Has a directory's entries reach the disk: fsync(2) of a file does not do that.

@@ -16,14 +16,37 @@ pub(crate) const LARGEST: u64 = 1 << 20;
 
 /// Writes a file, with the directories that it is in, that a crash or a power cut leaves either as it was or as it shall be.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    stage(path, text)?.put()
+}
+
+/// A file that is on the disk under no name yet.
+pub(crate) struct Staged {
+    path: PathBuf,
+    file: tempfile::NamedTempFile,
+}
+
+/// Writes a file that is nowhere until it is [put](Staged::put) in its place.
+pub(crate) fn stage(path: &Path, text: &[u8]) -> io::Result<Staged> {
+    let dir = dir_of(path);
     fs::create_dir_all(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    // fsync(2) of a file does not have the directory's entries reach the disk.
-    File::open(dir)?.sync_all()
+    Ok(Staged { path: path.to_owned(), file })
+}
+
+impl Staged {
+    /// Puts the file in its place, where it takes that of another.
+    pub(crate) fn put(self) -> io::Result<()> {
+        let Self { path, file } = self;
+        file.persist(&path)?;
+        // fsync(2) of a file does not have the directory's entries reach the disk.
+        File::open(dir_of(&path))?.sync_all()
+    }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a file, with the directories that it is in; one that is there already is somebody else's. Where only some lines are

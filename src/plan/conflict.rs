@@ -7,9 +7,10 @@ use thiserror::Error;
 
 use super::diff::{Act, Diff, Step};
 use super::{Plan, Touched};
+use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Origin, Owner};
-use crate::resource::state::{Desired, Foreign, Observed};
+use crate::resource::state::{Desired, Entry, Foreign, Observed, State};
 use crate::resource::{ResourceId, Slot};
 
 /// Somebody else's object where one of ours should be.
@@ -90,14 +91,16 @@ impl fmt::Display for Blocker<'_> {
 
 /// Returns all that is in the way, in the order of the objects that want to be there.
 pub(super) fn conflicts(diff: &Diff<'_>, observed: &Observed) -> Vec<Conflict> {
+    let mut conflicts: Vec<Conflict> =
+        diff.steps.iter().filter_map(|step| returned(step, diff.desired)).collect();
     if observed.foreign.is_empty() {
-        return vec![];
+        return conflicts;
     }
     let made = diff.steps.iter().filter(|step| match step.act {
         Act::Create | Act::Replace(_) | Act::Restore(_) => true,
         Act::Update | Act::Reattach(_) | Act::Delete | Act::GoesWith(_) | Act::Carry => false,
     });
-    let mut conflicts: Vec<Conflict> = made.filter_map(|step| conflict(step, observed)).collect();
+    conflicts.extend(made.filter_map(|step| conflict(step, observed)));
     conflicts.extend(diff.steps.iter().flat_map(|step| standing_on(step, observed)));
     conflicts.extend(diff.steps.iter().filter_map(|step| homeless(step, observed)));
     conflicts
@@ -145,8 +148,8 @@ fn standing_on(step: &Step<'_>, observed: &Observed) -> Vec<Conflict> {
         .collect()
 }
 
-/// Returns what has the name that a link has to have again on the host.
-fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
+/// Returns the name that a link has to have again on the host, with what it is in the container.
+fn given_back<'s>(step: &'s Step<'_>) -> Option<(&'s Entry, &'s IfName)> {
     match step.act {
         Act::Delete | Act::Replace(_) => {}
         Act::Create | Act::Update | Act::Reattach(_) | Act::GoesWith(_) | Act::Restore(_) | Act::Carry => {
@@ -154,7 +157,32 @@ fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
         }
     }
     let before = step.before.as_deref()?;
-    let name = &before.resource.link()?.kind.device()?.name;
+    Some((before, &before.resource.link()?.kind.device()?.name))
+}
+
+/// Returns what of ours is to have the name that a link has to have again on the host.
+fn returned(step: &Step<'_>, desired: &State) -> Option<Conflict> {
+    let (before, name) = given_back(step)?;
+    let wanted = desired.get(&ResourceId::Link(NsRef::Host, name.clone()))?;
+    // It may go to another container at once.
+    if wanted.resource.link()?.kind.device().is_some() {
+        return None;
+    }
+    let Entry { owner, origin, .. } = wanted;
+    Some(Conflict {
+        wish: Wish::Make,
+        owner: owner.clone(),
+        origin: origin.clone(),
+        object: wanted.resource.id(),
+        what: format!("the host's own {name}, which {} gives back,", before.owner),
+        by: None,
+        help: format!("give {owner} another `interface`"),
+    })
+}
+
+/// Returns what has the name that a link has to have again on the host.
+fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
+    let (before, name) = given_back(step)?;
     let Foreign { what, owner, on: _ } = observed.foreign.get(&Slot::Ifname(NsRef::Host, name.clone()))?;
     Some(Conflict {
         wish: Wish::Return,

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::agree::{agrees, settled};
 use super::index::Index;
+use super::names;
 use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::nft::{NftTable, Stance};
@@ -77,6 +78,7 @@ impl<'a> Diff<'a> {
         let mut diff =
             Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: Index::default() };
         diff.compare();
+        names::part(&mut diff.steps);
         diff.spread();
         diff
     }

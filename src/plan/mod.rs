@@ -19,6 +19,7 @@ mod interruption;
 mod leave;
 mod lifeline;
 mod local;
+mod names;
 mod order;
 mod overlap;
 mod policy;

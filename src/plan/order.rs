@@ -13,7 +13,7 @@ use crate::resource::link::Link;
 use crate::resource::nft::Stance;
 use crate::resource::qdisc::{Qdisc, QdiscKind};
 use crate::resource::state::Entry;
-use crate::resource::{Resource, ResourceId, Slot};
+use crate::resource::{Bond, Resource, ResourceId, Slot};
 
 /// Returns the operations in waves.
 pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
@@ -264,7 +264,7 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
             *count += 1;
         }
     };
-    for (at, Todo { old, new, detached: _ }) in todo.iter().enumerate() {
+    for (at, Todo { old, new, detached }) in todo.iter().enumerate() {
         let needs = new.map_or(vec![], |entry| entry.resource.requires());
         for need in &needs {
             makers.get(&need.slot).for_each(|maker| edge(maker, at));
@@ -285,7 +285,9 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
         }
         // What others stood on goes when they are gone, or stand on something else.
         for need in old.map_or(vec![], |entry| entry.resource.requires()) {
-            if !needs.contains(&need) {
+            // The kernel has taken it from its bridge by then.
+            let is_off = *detached && need.bond == Bond::Stays;
+            if !needs.contains(&need) && !is_off {
                 leavers.get(&need.slot).for_each(|ground| edge(at, ground));
             }
         }

@@ -249,3 +249,42 @@ live! {
         assert!(world.sh("ip -d -o addr show dev br-lan").contains("10.20.0.1/24"));
     }
 }
+
+live! {
+    /// A bridge is known by its name, and marked as its network's by a further one, which two must not have.
+    fn networks_swap_the_names_of_their_bridges_and_pass_them_on(world) {
+        let named = |front: &str, back: &str| {
+            format!(
+                "netform: 1\nproject: shop\nnetworks:\n  front: {{interface: {front}, subnets: [172.25.0.0/16, 'fd00:25::/64']}}\n  \
+                 back: {{interface: {back}, subnets: [10.7.0.0/24]}}\ncontainers:\n  web: {{networks: [front], publish: ['8080:80']}}\n  \
+                 db: {{networks: [back]}}\n"
+            )
+        };
+        world.apply(&named("br1", "br2"));
+
+        for (front, back, what) in [
+            ("br2", "br1", "swapped"),
+            ("br1", "br2", "swapped back"),
+            ("br2", "br3", "a name is passed on, and one is new"),
+            ("br3", "br1", "one is passed on the other way"),
+            ("br1", "br3", "swapped again"),
+        ] {
+            world.file("netform.yaml", &named(front, back));
+            let done = world.run(&["apply", "--yes"]);
+            assert_eq!(done.code, 0, "{what}:\n{}{}", done.stdout, done.stderr);
+            world.assert_in_sync();
+            for (network, bridge, container, gateway) in [("front", front, "web", "172.25.0.1"), ("back", back, "db", "10.7.0.1")] {
+                let link = world.sh(&format!("ip -br link show netform.shop.{network}"));
+                assert!(link.starts_with(&format!("{bridge} ")), "{what}: {link}");
+                assert!(world.pings(container, gateway), "{what}: {container}");
+            }
+            assert!(!world.pings("web", "10.7.0.2") && world.pings("web", "fd00:25::1"), "{what}");
+        }
+
+        // What fails is undone: all have their names again.
+        let before = world.sh("ip -br link; ip -br -4 addr; nft list ruleset");
+        world.file("netform.yaml", &named("br3", "br1"));
+        super::failure::haunted(world, 2, &["apply", "--yes"]).exits(4);
+        assert!(world.sh("ip -br link; ip -br -4 addr; nft list ruleset") == before);
+    }
+}

@@ -37,6 +37,29 @@ containers: {containers}
 const WEB: &str = "{web: {networks: {lab: {device: eth2, address: [192.168.9.10, 'fd00:9::10']}, back: }}}";
 
 live! {
+    fn a_bridge_does_not_take_the_name_of_a_link_that_comes_back(world) {
+        wired(world);
+        let before = eth2(world);
+        world.apply(&lab(WEB));
+        let without = lab("{web: {networks: {back: }}}");
+        world.file("netform.yaml", &without.replace("back: {subnets", "back: {interface: eth2, subnets"));
+
+        let refused = world.run(&["apply", "--yes"]).exits(9);
+        for said in [
+            "network.back needs link eth2, but the host's own eth2, which attachment.web@lab gives back, is in the way",
+            "netform.yaml:5:",
+            "give network.back another `interface`",
+        ] {
+            assert!(refused.stderr.contains(said), "{said} in:\n{}", refused.stderr);
+        }
+        world.file("netform.yaml", &lab(WEB));
+        world.assert_in_sync();
+        world.apply(&without);
+        assert_eq!(eth2(world), before);
+    }
+}
+
+live! {
     fn a_link_goes_into_a_container_and_comes_back_as_it_was(world) {
         wired(world);
         let before = eth2(world);
@@ -269,8 +292,11 @@ live! {
         assert!(said.contains("netform=x"), "{said}");
         world.sh("ip link property del dev eth2 altname netform=x; ip link add other type veth peer name p9; ip link set other up; ip link set p9 up
              ip route add 10.55.0.0/16 nexthop via 192.168.9.1 dev eth2 nexthop dev other");
-        let said = world.run(&["apply", "--yes"]).exits(4).stderr;
-        assert!(said.contains("the route to 10.55.0.0/16 leads by eth2 and by other links"), "{said}");
+        for verb in [&["plan"][..], &["apply", "--yes"]] {
+            let said = world.run(verb).exits(65).stderr;
+            assert!(said.contains("it shares the route to 10.55.0.0/16 with other links"), "{said}");
+            assert!(said.contains("netform.yaml:"), "{said}");
+        }
         world.sh("ip route del 10.55.0.0/16");
         world.run(&["apply", "--yes"]).exits(0);
         world.run(&["destroy", "--yes"]).exits(0);
