@@ -25,6 +25,14 @@ pub fn halves<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a [T]) -> R 
     both(items.len(), || work(first), || work(second))
 }
 
+/// Lets go of something without waiting for it when it has so many pieces: freeing them takes as long as making them.
+pub fn discard<T: Send + 'static>(items: usize, large: T) {
+    if items >= WORTHWHILE {
+        // Without a second thread it is done by this one.
+        let _ = thread::Builder::new().spawn(move || drop(large));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

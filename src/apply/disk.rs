@@ -141,15 +141,39 @@ pub enum DiskError {
 
 /// Writes a file that a crash or a power cut leaves either as it was or as it shall be.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
+    stage(path, value)?.put()
+}
+
+/// A file that is on the disk under no name yet.
+pub(super) struct Staged {
+    path: PathBuf,
+    file: tempfile::NamedTempFile,
+}
+
+/// Writes a file that is nowhere until it is [put](Staged::put) in its place.
+pub(super) fn stage(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
     let failed = |source| DiskError::Write { path: path.to_owned(), source };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = dir_of(path);
     fs::create_dir_all(dir).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
     let text = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
     file.write_all(&text).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_dir(dir).map_err(failed)
+    Ok(Staged { path: path.to_owned(), file })
+}
+
+impl Staged {
+    /// Puts the file in its place, where it takes that of another.
+    pub(super) fn put(self) -> Result<(), DiskError> {
+        let Self { path, file } = self;
+        let failed = |source| DiskError::Write { path: path.clone(), source };
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        sync_dir(dir_of(&path)).map_err(failed)
+    }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Has a directory's entries reach the disk: fsync(2) of a file does not do that.

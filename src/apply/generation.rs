@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::to_raw_value;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
-use super::disk::{self, Dirs, DiskError, KNOWN, Known};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use crate::halves::halves;
 use crate::resource::ResourceId;
 use crate::resource::state::{Entry, State};
@@ -31,7 +32,7 @@ pub struct Generation {
     /// The SHA-256 of that text, in hex.
     pub manifest_sha256: String,
     /// What the manifest asked for, and what the kernel held right after.
-    #[serde(serialize_with = "by_two")]
+    #[serde(serialize_with = "by_two", deserialize_with = "read_by_two")]
     pub state: State,
     /// Who holds which address.
     pub leases: Leases,
@@ -52,6 +53,18 @@ fn by_two<S: Serializer>(state: &State, s: S) -> Result<S::Ok, S::Error> {
     let texts = |entries: &[&Entry]| entries.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>();
     let (Ok(first), Ok(second)) = halves(&entries, texts) else { return state.serialize(s) };
     s.collect_seq(first.iter().chain(&second))
+}
+
+/// Reads a state on two threads: of a plan's beginning it takes longest.
+fn read_by_two<'de, D: Deserializer<'de>>(d: D) -> Result<State, D::Error> {
+    let texts = Vec::<&RawValue>::deserialize(d)?;
+    let entries = |texts: &[&RawValue]| {
+        texts.iter().map(|text| serde_json::from_str(text.get())).collect::<Result<Vec<Entry>, _>>()
+    };
+    let (first, second) = halves(&texts, entries);
+    let mut all = first.map_err(D::Error::custom)?;
+    all.extend(second.map_err(D::Error::custom)?);
+    Ok(all.into())
 }
 
 /// Returns the SHA-256 of a text in hex, by which manifests are compared.
@@ -166,9 +179,9 @@ impl Dirs {
         disk::read(&self.path(number, "json"), KNOWN)
     }
 
-    /// Writes a generation beside the others; it counts only after [`Dirs::commit`].
-    pub(super) fn prepare(&self, generation: &Generation) -> Result<(), DiskError> {
-        disk::write(&self.path(generation.number, "pending"), generation)
+    /// Has a generation ready to be put beside the others; it counts only after [`Dirs::commit`].
+    pub(super) fn prepare(&self, generation: &Generation) -> Result<Staged, DiskError> {
+        disk::stage(&self.path(generation.number, "pending"), generation)
     }
 
     /// Makes a prepared generation the newest, and forgets the oldest. Twice is as good as once.

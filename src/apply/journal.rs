@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{self, Dirs, DiskError, KNOWN, Known};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use crate::plan::Touched;
 
 /// In place of a generation's number: the run leads back to the newest one.
@@ -36,8 +36,13 @@ impl Journal {
         }
     }
 
+    /// Has the journal ready to be put in its place.
+    pub(super) fn stage(&self, dirs: &Dirs) -> Result<Staged, DiskError> {
+        disk::stage(&dirs.journal(), self)
+    }
+
     pub(super) fn write(&self, dirs: &Dirs) -> Result<(), DiskError> {
-        disk::write(&dirs.journal(), self)
+        self.stage(dirs)?.put()
     }
 }
 

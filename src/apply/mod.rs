@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 
 use thiserror::Error;
 
+use crate::halves::both;
 use crate::kernel::{FailureKind, Kernel, ObserveError, Op, OpError, Scope};
 use crate::plan::{Conflict, Plan};
 use crate::resource::ResourceId;
@@ -213,11 +214,7 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
     }
     let touched = job.plan.touched();
     let mut journal = Journal::new(job.generation.number, job.generation.applied_at, touched);
-    let begun = job
-        .dirs
-        .prepare(job.generation)
-        .and_then(|()| if job.plan.is_empty() { Ok(()) } else { journal.write(job.dirs) });
-    if let Err(error) = begun {
+    if let Err(error) = begin(job, &journal) {
         // Nothing was done, so what was prepared is only litter.
         let _ = job.dirs.close_journal();
         return Outcome::NotBegun(error);
@@ -237,6 +234,18 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
         }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
     }
+}
+
+/// Notes what a run leads to, and then what it is about to change. Both are written at a time, and count one after the
+/// other.
+fn begin(job: &Job<'_>, journal: &Journal) -> Result<(), DiskError> {
+    if job.plan.is_empty() {
+        return job.dirs.prepare(job.generation)?.put();
+    }
+    let (journal, generation) =
+        both(journal.touched.len(), || journal.stage(job.dirs), || job.dirs.prepare(job.generation));
+    generation?.put()?;
+    journal?.put()
 }
 
 /// Brings back what drifted: like [`run`], for a generation that is committed already, so that nothing new is saved.
@@ -272,8 +281,6 @@ async fn carry_out<K: Kernel>(
     journal: &mut Journal,
     watcher: &mut Watcher<'_>,
 ) -> Result<Vec<Op>, Box<Broken>> {
-    let scope = recover::widened(job.scope, &journal.touched);
-    let target = Target { scope: &scope, desired: job.desired, applied: job.applied };
     let mut executed = execute(kernel, &job.plan.waves, Mode::StopAtFailure, Phase::Applying, watcher).await;
     let mut round = 0;
     loop {
@@ -284,7 +291,14 @@ async fn carry_out<K: Kernel>(
         let total = executed.done.len();
         let _ = watcher(Progress { phase: Phase::Verifying, done: total, total, next: None });
         let seen = round == 0 && verify::is_done_at_a_glance(kernel, job.scope, &journal.touched).await;
-        let rest = if seen { Ok(Plan::default()) } else { settle(kernel, &target).await };
+        let rest = match seen {
+            true => Ok(Plan::default()),
+            false => {
+                let scope = recover::widened(job.scope, &journal.touched);
+                let target = Target { scope: &scope, desired: job.desired, applied: job.applied };
+                settle(kernel, &target).await
+            }
+        };
         let rest = match rest {
             Ok(rest) if rest.is_empty() => {
                 // Whoever asked for an end in the meantime gets what was promised: all is undone.

@@ -56,8 +56,11 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             | ResourceId::Sysctl(..)
             | ResourceId::File(_) => {}
         }
+        if glance.namespaces.len() > FEW || glance.links.len() > FEW {
+            return None;
+        }
     }
-    (glance.namespaces.len() <= FEW && glance.links.len() <= FEW).then_some(glance)
+    Some(glance)
 }
 
 /// Tells whether routes are gone that came with an address.

@@ -101,6 +101,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Has the allocator use again what is freed, instead of giving it back and asking for it anew: a plan for 1,000 attachments
+/// takes 5 % less. A daemon shall give back instead.
+///
+/// Of a large piece that is freed glibc learns from which size on to give back (`M_MMAP_THRESHOLD`, mallopt(3)); the piece is
+/// never touched, so it takes no memory.
+fn keep_what_is_freed() {
+    const LARGE: usize = 16 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+}
+
 /// Returns an error without suggestions of verbs that are netform's own to use.
 fn without_hidden(mut error: clap::Error) -> clap::Error {
     let command = Cli::command();
@@ -123,6 +133,9 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
     let Cli { common, verb } = cli;
     let style = Style::of_stdout(&common);
     ovsdb::set_directory(&common.ovs_rundir);
+    if !matches!(verb, Verb::Daemon(_)) {
+        keep_what_is_freed();
+    }
     match verb {
         Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
         Verb::Plan { manifest, show, part, destroy, detailed_exitcode, out } => {

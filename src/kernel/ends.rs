@@ -30,6 +30,18 @@ pub(crate) struct Ends {
     pub(super) between: BTreeMap<(NsRef, u32), Spot>,
 }
 
+/// Returns the namespaces with the numbers that the host has for them, where pairs lead there.
+pub(super) fn numbers(reading: &Reading) -> impl Iterator<Item = (&NsReading, Option<i32>)> {
+    let led_to: HashMap<u32, i32> =
+        reading.host.links.iter().filter_map(|link| Some((link.index, link.peer_ns?))).collect();
+    reading.namespaces.iter().map(move |ns| {
+        // A macvlan link says the index of its parent, which may be an end of a pair that leads elsewhere.
+        let pairs = ns.links.iter().filter(|link| link.kind == "veth");
+        let into_host = pairs.filter(|link| link.peer_ns.is_some() && link.peer_ns == ns.host_id);
+        (ns, into_host.filter_map(|link| link.peer).find_map(|index| led_to.get(&index).copied()))
+    })
+}
+
 impl Ends {
     /// Returns the ends that are in these namespaces.
     pub(super) fn of(namespaces: &[NsReading]) -> Self {

@@ -12,6 +12,7 @@ use super::observe::{self, Holders, OwnLinks};
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading};
 use super::{Scope, carried, device, identity, limits, maker, neighbours, vlans};
+use crate::halves::both;
 use crate::names::{IfName, Mtu, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
@@ -64,12 +65,18 @@ impl Survey {
 pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
     let Tables { own, others, barriers, docker_user } = tables;
     let holders = Holders::of(reading, scope);
-    let observed = observe::seen(reading, &holders, own, scope);
-    let facts = Facts { barriers, docker_user, ..facts(reading, &observed, &holders.host, scope) };
+    let (facts, observed) = both(
+        reading.namespaces.len(),
+        || facts(reading, &holders.host, scope),
+        || observe::seen(reading, &holders, own, scope),
+    );
+    let Facts { interfaces, host_ends, live, .. } = held(&observed);
+    let facts = Facts { barriers, docker_user, interfaces, host_ends, live, ..facts };
     Survey { observed, facts, projects: others }
 }
 
-fn facts(reading: &Reading, observed: &Observed, own: &OwnLinks, scope: &Scope) -> Facts {
+/// Returns what is known of the host besides what is [held].
+fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
     let host = &reading.host;
     let foreign = || host.links.iter().filter(|link| !own.contains_key(&link.index));
     Facts {
@@ -101,7 +108,7 @@ fn facts(reading: &Reading, observed: &Observed, own: &OwnLinks, scope: &Scope) 
         limits: limits::read(),
         own_range: identity::own_range(),
         outside: outside(host, own),
-        ..held(observed)
+        ..Facts::default()
     }
 }
 

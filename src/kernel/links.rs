@@ -237,12 +237,13 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
 /// A link to be deleted, with the place of the operation that asks for it; a pair goes with a namespace without one.
 type Doomed = (Option<usize>, IfName);
 
-/// Deletes links, and the host's ends of `pairs`. Several of a namespace are deleted by one request, as a group: one by
+/// Deletes links, and the host's ends of `pairs`; `of_host` are the host's links, where they were just read. Several of a namespace are deleted by one request, as a group: one by
 /// one, each would wait about 20 ms for the kernel's read-copy-update.
 pub(super) async fn delete(
     live: &mut Live,
     ops: Vec<(usize, &Op)>,
     pairs: Vec<IfName>,
+    of_host: Option<Vec<answer::LinkAnswer>>,
 ) -> Vec<(usize, Outcome)> {
     if ops.is_empty() && pairs.is_empty() {
         return vec![];
@@ -263,9 +264,11 @@ pub(super) async fn delete(
         by_ns.entry(NsRef::Host).or_default().extend(pairs.into_iter().map(|link| (None, link)));
     }
     let group = message::group_of(live.project());
+    let mut of_host = of_host;
     for (ns, links) in by_ns {
+        let there = if ns == NsRef::Host { of_host.take() } else { None };
         match channel(live, &ns) {
-            Ok(channel) => outcomes.extend(delete_on(channel, (&ns, group), links).await),
+            Ok(channel) => outcomes.extend(delete_on(channel, (&ns, group), links, there).await),
             Err(error) => {
                 let asked = links.into_iter().filter_map(|(place, _)| place);
                 outcomes.extend(asked.map(|place| (place, Err(error.clone()))));
@@ -275,8 +278,13 @@ pub(super) async fn delete(
     outcomes
 }
 
-async fn delete_on(channel: &Channel, at: (&NsRef, u32), links: Vec<Doomed>) -> Vec<(usize, Outcome)> {
-    if links.len() > 1 && delete_together(channel, at, &links).await.is_ok() {
+async fn delete_on(
+    channel: &Channel,
+    at: (&NsRef, u32),
+    links: Vec<Doomed>,
+    there: Option<Vec<answer::LinkAnswer>>,
+) -> Vec<(usize, Outcome)> {
+    if links.len() > 1 && delete_together(channel, at, &links, there).await.is_ok() {
         return links.into_iter().filter_map(|(place, _)| Some((place?, Ok(())))).collect();
     }
     // What went wrong is found by single requests.
@@ -292,13 +300,19 @@ async fn delete_together(
     channel: &Channel,
     (ns, project): (&NsRef, u32),
     links: &[Doomed],
+    there: Option<Vec<answer::LinkAnswer>>,
 ) -> Result<(), Refusal> {
-    let ns = ns.clone();
-    let there = netns::on_thread(move || {
-        netns::join(netns::open(&ns)?.as_fd())?;
-        Blocking::open()?.dump(message::all_links(), answer::link)
-    });
-    let there = there.await??;
+    let there = match there {
+        Some(there) => there,
+        None => {
+            let ns = ns.clone();
+            let all = netns::on_thread(move || {
+                netns::join(netns::open(&ns)?.as_fd())?;
+                Blocking::open()?.dump(message::all_links(), answer::link)
+            });
+            all.await??
+        }
+    };
     let doomed: BTreeSet<&str> = links.iter().map(|(_, link)| link.as_str()).collect();
     let alike = there.iter().all(|link| (link.group == project) == doomed.contains(link.name.as_str()));
     if alike {

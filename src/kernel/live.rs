@@ -1,6 +1,6 @@
 //! The live kernel.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
 use super::reading::{self, Reading};
 use super::slice::Slice;
-use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave};
+use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, ends, kept, netns, nft, observe, wave};
+use crate::halves;
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -35,6 +36,8 @@ pub struct Live {
     kept: Option<PathBuf>,
     /// How often everything was read to be remembered.
     times: u64,
+    /// The numbers that the host has for namespaces which were there when all was read, and not remembered.
+    numbers: BTreeMap<NsRef, i32>,
 }
 
 /// Whether what is read is remembered.
@@ -70,7 +73,8 @@ impl Live {
     /// Prepares to talk to the kernel in the name of a project. Nothing is opened yet.
     pub fn new(project: ProjectName) -> Self {
         let (channels, most_channels) = (HashMap::new(), raise_descriptor_limit());
-        Self { project, channels, most_channels, recall: Recall::Never, seals: None, kept: None, times: 0 }
+        let (recall, seals, kept, times, numbers) = (Recall::Never, None, None, 0, BTreeMap::new());
+        Self { project, channels, most_channels, recall, seals, kept, times, numbers }
     }
 
     /// Has what tells whether a link was taken from the host, or only says so, and a directory in which namespaces that are
@@ -179,8 +183,10 @@ impl Live {
         match &self.recall {
             Recall::Kept(memory) => Ok(survey(&memory.reading, memory.tables.clone(), scope)),
             Recall::Never | Recall::Next => {
-                let (reading, tables) = read(scope).await?;
-                Ok(survey(&reading, tables, scope))
+                let (reading, tables) = self.read(scope).await?;
+                let survey = survey(&reading, tables, scope);
+                halves::discard(reading.namespaces.len(), reading);
+                Ok(survey)
             }
         }
     }
@@ -193,6 +199,19 @@ impl Live {
     /// Returns where namespaces that are deleted are kept alive.
     pub(super) fn kept(&self) -> Option<&Path> {
         self.kept.as_deref()
+    }
+
+    /// Returns the numbers that the host has for namespaces, as far as they were seen.
+    pub(super) fn numbers(&self) -> &BTreeMap<NsRef, i32> {
+        &self.numbers
+    }
+
+    /// Reads all, which is not remembered but for numbers.
+    async fn read(&mut self, scope: &Scope) -> Result<(Reading, nft::Tables), ObserveError> {
+        let (reading, tables) = tokio::try_join!(reading::read(scope, None), nft::read(&scope.project))?;
+        let numbers = ends::numbers(&reading);
+        self.numbers = numbers.filter_map(|(ns, number)| Some((ns.ns.clone(), number?))).collect();
+        Ok((reading, tables))
     }
 
     /// Returns whose objects are ours.
@@ -251,8 +270,10 @@ impl Live {
 
     /// Closes the sockets of namespaces that shall go: each would keep its namespace alive.
     pub(super) fn leave(&mut self, names: &[NetnsName]) {
-        for name in names {
-            self.channels.remove(&NsRef::Named(name.clone()));
+        for ns in names.iter().cloned().map(NsRef::Named) {
+            self.channels.remove(&ns);
+            // The number may be that of another one next.
+            self.numbers.remove(&ns);
         }
         self.forget_indexes();
     }
@@ -269,7 +290,7 @@ impl Kernel for Live {
         match &self.recall {
             Recall::Kept(memory) => Ok(observe::observed(&memory.reading, memory.tables.own.clone(), scope)),
             Recall::Never | Recall::Next => {
-                let (reading, tables) = read(scope).await?;
+                let (reading, tables) = self.read(scope).await?;
                 Ok(observe::observed(&reading, tables.own, scope))
             }
         }
@@ -315,10 +336,6 @@ impl Kernel for Live {
     fn let_go(&mut self) {
         self.kept.iter().for_each(|dir| kept::let_go(dir));
     }
-}
-
-async fn read(scope: &Scope) -> Result<(Reading, nft::Tables), ObserveError> {
-    tokio::try_join!(reading::read(scope, None), nft::read(&scope.project))
 }
 
 fn open_inside(ns: &NsRef) -> io::Result<Blocking> {

@@ -1,9 +1,9 @@
 //! What was read of the kernel is remembered, and only what may have changed since is read again: a daemon pays for one
 //! attachment where one moves, not for all of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::ends::Ends;
+use super::ends::{self, Ends};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
 use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, sysctl};
@@ -373,18 +373,8 @@ pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
 /// Returns the namespaces of a reading with the numbers that the host has for them: those by which pairs lead there, and
 /// others where there are none.
 fn numbered(reading: &Reading) -> Vec<(i32, NsRef)> {
-    let led_to: HashMap<u32, i32> =
-        reading.host.links.iter().filter_map(|link| Some((link.index, link.peer_ns?))).collect();
-    let mut numbered = vec![];
-    for ns in &reading.namespaces {
-        // A macvlan link says the index of its parent, which may be an end of a pair that leads elsewhere.
-        let pairs = ns.links.iter().filter(|link| link.kind == "veth");
-        let into_host = pairs.filter(|link| link.peer_ns.is_some() && link.peer_ns == ns.host_id);
-        let number = into_host.filter_map(|link| link.peer).find_map(|index| led_to.get(&index).copied());
-        let number = number.or_else(|| numbers::give(&ns.ns));
-        numbered.extend(number.map(|number| (number, ns.ns.clone())));
-    }
-    numbered
+    let known = ends::numbers(reading).map(|(ns, number)| (ns, number.or_else(|| numbers::give(&ns.ns))));
+    known.filter_map(|(ns, number)| Some((number?, ns.ns.clone()))).collect()
 }
 
 /// The kernel may list the same things in another order, and there are few.

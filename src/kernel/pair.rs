@@ -1,7 +1,7 @@
 //! Pairs of links: what only those between two containers need when they are made or changed, and those that go with a
 //! namespace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -38,28 +38,47 @@ fn mark(peer: &Peer, mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link)
 }
 
+/// Returns the links of the host; none when they cannot be read.
+pub(super) async fn host_links() -> Vec<LinkAnswer> {
+    let links = netns::on_thread(|| Blocking::open()?.dump(message::all_links(), answer::link));
+    links.await.map(Result::unwrap_or_default).unwrap_or_default()
+}
+
 /// Returns the host's ends of the pairs whose other ends are in these namespaces.
 ///
-/// The host refers to each of them by a number, for which the kernel walks all numbers (`peernet2id()`, `net/core/
-/// net_namespace.c`): still a fraction of what it costs to enter them.
-pub(super) async fn pairs_into(names: BTreeSet<NetnsName>) -> Vec<LinkAnswer> {
-    let pairs = netns::on_thread(move || -> Result<_, Refusal> {
-        let mut host = Blocking::open()?;
-        let mut pairs = host.dump(message::all_links(), answer::link)?;
-        pairs.retain(|link| link.kind == "veth" && link.peer_ns.is_some());
-        // Most often the pairs went before, and then nobody needs the numbers.
-        if pairs.is_empty() {
-            return Ok(pairs);
+/// The host refers to each of them by a number. It is asked for where it was not seen: the kernel walks all numbers for
+/// each (`peernet2id()`, `net/core/net_namespace.c`), which is still a fraction of what it costs to enter them.
+pub(super) async fn pairs_into(
+    names: &[NetnsName],
+    links: &[LinkAnswer],
+    seen: &BTreeMap<NsRef, i32>,
+) -> Vec<LinkAnswer> {
+    let mut pairs: Vec<_> =
+        links.iter().filter(|link| link.kind == "veth" && link.peer_ns.is_some()).cloned().collect();
+    // Most often the pairs went before, and then nobody needs the numbers.
+    if pairs.is_empty() {
+        return pairs;
+    }
+    let (mut numbers, mut unseen) = (BTreeSet::new(), vec![]);
+    for ns in names.iter().cloned().map(NsRef::Named) {
+        match seen.get(&ns) {
+            Some(number) => drop(numbers.insert(*number)),
+            None => unseen.push(ns),
         }
-        let number = |name: NetnsName| {
-            let ns = netns::open_if_namespace(&NsRef::Named(name)).ok().flatten()?;
-            host.ask(message::find_nsid(ns.as_fd()), answer::nsid).ok()?
-        };
-        let numbers: BTreeSet<i32> = names.into_iter().filter_map(number).collect();
-        pairs.retain(|link| link.peer_ns.is_some_and(|ns| numbers.contains(&ns)));
-        Ok(pairs)
-    });
-    pairs.await.map(Result::unwrap_or_default).unwrap_or_default()
+    }
+    if !unseen.is_empty() {
+        let asked = netns::on_thread(move || -> Result<Vec<i32>, Refusal> {
+            let mut host = Blocking::open()?;
+            let number = |ns| {
+                let ns = netns::open_if_namespace(&ns).ok().flatten()?;
+                host.ask(message::find_nsid(ns.as_fd()), answer::nsid).ok()?
+            };
+            Ok(unseen.into_iter().filter_map(number).collect())
+        });
+        numbers.extend(asked.await.map(Result::unwrap_or_default).unwrap_or_default());
+    }
+    pairs.retain(|link| link.peer_ns.is_some_and(|ns| numbers.contains(&ns)));
+    pairs
 }
 
 /// Waits until the host's links whose peers were in namespaces that are gone have gone, too: the kernel removes them a

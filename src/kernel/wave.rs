@@ -17,6 +17,9 @@ use crate::resource::owner::Mark;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Sysctl;
 
+/// How many files take longer than to begin a thread.
+const MANY_FILES: usize = 32;
+
 type Outcome = Result<(), OpError>;
 /// An operation and its place in the wave.
 type Placed<'a> = (usize, &'a Op);
@@ -38,13 +41,17 @@ struct Groups<'a> {
 pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     let settled = ovsdb::before(live, wave).await;
     let groups = group(live, wave, &settled);
-    let mut outcomes: Vec<(usize, Outcome)> = create_namespaces(live, groups.new_namespaces).await;
-    outcomes.extend(write_sysctls(groups.sysctls).await);
-    outcomes.extend(groups.files.into_iter().map(|(place, op)| (place, write_file(op))));
-    outcomes.extend(requests(live, groups.requests).await);
-    outcomes.extend(settled);
-    put_ports(live, wave, &mut outcomes).await;
-    outcomes.extend(delete(live, groups.deleted_links, groups.old_namespaces).await);
+    let links = async {
+        let mut outcomes: Vec<(usize, Outcome)> = create_namespaces(live, groups.new_namespaces).await;
+        outcomes.extend(write_sysctls(groups.sysctls).await);
+        outcomes.extend(requests(live, groups.requests).await);
+        outcomes.extend(settled);
+        put_ports(live, wave, &mut outcomes).await;
+        outcomes.extend(delete(live, groups.deleted_links, groups.old_namespaces).await);
+        outcomes
+    };
+    let (files, mut outcomes) = tokio::join!(write_files(groups.files), links);
+    outcomes.extend(files);
     let mut refused = None;
     if !groups.nft.is_empty() {
         let (places, ops): (Vec<_>, Vec<_>) = groups.nft.into_iter().unzip();
@@ -162,16 +169,17 @@ async fn delete(
     namespaces: Vec<(usize, NetnsName)>,
 ) -> Vec<(usize, Outcome)> {
     if namespaces.is_empty() {
-        return links::delete(live, doomed, vec![]).await;
+        return links::delete(live, doomed, vec![], None).await;
     }
     let names: Vec<_> = namespaces.iter().map(|(_, name)| name.clone()).collect();
-    let pairs = pair::pairs_into(names.iter().cloned().collect()).await;
+    let there = pair::host_links().await;
+    let pairs = pair::pairs_into(&names, &there, live.numbers()).await;
     let is_ours = |link: &LinkAnswer| link.mark().is_some_and(|mark| mark.project == *live.project());
     let ours = pairs.iter().filter(|link| is_ours(link)).filter_map(LinkAnswer::ifname).collect();
     // In a namespace that is kept alive, those of others live on.
     let kept = live.kept().map(Path::to_owned);
     let ending = pairs.iter().filter(|link| kept.is_none() || is_ours(link)).map(|link| link.index).collect();
-    let mut outcomes = links::delete(live, doomed, ours).await;
+    let mut outcomes = links::delete(live, doomed, ours, Some(there)).await;
     live.leave(&names);
     let delete = |name: &NetnsName| {
         if let Some(dir) = &kept {
@@ -198,6 +206,24 @@ async fn write_sysctls(sysctls: Vec<(usize, Sysctl)>) -> Vec<(usize, Outcome)> {
         .into_iter()
         .zip(written.into_iter().map(|outcome| outcome.map_err(|error| Refusal::Socket(error).into())))
         .collect()
+}
+
+/// Writes and removes files: many on a thread of their own, while the kernel makes or removes links and namespaces.
+async fn write_files(files: Vec<Placed<'_>>) -> Vec<(usize, Outcome)> {
+    let written = |files: Vec<(usize, Op)>| -> Vec<(usize, Outcome)> {
+        files.into_iter().map(|(place, op)| (place, write_file(&op))).collect()
+    };
+    let owned: Vec<_> = files.iter().map(|(place, op)| (*place, (*op).clone())).collect();
+    if files.len() < MANY_FILES {
+        return written(owned);
+    }
+    match netns::on_thread(move || written(owned)).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            let error = OpError::from(Refusal::Socket(error));
+            files.into_iter().map(|(place, _)| (place, Err(error.clone()))).collect()
+        }
+    }
 }
 
 fn write_file(op: &Op) -> Outcome {
