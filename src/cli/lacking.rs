@@ -8,6 +8,14 @@ use crate::kernel::{Op, ovsdb};
 use crate::plan::Plan;
 use crate::resource::state::Entry;
 
+/// Has a plan that is only shown say what [`check`] would refuse.
+pub(super) async fn warn(plan: &mut Plan) {
+    if let Err(Failure { message, .. }) = check(plan).await {
+        let message = message.strip_suffix("; nothing was changed").unwrap_or(&message);
+        plan.extra.warnings.push(format!("{message}: an apply is refused"));
+    }
+}
+
 /// Refuses a plan that makes what the kernel makes none of.
 pub(super) async fn check(plan: &Plan) -> Result<(), Failure> {
     let made = plan.waves.iter().flatten().filter_map(|op| match op {

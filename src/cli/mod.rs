@@ -276,7 +276,8 @@ async fn plan(
     out.map_or(Ok(()), history::check_place)?;
     let mut session = Session::open(common, manifest)?;
     session.tell_of_unfinished();
-    let prepared = session.prepare_part(*aim, selection).await?;
+    let mut prepared = session.prepare_part(*aim, selection).await?;
+    lacking::warn(&mut prepared.plan).await;
     show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
         history::save(&session, &prepared, manifest, out)?;

@@ -4,6 +4,7 @@
 //! It is read from the bytes and not into the message types, since those drop a whole message when a newer kernel has
 //! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
+mod hops;
 mod shares;
 
 use std::net::IpAddr;
@@ -156,6 +157,8 @@ pub(crate) struct RouteAnswer {
     pub(crate) via: Option<IpAddr>,
     /// The index of the link that it leaves by.
     pub(crate) index: Option<u32>,
+    /// The indexes of the links of its next hops, when it has several.
+    pub(crate) hops: Vec<u32>,
     /// Its priority.
     pub(crate) metric: u32,
     /// Whether its next hop is on the link though no subnet says so: `RTNH_F_ONLINK`.
@@ -235,7 +238,7 @@ fn link_info(info: &[u8], link: &mut LinkAnswer) {
         (2, "bridge") => bridge(value, link),
         (2, "macvlan") => link.shares = shares::macvlan(value),
         (2, "ipvlan") => link.shares = shares::ipvlan(value),
-        (2, "vlan") => link.vlan = vlan(value),
+        (2, "vlan") => link.vlan = shares::vlan(value),
         (4, _) => port = text(value),
         (5, _) => each(value, |kind, value| {
             link.hairpin |= kind == 4 && value == [1];
@@ -260,12 +263,6 @@ fn bridge(data: &[u8], link: &mut LinkAnswer) {
 
 fn vlan_id(number: &[u8; 2]) -> Option<VlanId> {
     VlanId::try_from(u16::from_ne_bytes(*number)).ok()
-}
-
-/// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.
-fn vlan(data: &[u8]) -> Option<VlanId> {
-    let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);
-    VlanId::try_from(short_of(data, 1).filter(|_| is_8021q)?).ok()
 }
 
 /// Reads an address; `None` for anything else.
@@ -295,21 +292,22 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
         _ => return None,
     };
     let mut table = u32::from(byte(4)?);
-    let (mut dest, mut via, mut index, mut metric) = (anywhere, None, None, 0);
+    let (mut dest, mut via, mut index, mut metric, mut hops) = (anywhere, None, None, 0, vec![]);
     let mut plain = byte(3)? == 0 && header.get(8..12)?.iter().all(|flags| *flags == 0);
     each(attributes, |kind, value| match kind {
         1 => dest = ip(value).unwrap_or(anywhere),
         4 => index = u32_at(value, 0),
         5 => via = ip(value),
         6 => metric = u32_at(value, 0).unwrap_or(0),
+        9 => (plain, hops) = (false, hops::links(value)),
         15 => table = u32_at(value, 0).unwrap_or(table),
         // What the cache and the router's preference say is the kernel's own.
         12 | 20 => {}
         _ => plain = false,
     });
     let onlink = u32_at(header, 8)? & 4 != 0;
-    let dest = IpNet::new(dest, byte(1)?).ok()?;
-    Some(RouteAnswer { table, protocol: byte(5)?, kind: byte(7)?, dest, via, index, metric, onlink, plain })
+    let (dest, protocol, kind) = (IpNet::new(dest, byte(1)?).ok()?, byte(5)?, byte(7)?);
+    Some(RouteAnswer { table, protocol, kind, dest, via, index, hops, metric, onlink, plain })
 }
 
 /// Reads a neighbour; `None` for anything else.

@@ -124,6 +124,7 @@ mod tests {
             dest: dest.parse().unwrap(),
             via: None,
             index: Some(*index),
+            hops: vec![],
             metric: 0,
             onlink: false,
             plain: false,

@@ -316,6 +316,7 @@ mod tests {
             kind: 1,
             dest: "::/0".parse().unwrap(),
             via: Some("fe80::1".parse().unwrap()),
+            hops: vec![],
             index: Some(3),
             metric: 1024,
             onlink: false,

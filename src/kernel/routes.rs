@@ -155,7 +155,8 @@ pub(super) fn see(
 /// priority, by whatever link it leaves (`fib_table_insert()`, `net/ipv4/fib_trie.c`; `fib6_add_rt2node()`, `net/ipv6/
 /// ip6_fib.c`). A host may have hundreds of thousands, and there we know which matter.
 fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scope: &Scope) {
-    let RouteAnswer { table, protocol: _, kind: _, dest, via, index, metric, onlink: _, plain: _ } = route;
+    let RouteAnswer { table, protocol: _, kind: _, dest, via, index, hops: _, metric, onlink: _, plain: _ } =
+        route;
     let id = ResourceId::Route(ns.ns.clone(), *dest, Rank { table: *table, metric: *metric });
     if *table == LOCAL_TABLE || (ns.ns == NsRef::Host && !scope.routes.contains(&id)) {
         return;
@@ -219,7 +220,7 @@ fn see_one(
     (ns, own): (&NsRef, &OwnLinks),
     scope: &Scope,
 ) -> bool {
-    let RouteAnswer { table, protocol, kind, dest, via, index, metric, onlink, plain } = route;
+    let RouteAnswer { table, protocol, kind, dest, via, index, hops: _, metric, onlink, plain } = route;
     let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return false };
     let ours = *protocol == PROTOCOL;
     if *kind != UNICAST || (*table != MAIN_TABLE && !ours) {

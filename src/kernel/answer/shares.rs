@@ -2,6 +2,7 @@
 
 use super::{short_of, u32_at, value_of};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode, Shares};
+use crate::resource::vlan::VlanId;
 
 /// Reads the data of a macvlan link, in which `IFLA_MACVLAN_MODE` is 1.
 pub(super) fn macvlan(data: &[u8]) -> Option<Shares> {
@@ -36,4 +37,10 @@ fn macvlan_mode(number: u32) -> Option<MacvlanMode> {
         8 => Some(MacvlanMode::Passthru),
         _ => None,
     }
+}
+
+/// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.
+pub(super) fn vlan(data: &[u8]) -> Option<VlanId> {
+    let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);
+    VlanId::try_from(short_of(data, 1).filter(|_| is_8021q)?).ok()
 }

@@ -69,6 +69,11 @@ fn obstacle(link: &LinkAnswer, reading: &Reading, scope: &Scope) -> Option<Strin
     if let Some(master) = host.links.iter().find(|it| Some(it.index) == link.master) {
         return Some(format!("is a port of {} {}", master.kind, master.name));
     }
+    let shared = host.routes.iter().find(|route| route.hops.contains(&link.index));
+    if let Some(route) = shared {
+        let dest = route.dest;
+        return Some(format!("shares the route to {dest} with other links, which could not be given back"));
+    }
     let stands = |it: &&LinkAnswer| it.peer == Some(link.index) && it.peer_ns.is_none() && it.kind != "veth";
     let upper = host.links.iter().find(stands).map(|upper| upper.name.to_string());
     let in_others = || reading.namespaces.iter().find_map(|ns| standing_in(ns, link.index));

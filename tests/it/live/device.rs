@@ -292,8 +292,11 @@ live! {
         assert!(said.contains("netform=x"), "{said}");
         world.sh("ip link property del dev eth2 altname netform=x; ip link add other type veth peer name p9; ip link set other up; ip link set p9 up
              ip route add 10.55.0.0/16 nexthop via 192.168.9.1 dev eth2 nexthop dev other");
-        let said = world.run(&["apply", "--yes"]).exits(4).stderr;
-        assert!(said.contains("the route to 10.55.0.0/16 leads by eth2 and by other links"), "{said}");
+        for verb in [&["plan"][..], &["apply", "--yes"]] {
+            let said = world.run(verb).exits(65).stderr;
+            assert!(said.contains("it shares the route to 10.55.0.0/16 with other links"), "{said}");
+            assert!(said.contains("netform.yaml:"), "{said}");
+        }
         world.sh("ip route del 10.55.0.0/16");
         world.run(&["apply", "--yes"]).exits(0);
         world.run(&["destroy", "--yes"]).exits(0);

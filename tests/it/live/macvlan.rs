@@ -290,6 +290,9 @@ live! {
             }
             let told = done.exits(69).stderr;
             assert!(told.contains(&format!("this kernel makes no {what}; nothing was changed")), "{told}");
+            let (plan, changes) = world.plan();
+            assert!(changes && plan.contains(&format!("this kernel makes no {what}: an apply is refused")), "{plan}");
+            assert!(plan.contains("Warning: netform.yaml:"), "{plan}");
             assert_eq!(world.sh("ip -o link; ip netns"), before);
         }
     }
