@@ -1,7 +1,7 @@
 //! Applies that are undone unless somebody confirms them: `netform try`, `apply --confirm-timeout`, `netform confirm`.
 //!
 //! A process of its own, in a session of its own, waits for the deadline: it outlives the terminal and the client. When it
-//! dies, too, the next run of any verb that changes something finds what is overdue.
+//! dies, too, `try` undoes what is overdue; without one the next run of any verb that changes something does.
 
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
@@ -19,6 +19,8 @@ use crate::plan::target::Selection;
 
 /// How often somebody who waits looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the process that waits for the deadline may take to begin with the undo.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long an undo waits for another run to end.
 const LOCK_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -111,7 +113,11 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
     let mut enter = std::pin::pin!(pressed_enter());
     let mut interrupt = std::pin::pin!(interrupted());
     let mut listening = true;
-    while session.dirs.read_pending().map_err(|error| disk_failure(&error))?.as_ref() == Some(&pending) {
+    let is_tried = |session: &Session| {
+        let now = session.dirs.read_pending().map_err(|error| disk_failure(&error))?;
+        Ok(now.as_ref() == Some(&pending) && pending.due(run::now(), &boot()) != Due::Overdue)
+    };
+    while is_tried(session)? {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = &mut enter, if listening => {
@@ -125,7 +131,11 @@ pub(super) async fn wait(session: &mut Session) -> Result<Ran, Failure> {
         }
     }
     // Whoever undoes it removes what is pending last.
+    let began = std::time::Instant::now();
     while session.dirs.read_pending().map_err(|error| disk_failure(&error))?.is_some() {
+        if began.elapsed() > GRACE {
+            undo(session, &pending, "try").await?;
+        }
         tokio::time::sleep(LOOK).await;
     }
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
@@ -166,11 +176,16 @@ pub(super) async fn guard(common: &Common, which: &WhichProject) -> Result<(), F
         }
         tokio::time::sleep(LOOK).await;
     }
-    let _lock = run::take_lock(&session, "revert", LOCK_PATIENCE).await?;
-    run::recover(&mut session).await?;
+    undo(&mut session, &mine, "revert").await
+}
+
+/// Undoes what is overdue, unless somebody has done so by now: whoever does holds the lock.
+async fn undo(session: &mut Session, tried: &Pending, verb: &str) -> Result<(), Failure> {
+    let _lock = run::take_lock(session, verb, LOCK_PATIENCE).await?;
+    run::recover(session).await?;
     session.past = session.dirs.past().map_err(|error| disk_failure(&error))?;
-    match waiting(&mut session)? {
-        Some(pending) if pending.generation == mine.generation => revert(&mut session, &pending).await,
+    match waiting(session)? {
+        Some(pending) if pending.generation == tried.generation => revert(session, &pending).await,
         Some(_) | None => Ok(()),
     }
 }

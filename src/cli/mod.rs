@@ -92,6 +92,9 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS };
         }
     };
+    if !matches!(cli.verb, Verb::Daemon(_)) {
+        keep_what_is_freed();
+    }
     match dispatch(cli) {
         Ok(success) => ExitCode::from(success.code()),
         Err(failure) => {
@@ -133,9 +136,6 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
     let Cli { common, verb } = cli;
     let style = Style::of_stdout(&common);
     ovsdb::set_directory(&common.ovs_rundir);
-    if !matches!(verb, Verb::Daemon(_)) {
-        keep_what_is_freed();
-    }
     match verb {
         Verb::Validate { manifest, output } => validate::run(&common, &manifest.manifest, output),
         Verb::Plan { manifest, show, part, destroy, detailed_exitcode, out } => {

@@ -90,6 +90,32 @@ live! {
 }
 
 live! {
+    fn a_try_undoes_itself_when_the_process_that_would_is_killed(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        world.file("netform.yaml", MORE);
+        let tried = world
+            .netform()
+            .args(["try", "--yes", "--confirm-timeout", "2s"])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        eventually("it is applied", || world.dir().join("state/shop/generations/2.json").exists());
+
+        let guard = world.sh(&format!("pgrep -f '{}.*revert-unconfirmed'", world.dir().join("state").display()));
+        world.sh(&format!("kill -9 {}", guard.lines().next().unwrap()));
+
+        let output = tried.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        assert!(said.contains("was not confirmed, and is undone"), "{said}");
+        assert_same(&everything(world), &before, "undone");
+    }
+}
+
+live! {
     fn a_try_that_somebody_rolls_back_is_not_confirmed(world) {
         world.apply(FRONT);
         let before = everything(world);
