@@ -72,6 +72,9 @@ pub(super) async fn execute<K: Kernel>(
             }
         }
     }
+    if mode == Mode::PressOn || (executed.failed.is_empty() && executed.not_started.is_empty()) {
+        kernel.end_flows().await;
+    }
     executed
 }
 

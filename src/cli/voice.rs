@@ -237,6 +237,10 @@ impl<K: Kernel> Kernel for Told<'_, K> {
         results
     }
 
+    async fn end_flows(&mut self) {
+        self.kernel.end_flows().await;
+    }
+
     async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool {
         self.kernel.revive(gone).await
     }

@@ -118,6 +118,8 @@ impl Kernel for Fake {
         results.into_values().collect()
     }
 
+    async fn end_flows(&mut self) {}
+
     async fn revive(&mut self, _: &[(NetnsName, Owner)]) -> bool {
         false
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
+use super::conntrack::{self, Permits};
 use super::device::Seals;
 use super::facts::{Survey, survey};
 use super::memory::{Memory, Version};
@@ -38,6 +39,8 @@ pub struct Live {
     times: u64,
     /// The numbers that the host has for namespaces which were there when all was read, and not remembered.
     numbers: BTreeMap<NsRef, i32>,
+    /// What has been permitted, and is not since flows were ended last.
+    pub(super) gone: Permits,
 }
 
 /// Whether what is read is remembered.
@@ -74,7 +77,8 @@ impl Live {
     pub fn new(project: ProjectName) -> Self {
         let (channels, most_channels) = (HashMap::new(), raise_descriptor_limit());
         let (recall, seals, kept, times, numbers) = (Recall::Never, None, None, 0, BTreeMap::new());
-        Self { project, channels, most_channels, recall, seals, kept, times, numbers }
+        let gone = Permits::default();
+        Self { project, channels, most_channels, recall, seals, kept, times, numbers, gone }
     }
 
     /// Has what tells whether a link was taken from the host, or only says so, and a directory in which namespaces that are
@@ -320,6 +324,10 @@ impl Kernel for Live {
             memory.touch(wave);
         }
         wave::execute(self, wave).await
+    }
+
+    async fn end_flows(&mut self) {
+        conntrack::forget_refused(std::mem::take(&mut self.gone)).await;
     }
 
     async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool {

@@ -59,6 +59,7 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
         // A transaction is done or not done as a whole.
         if done.iter().all(Result::is_ok) {
             conntrack::forget_stale(&ops).await;
+            live.gone.note_gone(&ops);
         }
         refused = done.iter().find_map(|outcome| outcome.clone().err());
         outcomes.extend(places.into_iter().zip(done));

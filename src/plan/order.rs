@@ -94,8 +94,9 @@ fn todo<'s>(step: &'s Step<'_>) -> [Option<Todo<'s>>; 2] {
     }
 }
 
-/// Returns an element that led packets somewhere, and is not in the table that its own is swapped for, or is another there.
-/// The swap deletes it in any case; but the flows that it led go on until they are forgotten, by what the wave says.
+/// Returns an element that led packets somewhere or let them through, and is not in the table that its own is swapped for,
+/// or is another there. The swap deletes it in any case; but its flows go on until they are forgotten, by what the wave
+/// says.
 fn left_by_swap<'s>(diff: &Diff<'_>, step: &'s Step<'_>) -> Option<&'s Entry> {
     let is_swapped = match &step.act {
         Act::GoesWith(table) | Act::Restore(table) => diff.desired.get(table).is_some(),
@@ -104,7 +105,8 @@ fn left_by_swap<'s>(diff: &Diff<'_>, step: &'s Step<'_>) -> Option<&'s Entry> {
     };
     let before = step.before.as_deref().filter(|_| is_swapped)?;
     let stays = step.after.as_deref().is_some_and(|after| after.resource == before.resource);
-    let leads = before.resource.element().is_some_and(|element| element.data.is_some());
+    let element = before.resource.element()?;
+    let leads = element.data.is_some() || element.stance == Stance::Allows;
     (leads && !stays).then_some(before)
 }
 

@@ -65,7 +65,7 @@ impl Door {
 }
 
 /// Returns the number of a protocol: <https://www.iana.org/assignments/protocol-numbers>.
-fn number(protocol: Protocol) -> u8 {
+pub(super) fn number(protocol: Protocol) -> u8 {
     match protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => UDP,

@@ -157,6 +157,16 @@ pub async fn published(
     settled(read.await, || "the firewalls of other projects".to_owned())
 }
 
+/// Returns the elements of those sets of a table that are asked for by name, on the calling thread.
+pub(super) fn elements_here(
+    socket: &mut Blocking,
+    table: &NftTableId,
+    is_asked: fn(&str) -> bool,
+) -> Result<Vec<Entry>, netlink::Refusal> {
+    let elements = elements::read(socket, table, |set| is_asked(set.name))?;
+    Ok(elements::entries(table, elements).collect())
+}
+
 /// Returns the whole ruleset of this namespace as `nft -a list ruleset` prints it, with handles.
 ///
 /// # Errors

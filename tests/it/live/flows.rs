@@ -280,3 +280,87 @@ live! {
         assert_eq!(heard(), "tcp: nothing, udp: nothing, tcp6: nothing, udp6: nothing, bound: nothing, app: nothing, host: push");
     }
 }
+
+/// Two networks and who is there; `back` and `more` stand for settings of one and for further containers.
+fn allowed(back: &str, more: &str, policies: &str) -> String {
+    let policies = if policies.is_empty() { String::new() } else { format!("policies: [{policies}]\n") };
+    format!(
+        "netform: 1\nproject: shop\nnetworks:\n  front: {{subnets: [172.25.0.0/16, 'fd00:25::/64']}}\n  \
+         back: {{subnets: [172.26.0.0/16, 'fd00:26::/64']{back}}}\ncontainers:\n  \
+         job: {{networks: {{front: {{address: [172.25.0.6, 'fd00:25::6']}}}}}}\n  \
+         tap: {{networks: {{front: {{address: [172.25.0.7, 'fd00:25::7']}}}}}}\n  \
+         db: {{networks: {{back: {{address: [172.26.0.6, 'fd00:26::6']}}}}, publish: ['5399:99/udp']}}\n{more}{policies}"
+    )
+}
+
+/// An endless ping, whose answers are counted.
+struct Ping(Child, std::path::PathBuf);
+
+impl Ping {
+    fn start(world: &World, ns: &str, to: &str) -> Self {
+        let file = world.dir().join(format!("ping.{ns}"));
+        let command = format!("exec ip netns exec {ns} ping -n -i 0.05 {to} >{}", file.display());
+        let ping = Self(Command::new("sh").args(["-c", &command]).spawn().unwrap(), file);
+        super::world::eventually("the ping is answered", || ping.is_answered());
+        ping
+    }
+
+    /// Tells whether answers come still.
+    fn is_answered(&self) -> bool {
+        let count = || std::fs::read(&self.1).map_or(0, |said| said.len());
+        let before = count();
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        count() > before
+    }
+}
+
+impl Drop for Ping {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+live! {
+    fn what_a_permission_allowed_ends_with_it_and_nothing_else_does(world) {
+        neighbour(world);
+        let (job, tap) = ("{allow: {from: container.job, to: container.db}}", "{allow: {from: container.tap, to: container.db}}");
+        let narrow = "{allow: {from: container.job, to: container.db, ports: [98]}}";
+        let open = ", ingress: open";
+        world.apply(&allowed(open, "", &format!("{job}, {tap}")));
+        world.sh("ip -n remote route add 172.26.0.0/16 via 192.0.2.1");
+        settled(world, &["fd00:25::6", "fd00:25::7", "fd00:26::6"]);
+        let _pushers = ["db", "job", "remote"].map(|ns| Pusher::start(world, ns));
+        // They say something once: afterwards only the server does, so that nothing begins them anew.
+        let mut flows: Vec<(&str, Flow)> = [
+            ("job tcp", "job", "tcp", "172.26.0.6", 98), ("job tcp6", "job", "tcp", "fd00:26::6", 98),
+            ("job udp", "job", "udp", "172.26.0.6", 99), ("job udp6", "job", "udp", "fd00:26::6", 99),
+            ("tap tcp", "tap", "tcp", "172.26.0.6", 98), ("tap udp6", "tap", "udp", "fd00:26::6", 99),
+            ("near", "tap", "udp", "172.25.0.6", 99), ("out", "db", "tcp", "192.0.2.2", 98),
+            ("host", "host", "udp", "172.26.0.6", 99), ("port", "remote", "udp", "192.0.2.1", 5399),
+            ("in", "remote", "tcp", "172.26.0.6", 98),
+        ].map(|(name, ns, protocol, to, port)| (name, Flow::start(ns, protocol, to, port))).into();
+        flows.iter_mut().for_each(|(_, flow)| drop(flow.says()));
+        let ping = Ping::start(world, "job", "172.26.0.6");
+        let mut ended = || -> String {
+            let ended = flows.iter_mut().filter_map(|(name, flow)| (flow.hears() == "nothing").then_some(*name));
+            ended.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(ended(), "");
+
+        // The new permission comes when the container is there, the old one goes before.
+        let more = "  new: {networks: [back]}\n";
+        world.apply(&allowed(open, more, &format!("{narrow}, {tap}")));
+        assert_eq!((ended().as_str(), ping.is_answered()), ("job udp, job udp6", false));
+
+        world.apply(&allowed("", more, &format!("{narrow}, {tap}")));
+        assert_eq!(ended(), "job udp, job udp6, in");
+
+        world.apply(&allowed("", more, tap));
+        assert_eq!(ended(), "job tcp, job tcp6, job udp, job udp6, in");
+
+        world.apply(&allowed("", more, ""));
+        assert_eq!(ended(), "job tcp, job tcp6, job udp, job udp6, tap tcp, tap udp6, in", "the table is another");
+        assert!(!ping.is_answered());
+    }
+}

@@ -324,6 +324,10 @@ impl Kernel for Meddled {
         self.live.glance(scope, at).await
     }
 
+    async fn end_flows(&mut self) {
+        self.live.end_flows().await;
+    }
+
     /// Carries out one operation after the other; those of nft are one, as they are one transaction.
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {
         let haunted = || OpError { kind: FailureKind::Other, message: "the kernel is haunted".to_owned() };
