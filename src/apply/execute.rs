@@ -72,7 +72,8 @@ pub(super) async fn execute<K: Kernel>(
             }
         }
     }
-    if mode == Mode::PressOn || (executed.failed.is_empty() && executed.not_started.is_empty()) {
+    // What is undone permits again what is gone by now.
+    if mode == Mode::PressOn || (executed.failed.is_empty() && !executed.interrupted) {
         kernel.end_flows().await;
     }
     executed

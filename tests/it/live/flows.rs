@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::daemon::Daemon;
 use super::world::{Listen, World, live};
 
 /// A client that stays connected, and says something whenever it is told to.
@@ -362,5 +363,29 @@ live! {
         world.apply(&allowed("", more, ""));
         assert_eq!(ended(), "job tcp, job tcp6, job udp, job udp6, tap tcp, tap udp6, in", "the table is another");
         assert!(!ping.is_answered());
+    }
+}
+
+live! {
+    fn a_permission_that_an_undone_apply_takes_away_ends_nothing_and_one_that_watch_does_ends(world) {
+        let (job, tap) = ("{allow: {from: container.job, to: container.db}}", "{allow: {from: container.tap, to: container.db}}");
+        world.apply(&allowed("", "", &format!("{job}, {tap}")));
+        let _pusher = Pusher::start(world, "db");
+        let mut talk = Flow::start("job", "tcp", "172.26.0.6", 98);
+        assert_eq!(talk.hears(), "push");
+
+        world.sh("mkdir -p /run/netns && touch /run/netns/broken");
+        world.file("netform.yaml", &allowed("", "  broken: {networks: [front]}\n", tap));
+        assert_ne!(world.run(&["apply", "--yes"]).code, 0);
+        assert_eq!(talk.hears(), "push");
+
+        world.apply(&allowed("", "", tap));
+        assert_eq!(talk.hears(), "nothing");
+        world.sh("nft add element inet netform-shop allow_pair4 '{ 172.25.0.6 . 172.26.0.6 }'");
+        let mut talk = Flow::start("job", "tcp", "172.26.0.6", 98);
+        let _daemon = Daemon::start(world, &[]);
+        super::world::eventually("nothing allows it", || world.try_sh("nft list ruleset | grep -q '172.25.0.6 . 172.26'").code != 0);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(talk.hears(), "nothing");
     }
 }
