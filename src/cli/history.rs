@@ -114,7 +114,15 @@ pub(super) async fn preview(
 
 /// Returns the generation to go back to: the one before the newest when none is given.
 fn earlier(session: &Session, generation: Option<u64>) -> Result<Aim, Failure> {
-    let before = session.newest().checked_sub(1).filter(|number| *number > 0);
+    let newest = session.newest();
+    let undone = session.dirs.undone_before(newest).map_err(|error| disk_failure(&error))?;
+    // What was tried is the one before, and what nobody confirmed is not to come back by a slip.
+    if let (None, Some(undone)) = (generation, undone.filter(|undone| *undone != newest)) {
+        let message = format!("generation {undone} was not confirmed, and is undone already");
+        return Err(Failure::new(Code::NoInput, message)
+            .help("`netform rollback GENERATION` goes back further; `netform history` lists them"));
+    }
+    let before = newest.checked_sub(1).filter(|number| *number > 0);
     let number = generation.or(before).ok_or_else(|| {
         Failure::new(Code::NoInput, "there is no generation before the newest")
             .help("`netform destroy` removes everything")

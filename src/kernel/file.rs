@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::netlink::Refusal;
 use super::{ObserveError, reading};
@@ -95,6 +97,20 @@ fn rewrite(path: &Path, content: &str) -> io::Result<()> {
     open.set_len(content.len() as u64)
 }
 
+/// Returns what a file holds. A directory, a pipe or the like holds nothing, and is somebody else's: whoever waited for a
+/// pipe would wait for ever.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    let mut bytes = vec![];
+    if metadata.is_file() {
+        bytes.reserve(usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default());
+        file.take(u64::MAX).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 /// Reads a file of somebody else.
 fn theirs(path: &Path) -> io::Result<String> {
     if fs::metadata(path)?.len() > LARGEST {
@@ -140,7 +156,7 @@ pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, Arc<st
         if !is_read(path) {
             continue;
         }
-        match fs::read(path) {
+        match contents(path) {
             Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into())),
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(reading::failed(path.display().to_string(), Refusal::Socket(error))),

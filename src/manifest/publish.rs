@@ -176,18 +176,24 @@ fn long(node: &Node, report: &mut Report) -> Option<Publish> {
             .and_then(|_| scalar::protocol(scalar::text(node, "`protocol`", report)?)),
         None => Some(Protocol::Tcp),
     };
-    let allowed =
-        fields.value("allow_from").map_or(&[][..], |node| scalar::list(node, "`allow_from`", report));
+    let allow_from = fields.value("allow_from").map_or_else(Vec::new, |node| allow_from(node, report));
     Some(Publish {
-        allow_from: allowed
-            .iter()
-            .filter_map(|node| scalar::range(node, "a range to allow", report))
-            .collect(),
+        allow_from,
         host_address: address?,
         host_ports: host?,
         target_ports: target?,
         protocol: protocol?,
     })
+}
+
+fn allow_from(node: &Node, report: &mut Report) -> Vec<At<IpNet>> {
+    let ranges = scalar::list(node, "`allow_from`", report);
+    // Nobody may take it for "nobody": what is left out is open to everyone.
+    if let (Kind::List(_), []) = (&node.kind, ranges) {
+        let problem = Problem::new("manifest::empty_list", "`allow_from` names nobody", node.place, "empty");
+        report.add(problem.help("leave it out: then everyone may connect; or do not publish the port"));
+    }
+    ranges.iter().filter_map(|node| scalar::range(node, "a range to allow", report)).collect()
 }
 
 fn publish_lengths_differ(publish: &Publish) -> bool {

@@ -237,10 +237,12 @@ pub(super) fn range(node: &Node, what: &str, report: &mut Report) -> Option<At<I
         let problem =
             Problem::new("manifest::bad_range", message, node.place, "not an address with a prefix");
         report.add(match text.parse::<IpAddr>() {
-            Ok(address) => problem.help(format!(
-                "add a prefix length, like {address}/{}",
-                if address.is_ipv4() { 24 } else { 64 }
-            )),
+            Ok(address) => {
+                let alone = IpNet::from(address);
+                let prefix = if address.is_ipv4() { 24 } else { 64 };
+                let around = IpNet::new(address, prefix).unwrap_or(alone).trunc();
+                problem.help(format!("add a prefix length: {around}, or {alone} for this address alone"))
+            }
             Err(_) => match text.split_once('/').and_then(|(address, _)| address.parse::<IpAddr>().ok()) {
                 Some(address) => {
                     let longest = if address.is_ipv4() { 32 } else { 128 };

@@ -193,7 +193,8 @@ impl Agenda {
             }
             Ended::Failed(pause) => {
                 self.moved = Moved::Everywhere;
-                self.rest_until = now + pause;
+                // Whatever failed, what drifts besides is not to wait for it that long.
+                self.rest_until = now + pause.min(LONGEST_REST);
                 self.retry_at = Some(now + pause);
             }
         }
@@ -292,6 +293,10 @@ mod tests {
         agenda.end(now, ms(1), Ended::Failed(ms(5000)));
         agenda.note(&kernel(), now + ms(100));
         assert_eq!(agenda.next(), now + ms(5000));
+
+        // However long what failed has to wait: what drifts besides does not.
+        agenda.end(now, ms(1), Ended::Failed(ms(300_000)));
+        assert_eq!(agenda.next(), now + LONGEST_REST);
     }
 
     #[test]

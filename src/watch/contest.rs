@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::plan::Spot;
+use crate::resource::ResourceId;
 
 /// Within which time corrections count.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -23,9 +24,13 @@ impl Contest {
         Self { limit, ..Self::default() }
     }
 
-    /// Notes that something was corrected; tells whether that makes it contested.
+    /// Notes that something was corrected; tells whether that makes it contested. The firewall never is: whoever loads his
+    /// own ruleset again and again would open all that ours keeps closed.
     pub fn corrected(&mut self, spot: &Spot, now: Instant) -> bool {
         let Some(limit) = self.limit else { return false };
+        if is_firewall(&spot.object) {
+            return false;
+        }
         let times = self.corrected.entry(spot.clone()).or_default();
         times.push_back(now);
         times.retain(|time| now.saturating_duration_since(*time) < WINDOW);
@@ -55,10 +60,24 @@ impl Contest {
     }
 }
 
+fn is_firewall(id: &ResourceId) -> bool {
+    match id {
+        ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => true,
+        ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::ResourceId;
+    use crate::resource::nft::{NftFamily, NftTableId};
 
     fn spot(path: &str) -> Spot {
         Spot { object: ResourceId::File(path.into()), field: Some("content".to_owned()) }
@@ -83,6 +102,14 @@ mod tests {
         assert!((0..100).all(|at| !contest.corrected(&spot("a"), start + minutes(3 * at))));
         contest.forget(start + minutes(1000));
         assert!(contest.corrected.is_empty());
+    }
+
+    #[test]
+    fn what_keeps_closed_is_put_back_however_often() {
+        let table = NftTableId { family: NftFamily::Inet, name: "netform-shop".into() };
+        let spot = Spot { object: ResourceId::NftTable(table), field: None };
+        let (mut contest, now) = (Contest::new(Some(2)), Instant::now());
+        assert!((0..100).all(|_| !contest.corrected(&spot, now)));
     }
 
     #[test]

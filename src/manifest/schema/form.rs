@@ -267,6 +267,7 @@ struct PublishMap {
     #[schemars(extend("default" = "tcp"))]
     protocol: Option<Protocol>,
     /// Who may connect; everyone when absent.
+    #[schemars(length(min = 1))]
     allow_from: Option<Vec<Cidr>>,
 }
 

@@ -29,6 +29,23 @@ live! {
 }
 
 live! {
+    fn what_is_no_file_where_one_is_to_be_is_in_the_way_and_keeps_nobody_waiting(world) {
+        world.apply(FRONT);
+        for odd in ["mkfifo", "mkdir"] {
+            world.sh(&format!("rm /etc/netns/web/hosts; {odd} /etc/netns/web/hosts"));
+
+            let refused = world.run(&["plan"]).exits(9);
+
+            assert!(refused.stderr.contains("file /etc/netns/web/hosts"), "{}", refused.stderr);
+            world.run(&["status"]).exits(0);
+            world.run(&["destroy", "--yes"]).exits(0);
+            world.sh("rm -d /etc/netns/web/hosts");
+            world.apply(FRONT);
+        }
+    }
+}
+
+live! {
     fn what_is_of_others_in_what_goes_is_said_to_go_along(world) {
         world.apply(&FRONT.replace("web: {", "db: {networks: [front]}, web: {"));
         world.sh(

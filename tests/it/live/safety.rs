@@ -73,6 +73,9 @@ live! {
         assert!(tried.stderr.contains("not confirmed"), "{}", tried.stderr);
         let late = world.run(&["confirm"]).exits(8);
         assert!(late.stderr.contains("too late"), "{}", late.stderr);
+        // Who meant to undo it himself comes too late, too, and gets nothing of it back.
+        let late = world.run(&["rollback", "--yes"]).exits(66);
+        assert!(late.stderr.contains("was not confirmed, and is undone already"), "{}", late.stderr);
         assert_eq!(everything(world), before);
 
         world.file("netform.yaml", FRONT);
