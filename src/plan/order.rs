@@ -19,7 +19,7 @@ use crate::resource::{Bond, Resource, ResourceId, Slot};
 pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
     let middle = loop {
         let todo: Vec<Todo<'_>> =
-            diff.steps.iter().filter(|step| !is_nft(step.id)).flat_map(todo).flatten().collect();
+            diff.steps.iter().filter(|step| !step.id.is_of_firewall()).flat_map(todo).flatten().collect();
         let stuck = match levels(&todo) {
             Ok(levels) => break levels.iter().map(|level| pick(&todo, level)).collect::<Vec<Vec<Op>>>(),
             Err(stuck) => stuck,
@@ -29,7 +29,7 @@ pub(super) fn waves(diff: &mut Diff<'_>) -> Vec<Vec<Op>> {
     };
     let (mut first, mut last) = (vec![], vec![]);
     let coming = Coming::of(&diff.steps);
-    for step in diff.steps.iter().filter(|step| is_nft(step.id)) {
+    for step in diff.steps.iter().filter(|step| step.id.is_of_firewall()) {
         // In one transaction nothing has to outlive the swap of its table.
         let cannot_stay = coming.is_in_the_way_of(step);
         let is_carried = matches!(step.act, Act::Carry);
@@ -135,20 +135,6 @@ fn detached(mut entry: Entry) -> Entry {
         | Resource::File(_) => {}
     }
     entry
-}
-
-fn is_nft(id: &ResourceId) -> bool {
-    match id {
-        ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => true,
-        ResourceId::Netns(_)
-        | ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => false,
-    }
 }
 
 /// Tells whether an operation on the firewall belongs before the links, where nothing may be let through newly.

@@ -3,6 +3,25 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::ResourceId;
+
+impl ResourceId {
+    /// Tells whether the object judges packets or leads them elsewhere.
+    pub fn is_of_firewall(&self) -> bool {
+        match self {
+            Self::NftTable(_) | Self::NftElement(..) | Self::Passage(..) => true,
+            Self::Netns(_)
+            | Self::Link(..)
+            | Self::Address(..)
+            | Self::Route(..)
+            | Self::Sysctl(..)
+            | Self::Neighbour(..)
+            | Self::Qdisc(..)
+            | Self::File(_) => false,
+        }
+    }
+}
+
 /// The address family of an nft table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::plan::Spot;
-use crate::resource::ResourceId;
 
 /// Within which time corrections count.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -28,7 +27,7 @@ impl Contest {
     /// own ruleset again and again would open all that ours keeps closed.
     pub fn corrected(&mut self, spot: &Spot, now: Instant) -> bool {
         let Some(limit) = self.limit else { return false };
-        if is_firewall(&spot.object) {
+        if spot.object.is_of_firewall() {
             return false;
         }
         let times = self.corrected.entry(spot.clone()).or_default();
@@ -60,23 +59,10 @@ impl Contest {
     }
 }
 
-fn is_firewall(id: &ResourceId) -> bool {
-    match id {
-        ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => true,
-        ResourceId::Netns(_)
-        | ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::ResourceId;
     use crate::resource::nft::{NftFamily, NftTableId};
 
     fn spot(path: &str) -> Spot {
