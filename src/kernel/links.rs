@@ -237,13 +237,14 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
 /// A link to be deleted, with the place of the operation that asks for it; a pair goes with a namespace without one.
 type Doomed = (Option<usize>, IfName);
 
-/// Deletes links, and the host's ends of `pairs`; `of_host` are the host's links, where they were just read. Several of a namespace are deleted by one request, as a group: one by
-/// one, each would wait about 20 ms for the kernel's read-copy-update.
+/// Deletes links, and the host's ends of `pairs`; `of_host` are the host's links, where they were just read. Several of a
+/// namespace are deleted by one request, as a group: one by one, each would wait about 20 ms for the kernel's
+/// read-copy-update.
 pub(super) async fn delete(
     live: &mut Live,
     ops: Vec<(usize, &Op)>,
     pairs: Vec<IfName>,
-    of_host: Option<Vec<answer::LinkAnswer>>,
+    mut of_host: Option<Vec<answer::LinkAnswer>>,
 ) -> Vec<(usize, Outcome)> {
     if ops.is_empty() && pairs.is_empty() {
         return vec![];
@@ -264,7 +265,6 @@ pub(super) async fn delete(
         by_ns.entry(NsRef::Host).or_default().extend(pairs.into_iter().map(|link| (None, link)));
     }
     let group = message::group_of(live.project());
-    let mut of_host = of_host;
     for (ns, links) in by_ns {
         let there = if ns == NsRef::Host { of_host.take() } else { None };
         match channel(live, &ns) {

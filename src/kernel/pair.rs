@@ -38,10 +38,10 @@ fn mark(peer: &Peer, mark: &Mark) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link)
 }
 
-/// Returns the links of the host; none when they cannot be read.
-pub(super) async fn host_links() -> Vec<LinkAnswer> {
+/// Returns the links of the host; `None` when they cannot be read, which is not to be taken for there being none.
+pub(super) async fn host_links() -> Option<Vec<LinkAnswer>> {
     let links = netns::on_thread(|| Blocking::open()?.dump(message::all_links(), answer::link));
-    links.await.map(Result::unwrap_or_default).unwrap_or_default()
+    links.await.ok()?.ok()
 }
 
 /// Returns the host's ends of the pairs whose other ends are in these namespaces.
@@ -87,8 +87,7 @@ pub(super) async fn wait_until_gone(mut pairs: BTreeSet<u32>) {
     let began = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(2);
     while !pairs.is_empty() {
-        let links = netns::on_thread(|| Blocking::open()?.dump(message::all_links(), answer::link));
-        let Ok(Ok(links)) = links.await else { return };
+        let Some(links) = host_links().await else { return };
         pairs.retain(|index| links.iter().any(|link| link.index == *index && link.kind == "veth"));
         if pairs.is_empty() || began.elapsed() > CLEANUP {
             return;

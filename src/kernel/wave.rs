@@ -174,13 +174,13 @@ async fn delete(
     }
     let names: Vec<_> = namespaces.iter().map(|(_, name)| name.clone()).collect();
     let there = pair::host_links().await;
-    let pairs = pair::pairs_into(&names, &there, live.numbers()).await;
+    let pairs = pair::pairs_into(&names, there.as_deref().unwrap_or_default(), live.numbers()).await;
     let is_ours = |link: &LinkAnswer| link.mark().is_some_and(|mark| mark.project == *live.project());
     let ours = pairs.iter().filter(|link| is_ours(link)).filter_map(LinkAnswer::ifname).collect();
     // In a namespace that is kept alive, those of others live on.
     let kept = live.kept().map(Path::to_owned);
     let ending = pairs.iter().filter(|link| kept.is_none() || is_ours(link)).map(|link| link.index).collect();
-    let mut outcomes = links::delete(live, doomed, ours, Some(there)).await;
+    let mut outcomes = links::delete(live, doomed, ours, there).await;
     live.leave(&names);
     let delete = |name: &NetnsName| {
         if let Some(dir) = &kept {
