@@ -186,19 +186,7 @@ fn note(originals: &mut State, touched: &[Touched]) {
     }
     // What a namespace had went with it.
     let gone = touched.iter().filter(|touched| touched.after.is_none());
-    let gone = gone.filter_map(|touched| match &touched.before.as_ref()?.resource {
-        Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
-        Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::Neighbour(_)
-        | Resource::Qdisc(_)
-        | Resource::File(_) => None,
-    });
+    let gone = gone.filter_map(|touched| touched.id.netns().cloned().map(NsRef::Named));
     let gone: Vec<NsRef> = gone.collect();
     if !gone.is_empty() {
         let stay = |entry: &Entry| !gone.contains(&entry.resource.id().ns());

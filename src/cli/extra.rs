@@ -41,19 +41,7 @@ pub(super) fn extra(
 /// Tells of the processes that are in namespaces which go: they lose their network.
 pub(super) fn tell_inhabitants(plan: &mut Plan) {
     let going = plan.changes.iter().filter(|change| change.action == Action::Destroy);
-    let going = going.flat_map(|change| &change.objects).filter_map(|object| match &object.id {
-        ResourceId::Netns(name) => Some(name.clone()),
-        ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..)
-        | ResourceId::Passage(..)
-        | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => None,
-    });
+    let going = going.flat_map(|change| &change.objects).filter_map(|object| object.id.netns().cloned());
     let inhabitants = inhabitants(going.collect());
     if inhabitants.is_empty() {
         return;

@@ -10,7 +10,6 @@ use crate::dns::zone::Zones;
 use crate::kernel::{Op, netns};
 use crate::names::ContainerName;
 use crate::plan::Plan;
-use crate::resource::Resource;
 use crate::resource::netns::NsRef;
 use crate::topology::Topology;
 use crate::watch::Held;
@@ -42,19 +41,7 @@ impl Resolver {
     pub(super) async fn make_way(&mut self, plan: &Plan) {
         let going = plan.waves.iter().flatten().filter_map(|op| match op {
             Op::Create(_) | Op::Update { .. } => None,
-            Op::Delete(entry) => match &entry.resource {
-                Resource::Netns(netns) => Some(NsRef::Named(netns.name.clone())),
-                Resource::Link(_)
-                | Resource::Address(_)
-                | Resource::Route(_)
-                | Resource::Sysctl(_)
-                | Resource::NftTable(_)
-                | Resource::NftElement(_)
-                | Resource::Passage(_)
-                | Resource::Neighbour(_)
-                | Resource::Qdisc(_)
-                | Resource::File(_) => None,
-            },
+            Op::Delete(entry) => entry.resource.id().netns().cloned().map(NsRef::Named),
         });
         self.leave(&going.collect()).await;
     }

@@ -4,7 +4,6 @@ use super::failure::Failure;
 use super::session::{Aim, Prepared, Session};
 use crate::kernel::{Kernel as _, Op};
 use crate::plan::target::Selection;
-use crate::resource::ResourceId;
 
 /// Gives namespaces that a plan makes their names back where they live on without, and plans anew: others may have left
 /// something in there. `None` when there is none, so that the plan holds.
@@ -15,19 +14,7 @@ pub(super) async fn reunited(
     selection: &Selection,
 ) -> Result<Option<Prepared>, Failure> {
     let made = prepared.plan.waves.iter().flatten().filter_map(|op| match op {
-        Op::Create(entry) => match entry.resource.id() {
-            ResourceId::Netns(name) => Some((name, entry.owner.clone())),
-            ResourceId::Link(..)
-            | ResourceId::Address(..)
-            | ResourceId::Route(..)
-            | ResourceId::Sysctl(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..)
-            | ResourceId::Passage(..)
-            | ResourceId::Neighbour(..)
-            | ResourceId::Qdisc(..)
-            | ResourceId::File(_) => None,
-        },
+        Op::Create(entry) => Some((entry.resource.id().netns()?.clone(), entry.owner.clone())),
         Op::Update { .. } | Op::Delete(_) => None,
     });
     let made: Vec<_> = made.collect();

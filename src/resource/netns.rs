@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::ResourceId;
 use crate::names::NetnsName;
 
 /// The network namespace in which a kernel object lives.
@@ -19,6 +20,25 @@ pub enum NsRef {
     Path(PathBuf),
     /// The namespace that a process is in.
     Process(Process),
+}
+
+impl ResourceId {
+    /// Returns the name of a named namespace; `None` for all else.
+    pub fn netns(&self) -> Option<&NetnsName> {
+        match self {
+            Self::Netns(name) => Some(name),
+            Self::Link(..)
+            | Self::Address(..)
+            | Self::Route(..)
+            | Self::Sysctl(..)
+            | Self::NftTable(_)
+            | Self::NftElement(..)
+            | Self::Passage(..)
+            | Self::Neighbour(..)
+            | Self::Qdisc(..)
+            | Self::File(_) => None,
+        }
+    }
 }
 
 /// A process, told from all others that had or will have its number.
