@@ -118,7 +118,7 @@ pub(super) fn index(source: &Source) -> Result<Spans, Refused> {
     let mut indexer =
         Indexer { source, spans: Spans::default(), open: vec![], anchors: HashMap::new(), aliased: 0 };
     for event in Parser::new_from_str(&source.text) {
-        // A text that this parser cannot follow is judged by `serde_yaml`, and has no further places.
+        // A text that this parser cannot follow is judged by `serde_yaml`, and has no further places; it is broken anyway.
         let Ok((event, span)) = event else {
             check_brackets(&source.text)?;
             break;
@@ -135,9 +135,8 @@ pub(super) fn index(source: &Source) -> Result<Spans, Refused> {
     Ok(indexer.spans)
 }
 
-/// Refuses a text with many open brackets, in quotes or not: libyaml takes quadratic time for them, and a text that has
-/// come here is broken anyway.
-fn check_brackets(text: &str) -> Result<(), Refused> {
+/// Refuses a text with many open brackets, in quotes or not: libyaml takes quadratic time for them.
+pub(super) fn check_brackets(text: &str) -> Result<(), Refused> {
     let mut depth = 0_usize;
     for (at, byte) in text.bytes().enumerate() {
         match byte {

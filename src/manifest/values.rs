@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess, SeqAccess, VariantAccess,
-    Visitor,
+    Deserialize as _, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
 };
 
 use super::Place;
@@ -15,21 +15,48 @@ use super::report::Report;
 use super::sources::Source;
 use super::spans::{Id, Spans};
 
+/// What `serde_yaml` makes of a text.
+pub(super) struct Documents<'t> {
+    all: serde_yaml::Deserializer<'t>,
+    first: Option<serde_yaml::Deserializer<'t>>,
+}
+
+impl<'t> Documents<'t> {
+    pub(super) fn of(source: &'t Source) -> Self {
+        Self { all: serde_yaml::Deserializer::from_str(&source.text), first: None }
+    }
+
+    /// Follows the text to the end of its first document, which is most of the work.
+    pub(super) fn begin(&mut self) {
+        self.first = self.all.next();
+    }
+}
+
 /// Returns the value of a text. Tags and keys that are not text are reported.
 ///
 /// # Errors
 ///
-/// What `serde_yaml` says of a text that is no YAML.
+/// What `serde_yaml` says of a text that is no YAML, or of one with several documents.
 pub(super) fn read(
-    file: usize,
-    source: &Source,
+    (file, source): (usize, &Source),
+    mut documents: Documents<'_>,
     spans: &Spans,
     report: &mut Report,
 ) -> Result<Node, serde_yaml::Error> {
+    if documents.first.is_none() {
+        documents.begin();
+    }
+    let Documents { mut all, first } = documents;
     let mut reading = Reading { file, text: &source.text, spans, report };
     let above = Place { file, start: 0, end: 0 };
-    Value { reading: &mut reading, id: spans.root, above }
-        .deserialize(serde_yaml::Deserializer::from_str(&source.text))
+    let value = Value { reading: &mut reading, id: spans.root, above };
+    let Some(first) = first else { return value.deserialize(all) };
+    let node = value.deserialize(first)?;
+    match all.next() {
+        None => Ok(node),
+        // It says itself that it is one too many.
+        Some(_) => IgnoredAny::deserialize(all).map(|_| node),
+    }
 }
 
 /// What a value needs to find its place.

@@ -8,8 +8,9 @@ use super::node::{Kind, Node};
 use super::problem::Problem;
 use super::report::Report;
 use super::sources::Source;
-use super::spans::{self, ALIASED_LIMIT, DEPTH_LIMIT, Refused};
-use super::values;
+use super::spans::{self, ALIASED_LIMIT, DEPTH_LIMIT, Refused, Spans};
+use super::values::{self, Documents};
+use crate::halves::both;
 
 /// The largest file that is read, in bytes.
 pub(super) const SIZE_LIMIT: usize = 4 << 20;
@@ -86,7 +87,8 @@ fn printable(text: &str) -> String {
 /// Returns the value of a text, or reports why it has none.
 pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<Node> {
     let at = |range: Range<usize>| Place { file, start: range.start, end: range.end };
-    let spans = match spans::index(source) {
+    let (spans, documents) = looks(source);
+    let spans = match spans {
         Ok(spans) => spans,
         Err(refused) => {
             report.add(refusal(refused, file));
@@ -122,7 +124,7 @@ pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<
         return None;
     }
     let at_start = at(0..0);
-    match values::read(file, source, &spans, report) {
+    match values::read((file, source), documents, &spans, report) {
         Ok(Node { kind: Kind::Null, place: _ }) => {
             report.add(
                 Problem::new("manifest::empty", "the file is empty", at_start, "no manifest here")
@@ -136,6 +138,23 @@ pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<
             None
         }
     }
+}
+
+/// How many bytes of a text are as much work as one of [`both`]'s items.
+const BYTES_PER_ITEM: usize = 64;
+
+/// Looks at a text twice, at a time when that is worth it: for its places, and for its values.
+///
+/// libyaml takes quadratic time for brackets in brackets: a text with many is not given to it before it was looked at for
+/// places.
+fn looks(source: &Source) -> (Result<Spans, Refused>, Documents<'_>) {
+    let mut documents = Documents::of(source);
+    if spans::check_brackets(&source.text).is_err() {
+        return (spans::index(source), documents);
+    }
+    let items = source.text.len() / BYTES_PER_ITEM;
+    let (spans, ()) = both(items, || spans::index(source), || documents.begin());
+    (spans, documents)
 }
 
 fn refusal(refused: Refused, file: usize) -> Problem {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 const ARROWS: [(&str, &[&str]); 18] = [
     ("halves", &[]),
     ("names", &[]),
-    ("resource", &["names"]),
-    ("manifest", &["names", "resource"]),
+    ("resource", &["halves", "names"]),
+    ("manifest", &["halves", "names", "resource"]),
     ("topology", &["halves", "names", "resource", "manifest"]),
     ("driver", &["names", "resource", "manifest", "topology"]),
     ("firewall", &["names", "resource", "manifest", "topology"]),
