@@ -193,8 +193,8 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
     let owner = Owner::Container(container.name.clone());
     let Some(path) = file_of(container, NetnsFile::Hosts) else { return vec![] };
     let mut content = first_line(project, &owner);
-    content.reserve_exact(container.hosts.iter().map(|line| line.len()).sum());
-    content.extend(container.hosts.iter().map(|line| &**line));
+    content.reserve_exact(container.hosts.len());
+    content.extend(container.hosts.stretches());
     let made = match (&container.ns, container.runtime) {
         (NsRef::Named(name), Runtime::Netform) => Some(Resource::Netns(Netns::new(name.clone()))),
         (_, Runtime::Netform | Runtime::Given | Runtime::Shared | Runtime::Waiting) => None,

@@ -5,7 +5,9 @@ use crate::manifest::{Expose, Ingress};
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, Protocol};
 use crate::resource::netns::NsRef;
 use crate::resource::vlan::{Filtering, PortVlans, VlanId};
-use crate::topology::{Attachment, Container, Dns, Driver, Egress, Network, Proxy, Publish, Runtime, Subnet};
+use crate::topology::{
+    Attachment, Container, Dns, Driver, Egress, Hosts, Network, Proxy, Publish, Runtime, Subnet,
+};
 
 fn origin() -> Origin {
     Origin { file: "shop.yaml".into(), line: 1, column: 1 }
@@ -92,7 +94,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         sysctls: vec![],
         publish: vec![],
         expose: vec![],
-        hosts: vec![],
+        hosts: Hosts::default(),
     }
 }
 

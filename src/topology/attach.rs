@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::interface::Interfaces;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime, modes, vswitch};
+use super::{Attachment, Bandwidth, Container, Device, Driver, Hosts, Network, Runtime, modes, vswitch};
 use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::{Family, SysctlKey};
@@ -67,7 +67,7 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
                 .collect(),
             publish: vec![],
             expose: expose.iter().map(|at| at.value.clone()).collect(),
-            hosts: vec![],
+            hosts: Hosts::default(),
         }
     };
     scene.containers.iter().map(container).collect()

@@ -1,7 +1,9 @@
 //! Names without a name server: what each container's hosts file says.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Attachment, Container, Network, Runtime};
@@ -15,35 +17,90 @@ type Names = Arc<[Arc<str>]>;
 /// The name by which a container reaches its host.
 pub(crate) const HOST: &str = "host.netform.internal";
 
-/// Gives the containers the lines of their hosts files.
+/// What a hosts file says, mostly in the words of texts that the files of a network share.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hosts(Vec<(Arc<str>, Range<usize>)>);
+
+impl Hosts {
+    /// Tells whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns how many bytes it says.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|(_, stretch)| stretch.len()).sum()
+    }
+
+    /// Returns what it says, in stretches of whole lines.
+    pub fn stretches(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|(text, stretch)| text.get(stretch.clone()))
+    }
+
+    /// Says a stretch of a text, too.
+    fn share(&mut self, text: &Arc<str>, stretch: Range<usize>) {
+        if !stretch.is_empty() {
+            self.0.push((Arc::clone(text), stretch));
+        }
+    }
+}
+
+impl fmt::Display for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stretches().try_for_each(|stretch| f.write_str(stretch))
+    }
+}
+
+/// Gives the containers what their hosts files say.
 ///
 /// There is no limit of its own on the lines: a bridge has at most 1,023 ports, so a network has at most a million lines,
-/// whose names are shared.
+/// whose texts are shared.
 pub(super) fn fill(networks: &[Network], nameless: &NetName, containers: &mut [Container]) {
-    let rolls = rolls(networks, nameless, containers);
-    let localhost = localhost();
-    let pages = |some: &[Container]| -> Vec<_> {
-        some.iter().map(|container| page((&rolls, &localhost), networks, container)).collect()
+    let known = Known {
+        rolls: rolls(networks, nameless, containers),
+        networks: networks.iter().map(|network| (&network.name, network)).collect(),
+        localhost: localhost(),
     };
+    let pages = |some: &[Container]| -> Vec<_> { some.iter().map(|it| page(&known, it)).collect() };
     let (first, second) = halves(containers, pages);
     for (container, page) in containers.iter_mut().zip(first.into_iter().chain(second)) {
         container.hosts = page;
     }
 }
 
+/// What all files are made from.
+struct Known<'t> {
+    rolls: HashMap<&'t NetName, Roll>,
+    networks: HashMap<&'t NetName, &'t Network>,
+    /// What the file of every container begins with.
+    localhost: [(IpAddr, Names); 2],
+}
+
 /// A line of a hosts file.
-#[derive(Clone)]
 struct Line {
     addr: IpAddr,
     names: Names,
-    /// The line as it is written: once for all the files that it is in.
-    text: Arc<str>,
+    /// Where it stands in the text of its network.
+    stretch: Range<usize>,
 }
 
-impl Line {
-    fn new(addr: IpAddr, names: Names) -> Self {
-        let text = format!("{addr}\t{}\n", names.join(" ")).into();
-        Self { addr, names, text }
+/// The lines that say a name, at most one of each family.
+#[derive(Default)]
+struct Said {
+    ipv4: Option<usize>,
+    ipv6: Option<usize>,
+}
+
+impl Said {
+    fn of(&self, family: Family) -> Option<usize> {
+        match family {
+            Family::Ipv4 => self.ipv4,
+            Family::Ipv6 => self.ipv6,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        self.ipv4.into_iter().chain(self.ipv6)
     }
 }
 
@@ -52,33 +109,62 @@ impl Line {
 /// Nearly every line of a network is in the file of each of its containers, so the names are looked up here, once, and
 /// not by every file.
 struct Roll {
+    /// All lines as they are written: once for all the files that they are in.
+    text: Arc<str>,
     lines: Vec<Line>,
     /// Which of the lines say a name.
-    index: HashMap<Arc<str>, Vec<usize>>,
+    index: HashMap<Arc<str>, Said>,
     /// The addresses of each, for links.
     addresses: HashMap<ContainerName, Vec<IpAddr>>,
 }
 
 impl Roll {
-    fn of(entries: Vec<Entry>, addresses: HashMap<ContainerName, Vec<IpAddr>>) -> Self {
-        let mut page = Page::default();
-        for entry in &entries {
+    fn of(entries: &[Entry], addresses: HashMap<ContainerName, Vec<IpAddr>>) -> Self {
+        let (mut text, mut lines) = (String::new(), vec![]);
+        let mut index: HashMap<Arc<str>, Said> = HashMap::new();
+        for entry in entries {
             for addr in &entry.addresses {
-                page.say(*addr, &entry.names);
+                let family = Family::of(*addr);
+                let is_said = |name: &Arc<str>| index.get(name).is_some_and(|it| it.of(family).is_some());
+                let Some(names) = fresh(&entry.names, is_said) else { continue };
+                for name in names.iter() {
+                    let said = index.entry(Arc::clone(name)).or_default();
+                    match family {
+                        Family::Ipv4 => said.ipv4 = Some(lines.len()),
+                        Family::Ipv6 => said.ipv6 = Some(lines.len()),
+                    }
+                }
+                let start = text.len();
+                write(&mut text, *addr, &names);
+                lines.push(Line { addr: *addr, names, stretch: start..text.len() });
             }
         }
-        let mut index: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
-        for (number, line) in page.lines.iter().enumerate() {
-            for name in line.names.iter() {
-                index.entry(Arc::clone(name)).or_default().push(number);
-            }
-        }
-        Self { lines: page.lines, index, addresses }
+        Self { text: text.into(), lines, index, addresses }
     }
 
     fn says(&self, family: Family, name: &str) -> bool {
-        let mut lines = self.index.get(name).into_iter().flatten().filter_map(|line| self.lines.get(*line));
-        lines.any(|line| Family::of(line.addr) == family)
+        self.index.get(name).is_some_and(|said| said.of(family).is_some())
+    }
+}
+
+/// Writes a line of a hosts file.
+fn write(text: &mut String, addr: IpAddr, names: &[Arc<str>]) {
+    // To write to a text never fails.
+    let _ = write!(text, "{addr}");
+    for (number, name) in names.iter().enumerate() {
+        text.push(if number == 0 { '\t' } else { ' ' });
+        text.push_str(name);
+    }
+    text.push('\n');
+}
+
+/// Returns those of the names that are not said yet.
+fn fresh(names: &Names, is_said: impl Fn(&Arc<str>) -> bool) -> Option<Names> {
+    let fresh = names.iter().filter(|name| !is_said(name)).count();
+    if fresh == names.len() {
+        Some(Arc::clone(names))
+    } else {
+        (fresh > 0).then(|| names.iter().filter(|name| !is_said(name)).cloned().collect())
     }
 }
 
@@ -115,7 +201,7 @@ fn rolls<'t>(
         let addresses = addresses.collect();
         // The default network has no names but links (S20).
         let entries = if &network.name == nameless { vec![] } else { entries(&network.name, there) };
-        (&network.name, Roll::of(entries, addresses))
+        (&network.name, Roll::of(&entries, addresses))
     };
     networks.iter().map(roll).collect()
 }
@@ -144,19 +230,12 @@ fn entries(network: &NetName, there: &[Present<'_>]) -> Vec<Entry> {
     entries
 }
 
-/// Returns what the file of every container begins with, each line of another family.
-fn localhost() -> [Line; 2] {
-    let names = ["localhost", "ip6-localhost"].map(Arc::from);
-    [
-        Line::new(Ipv4Addr::LOCALHOST.into(), Arc::from([Arc::from("localhost")])),
-        Line::new(Ipv6Addr::LOCALHOST.into(), Arc::from(names)),
-    ]
-}
-
-/// The lines of one file: a name is said once in each family, and the first wins.
+/// One file: a name is said once in each family, and the first wins.
 #[derive(Default)]
 struct Page<'r> {
-    lines: Vec<Line>,
+    hosts: Hosts,
+    /// The lines of its own since the last of a network.
+    own: String,
     /// The names that this page says by itself: mostly a handful, among which one is found sooner than its hash.
     ipv4: Vec<Arc<str>>,
     ipv6: Vec<Arc<str>>,
@@ -174,30 +253,14 @@ impl<'r> Page<'r> {
     }
 
     fn say(&mut self, addr: IpAddr, names: &Names) {
-        if let Some(fresh) = self.fresh(addr, names) {
-            self.put(Line::new(addr, fresh));
-        }
-    }
-
-    /// Says a line that has names that nobody has been given yet.
-    fn put(&mut self, line: Line) {
-        let said = match Family::of(line.addr) {
+        let family = Family::of(addr);
+        let Some(names) = fresh(names, |name| self.has_said(family, name)) else { return };
+        let said = match family {
             Family::Ipv4 => &mut self.ipv4,
             Family::Ipv6 => &mut self.ipv6,
         };
-        said.extend(line.names.iter().cloned());
-        self.lines.push(line);
-    }
-
-    /// Returns those of the names that nobody has been given yet.
-    fn fresh(&self, addr: IpAddr, names: &Names) -> Option<Names> {
-        let is_fresh = |name: &&Arc<str>| !self.has_said(Family::of(addr), name);
-        let fresh = names.iter().filter(is_fresh).count();
-        if fresh == names.len() {
-            Some(Arc::clone(names))
-        } else {
-            (fresh > 0).then(|| names.iter().filter(is_fresh).cloned().collect())
-        }
+        said.extend(names.iter().cloned());
+        write(&mut self.own, addr, &names);
     }
 
     fn say_one(&mut self, addr: IpAddr, name: &str) {
@@ -208,35 +271,53 @@ impl<'r> Page<'r> {
     fn say_all(&mut self, roll: &'r Roll) {
         let own = self.ipv4.iter().chain(&self.ipv6);
         let mut told: BTreeSet<usize> =
-            own.filter_map(|name| roll.index.get(name)).flatten().copied().collect();
+            own.filter_map(|name| roll.index.get(name)).flat_map(Said::all).collect();
         for other in &self.rolls {
             let (few, many) =
                 if other.index.len() < roll.index.len() { (*other, roll) } else { (roll, *other) };
             let shared = few.index.keys().filter(|name| many.index.contains_key(*name));
-            told.extend(shared.filter_map(|name| roll.index.get(name)).flatten());
+            told.extend(shared.filter_map(|name| roll.index.get(name)).flat_map(Said::all));
         }
-        self.lines.reserve(roll.lines.len());
-        for (number, line) in roll.lines.iter().enumerate() {
-            if told.contains(&number) {
-                let fresh = self.fresh(line.addr, &line.names);
-                self.lines.extend(fresh.map(|names| Line::new(line.addr, names)));
-            } else {
-                self.lines.push(line.clone());
+        let mut from = 0;
+        for line in told.iter().filter_map(|number| roll.lines.get(*number)) {
+            self.share(roll, from..line.stretch.start);
+            from = line.stretch.end;
+            if let Some(names) = fresh(&line.names, |name| self.has_said(Family::of(line.addr), name)) {
+                write(&mut self.own, line.addr, &names);
             }
         }
+        self.share(roll, from..roll.text.len());
         self.rolls.push(roll);
+    }
+
+    /// Says some lines of a network as they are.
+    fn share(&mut self, roll: &Roll, stretch: Range<usize>) {
+        if !stretch.is_empty() {
+            self.flush();
+            self.hosts.share(&roll.text, stretch);
+        }
+    }
+
+    fn flush(&mut self) {
+        let own: Arc<str> = std::mem::take(&mut self.own).into();
+        self.hosts.share(&own, 0..own.len());
     }
 }
 
-fn page(
-    (rolls, localhost): (&HashMap<&NetName, Roll>, &[Line; 2]),
-    networks: &[Network],
-    container: &Container,
-) -> Vec<Arc<str>> {
+fn localhost() -> [(IpAddr, Names); 2] {
+    let names = ["localhost", "ip6-localhost"].map(Arc::from);
+    [
+        (Ipv4Addr::LOCALHOST.into(), Arc::from([Arc::from("localhost")])),
+        (Ipv6Addr::LOCALHOST.into(), Arc::from(names)),
+    ]
+}
+
+fn page(known: &Known<'_>, container: &Container) -> Hosts {
+    let Known { rolls, networks, localhost } = known;
     let mut page = Page::default();
     match (&container.ns, container.runtime) {
-        (_, Runtime::Shared) | (NsRef::Host | NsRef::Path(_), _) => return vec![],
-        (NsRef::Named(_), _) => localhost.iter().for_each(|line| page.put(line.clone())),
+        (_, Runtime::Shared) | (NsRef::Host | NsRef::Path(_), _) => return Hosts::default(),
+        (NsRef::Named(_), _) => localhost.iter().for_each(|(addr, names)| page.say(*addr, names)),
         // Whoever made the file has said that.
         (NsRef::Process(_), _) => {}
     }
@@ -254,10 +335,11 @@ fn page(
             page.say_all(roll);
         }
     }
-    for gateway in gateways(networks, container) {
+    for gateway in gateways(|name| networks.get(name).copied(), container) {
         page.say_one(gateway, HOST);
     }
-    page.lines.into_iter().map(|line| line.text).collect()
+    page.flush();
+    page.hosts
 }
 
 /// Says the private names of other containers: on the network of the link, or else on the first that both are on.
@@ -276,9 +358,12 @@ fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page
 
 /// Returns the addresses of the host: of each family, the gateway of the first network that leads out, or else of the
 /// first network; behind a link of the host, what the host has beside it.
-pub(crate) fn gateways(networks: &[Network], container: &Container) -> Vec<IpAddr> {
+pub(crate) fn gateways<'t>(
+    network: impl Fn(&NetName) -> Option<&'t Network>,
+    container: &Container,
+) -> Vec<IpAddr> {
     let of = |attachment: &Attachment, family: Family| {
-        let network = networks.iter().find(|network| network.name == attachment.network)?;
+        let network = network(&attachment.network)?;
         let gateways = network.subnets.iter().filter(|_| network.driver.has_host());
         let gateways = gateways.filter_map(|subnet| subnet.gateway);
         // Behind a link of the host it is found by addresses of its own, where it has such.

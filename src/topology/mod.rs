@@ -43,7 +43,6 @@ mod tests;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::SmolStr;
@@ -63,6 +62,7 @@ use facts::{Facts, Running};
 pub use attach::Apart;
 pub use device::Device;
 pub use external::{External, Seat};
+pub use hosts::Hosts;
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
 pub use proxy::Proxy;
@@ -264,10 +264,8 @@ pub struct Container {
     pub publish: Vec<Publish>,
     /// The ports that it serves.
     pub expose: Vec<crate::manifest::Expose>,
-    /// What its hosts file shall say, line by line: addresses with their names, in order; a path has no such file.
-    ///
-    /// The lines are shared: on a full network of 1,023 containers there are a million lines.
-    pub hosts: Vec<Arc<str>>,
+    /// What its hosts file shall say: addresses with their names, in order; a path has no such file.
+    pub hosts: Hosts,
 }
 
 impl Container {

@@ -29,7 +29,7 @@ pub(super) fn views(topology: &Topology, running: &BTreeSet<ContainerName>) -> B
     let view = |container: &Container| {
         let on = container.attachments.iter().filter_map(|attachment| rolls.get(&attachment.network));
         let zone = Zone {
-            own: own(&rolls, networks, container),
+            own: own(&rolls, container),
             networks: on.clone().map(|roll| Arc::clone(&roll.book)).collect(),
             forward: forward(on, container),
         };
@@ -160,7 +160,7 @@ impl Addresses {
 }
 
 /// Returns what only this container knows: its links, itself, its host.
-fn own(rolls: &HashMap<&NetName, Roll<'_>>, networks: &[Network], container: &Container) -> Book {
+fn own(rolls: &HashMap<&NetName, Roll<'_>>, container: &Container) -> Book {
     let ttls = container.attachments.iter().filter_map(|attachment| rolls.get(&attachment.network));
     let mut book = Book {
         // The names are of several networks: none of them is kept for longer than its network allows.
@@ -175,7 +175,8 @@ fn own(rolls: &HashMap<&NetName, Roll<'_>>, networks: &[Network], container: &Co
     itself(&mut book, container);
     let mut host = Addresses::default();
     let name = Name::from_text(HOST);
-    for gateway in gateways(networks, container) {
+    let network = |name: &NetName| rolls.get(name).map(|roll| roll.network);
+    for gateway in gateways(network, container) {
         host.add_one(gateway);
         book.pointers.extend(name.clone().map(|name| (gateway, name)));
     }

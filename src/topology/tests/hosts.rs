@@ -5,8 +5,7 @@ use crate::topology::facts::Facts;
 
 fn hosts(text: &str, container: &str) -> String {
     let topology = topology(text, &Facts::default());
-    let lines = topology.container(container).hosts.iter();
-    lines.map(|line| line.replace('\t', " ")).collect()
+    topology.container(container).hosts.to_string().replace('\t', " ")
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn who_shares_a_namespace_has_its_names_there_and_nothing_else() {
     assert_eq!((side.runtime, side.ns.to_string().as_str()), (Runtime::Shared, "web"));
     assert!(side.attachments.is_empty() && side.hosts.is_empty());
     assert_eq!(topology.container("agent").ns, NsRef::Host);
-    let lines = topology.container("db").hosts.concat();
+    let lines = topology.container("db").hosts.to_string();
     assert!(lines.contains("172.17.0.2\tweb web.a side side.a\n"), "{lines}");
 }
 

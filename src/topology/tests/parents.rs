@@ -269,7 +269,7 @@ fn the_host_has_an_address_that_nobody_else_gets() {
     };
     let beside = topology(&network("host=192.168.1.3", ""), &on_eth0());
     assert_eq!(beside.addresses("a", "lan"), "192.168.1.4/24");
-    let hosts = beside.container("a").hosts.concat();
+    let hosts = beside.container("a").hosts.to_string();
     assert!(hosts.contains("192.168.1.3\thost.netform.internal\n"), "{hosts}");
     assert_eq!(
         beside.networks[0].shim.as_ref().unwrap().addresses,

@@ -13,7 +13,7 @@ use netform::resource::netns::NsRef;
 use netform::resource::owner::Origin;
 use netform::resource::state::Entry;
 use netform::topology::{
-    Attachment, Container, Dns, Driver, Egress, Network, Proxy, Publish, Runtime, Subnet, Topology,
+    Attachment, Container, Dns, Driver, Egress, Hosts, Network, Proxy, Publish, Runtime, Subnet, Topology,
 };
 
 const INSIDE: &str = "NETFORM_TEST_INSIDE";
@@ -375,7 +375,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         sysctls: vec![],
         publish: vec![],
         expose: vec![],
-        hosts: vec![],
+        hosts: Hosts::default(),
     }
 }
 
