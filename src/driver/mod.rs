@@ -25,7 +25,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::{SmolStr, SmolStrBuilder};
 
 use crate::manifest::OtherEnd;
 use crate::names::{NetName, ProjectName};
@@ -39,6 +39,9 @@ use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
 use crate::topology::{self, Attachment, Container, Driver, Network, Runtime, Topology};
 use veth::End;
+/// About how many objects a container has: its namespace, hosts file, pair, address and route, and some more.
+const USUAL: usize = 6;
+
 
 /// Returns the kernel objects of a topology, those of the firewall left out.
 ///
@@ -50,7 +53,8 @@ pub fn lower(topology: &Topology) -> Vec<Entry> {
     let wants = bridge::Wants::of(topology);
     let mut vlans = HashSet::new();
     let pairs = veth::Pairs::of(topology);
-    let mut entries = forwarding(topology);
+    let mut entries = Vec::with_capacity(topology.containers.len() * USUAL);
+    entries.extend(forwarding(topology));
     entries.extend(proxy::parameters(topology));
     for network in &topology.networks {
         match network.driver {
@@ -257,7 +261,14 @@ impl AltNames<'_> {
     ///
     /// `ALTIFNAMSIZ` is 128 with the zero byte at the end: `include/uapi/linux/if.h`.
     fn give(&mut self, parts: &[&str]) -> Option<SmolStr> {
-        let name = format_smolstr!("netform.{}.{}", self.project, parts.join("."));
+        let mut name = SmolStrBuilder::new();
+        name.push_str("netform.");
+        name.push_str(self.project.as_str());
+        for part in parts {
+            name.push('.');
+            name.push_str(part);
+        }
+        let name = name.finish();
         (name.len() <= 127 && self.taken.insert(name.clone())).then_some(name)
     }
 }
