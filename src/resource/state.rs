@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::owner::{Origin, Owner};
 use super::{Resource, ResourceId, Slot};
+use crate::halves::both;
 
 /// A kernel object in a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,10 +112,38 @@ impl<'de> Deserialize<'de> for State {
     }
 }
 
+/// How many entries are as much work to put in order as one of [`halves`]' items.
+const ENTRIES_PER_ITEM: usize = 16;
+
 impl State {
     fn of(entries: Vec<(ResourceId, Arc<Entry>)>) -> Self {
-        Self { entries: Arc::new(entries.into_iter().collect()) }
+        Self { entries: Arc::new(in_order(entries).into_iter().collect()) }
     }
+}
+
+/// Puts entries in the order of their ids, those with the same id in the order in which they come.
+///
+/// An id is large: numbers are sorted, on two threads, and each entry is moved once.
+fn in_order(entries: Vec<(ResourceId, Arc<Entry>)>) -> Vec<(ResourceId, Arc<Entry>)> {
+    let id = |number: &usize| entries.get(*number).map(|(id, _)| id);
+    if entries.is_sorted_by(|(one, _), (next, _)| one <= next) {
+        return entries;
+    }
+    let sorted = |mut numbers: Vec<usize>| {
+        numbers.sort_by(|one, other| id(one).cmp(&id(other)));
+        numbers
+    };
+    let middle = entries.len() / 2;
+    let (mut order, rest) = both(
+        entries.len() / ENTRIES_PER_ITEM,
+        || sorted((0..middle).collect()),
+        || sorted((middle..entries.len()).collect()),
+    );
+    order.extend(rest);
+    // Two runs that are in order are merged.
+    order.sort_by(|one, other| id(one).cmp(&id(other)));
+    let mut slots: Vec<_> = entries.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|number| slots.get_mut(number)?.take()).collect()
 }
 
 impl From<Vec<Entry>> for State {
