@@ -6,6 +6,7 @@ use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, named,
     network, parent, policy, ports, proxy, routes, shim, subnet, veth, vlans,
 };
+use crate::halves::both;
 use crate::manifest::problem::Problem;
 use crate::manifest::{Manifest, Place};
 use crate::resource::owner::Origin;
@@ -33,11 +34,15 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let grounds = subnet::assign(&scene, &mut problems);
     shim::check(&scene, &grounds, &mut problems);
     proxy::check(&scene, &grounds, &mut problems);
-    let interfaces = interface::assign(&scene, &mut problems);
+    let ((interfaces, found), (addresses, more)) = both(
+        scene.members.len(),
+        || with_problems(|problems| interface::assign(&scene, problems)),
+        || with_problems(|problems| ipam::assign(&scene, &grounds, problems)),
+    );
+    problems.extend(found.into_iter().chain(more));
     let made = named::Made::of(&scene, &interfaces);
     named::check(&scene, &made, &mut problems);
     device::check(&scene, &made, &mut problems);
-    let addresses = ipam::assign(&scene, &grounds, &mut problems);
     veth::check_gateways(&scene, &grounds, &addresses, &mut problems);
     let (bridge_macs, macs) = mac::assign(&scene, &addresses, &mut problems);
 
@@ -75,4 +80,11 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
         Err(problems)
     }
+}
+
+/// Does something that finds problems, and returns them, too.
+fn with_problems<T>(work: impl FnOnce(&mut Vec<Problem>) -> T) -> (T, Vec<Problem>) {
+    let mut problems = vec![];
+    let done = work(&mut problems);
+    (done, problems)
 }
