@@ -15,7 +15,7 @@ use crate::desired::resolver_files;
 use crate::dns::resolv;
 use crate::manifest::{Home, Manifest};
 use crate::names::NetnsName;
-use crate::resource::file::NetnsFile;
+use crate::resource::file::{FilePath, NetnsFile};
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed};
 use crate::resource::{ResourceId, Slot};
@@ -109,7 +109,7 @@ fn points_at_resolver(id: &ResourceId) -> bool {
 }
 
 /// Returns the files that the names of a manifest's containers may be in.
-pub(super) fn files(manifest: &Manifest) -> BTreeSet<PathBuf> {
+pub(super) fn files(manifest: &Manifest) -> BTreeSet<FilePath> {
     let named = manifest.containers.iter().filter_map(|(name, container)| {
         match container.value.home.as_ref().map(|home| &home.value) {
             None => Some(NetnsName::from(name)),

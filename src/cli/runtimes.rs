@@ -77,7 +77,7 @@ impl Runtimes {
     pub(super) fn widen(&self, scope: &mut Scope) {
         for run in self.look.runs.values() {
             scope.namespaces.insert(NsRef::Process(run.process));
-            scope.files.extend(run.hosts.iter().chain(&run.resolv_conf).cloned());
+            scope.files.extend(run.hosts.iter().chain(&run.resolv_conf).map(|path| path.as_path().into()));
         }
     }
 }

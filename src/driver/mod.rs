@@ -22,7 +22,6 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use ipnet::IpNet;
 use smol_str::{SmolStr, SmolStrBuilder};
@@ -31,7 +30,7 @@ use crate::manifest::OtherEnd;
 use crate::names::{NetName, ProjectName};
 use crate::resource::Resource;
 use crate::resource::address::Address;
-use crate::resource::file::{FILE_MARK, NetnsFile, TextFile, is_whole};
+use crate::resource::file::{FILE_MARK, FilePath, NetnsFile, TextFile, is_whole};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
 use crate::resource::route::{Rank, Route, Way};
@@ -39,9 +38,9 @@ use crate::resource::state::Entry;
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
 use crate::topology::{self, Attachment, Container, Driver, Network, Runtime, Topology};
 use veth::End;
+
 /// About how many objects a container has: its namespace, hosts file, pair, address and route, and some more.
 const USUAL: usize = 6;
-
 
 /// Returns the kernel objects of a topology, those of the firewall left out.
 ///
@@ -230,7 +229,7 @@ pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
 }
 
 /// Returns the file of a container that names need; `None` when it has none, or asks somebody else.
-fn file_of(container: &Container, file: NetnsFile) -> Option<PathBuf> {
+fn file_of(container: &Container, file: NetnsFile) -> Option<FilePath> {
     match &container.ns {
         NsRef::Named(name) => Some(file.path(name)),
         NsRef::Host | NsRef::Path(_) => None,
@@ -240,6 +239,7 @@ fn file_of(container: &Container, file: NetnsFile) -> Option<PathBuf> {
                 NetnsFile::Hosts => run.hosts.clone(),
                 NetnsFile::ResolvConf => run.resolv_conf.clone().filter(|_| !run.has_networks),
             }
+            .map(FilePath::from)
         }
     }
 }

@@ -69,7 +69,7 @@ impl Notice {
 /// What others have in a place that ours may want may go.
 pub fn files_of(state: &State, observed: &Observed) -> Vec<PathBuf> {
     let file = |id: &ResourceId| match id {
-        ResourceId::File(path) => Some(path.clone()),
+        ResourceId::File(path) => Some(path.to_path_buf()),
         ResourceId::Sysctl(NsRef::Host, key) => Some(sysctl::path(key)),
         ResourceId::Sysctl(NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_), _)
         | ResourceId::Netns(_)

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::netlink::Refusal;
 use super::{ObserveError, reading};
-use crate::resource::file::{TextFile, is_whole};
+use crate::resource::file::{FilePath, TextFile, is_whole};
 use crate::resource::part;
 
 /// The largest file of somebody else that is read: whoever is in a container may write to its own.
@@ -148,7 +148,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Returns the texts of the files that exist.
-pub(crate) fn read(paths: &BTreeSet<PathBuf>) -> Result<BTreeMap<PathBuf, Arc<str>>, ObserveError> {
+pub(crate) fn read(paths: &BTreeSet<FilePath>) -> Result<BTreeMap<FilePath, Arc<str>>, ObserveError> {
     let mut files = BTreeMap::new();
     for path in paths {
         let is_read =

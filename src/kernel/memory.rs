@@ -83,7 +83,7 @@ impl Memory {
     pub(super) async fn glance(&mut self, scope: &Scope, at: &Glance) -> Result<Reading, ObserveError> {
         let mut parts = Parts::default();
         parts.extend_with(at);
-        parts.files.extend(scope.files.iter().cloned());
+        parts.files.extend(scope.files.iter().map(|path| path.to_path_buf()));
         for (ns, key) in &scope.sysctls {
             match ns {
                 NsRef::Host => drop(parts.files.insert(sysctl::path(key))),
@@ -126,7 +126,7 @@ impl Memory {
         parts.links.extend(before.proxies.links.symmetric_difference(&scope.proxies.links).cloned());
         parts.whole.extend((before.proxies.uplink != scope.proxies.uplink).then_some(Whole::Host));
         parts.links.extend(before.limited.symmetric_difference(&scope.limited).cloned());
-        parts.files.extend(before.files.symmetric_difference(&scope.files).cloned());
+        parts.files.extend(before.files.symmetric_difference(&scope.files).map(|path| path.to_path_buf()));
         for (ns, key) in before.sysctls.symmetric_difference(&scope.sysctls) {
             match ns {
                 NsRef::Host => drop(parts.files.insert(sysctl::path(key))),

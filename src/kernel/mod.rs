@@ -54,12 +54,12 @@ mod vlans;
 mod wave;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::file::FilePath;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -119,7 +119,7 @@ pub struct Scope {
     /// Links of the host whose qdiscs matter.
     pub limited: BTreeSet<IfName>,
     /// Files that may be ours; one without our mark is foreign.
-    pub files: BTreeSet<PathBuf>,
+    pub files: BTreeSet<FilePath>,
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
     /// [`Owner::Unmarked`] for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,

@@ -156,7 +156,7 @@ impl Parts {
                 parts.whole.insert(Whole::Firewall);
             }
             Resource::Qdisc(qdisc) => drop(parts.links.insert(qdisc.link.clone())),
-            Resource::File(file) => drop(parts.files.insert(file.path.clone())),
+            Resource::File(file) => drop(parts.files.insert(file.path.to_path_buf())),
         }
         match ns {
             NsRef::Host => {}

@@ -8,7 +8,6 @@ mod todo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -24,6 +23,7 @@ use super::qdisc::{self, QdiscAnswer};
 use super::{ObserveError, Scope, file, message, neighbours, netns, routes, sysctl, vlans};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
+use crate::resource::file::FilePath;
 use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
@@ -78,7 +78,7 @@ pub(crate) struct Reading {
     /// What was asked for and is a namespace of mounts, processes or the like.
     pub(crate) wrong: BTreeSet<NsRef>,
     /// The files that were asked for and exist.
-    pub(crate) files: BTreeMap<PathBuf, Arc<str>>,
+    pub(crate) files: BTreeMap<FilePath, Arc<str>>,
     /// The ends of pairs that are in `namespaces`.
     pub(crate) ends: Ends,
     /// Records of Open vSwitch whose links are not there.

@@ -126,7 +126,7 @@ impl Slice {
             there.contains(ns) && state.iter().any(|(_, entry)| leads_into(entry, &|to| to == ns))
         };
         let is_held = |path: &PathBuf| {
-            path.starts_with(sysctl::ROOT) || state.get(&ResourceId::File(path.clone())).is_some()
+            path.starts_with(sysctl::ROOT) || state.get(&ResourceId::File(path.as_path().into())).is_some()
         };
         links.iter().all(is_ours)
             && parts.namespaces.intersection(given).all(is_used)

@@ -1,6 +1,7 @@
 //! One rule of planning each; the laws in `tests/it/laws` hold them together.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::*;
 use crate::names::{IfName, Mac, Mtu, NetnsName};
@@ -53,7 +54,8 @@ impl Story {
     /// A container `name` with a namespace and a hosts file.
     pub(super) fn container(self, name: &str, hosts: &str) -> Self {
         let owner = format!("container.{name}");
-        let file = TextFile { path: format!("/etc/netns/{name}/hosts").into(), content: hosts.into() };
+        let file =
+            TextFile { path: Path::new(&format!("/etc/netns/{name}/hosts")).into(), content: hosts.into() };
         let ns = Netns::new(NetnsName::try_from(name).unwrap());
         self.put(&owner, 20, Resource::Netns(ns)).put(&owner, 20, Resource::File(file))
     }

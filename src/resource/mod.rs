@@ -29,7 +29,6 @@ pub mod vswitch;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -37,7 +36,7 @@ use smol_str::SmolStr;
 
 use crate::names::{IfName, NetnsName};
 use address::Address;
-use file::TextFile;
+use file::{FilePath, TextFile};
 use link::Link;
 use neighbour::Neighbour;
 use netns::{Netns, NsRef};
@@ -100,7 +99,7 @@ pub enum ResourceId {
     /// A limit on a link of the host, or what leads to one.
     Qdisc(IfName, Hook),
     /// A file.
-    File(PathBuf),
+    File(FilePath),
 }
 
 /// A place in the kernel that one object fills, and that others stand on.

@@ -66,7 +66,10 @@ mod tests {
     use crate::resource::nft::{NftFamily, NftTableId};
 
     fn spot(path: &str) -> Spot {
-        Spot { object: ResourceId::File(path.into()), field: Some("content".to_owned()) }
+        Spot {
+            object: ResourceId::File(std::path::Path::new(path).into()),
+            field: Some("content".to_owned()),
+        }
     }
 
     fn minutes(minutes: u64) -> Duration {

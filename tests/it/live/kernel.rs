@@ -1,11 +1,12 @@
 //! The live kernel does what it is asked, says what it sees, and leaves others' things alone.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use netform::kernel::{FailureKind, Op};
 use netform::names::Mtu;
 use netform::resource::Resource;
-use netform::resource::file::{FILE_MARK, TextFile};
+use netform::resource::file::{FILE_MARK, FilePath, TextFile};
 use netform::resource::link::LinkKind;
 use netform::resource::netns::NsRef;
 use netform::resource::state::{Entry, State};
@@ -249,7 +250,7 @@ fn parameters_and_files_are_written_where_they_belong() {
             other(Resource::Sysctl(Sysctl { ns: named("web"), key: key.clone(), value: value.into() }))
         };
         sh("mount -t tmpfs none /etc");
-        let path = std::path::PathBuf::from("/etc/netns/web/hosts");
+        let path = FilePath::from(Path::new("/etc/netns/web/hosts"));
         let file = |text: &str| {
             other(Resource::File(TextFile {
                 path: path.clone(),

@@ -1,5 +1,6 @@
 //! What a daemon remembers of the kernel is what the kernel holds, whoever changes it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use netform::kernel::events::Ear;
@@ -45,7 +46,7 @@ impl Mind {
         let ear = runtime.block_on(async { Ear::open(&project()) }).unwrap();
         let mut scope = Scope::new(project());
         scope.namespaces.insert(NsRef::Named(NetnsName::try_from("legacy").unwrap()));
-        scope.files.insert("/etc/netns/web/hosts".into());
+        scope.files.insert(Path::new("/etc/netns/web/hosts").into());
         scope.sysctls.insert((NsRef::Host, SysctlKey::Ipv4Forward));
         for link in ["br-front", "br-back"] {
             let link = IfName::try_from(link).unwrap();
