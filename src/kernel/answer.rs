@@ -163,6 +163,8 @@ pub(crate) struct RouteAnswer {
     pub(crate) metric: u32,
     /// Whether its next hop is on the link though no subnet says so: `RTNH_F_ONLINK`.
     pub(crate) onlink: bool,
+    /// Whether it is for some packets only: those of a type of service, or from some sources.
+    pub(crate) narrow: bool,
     /// Whether it says nothing else that a replacement by a route of ours would lose: another source address, metrics, a
     /// type of service.
     pub(crate) plain: bool,
@@ -293,6 +295,7 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     };
     let mut table = u32::from(byte(4)?);
     let (mut dest, mut via, mut index, mut metric, mut hops) = (anywhere, None, None, 0, vec![]);
+    let narrow = byte(2)? != 0 || byte(3)? != 0;
     let mut plain = byte(3)? == 0 && header.get(8..12)?.iter().all(|flags| *flags == 0);
     each(attributes, |kind, value| match kind {
         1 => dest = ip(value).unwrap_or(anywhere),
@@ -307,7 +310,7 @@ pub(crate) fn route(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     });
     let onlink = u32_at(header, 8)? & 4 != 0;
     let (dest, protocol, kind) = (IpNet::new(dest, byte(1)?).ok()?, byte(5)?, byte(7)?);
-    Some(RouteAnswer { table, protocol, kind, dest, via, index, hops, metric, onlink, plain })
+    Some(RouteAnswer { table, protocol, kind, dest, via, index, hops, metric, onlink, narrow, plain })
 }
 
 /// Reads a neighbour; `None` for anything else.

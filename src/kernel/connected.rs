@@ -1,5 +1,6 @@
-//! Routes that the kernel makes with addresses: to their subnets, and to all that is link-local. Anybody may delete one, and
-//! the address stays: then what is on the link is not reached.
+//! Routes that the kernel makes with addresses: to their subnets, to all that is link-local, and to themselves. Anybody may
+//! delete one or put his own in its place, and the address stays: then what is on the link is not reached, or the address
+//! does not answer.
 //!
 //! Sources: `fib_add_ifaddr()` in Linux `net/ipv4/fib_frontend.c`, `inet6_addr_add()` and `addrconf_add_linklocal()` in
 //! `net/ipv6/addrconf.c`.
@@ -12,49 +13,101 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
+use super::answer::RouteAnswer;
 use super::links::{Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::message;
 use super::netlink::Channel;
 use super::observe::{UNICAST, is_link_local};
 use super::reading::NsReading;
-use crate::resource::address::Address;
-use crate::resource::route::{MAIN_TABLE, PROTOCOL};
+use super::routes::KERNEL_ROUTES;
+use crate::resource::address::{Address, How, Lost};
+use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL};
 
-/// Returns where routes led that came with our addresses on our links and are gone, by the link and the address.
+/// `IP6_RT_PRIO_ADDRCONF`, `include/uapi/linux/ipv6_route.h`: the priority of such a route to an IPv6 subnet. Those to IPv4
+/// subnets have none, and nothing comes before them but what is put into their place.
+pub(super) const PRIORITY: u32 = 256;
+
+/// `RTN_LOCAL`, `include/uapi/linux/rtnetlink.h`.
+pub(super) const LOCAL: u8 = 2;
+
+/// The routes that came with addresses on links, by the link and where they lead; each with its address.
+type Made = BTreeMap<(u32, IpNet), IpNet>;
+
+/// Returns the routes that came with our addresses on our links and that no packet takes, by the link and the address.
 ///
 /// That of a subnet belongs to the first address of it, as the kernel has it; that of what is link-local to the first IPv6
 /// address. Any route by the link does that needs no next hop: who has put another metric on it, or his own in its place, has not
 /// cut off anybody. What is down has no such routes, and those of what is in a VRF are in its table.
-pub(super) fn lost(ns: &NsReading, is_ours: impl Fn(u32) -> bool) -> BTreeMap<(u32, IpNet), Vec<IpNet>> {
-    let mut missing = made(ns, &is_ours);
-    for route in &ns.routes {
-        if missing.is_empty() {
-            break;
-        }
-        if let (None, Some(index), UNICAST, MAIN_TABLE) = (route.via, route.index, route.kind, route.table) {
-            missing.remove(&(index, route.dest));
-        }
-    }
+pub(super) fn lost(ns: &NsReading, is_ours: impl Fn(u32) -> bool) -> BTreeMap<(u32, IpNet), Vec<Lost>> {
     let mut lost = BTreeMap::<_, Vec<_>>::new();
-    if missing.is_empty() || !ns.knows_routes {
+    if !ns.knows_routes {
+        return lost;
+    }
+    let mut missing = made(ns, &is_ours);
+    let (covered, hidden) = behind(ns, &mut missing);
+    if missing.is_empty() && covered.is_empty() {
         return lost;
     }
     let up = ns.links.iter().filter(|link| link.up && link.master.is_none());
     let up: BTreeSet<u32> = up.map(|link| link.index).collect();
-    for ((index, dest), addr) in missing.into_iter().filter(|((index, _), _)| up.contains(index)) {
-        lost.entry((index, addr)).or_default().push(dest);
+    let how = |dest: &IpNet| if hidden.contains(dest) { How::Replaced } else { How::Gone };
+    let gone = missing.into_iter().map(|((index, dest), addr)| (index, addr, Lost { dest, how: how(&dest) }));
+    let covered =
+        covered.into_iter().map(|((index, dest), addr)| (index, addr, Lost { dest, how: How::Covered }));
+    for (index, addr, route) in gone.chain(covered).filter(|(index, ..)| up.contains(index)) {
+        lost.entry((index, addr)).or_default().push(route);
     }
     lost
 }
 
-/// Returns the routes that come with our addresses on our links: the link and the subnet, each with its address.
-fn made(ns: &NsReading, is_ours: &impl Fn(u32) -> bool) -> BTreeMap<(u32, IpNet), IpNet> {
+/// Takes out of `missing` what is there. Returns what of that has somebody's before it, and where such ones lead.
+///
+/// The kernel lists the routes to one place in the order in which it tries them (`fn_trie_dump_leaf()`, `net/ipv4/fib_trie.c`;
+/// `fib6_dump_node()`, `net/ipv6/ip6_fib.c`).
+fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeSet<IpNet>) {
+    let (mut covered, mut hidden) = (Made::new(), BTreeSet::new());
+    let places: BTreeSet<IpNet> = missing.keys().map(|(_, dest)| *dest).collect();
+    for route in &ns.routes {
+        if missing.is_empty() {
+            break;
+        }
+        let leads_there = route.via.is_none()
+            && matches!((route.kind, route.table), (UNICAST, MAIN_TABLE) | (LOCAL, LOCAL_TABLE));
+        let found = route.index.filter(|_| leads_there).map(|index| (index, route.dest));
+        match found.and_then(|key| Some((key, missing.remove(&key)?))) {
+            Some((key, addr)) if hidden.contains(&route.dest) => drop(covered.insert(key, addr)),
+            Some(_) => {}
+            None if is_in_the_way(route) && places.contains(&route.dest) => drop(hidden.insert(route.dest)),
+            None => {}
+        }
+    }
+    (covered, hidden)
+}
+
+/// Tells whether a route takes all packets from those that the kernel has made to the same place. Others by which the kernel
+/// reaches the same subnet came first, and what the manifest asks for is asked for.
+fn is_in_the_way(route: &RouteAnswer) -> bool {
+    let priority = if route.dest.addr().is_ipv4() { 0 } else { PRIORITY };
+    let is_kernels = KERNEL_ROUTES.contains(&route.protocol) && route.kind == UNICAST;
+    (route.table, route.metric) == (MAIN_TABLE, priority)
+        && !route.narrow
+        && !is_kernels
+        && route.protocol != PROTOCOL
+}
+
+/// Returns the routes that come with our addresses on our links.
+fn made(ns: &NsReading, is_ours: &impl Fn(u32) -> bool) -> Made {
     let (mut made, mut with_ipv6) = (BTreeMap::new(), BTreeMap::<u32, IpNet>::new());
     let ours = ns.addresses.iter().filter(|it| it.protocol == PROTOCOL && is_ours(it.index));
     for address in ours {
-        if let IpNet::V6(_) = address.addr {
-            with_ipv6.entry(address.index).or_insert(address.addr);
+        match address.addr {
+            // Without one of its own nothing answers for it. Those of IPv6 come a little later than their addresses
+            // (`addrconf_dad_work()`), when nobody can tell them from lost ones.
+            IpNet::V4(addr) => {
+                made.insert((address.index, IpNet::from(IpAddr::V4(addr.addr()))), address.addr);
+            }
+            IpNet::V6(_) => drop(with_ipv6.entry(address.index).or_insert(address.addr)),
         }
         let subnet = address.addr.trunc();
         // An address alone has none in IPv4, and needs none; nor has 0.0.0.0/8.
@@ -73,27 +126,39 @@ fn made(ns: &NsReading, is_ours: &impl Fn(u32) -> bool) -> BTreeMap<(u32, IpNet)
     made
 }
 
-/// Makes routes that came with an address and are gone; or takes them away, as they were found.
+/// Has packets take routes that came with an address; or leaves them as they were found. What others have put in their
+/// place stays behind them.
 pub(super) async fn restore(live: &Live, from: &Address, to: &Address) -> Outcome {
     let channel = channel(live, &to.ns)?;
     let index = found(channel, &to.link)?;
-    for dest in from.lost.iter().filter(|dest| !to.lost.contains(dest)) {
-        make(channel, message::connected_route(to.addr, *dest, index)).await?;
+    for lost in from.lost.iter().filter(|lost| !to.lost.contains(lost)) {
+        if lost.how == How::Covered {
+            unmake(channel, message::connected_route(to.addr, lost, index)).await?;
+        }
+        // As the kernel does it: beside one of the same subnet by another link.
+        let place = if lost.how == How::Gone { NLM_F_APPEND } else { 0 };
+        make(channel, message::connected_route(to.addr, lost, index), NLM_F_CREATE | place).await?;
     }
-    for dest in to.lost.iter().filter(|dest| !from.lost.contains(dest)) {
-        let route = message::connected_route(to.addr, *dest, index);
-        send_unless(channel, RouteNetlinkMessage::DelRoute(route), &[Errno::SRCH]).await?;
+    for lost in to.lost.iter().filter(|lost| !from.lost.contains(lost)) {
+        unmake(channel, message::connected_route(to.addr, lost, index)).await?;
+        if lost.how == How::Covered {
+            let behind = Lost { dest: lost.dest, how: How::Gone };
+            let route = message::connected_route(to.addr, &behind, index);
+            make(channel, route, NLM_F_CREATE | NLM_F_APPEND).await?;
+        }
     }
     Ok(())
 }
 
-async fn make(channel: &Channel, route: netlink_packet_route::route::RouteMessage) -> Outcome {
-    // As the kernel does it: beside one of the same subnet by another link.
-    let flags = NLM_F_CREATE | NLM_F_APPEND;
+async fn make(channel: &Channel, route: netlink_packet_route::route::RouteMessage, flags: u16) -> Outcome {
     match channel.request(RouteNetlinkMessage::NewRoute(route), flags).await {
         Err(refusal) if refusal.errno() == Some(Errno::EXIST) => Ok(()),
         answer => answer.map_err(Into::into),
     }
+}
+
+async fn unmake(channel: &Channel, route: netlink_packet_route::route::RouteMessage) -> Outcome {
+    send_unless(channel, RouteNetlinkMessage::DelRoute(route), &[Errno::SRCH]).await
 }
 
 #[cfg(test)]
@@ -102,6 +167,24 @@ mod tests {
     use crate::kernel::answer;
     use crate::kernel::answer::{AddressAnswer, RouteAnswer};
     use crate::resource::netns::NsRef;
+
+    /// A route as the kernel makes it.
+    fn route(index: u32, dest: &str) -> RouteAnswer {
+        let dest: IpNet = dest.parse().unwrap();
+        RouteAnswer {
+            table: MAIN_TABLE,
+            protocol: 2,
+            kind: UNICAST,
+            dest,
+            via: None,
+            index: Some(index),
+            hops: vec![],
+            metric: if dest.addr().is_ipv4() { 0 } else { PRIORITY },
+            onlink: false,
+            narrow: false,
+            plain: false,
+        }
+    }
 
     /// A namespace in which links 2 (up) and 3 (down) are ours, and 4 (up) is not.
     fn ns(addresses: &[(u32, &str, u8, bool)], routes: &[(u32, &str)]) -> NsReading {
@@ -117,33 +200,29 @@ mod tests {
             protocol: *protocol,
             routed: *routed,
         };
-        let route = |(index, dest): &(u32, &str)| RouteAnswer {
-            table: MAIN_TABLE,
-            protocol: 2,
-            kind: UNICAST,
-            dest: dest.parse().unwrap(),
-            via: None,
-            index: Some(*index),
-            hops: vec![],
-            metric: 0,
-            onlink: false,
-            plain: false,
-        };
+        let local = addresses.iter().map(|(index, addr, ..)| {
+            let addr = IpNet::from(addr.parse::<IpNet>().unwrap().addr());
+            RouteAnswer { table: LOCAL_TABLE, kind: LOCAL, ..route(*index, &addr.to_string()) }
+        });
+        let routes = routes.iter().map(|(index, dest)| route(*index, dest));
         NsReading {
             links: [(2, 1), (3, 0), (4, 1)].map(link).into(),
             addresses: addresses.iter().map(address).collect(),
-            routes: routes.iter().map(route).collect(),
+            routes: local.chain(routes).collect(),
             knows_routes: true,
             ..NsReading::empty(NsRef::Host)
         }
     }
 
+    fn said(ns: &NsReading) -> Vec<String> {
+        let lost = lost(ns, |index| index < 4);
+        let words = |lost: &[Lost]| lost.iter().map(Lost::to_string).collect::<Vec<_>>().join(", ");
+        lost.iter().map(|((index, addr), lost)| format!("{index} {addr} [{}]", words(lost))).collect()
+    }
+
     #[track_caller]
     fn check(addresses: &[(u32, &str, u8, bool)], routes: &[(u32, &str)], want: &[&str]) {
-        let lost = lost(&ns(addresses, routes), |index| index < 4);
-        let lost: Vec<_> =
-            lost.iter().map(|((index, addr), dests)| format!("{index} {addr} {dests:?}")).collect();
-        assert_eq!(lost, want, "{addresses:?} {routes:?}");
+        assert_eq!(said(&ns(addresses, routes)), want, "{addresses:?} {routes:?}");
     }
 
     #[test]
@@ -167,6 +246,43 @@ mod tests {
         check(&[ours, local], &[(2, "fd00::/64"), (2, "fe80::/64")], &[]);
         check(&[ours, local], &[], &["2 fd00::2/64 [fd00::/64, fe80::/64]"]);
         check(&[local, (2, "10.7.0.2/24", PROTOCOL, true)], &[(2, "10.7.0.0/24")], &[]);
+    }
+
+    #[test]
+    fn what_others_put_before_such_a_route_covers_it() {
+        #[track_caller]
+        fn check(routes: Vec<RouteAnswer>, want: &[&str]) {
+            let mut ns = ns(&[(2, "10.7.0.2/24", PROTOCOL, true), (2, "fd00::2/64", PROTOCOL, true)], &[]);
+            ns.routes.extend(routes);
+            assert_eq!(said(&ns), want);
+        }
+        let (v4, v6) = (|| route(2, "10.7.0.0/24"), || route(2, "fd00::/64"));
+        let theirs = |route: RouteAnswer| RouteAnswer { index: Some(4), protocol: 3, ..route };
+        let refused = |route: RouteAnswer| RouteAnswer { index: None, protocol: 3, kind: 7, ..route };
+        let v4_gone = |how: &str| format!("2 10.7.0.2/24 [10.7.0.0/24{how}]");
+
+        for other in [theirs(v4()), refused(v4())] {
+            check(vec![v6(), other.clone()], &[&v4_gone(" replaced")]);
+            check(vec![v6(), other.clone(), v4()], &[&v4_gone(" covered")]);
+            check(vec![v6(), v4(), other], &[]);
+        }
+        check(vec![v4(), theirs(v6())], &["2 fd00::2/64 [fd00::/64 replaced]"]);
+        check(vec![v4(), theirs(v6()), v6()], &["2 fd00::2/64 [fd00::/64 covered]"]);
+        // What has another priority, is for some packets only, or is what the kernel or the manifest made, is nobody's fault.
+        check(vec![v6(), RouteAnswer { metric: 50, ..theirs(v4()) }], &[&v4_gone("")]);
+        check(vec![v6(), RouteAnswer { narrow: true, ..theirs(v4()) }, v4()], &[]);
+        check(vec![v6(), RouteAnswer { protocol: 2, ..theirs(v4()) }, v4()], &[]);
+        check(vec![v6(), RouteAnswer { protocol: PROTOCOL, ..theirs(v4()) }, v4()], &[]);
+    }
+
+    #[test]
+    fn an_address_without_a_route_to_itself_is_missed_in_ipv4() {
+        let mut ns = ns(
+            &[(2, "10.7.0.2/24", PROTOCOL, true), (2, "fd00::2/128", PROTOCOL, true)],
+            &[(2, "10.7.0.0/24")],
+        );
+        ns.routes.retain(|route| route.table != LOCAL_TABLE);
+        assert_eq!(said(&ns), ["2 10.7.0.2/24 [10.7.0.2/32]"]);
     }
 
     #[test]

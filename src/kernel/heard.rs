@@ -6,6 +6,7 @@
 use netlink_packet_core::NetlinkBuffer;
 
 use super::answer::attributes;
+use super::connected::LOCAL;
 use super::events::Notice;
 use super::message::MAIN_TABLE;
 use super::moved::{Parts, Whole};
@@ -32,6 +33,9 @@ const REMOVALS: [u16; 3] = [0xa02, 0xa05, 0xa08];
 
 /// Another route has taken the place of this one: `NLM_F_REPLACE`, `include/uapi/linux/netlink.h`.
 const NLM_F_REPLACE: u16 = 0x100;
+
+/// `RTPROT_KERNEL`, `include/uapi/linux/rtnetlink.h`.
+const KERNEL: u8 = 2;
 
 /// What is told of a link as a port of a bridge: `AF_BRIDGE`, `include/linux/socket.h`.
 const AF_BRIDGE: u8 = 7;
@@ -66,7 +70,7 @@ fn each(mut datagram: &[u8], mut see: impl FnMut(u16, u16, &[u8])) {
 fn concerns(kind: u16, flags: u16, body: &[u8]) -> bool {
     let ours = body.get(5) == Some(&PROTOCOL);
     match kind {
-        RTM_NEWROUTE => ours || flags & NLM_F_REPLACE != 0,
+        RTM_NEWROUTE => ours || flags & NLM_F_REPLACE != 0 || comes_before(body),
         RTM_DELROUTE => ours || is_connected(body),
         _ => true,
     }
@@ -74,9 +78,19 @@ fn concerns(kind: u16, flags: u16, body: &[u8]) -> bool {
 
 /// Tells whether a route is one that the kernel makes with an address: `rtm_table`, `rtm_protocol` and `rtm_type`.
 fn is_connected(body: &[u8]) -> bool {
-    /// `RTPROT_KERNEL`, `include/uapi/linux/rtnetlink.h`.
-    const KERNEL: u8 = 2;
-    matches!(body, [_, _, _, _, MAIN_TABLE, KERNEL, _, UNICAST, ..])
+    /// `RT_TABLE_LOCAL`.
+    const LOCAL_TABLE: u8 = 255;
+    matches!(body, [2, 32, _, _, LOCAL_TABLE, KERNEL, _, LOCAL, ..])
+        || matches!(body, [_, _, _, _, MAIN_TABLE, KERNEL, _, UNICAST, ..])
+}
+
+/// Tells whether a new route may come before one that the kernel has made with an IPv4 address: it has no next hop, as nearly
+/// all routes have that are told by others, and no priority.
+fn comes_before(body: &[u8]) -> bool {
+    /// `RTA_GATEWAY`, `_PRIORITY`, `_MULTIPATH` and `_VIA`, `include/uapi/linux/rtnetlink.h`.
+    const ELSEWHERE: [u16; 4] = [5, 6, 9, 18];
+    matches!(body, [2, length, _, _, MAIN_TABLE, protocol, ..] if *length > 0 && *protocol != KERNEL)
+        && !attributes(body.get(12..).unwrap_or_default()).any(|(kind, _)| ELSEWHERE.contains(&kind))
 }
 
 /// Tells whether a message is about a new default route in the main table: what is on the uplink moves there. One that goes
@@ -164,8 +178,20 @@ mod tests {
         message
     }
 
-    fn route(protocol: u8) -> [u8; 12] {
-        [2, 24, 0, 0, 254, protocol, 0, 1, 0, 0, 0, 0]
+    /// A route by way of 10.0.0.1.
+    fn route(protocol: u8) -> [u8; 20] {
+        [2, 24, 0, 0, 254, protocol, 0, 1, 0, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, 1]
+    }
+
+    #[test]
+    fn a_route_of_others_counts_that_may_come_before_one_that_came_with_an_address() {
+        let direct = |bytes: &[u8]| [&route(3)[..12], bytes].concat();
+        assert!(concerns(RTM_NEWROUTE, 0, &direct(&[])));
+        assert!(!concerns(RTM_NEWROUTE, 0, &direct(&[8, 0, 6, 0, 50, 0, 0, 0])), "of another priority");
+        let local = [2, 32, 0, 0, 255, 2, 254, 2, 0, 0, 0, 0];
+        assert!(concerns(RTM_DELROUTE, 0, &local), "what an address answers by");
+        let broadcast = [2, 32, 0, 0, 255, 2, 253, 3, 0, 0, 0, 0];
+        assert!(!concerns(RTM_DELROUTE, 0, &broadcast));
     }
 
     /// A message about link 7, called `br-front`.
@@ -189,7 +215,11 @@ mod tests {
 
     #[test]
     fn a_new_default_route_of_the_host_counts_whoever_makes_it() {
-        let route = |length, table| message(RTM_NEWROUTE, &[2, length, 0, 0, table, 4, 0, 1, 0, 0, 0, 0]);
+        let route = |length, table| {
+            let mut body = route(4);
+            (body[1], body[4]) = (length, table);
+            message(RTM_NEWROUTE, &body)
+        };
         let told = Parts { whole: [Whole::Routes, Whole::Uplinks].into(), ..Parts::default() };
         assert_eq!(network(&route(0, 254), None), told);
         assert_eq!(network(&route(0, 100), None), Parts::default());

@@ -75,6 +75,9 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 if old.lo != new.lo {
                     send(there, message::loopback(new.lo), 0).await?;
                 }
+                if old.loopback != new.loopback {
+                    set_loopback(there, new.loopback).await?;
+                }
                 send(there, message::mark_namespace(&live.mark(&to.owner)), 0).await
             }
             (Resource::Qdisc(_), Resource::Qdisc(new)) => qdisc::update(live, new).await,
@@ -96,6 +99,15 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             | Resource::Passage(_)
             | Resource::File(_)) => Err(misplaced(other)),
         },
+    }
+}
+
+/// Gives `lo` the address that the kernel gives it when it comes up, or takes it away.
+async fn set_loopback(channel: &Channel, there: bool) -> Outcome {
+    if there {
+        send(channel, message::new_loopback_address(), NLM_F_CREATE | NLM_F_REPLACE).await
+    } else {
+        send_unless(channel, message::no_loopback_address(), &[Errno::ADDRNOTAVAIL]).await
     }
 }
 

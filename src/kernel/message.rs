@@ -19,7 +19,8 @@ use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::address::{
-    address, addresses_of, all_addresses, connected_route, new_address, new_external_address,
+    LOOPBACK, address, addresses_of, all_addresses, connected_route, new_address, new_external_address,
+    new_loopback_address, no_loopback_address,
 };
 use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};

@@ -320,6 +320,7 @@ mod tests {
             index: Some(3),
             metric: 1024,
             onlink: false,
+            narrow: false,
             plain: true,
         }));
         let proxies =

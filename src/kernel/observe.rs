@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::answer::LinkAnswer;
 use super::maker::{owner_of, owner_of_bridge, owner_of_link};
-use super::message::NEWBORN;
+use super::message::{self, NEWBORN};
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
@@ -221,7 +221,8 @@ pub(crate) fn peer_of<'a>(
 fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
-    let netns = || Netns { lo, ..Netns::new(name.clone()) };
+    let loopback = ns.addresses.iter().any(|it| it.index == 1 && it.addr == message::LOOPBACK);
+    let netns = || Netns { lo, loopback, ..Netns::new(name.clone()) };
     match ns.mark() {
         Some(mark) if mark.project == scope.project => {
             insert(observed, Resource::Netns(netns()), mark.owner);

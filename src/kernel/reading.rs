@@ -10,7 +10,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::io::Errno;
 use smol_str::SmolStr;
 
 use super::answer::{self, AddressAnswer, LinkAnswer, RouteAnswer};
@@ -42,7 +41,7 @@ pub(crate) struct NsReading {
     pub(crate) links: Vec<LinkAnswer>,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressAnswer>,
-    /// Its routes: in the host those of all tables, elsewhere those of the main table unless others matter.
+    /// Its routes, of all tables; elsewhere than in the host none of those that only tell what is here but is no IPv4 address.
     pub(crate) routes: Vec<RouteAnswer>,
     /// Whether they were asked for.
     pub(crate) knows_routes: bool,
@@ -111,6 +110,9 @@ pub(crate) enum Other {
     Stale,
 }
 
+/// Reads a route.
+type ReadRoute = fn(u16, &[u8]) -> Option<RouteAnswer>;
+
 /// What became of one namespace.
 enum Look {
     Read(Box<NsReading>),
@@ -136,10 +138,9 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
     let todo = Todo::new(all);
 
-    let all_tables = routes::in_other_tables(scope);
     let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
     let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
-    let task = Arc::new(Task { project, wanted, all_tables, limited, proxies, vlans });
+    let task = Arc::new(Task { project, wanted, limited, proxies, vlans });
     let paths = scope.files.clone();
     let files = move || file::read(&paths);
     let Some(at) = at else {
@@ -236,12 +237,12 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
     match only {
         None => {
             reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
-            reading.read_rest(&mut socket, None).map_err(failed)?;
+            reading.read_rest(&mut socket, answer::route).map_err(failed)?;
         }
         Some(SomeLinks { names, indexes, routes }) => {
             reading.read_links(&mut socket, names, indexes).map_err(failed)?;
             if routes {
-                reading.read_routes(&mut socket, None).map_err(failed)?;
+                reading.read_routes(&mut socket, answer::route).map_err(failed)?;
             }
         }
     }
@@ -323,23 +324,18 @@ impl NsReading {
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }
         self.host_id = socket.ask(message::find_nsid(host), answer::nsid)?;
-        let table = (!task.all_tables.contains(&self.ns)).then_some(message::MAIN_TABLE);
-        self.read_rest(&mut socket, table)?;
+        self.read_rest(&mut socket, routes::read_inside)?;
         self.read_sysctls(task.wanted.get(&self.ns).into_iter().flatten())?;
         Ok(Look::Read(Box::new(self)))
     }
 
-    fn read_rest(&mut self, socket: &mut Blocking, table: Option<u8>) -> Result<(), Refusal> {
+    fn read_rest(&mut self, socket: &mut Blocking, read: ReadRoute) -> Result<(), Refusal> {
         self.addresses = socket.dump(message::all_addresses(), answer::address)?;
-        self.read_routes(socket, table)
+        self.read_routes(socket, read)
     }
 
-    fn read_routes(&mut self, socket: &mut Blocking, table: Option<u8>) -> Result<(), Refusal> {
-        self.routes = match socket.dump(message::all_routes(table), answer::route) {
-            // A table that nobody has put a route into does not exist (`fib_get_table()`).
-            Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
-            routes => routes?,
-        };
+    fn read_routes(&mut self, socket: &mut Blocking, read: ReadRoute) -> Result<(), Refusal> {
+        self.routes = socket.dump(message::all_routes(None), read)?;
         self.knows_routes = true;
         Ok(())
     }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use smol_str::ToSmolStr;
 
 use super::Scope;
-use super::answer::{LinkAnswer, RouteAnswer};
+use super::answer::{self, LinkAnswer, RouteAnswer};
 use super::links::{NEW, NOBODYS_ROUTE, Outcome, channel, found, protocol, send, send_unless};
 use super::live::Live;
 use super::netlink::Channel;
@@ -24,7 +24,7 @@ use crate::resource::state::{Foreign, Observed};
 use crate::resource::{Resource, ResourceId, Slot};
 
 /// Routes that the kernel makes itself: `RTPROT_UNSPEC`, `_REDIRECT`, `_KERNEL`, `_RA`.
-const KERNEL_ROUTES: [u8; 4] = [0, 1, 2, 9];
+pub(super) const KERNEL_ROUTES: [u8; 4] = [0, 1, 2, 9];
 
 /// Adds a route, or puts it in the place of the one of its rank.
 pub(super) async fn put(live: &Live, route: &Route, (owner, flags): (&Owner, u16)) -> Outcome {
@@ -111,23 +111,14 @@ fn message(route: &Route, index: Option<u32>, protocol: u8) -> RouteMessage {
     message
 }
 
-/// Returns the namespaces with routes that matter in other tables than the main one.
-pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
-    let elsewhere = scope.routes.iter().filter_map(|route| match route {
-        ResourceId::Route(ns, _, rank) if rank.table != MAIN_TABLE => Some(ns.clone()),
-        ResourceId::Route(..)
-        | ResourceId::Netns(_)
-        | ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..)
-        | ResourceId::Passage(..)
-        | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => None,
-    });
-    elsewhere.collect()
+/// Reads a route as [`answer::route`] does, unless it only tells what is here and is not for an IPv4 address: every namespace has a
+/// handful of those.
+pub(super) fn read_inside(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
+    /// `RT_TABLE_LOCAL` and `RTN_LOCAL`.
+    const LOCAL: [u8; 2] = [255, 2];
+    let is_kept = matches!(body, [2, 32, _, _, table, _, _, kind, ..] if [*table, *kind] == LOCAL)
+        || body.get(4) != Some(&LOCAL[0]);
+    is_kept.then(|| answer::route(kind, body))?
 }
 
 /// Notes the routes of a namespace that are ours, that others put on our links, or that are in the place of one of ours.
@@ -155,8 +146,19 @@ pub(super) fn see(
 /// priority, by whatever link it leaves (`fib_table_insert()`, `net/ipv4/fib_trie.c`; `fib6_add_rt2node()`, `net/ipv6/
 /// ip6_fib.c`). A host may have hundreds of thousands, and there we know which matter.
 fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scope: &Scope) {
-    let RouteAnswer { table, protocol: _, kind: _, dest, via, index, hops: _, metric, onlink: _, plain: _ } =
-        route;
+    let RouteAnswer {
+        table,
+        protocol: _,
+        kind: _,
+        dest,
+        via,
+        index,
+        hops: _,
+        metric,
+        onlink: _,
+        narrow: _,
+        plain: _,
+    } = route;
     let id = ResourceId::Route(ns.ns.clone(), *dest, Rank { table: *table, metric: *metric });
     if *table == LOCAL_TABLE || (ns.ns == NsRef::Host && !scope.routes.contains(&id)) {
         return;
@@ -220,7 +222,8 @@ fn see_one(
     (ns, own): (&NsRef, &OwnLinks),
     scope: &Scope,
 ) -> bool {
-    let RouteAnswer { table, protocol, kind, dest, via, index, hops: _, metric, onlink, plain } = route;
+    let RouteAnswer { table, protocol, kind, dest, via, index, hops: _, metric, onlink, narrow: _, plain } =
+        route;
     let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return false };
     let ours = *protocol == PROTOCOL;
     if *kind != UNICAST || (*table != MAIN_TABLE && !ours) {

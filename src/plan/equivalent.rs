@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{vlans, vsctl};
 use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
-use crate::resource::address::Address;
+use crate::resource::address::{Address, How, Lost};
 use crate::resource::device::Device;
 use crate::resource::file::TextFile;
 use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Tag};
@@ -47,7 +49,7 @@ impl fmt::Display for In<'_> {
 
 fn created(resource: &Resource) -> Vec<String> {
     match resource {
-        Resource::Netns(Netns { name, whole: _, lo: _ }) => {
+        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => {
             vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
         }
         Resource::Link(link) => created_link(link),
@@ -156,8 +158,13 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
         (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
         (Resource::Qdisc(_), Resource::Qdisc(to)) => limited(to, "change"),
         (Resource::Address(from), Resource::Address(to)) if from.lost != to.lost => connected(from, to),
-        (Resource::Netns(from), Resource::Netns(to)) if from.lo != to.lo => {
-            vec![format!("ip -n {} link set lo {}", to.name, state(to.lo))]
+        (Resource::Netns(from), Resource::Netns(to)) if (from.lo, from.loopback) != (to.lo, to.loopback) => {
+            let up = (from.lo != to.lo).then(|| format!("ip -n {} link set lo {}", to.name, state(to.lo)));
+            // The kernel itself gives it to what comes up.
+            let verb = if to.loopback { "replace" } else { "del" };
+            let address = (from.loopback != to.loopback)
+                .then(|| format!("ip -n {} addr {verb} 127.0.0.1/8 dev lo scope host", to.name));
+            up.into_iter().chain(address).collect()
         }
         (
             Resource::Netns(_)
@@ -179,12 +186,24 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
 /// Returns what makes routes again that came with an address, as the kernel does: beside those of the same subnet by other links.
 fn connected(from: &Address, to: &Address) -> Vec<String> {
     let ip = In("ip", &to.ns);
-    let how = match to.addr.addr() {
-        IpAddr::V4(addr) => format!("scope link src {addr}"),
-        IpAddr::V6(_) => "metric 256".to_owned(),
+    let route = |verb: &str, lost: &Lost| {
+        let (what, how) = match (to.addr.addr(), lost.how) {
+            (IpAddr::V4(addr), _) if lost.is_local() => {
+                (format!("local {addr}"), format!("scope host src {addr} table local"))
+            }
+            (IpAddr::V4(addr), _) => (lost.dest.to_string(), format!("scope link src {addr}")),
+            (IpAddr::V6(_), How::Gone) => (lost.dest.to_string(), "metric 256".to_owned()),
+            (IpAddr::V6(_), How::Replaced | How::Covered) => (lost.dest.to_string(), "metric 255".to_owned()),
+        };
+        format!("{ip} route {verb} {what} dev {} proto kernel {how}", to.link)
     };
-    let back = from.lost.iter().filter(|dest| !to.lost.contains(dest));
-    back.map(|dest| format!("{ip} route append {dest} dev {} proto kernel {how}", to.link)).collect()
+    let back = from.lost.iter().filter(|lost| !to.lost.contains(lost));
+    let lines = back.flat_map(|lost| match (lost.how, to.addr) {
+        (How::Gone, _) => vec![route("append", lost)],
+        (How::Replaced, _) | (How::Covered, IpNet::V6(_)) => vec![route("prepend", lost)],
+        (How::Covered, IpNet::V4(_)) => vec![route("del", lost), route("prepend", lost)],
+    });
+    lines.collect()
 }
 
 fn updated_link(from: &Link, to: &Link) -> Vec<String> {
@@ -307,7 +326,7 @@ fn state(up: bool) -> String {
 
 fn deleted(resource: &Resource) -> Vec<String> {
     let line = match resource {
-        Resource::Netns(Netns { name, whole: _, lo: _ }) => format!("ip netns del {name}"),
+        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => format!("ip netns del {name}"),
         Resource::Link(link) => match link.kind.device() {
             Some(device) => return given_back(link, device),
             None => return deleted_link(link),

@@ -1,6 +1,9 @@
 //! Addresses on links.
 
-use ipnet::IpNet;
+use std::fmt;
+use std::str::FromStr;
+
+use ipnet::{AddrParseError, IpNet};
 use serde::{Deserialize, Serialize};
 
 use super::netns::NsRef;
@@ -18,10 +21,78 @@ pub struct Address {
     pub link: IfName,
     /// The address, with the prefix length of its subnet.
     pub addr: IpNet,
-    /// Where routes led that the kernel makes with it, and that are gone: to its subnet, and with one IPv6 address of a link
-    /// to all that are link-local. Nobody asks for any; what lies there is not reached.
+    /// The routes that the kernel makes with it and that no packet takes any more. Nobody asks for any; what lies there is
+    /// not reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lost: Vec<IpNet>,
+    pub lost: Vec<Lost>,
+}
+
+/// A route that came with an address, and that no packet takes: to its subnet; with one IPv6 address of a link to all that
+/// are link-local; to an IPv4 address itself, without which it does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Lost {
+    /// Where it leads.
+    pub dest: IpNet,
+    /// What became of it.
+    pub how: How,
+}
+
+/// What became of a route that no packet takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It is gone.
+    Gone,
+    /// It is gone, and somebody's is in its place.
+    Replaced,
+    /// It is there, and somebody's comes before it.
+    Covered,
+}
+
+impl Lost {
+    /// Tells whether the route is one of the table of what is here.
+    pub fn is_local(&self) -> bool {
+        self.dest.addr().is_ipv4() && self.dest.prefix_len() == self.dest.max_prefix_len()
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dest, how } = self;
+        let how = match how {
+            How::Gone => return write!(f, "{dest}"),
+            How::Replaced => "replaced",
+            How::Covered => "covered",
+        };
+        write!(f, "{dest} {how}")
+    }
+}
+
+impl From<Lost> for String {
+    fn from(lost: Lost) -> Self {
+        lost.to_string()
+    }
+}
+
+impl FromStr for Lost {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        let suffixes = [(" replaced", How::Replaced), (" covered", How::Covered)];
+        let (dest, how) = suffixes
+            .into_iter()
+            .find_map(|(suffix, how)| Some((text.strip_suffix(suffix)?, how)))
+            .unwrap_or((text, How::Gone));
+        Ok(Self { dest: dest.parse()?, how })
+    }
+}
+
+impl TryFrom<String> for Lost {
+    type Error = AddrParseError;
+
+    fn try_from(text: String) -> Result<Self, AddrParseError> {
+        text.parse()
+    }
 }
 
 /// The field that says which of these routes are gone, and what it says when none is.
@@ -38,10 +109,27 @@ impl Address {
         let Self { ns: _, link: _, addr, lost } = self;
         let mut fields = vec![("address", addr.to_string())];
         if !lost.is_empty() {
-            let lost: Vec<String> = lost.iter().map(IpNet::to_string).collect();
-            let are = if lost.len() == 1 { "is" } else { "are" };
-            fields.push((CONNECTED.0, format!("{} {are} gone", lost.join(", "))));
+            fields.push((CONNECTED.0, words(lost)));
         }
         fields
     }
+}
+
+/// Says what became of routes, those first that are gone.
+fn words(lost: &[Lost]) -> String {
+    let said = [How::Gone, How::Replaced, How::Covered].into_iter().filter_map(|how| {
+        let those: Vec<String> = lost.iter().filter(|it| it.how == how).map(named).collect();
+        let are = if those.len() == 1 { "is" } else { "are" };
+        let what = match how {
+            How::Gone => "gone",
+            How::Replaced => "replaced by another",
+            How::Covered => "behind another",
+        };
+        (!those.is_empty()).then(|| format!("{} {are} {what}", those.join(", ")))
+    });
+    said.collect::<Vec<_>>().join(", ")
+}
+
+fn named(lost: &Lost) -> String {
+    if lost.is_local() { format!("local {}", lost.dest.addr()) } else { lost.dest.to_string() }
 }

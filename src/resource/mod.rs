@@ -162,7 +162,7 @@ impl Resource {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _ }) => ResourceId::Netns(name.clone()),
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => ResourceId::Netns(name.clone()),
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
             Self::Address(Address { ns, link, addr, lost: _ }) => {
                 ResourceId::Address(ns.clone(), link.clone(), *addr)
@@ -236,7 +236,9 @@ impl Resource {
     pub fn provides(&self) -> Vec<Slot> {
         let mut slots = vec![Slot::Object(self.id())];
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _ }) => slots.push(Slot::Ns(NsRef::Named(name.clone()))),
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => {
+                slots.push(Slot::Ns(NsRef::Named(name.clone())))
+            }
             Self::Link(link) => {
                 slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
                 slots.extend(link.kind.peer().map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
@@ -314,12 +316,7 @@ impl Resource {
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let text = |option: Option<String>| option.unwrap_or_else(|| "none".to_owned());
         match self {
-            Self::Netns(Netns { name, whole, lo }) => {
-                let mut fields = vec![("netns", name.to_string())];
-                fields.extend((!lo).then(|| (netns::LO.0, "down".to_owned())));
-                fields.extend((!whole).then(|| ("namespace", "gone".to_owned())));
-                fields
-            }
+            Self::Netns(netns) => netns.fields(),
             Self::Link(link) => link.fields(),
             Self::Address(address) => address.fields(),
             Self::Route(route) => route.fields(),

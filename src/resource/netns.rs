@@ -78,9 +78,12 @@ pub struct Netns {
     /// Whether its `lo` is up.
     #[serde(default = "whole", skip_serializing_if = "is_true")]
     pub lo: bool,
+    /// Whether it has 127.0.0.1, with which a namespace speaks to itself. The kernel gives it when `lo` comes up.
+    #[serde(default = "whole", skip_serializing_if = "is_true")]
+    pub loopback: bool,
 }
 
-/// The field that says whether `lo` is up, and what it says when it is.
+/// The field that says whether `lo` is up and has its address, and what it says when it is.
 pub const LO: (&str, &str) = ("lo", "up");
 
 fn is_true(value: &bool) -> bool {
@@ -94,6 +97,20 @@ fn whole() -> bool {
 impl Netns {
     /// Returns the namespace of this name, as it shall be.
     pub fn new(name: NetnsName) -> Self {
-        Self { name, whole: true, lo: true }
+        Self { name, whole: true, lo: true, loopback: true }
+    }
+
+    /// Returns the attributes that users see change.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { name, whole, lo, loopback } = self;
+        let mut fields = vec![("netns", name.to_string())];
+        let wrong = match (lo, loopback) {
+            (true, true) => None,
+            (true, false) => Some("without 127.0.0.1"),
+            (false, true | false) => Some("down"),
+        };
+        fields.extend(wrong.map(|wrong| (LO.0, wrong.to_owned())));
+        fields.extend((!whole).then(|| ("namespace", "gone".to_owned())));
+        fields
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
@@ -14,6 +14,8 @@ use netlink_packet_route::route::{
 };
 
 use super::family;
+use crate::kernel::connected::PRIORITY;
+use crate::resource::address::{How, Lost};
 use crate::resource::sysctl::Family;
 
 /// An address, to be added to or removed from the link with this index.
@@ -61,11 +63,33 @@ fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
     message
 }
 
+/// The address that the kernel gives `lo`, the first link of every namespace: `inetdev_event()`, `net/ipv4/devinet.c`.
+pub(crate) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
+
+/// Gives `lo` its address, as the kernel does.
+pub(crate) fn new_loopback_address() -> RouteNetlinkMessage {
+    /// `IFAPROT_KERNEL_LO`, `include/uapi/linux/if_addr.h`.
+    const KERNEL_LO: u8 = 1;
+    let mut message = address(LOOPBACK, 1);
+    message.header.scope = AddressScope::Host;
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(KERNEL_LO)));
+    RouteNetlinkMessage::NewAddress(message)
+}
+
+/// Takes it away.
+pub(crate) fn no_loopback_address() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(address(LOOPBACK, 1))
+}
+
 /// A route as the kernel makes it with an address on the link with this index: `fib_magic()` in Linux
 /// `net/ipv4/fib_frontend.c`, `addrconf_prefix_route()` in `net/ipv6/addrconf.c`.
-pub(crate) fn connected_route(addr: IpNet, dest: IpNet, index: u32) -> RouteMessage {
-    /// `IP6_RT_PRIO_ADDRCONF`, `include/uapi/linux/ipv6_route.h`.
-    const PRIORITY: u32 = 256;
+///
+/// Before somebody's of the same priority comes in IPv4 what is put there; in IPv6 that comes behind
+/// (`fib6_add_rt2node()`, `net/ipv6/ip6_fib.c`), so one of a better priority goes before it.
+pub(crate) fn connected_route(addr: IpNet, lost: &Lost, index: u32) -> RouteMessage {
+    /// `RT_TABLE_LOCAL`.
+    const LOCAL: u8 = 255;
+    let dest = lost.dest;
     let mut message = RouteMessage::default();
     message.header.address_family = family(Family::of(dest.addr()));
     message.header.destination_prefix_length = dest.prefix_len();
@@ -77,9 +101,17 @@ pub(crate) fn connected_route(addr: IpNet, dest: IpNet, index: u32) -> RouteMess
     match addr {
         IpNet::V4(net) => {
             message.header.scope = RouteScope::Link;
+            if lost.is_local() {
+                message.header.table = LOCAL;
+                message.header.kind = RouteType::Local;
+                message.header.scope = RouteScope::Host;
+            }
             message.attributes.push(RouteAttribute::PrefSource(RouteAddress::Inet(net.addr())));
         }
-        IpNet::V6(_) => message.attributes.push(RouteAttribute::Priority(PRIORITY)),
+        IpNet::V6(_) => {
+            let priority = if lost.how == How::Gone { PRIORITY } else { PRIORITY - 1 };
+            message.attributes.push(RouteAttribute::Priority(priority));
+        }
     }
     message
 }

@@ -14,8 +14,6 @@ use crate::resource::sysctl::SysctlKey;
 pub(super) struct Task {
     pub(super) project: ProjectName,
     pub(super) wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
-    /// The namespaces whose other tables of routes matter, beside the main one.
-    pub(super) all_tables: BTreeSet<NsRef>,
     /// The links of the host whose qdiscs matter.
     pub(super) limited: Asked,
     /// The links of the host that may answer for addresses of ours.

@@ -38,7 +38,60 @@ const LOSSES: &[(&str, &str)] = &[
         "address fd00:25::1/64 on br-front has lost a connected route: fd00:25::/64, fe80::/64 are gone",
     ),
     ("ip -n db link set lo down", "netns db lo up -> down"),
+    (
+        "ip -n db route del local 10.7.0.9 dev eth0 table local",
+        "address 10.7.0.9/24 on eth0 in db has lost a connected route: local 10.7.0.9 is gone",
+    ),
+    (
+        "ip route del local 10.7.0.1 dev br-back table local",
+        "address 10.7.0.1/24 on br-back has lost a connected route: local 10.7.0.1 is gone",
+    ),
+    ("ip -n db addr del 127.0.0.1/8 dev lo", "netns db lo up -> without 127.0.0.1"),
 ];
+
+/// What somebody puts before such a route, and what the plan says of it.
+const COVERS: &[(&str, &str)] = &[
+    (
+        "ip -n db route replace unreachable 10.7.0.0/24",
+        "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is replaced by another",
+    ),
+    (
+        "ip -n db route replace 10.7.0.0/24 dev other",
+        "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is replaced by another",
+    ),
+    (
+        "ip -n db route prepend 10.7.0.0/24 dev other",
+        "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is behind another",
+    ),
+    (
+        "ip route replace 10.7.0.0/24 dev other",
+        "address 10.7.0.1/24 on br-back has lost a connected route: 10.7.0.0/24 is replaced by another",
+    ),
+    (
+        "ip -n web -6 route replace fd00:25::/64 dev other metric 256",
+        "address fd00:25::3/64 on eth0 in web has lost a connected route: fd00:25::/64 is replaced by another",
+    ),
+];
+
+/// Makes a link of somebody else's in a namespace, and in the host.
+fn others(world: &World) {
+    for ns in ["", "-n db", "-n web"] {
+        world.sh(&format!("ip {ns} link add other type bridge; ip {ns} link set other up"));
+    }
+}
+
+/// Tells whether all reach each other.
+fn is_well(world: &World) -> bool {
+    let pairs = [("db", "10.7.0.1"), ("host", "10.7.0.9"), ("web", "fd00:25::1")];
+    pairs.iter().all(|(from, to)| world.pings(from, to))
+}
+
+/// Takes away what somebody has put before such a route.
+fn uncover(world: &World, cover: &str) {
+    let (ns, how) = cover.split_once(" route ").unwrap();
+    let (_, what) = how.split_once(' ').unwrap();
+    world.sh(&format!("{ns} route del {what}"));
+}
 
 /// All routes, as ip(8) prints them, and who has `lo`.
 fn routes(world: &World) -> String {
@@ -91,6 +144,81 @@ live! {
         assert!(world.pings("web", "172.25.0.1") && world.pings("web", "fd00:25::1") && world.pings("db", "10.7.0.1"));
         world.run(&["destroy", "--yes"]).exits(0);
         assert!(!world.sh("ip route; ip -6 route").contains("br-"), "nothing is left");
+    }
+}
+
+live! {
+    fn what_somebody_puts_before_such_a_route_comes_behind_it_and_stays(world) {
+        applied(world);
+        others(world);
+
+        for (cover, said) in COVERS {
+            world.sh(cover);
+            assert!(!is_well(world), "{cover}");
+            let (plan, changes) = world.plan();
+            assert!(changes && plan.contains(said) && plan.contains("[drift]"), "after `{cover}`, {said} in:\n{plan}");
+            world.run(&["apply", "--yes"]).exits(0);
+            assert!(is_well(world), "after `{cover}`:\n{}", routes(world));
+            world.assert_in_sync();
+            // It is still there, and its owner may take it away.
+            uncover(world, cover);
+            assert!(is_well(world), "{cover}");
+            world.assert_in_sync();
+        }
+        // A worse priority is nobody's harm, and nobody's business.
+        world.sh("ip -n db route add unreachable 10.7.0.0/24 metric 50; ip -n web -6 route add fd00:25::/64 dev other metric 300");
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert!(!world.sh("ip route; ip -6 route").contains("br-"), "nothing is left");
+    }
+}
+
+live! {
+    fn what_comes_before_such_a_route_is_passed_by_the_commands_of_the_plan_too(world) {
+        applied(world);
+        others(world);
+        for (cover, _) in COVERS {
+            world.sh(cover);
+            let verbose = world.run(&["plan", "-v"]).exits(0).stdout;
+            let commands: Vec<_> = verbose.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+            world.sh(&commands.join("\n"));
+            assert!(is_well(world), "{commands:?} after `{cover}`");
+            uncover(world, cover);
+            world.assert_in_sync();
+        }
+    }
+}
+
+live! {
+    fn the_daemon_hears_of_what_comes_before_such_a_route(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        others(world);
+        for (cover, said) in COVERS {
+            world.sh(cover);
+            daemon.says(&format!("{said}; set back"));
+            patiently(&|| format!("`{cover}`:\n{}\n{}", routes(world), daemon.log()), || is_well(world));
+            uncover(world, cover);
+        }
+        assert!(is_well(world));
+    }
+}
+
+live! {
+    fn an_undone_run_leaves_what_came_before_such_a_route_before_it(world) {
+        applied(world);
+        others(world);
+        let changed = SHOP.replace("172.25.3.3", "172.25.3.4").replace("db: {", "db: {publish: ['8080:80'], ");
+        for (cover, said) in COVERS {
+            world.sh(cover);
+            world.file("netform.yaml", &changed);
+            haunted(world, 1, &["apply", "--yes"]).exits(4);
+            assert!(!is_well(world), "{cover}");
+            world.file("netform.yaml", SHOP);
+            assert!(world.plan().0.contains(said), "{cover}:\n{}\n{}", world.plan().0, routes(world));
+            world.run(&["apply", "--yes"]).exits(0);
+            uncover(world, cover);
+        }
     }
 }
 
