@@ -153,8 +153,13 @@ pub(super) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(super) fn stage(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
+    stage_text(path, serde_json::to_vec(value))
+}
+
+/// The same for what was put into words already.
+pub(super) fn stage_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<Staged, DiskError> {
     let failed = |source| DiskError::Write { path: path.to_owned(), source };
-    let text = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
+    let text = text.map_err(|error| failed(error.into()))?;
     Ok(Staged { path: path.to_owned(), file: file::stage(path, &text).map_err(failed)? })
 }
 
@@ -183,23 +188,25 @@ pub(super) fn remove(path: &Path) -> Result<(), DiskError> {
 
 /// Reads a file of a known format; `None` when there is none.
 pub(super) fn read<T: serde::de::DeserializeOwned>(path: &Path, known: u64) -> Result<Option<T>, DiskError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(DiskError::Read { path: path.to_owned(), source }),
-    };
-    match serde_json::from_slice(&text) {
-        Ok(value) => Ok(Some(value)),
-        Err(source) => {
-            // A later format is told from damage, since the advice differs.
-            let format = serde_json::from_slice::<Format>(&text);
-            match format {
-                Ok(Format { format: found }) if found > known => {
-                    Err(DiskError::Newer { path: path.to_owned(), found, known })
-                }
-                Ok(_) | Err(_) => Err(DiskError::Damaged { path: path.to_owned(), source }),
-            }
-        }
+    let Some(text) = text(path)? else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).map_err(|source| unreadable(path, &text, source, known))
+}
+
+/// Returns what a file holds; `None` when there is none.
+pub(super) fn text(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DiskError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Tells why a text of ours says nothing. A later format is told from damage, since the advice differs.
+pub(super) fn unreadable(path: &Path, text: &[u8], source: serde_json::Error, known: u64) -> DiskError {
+    let path = path.to_owned();
+    match serde_json::from_slice::<Format>(text) {
+        Ok(Format { format: found }) if found > known => DiskError::Newer { path, found, known },
+        Ok(_) | Err(_) => DiskError::Damaged { path, source },
     }
 }
 

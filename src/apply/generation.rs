@@ -5,13 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
-use crate::halves::halves;
+use super::written::{self, Before, Written};
 use crate::resource::ResourceId;
 use crate::resource::hex::hex;
 use crate::resource::state::{Entry, State};
@@ -20,10 +18,9 @@ use crate::topology::facts::Leases;
 /// How many generations are kept.
 const KEPT: usize = 20;
 
-/// One applied manifest with the state that it led to. Unknown fields are passed over, a later format is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One applied manifest with the state that it led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
-    format: Known,
     /// Its number, from 1.
     pub number: u64,
     /// When it was applied, in seconds since 1970.
@@ -33,7 +30,6 @@ pub struct Generation {
     /// The SHA-256 of that text, in hex.
     pub manifest_sha256: String,
     /// What the manifest asked for, and what the kernel held right after.
-    #[serde(serialize_with = "by_two", deserialize_with = "read_by_two")]
     pub state: State,
     /// Who holds which address.
     pub leases: Leases,
@@ -43,29 +39,8 @@ impl Generation {
     /// Returns the generation that an apply of `manifest` leads to; `number` and `applied_at` as the caller knows them.
     pub fn new(number: u64, applied_at: u64, manifest: String, state: State, leases: Leases) -> Self {
         let manifest_sha256 = digest(&manifest);
-        Self { format: Known, number, applied_at, manifest, manifest_sha256, state, leases }
+        Self { number, applied_at, manifest, manifest_sha256, state, leases }
     }
-}
-
-/// Writes a state as it writes itself, on two threads: nothing is begun before it is on the disk, and of all that an apply
-/// of a small change does it takes longest.
-fn by_two<S: Serializer>(state: &State, s: S) -> Result<S::Ok, S::Error> {
-    let entries: Vec<&Entry> = state.iter().map(|(_, entry)| entry).collect();
-    let texts = |entries: &[&Entry]| entries.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>();
-    let (Ok(first), Ok(second)) = halves(&entries, texts) else { return state.serialize(s) };
-    s.collect_seq(first.iter().chain(&second))
-}
-
-/// Reads a state on two threads: of a plan's beginning it takes longest.
-fn read_by_two<'de, D: Deserializer<'de>>(d: D) -> Result<State, D::Error> {
-    let texts = Vec::<&RawValue>::deserialize(d)?;
-    let entries = |texts: &[&RawValue]| {
-        texts.iter().map(|text| serde_json::from_str(text.get())).collect::<Result<Vec<Entry>, _>>()
-    };
-    let (first, second) = halves(&texts, entries);
-    let mut all = first.map_err(D::Error::custom)?;
-    all.extend(second.map_err(D::Error::custom)?);
-    Ok(all.into())
 }
 
 /// Returns the SHA-256 of a text in hex, by which manifests are compared.
@@ -78,6 +53,8 @@ pub fn digest(text: &str) -> String {
 pub struct Past {
     /// The newest generation that can be read.
     pub generation: Option<Generation>,
+    /// How that one is written, for the next to copy from.
+    pub written: Option<Written>,
     /// Who holds which address.
     pub leases: Leases,
     /// Kernel parameters of the host as they were before they were changed.
@@ -94,6 +71,12 @@ impl Past {
     /// Returns what the last apply led to.
     pub fn state(&self) -> State {
         self.generation.as_ref().map(|generation| generation.state.clone()).unwrap_or_default()
+    }
+
+    /// Returns what the next generation may be copied from.
+    pub fn before(&self) -> Option<Before<'_>> {
+        let state = &self.generation.as_ref()?.state;
+        Some(Before { state, written: self.written.as_ref()? })
     }
 
     /// Returns the manifest that was applied last; empty when none was.
@@ -123,10 +106,10 @@ impl Dirs {
         let mut past = Past { originals: self.originals()?, adopted: self.adopted()?, ..Past::default() };
         past.originals_of_others = self.originals_of_others();
         for number in self.numbers()?.into_iter().rev() {
-            match self.generation(number) {
-                Ok(Some(generation)) => {
+            match self.written_generation(number) {
+                Ok(Some((generation, written))) => {
                     past.leases = generation.leases.clone();
-                    past.generation = Some(generation);
+                    (past.generation, past.written) = (Some(generation), written);
                     break;
                 }
                 Ok(None) => {}
@@ -177,12 +160,22 @@ impl Dirs {
     ///
     /// When it cannot be read, is damaged, or is from a later netform.
     pub fn generation(&self, number: u64) -> Result<Option<Generation>, DiskError> {
-        disk::read(&self.path(number, "json"), KNOWN)
+        Ok(self.written_generation(number)?.map(|(generation, _)| generation))
+    }
+
+    fn written_generation(&self, number: u64) -> Result<Option<(Generation, Option<Written>)>, DiskError> {
+        let path = self.path(number, "json");
+        let Some(text) = disk::text(&path)? else { return Ok(None) };
+        written::read(text).map(Some).map_err(|(source, text)| disk::unreadable(&path, &text, source, KNOWN))
     }
 
     /// Has a generation ready to be put beside the others; it counts only after [`Dirs::commit`].
-    pub(super) fn prepare(&self, generation: &Generation) -> Result<Staged, DiskError> {
-        disk::stage(&self.path(generation.number, "pending"), generation)
+    pub(super) fn prepare(
+        &self,
+        generation: &Generation,
+        before: Option<Before<'_>>,
+    ) -> Result<Staged, DiskError> {
+        disk::stage_text(&self.path(generation.number, "pending"), written::write(generation, before))
     }
 
     /// Makes a prepared generation the newest, and forgets the oldest. Twice is as good as once.

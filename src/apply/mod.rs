@@ -16,6 +16,7 @@ mod recover;
 pub mod saved;
 mod undo;
 mod verify;
+pub mod written;
 
 use std::ops::ControlFlow;
 
@@ -33,6 +34,7 @@ use journal::Journal;
 pub use originals::shared;
 pub use recover::{RecoverError, Recovery, Settled, recover, widened};
 pub use verify::glance;
+use written::Before;
 
 /// How often what is left to do may be done again before the kernel counts as unwilling.
 const ROUNDS: usize = 2;
@@ -52,6 +54,8 @@ pub struct Job<'a> {
     pub dirs: &'a Dirs,
     /// What to save when all is done.
     pub generation: &'a Generation,
+    /// What that may be copied from.
+    pub before: Option<Before<'a>>,
     /// What to do when something fails.
     pub on_failure: OnFailure,
 }
@@ -240,10 +244,13 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
 /// other.
 fn begin(job: &Job<'_>, journal: &Journal) -> Result<(), DiskError> {
     if job.plan.is_empty() {
-        return job.dirs.prepare(job.generation)?.put();
+        return job.dirs.prepare(job.generation, job.before)?.put();
     }
-    let (journal, generation) =
-        both(journal.touched.len(), || journal.stage(job.dirs), || job.dirs.prepare(job.generation));
+    let (journal, generation) = both(
+        journal.touched.len(),
+        || journal.stage(job.dirs),
+        || job.dirs.prepare(job.generation, job.before),
+    );
     generation?.put()?;
     journal?.put()
 }

@@ -42,6 +42,7 @@ impl Bench {
             plan: &plan,
             dirs: &dirs,
             generation: &generation,
+            before: None,
             on_failure: self.on_failure,
         };
         run(&mut self.kernel, &job, watcher).await
@@ -142,6 +143,7 @@ async fn a_repair_saves_nothing_and_one_that_was_killed_counts_as_done() {
         plan: &plan,
         dirs: &dirs,
         generation: &generation,
+        before: None,
         on_failure: OnFailure::Stop,
     };
     let outcome = repair(&mut bench.kernel, &job, &mut go_on).await;

@@ -325,7 +325,17 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
-    let job = Job { scope, desired, applied, plan, dirs: &session.dirs, generation: &generation, on_failure };
+    let before = session.past.before();
+    let job = Job {
+        scope,
+        desired,
+        applied,
+        plan,
+        dirs: &session.dirs,
+        generation: &generation,
+        before,
+        on_failure,
+    };
     let (voice, _shield) = (session.voice.clone(), session.shield.raise());
     voice.generation(session.newest());
     let interrupts = Interrupts::listen(on_failure, voice.clone());

@@ -170,7 +170,7 @@ impl Session {
         (self.past.originals, self.past.adopted) = (originals, adopted);
         if let Some(generation) = generation {
             self.past.leases = generation.leases.clone();
-            self.past.generation = Some(generation);
+            (self.past.generation, self.past.written) = (Some(generation), None);
             self.past.warnings.clear();
         }
         self.stamp = self.dirs.stamp();

@@ -36,6 +36,13 @@ pub struct State {
 }
 
 impl State {
+    /// Takes entries; tells whether they came in the order of their ids, each once.
+    pub fn in_order(entries: Vec<Entry>) -> (Self, bool) {
+        let placed: Vec<_> = entries.into_iter().map(placed).collect();
+        let in_order = placed.is_sorted_by(|(one, _), (next, _)| one < next);
+        (Self::of(placed), in_order)
+    }
+
     /// Puts an object in, in place of one with the same id, and returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
         let (id, entry) = placed(entry);

@@ -122,6 +122,7 @@ impl Host {
             plan,
             dirs: &self.dirs,
             generation: &generation,
+            before: None,
             on_failure: OnFailure::RollBack,
         };
         let mut watcher = |_: apply::Progress<'_>| ControlFlow::Continue(());

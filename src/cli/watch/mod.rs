@@ -364,7 +364,8 @@ impl Keeper {
         let on_failure = if saved.is_some() { OnFailure::Stop } else { OnFailure::RollBack };
         let context = report::Context { desired: &desired.0, on_failure, newest: self.session.newest() };
         let dirs = &self.session.dirs;
-        let job = Job { scope, desired, applied, plan, dirs, generation: &generation, on_failure };
+        let job =
+            Job { scope, desired, applied, plan, dirs, generation: &generation, before: None, on_failure };
         // A run is never broken off: it is short, and what it leaves is whole.
         let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
         let kernel = &mut self.session.kernel;

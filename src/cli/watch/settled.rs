@@ -77,7 +77,7 @@ impl Keeper {
         let Some(generation) = &self.session.past.generation else { return Ok(()) };
         let (desired, on_failure) = (Desired(state), OnFailure::Stop);
         let (applied, dirs) = (&generation.state, &self.session.dirs);
-        let job = Job { scope, desired: &desired, applied, plan, dirs, generation, on_failure };
+        let job = Job { scope, desired: &desired, applied, plan, dirs, generation, before: None, on_failure };
         let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
         let outcome = apply::repair(&mut self.session.kernel, &job, &mut watcher).await;
         let context = report::Context { desired: &desired.0, on_failure, newest };

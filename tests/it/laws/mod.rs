@@ -82,6 +82,7 @@ impl Host {
             plan: &plan,
             dirs: &dirs,
             generation: &generation,
+            before: None,
             on_failure: OnFailure::RollBack,
         };
         let dead = self.kernel.dead.clone();

@@ -38,6 +38,7 @@ impl Host {
             plan: &plan,
             dirs: &dirs,
             generation: &generation,
+            before: None,
             on_failure: OnFailure::RollBack,
         };
         Ok((part, run(&mut self.kernel, &job, &mut |_| ControlFlow::Continue(())).await))

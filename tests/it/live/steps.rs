@@ -270,6 +270,7 @@ fn die_or_fail(world: &World) -> bool {
         plan: &saved.plan,
         dirs: &dirs,
         generation: &generation,
+        before: None,
         on_failure: OnFailure::RollBack,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
