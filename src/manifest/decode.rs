@@ -13,6 +13,7 @@ use super::report::Report;
 use super::scalar;
 use super::uplink::{self, Uplink, uplink};
 use super::{At, Container, Network, Place, Pool, container};
+use crate::halves::halves;
 use crate::names::{ContainerName, NetName, ProjectName};
 
 /// The manifest version that this netform reads.
@@ -180,19 +181,24 @@ fn declared<N, T>(
     read: fn(&Entry, &mut Report) -> T,
 ) -> IndexMap<N, At<T>>
 where
-    N: for<'a> TryFrom<&'a str, Error = crate::names::NameError> + std::hash::Hash + Eq,
+    N: for<'a> TryFrom<&'a str, Error = crate::names::NameError> + std::hash::Hash + Eq + Send,
+    T: Send,
 {
     let Some(node) = node else { return IndexMap::new() };
     match &node.kind {
         Kind::Map(entries) => {
-            let mut read_entries = IndexMap::with_capacity(entries.len());
-            for entry in entries {
-                let value = At { value: read(entry, report), place: entry.at };
-                if let Some(name) = scalar::key_name::<N>(entry, report) {
-                    read_entries.insert(name, value);
-                }
-            }
-            read_entries
+            let read_some = |some: &[Entry]| {
+                let mut report = Report::default();
+                let declared = some.iter().filter_map(|entry| {
+                    let value = At { value: read(entry, &mut report), place: entry.at };
+                    Some((scalar::key_name::<N>(entry, &mut report)?, value))
+                });
+                (declared.collect::<Vec<_>>(), report)
+            };
+            let ((first, found), (second, more)) = halves(entries, read_some);
+            report.append(found);
+            report.append(more);
+            first.into_iter().chain(second).collect()
         }
         Kind::Null | Kind::Refused => IndexMap::new(),
         Kind::List(_) => {

@@ -155,7 +155,7 @@ fn reserve(node: &Node, report: &mut Report) -> Vec<(String, At<IpAddr>)> {
             let problem = Problem::new("manifest::duplicate", message, address.place, "here again");
             report.add(problem.and(first, "first here").help("delete one"));
         }
-        reserved.push((entry.key.clone(), address));
+        reserved.push((entry.key.to_string(), address));
     }
     reserved
 }

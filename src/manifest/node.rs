@@ -1,5 +1,7 @@
 //! A YAML value in which each node knows its place.
 
+use smol_str::SmolStr;
+
 use super::Place;
 
 /// A value with its place.
@@ -23,7 +25,7 @@ pub(crate) enum Kind {
     /// Any other number, as YAML writes it.
     Number(String),
     /// Text.
-    Text(String),
+    Text(SmolStr),
     /// A list.
     List(Vec<Node>),
     /// A map, in the order of the text.
@@ -36,7 +38,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// The key.
-    pub(crate) key: String,
+    pub(crate) key: SmolStr,
     /// Where the key stands.
     pub(crate) at: Place,
     /// The value.

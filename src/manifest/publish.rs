@@ -292,7 +292,7 @@ fn node_text(node: &Node) -> String {
     match &node.kind {
         Kind::Integer(number) => number.to_string(),
         Kind::Number(number) => number.clone(),
-        Kind::Text(text) => text.clone(),
+        Kind::Text(text) => text.to_string(),
         Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) | Kind::Refused => String::new(),
     }
 }

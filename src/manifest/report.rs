@@ -23,6 +23,12 @@ impl Report {
         }
     }
 
+    /// Adds what somebody else found.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.more += other.more;
+        other.problems.into_iter().for_each(|problem| self.add(problem));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }

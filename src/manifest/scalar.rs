@@ -14,20 +14,20 @@ use crate::names::{Mac, NameError, Protocol};
 
 /// Returns a text; `what` is how a message begins, e.g. "a network name".
 pub(super) fn text<'n>(node: &'n Node, what: &str, report: &mut Report) -> Option<&'n str> {
-    let want = format!("{what} is text");
+    let wrong = || wrong_type(node, &format!("{what} is text"));
     match &node.kind {
         Kind::Text(text) => Some(text),
         Kind::Refused => None,
         Kind::Bool(_) | Kind::Integer(_) | Kind::Number(_) => {
-            report.add(wrong_type(node, &want).help("write it in quotes"));
+            report.add(wrong().help("write it in quotes"));
             None
         }
         Kind::Null => {
-            report.add(wrong_type(node, &want).help("write a value, or leave the key out"));
+            report.add(wrong().help("write a value, or leave the key out"));
             None
         }
         Kind::List(_) | Kind::Map(_) => {
-            report.add(wrong_type(node, &want));
+            report.add(wrong());
             None
         }
     }

@@ -8,6 +8,8 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
+use smol_str::SmolStr;
+
 use super::Place;
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
@@ -160,11 +162,11 @@ impl<'de> Visitor<'de> for Content<'_, '_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
-        Ok(Kind::Text(text.to_owned()))
+        Ok(Kind::Text(text.into()))
     }
 
     fn visit_string<E>(self, text: String) -> Result<Kind, E> {
-        Ok(Kind::Text(text))
+        Ok(Kind::Text(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
@@ -236,7 +238,7 @@ fn key_not_text(kind: &Kind, at: Place) -> Problem {
 impl Reading<'_> {
     /// Merges `<<: *defaults` or `<<: [*one, *other]`, of which the first that has a key wins.
     /// Source: the merge key of YAML 1.1, <https://yaml.org/type/merge.html>.
-    fn merge(&mut self, value: Node, entries: &mut Vec<Entry>, known: &mut HashSet<String>) {
+    fn merge(&mut self, value: Node, entries: &mut Vec<Entry>, known: &mut HashSet<SmolStr>) {
         match value.kind {
             Kind::Map(merged) => {
                 entries.extend(merged.into_iter().filter(|entry| known.insert(entry.key.clone())));

@@ -130,7 +130,7 @@ struct Whole {
 
 impl Whole {
     fn network(&mut self, entry: &Entry, reader: &mut Reader<'_>) {
-        let name = if entry.key == "default" { self.default_name() } else { entry.key.clone() };
+        let name = if entry.key == "default" { self.default_name() } else { entry.key.to_string() };
         let (mut item, fate) = network::network(entry, &name, reader);
         if entry.key == "default" {
             item.notes.insert(0, WHY.to_owned());
@@ -138,7 +138,7 @@ impl Whole {
         if item.name.is_some() || !item.notes.is_empty() {
             self.networks.push(item);
         }
-        self.fates.insert(entry.key.clone(), fate);
+        self.fates.insert(entry.key.to_string(), fate);
     }
 
     /// Returns what became of a network; the one that services are on which name none comes to be by that.

@@ -271,7 +271,7 @@ impl Draft {
                 "aux_addresses" => {
                     let named = reader.map(value).into_iter().filter_map(|entry| {
                         let address = reader.parsed(&entry.value, "an address", address)?;
-                        Some((entry.key.clone(), Value::text(address)))
+                        Some((entry.key.to_string(), Value::text(address)))
                     });
                     let named: Vec<_> = named.collect();
                     more.extend((!named.is_empty()).then(|| ("reserve".to_owned(), Value::Map(named))));

@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         match &node.kind {
             Kind::Map(entries) => {
                 let pair = |entry: &Entry| {
-                    Some((entry.key.clone(), self.text(&entry.value).unwrap_or_default(), entry.at))
+                    Some((entry.key.to_string(), self.text(&entry.value).unwrap_or_default(), entry.at))
                 };
                 entries.iter().filter_map(pair).collect()
             }

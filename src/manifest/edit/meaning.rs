@@ -23,11 +23,12 @@ fn value(node: &Node) -> Option<Value> {
         Kind::Integer(number) => Value::Number((*number).into()),
         // Numbers that do not fit 64 bits, and fractions: no manifest has a use for them, they only have to stay.
         Kind::Number(text) => serde_yaml::from_str(text).ok()?,
-        Kind::Text(text) => Value::String(text.clone()),
+        Kind::Text(text) => Value::String(text.to_string()),
         Kind::List(items) => Value::Sequence(items.iter().map(value).collect::<Option<_>>()?),
         Kind::Map(entries) => {
-            let entry =
-                |Entry { key, at: _, value: node }: &Entry| Some((Value::String(key.clone()), value(node)?));
+            let entry = |Entry { key, at: _, value: node }: &Entry| {
+                Some((Value::String(key.to_string()), value(node)?))
+            };
             Value::Mapping(entries.iter().map(entry).collect::<Option<Mapping>>()?)
         }
         Kind::Refused => return None,
