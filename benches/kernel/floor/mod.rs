@@ -68,7 +68,8 @@ fn read_namespace(socket: &Socket, buffer: &mut Vec<u8>) {
     batch.dump(socket, buffer, |_| {});
     batch.message(links::GET_ADDRESS, DUMP, &[0; 8], |_| {});
     batch.dump(socket, buffer, |_| {});
-    batch.message(links::GET_ROUTE, DUMP, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |_| {});
+    // Of both families, as of addresses.
+    batch.message(links::GET_ROUTE, DUMP, &[0; 12], |_| {});
     batch.dump(socket, buffer, |_| {});
 }
 
