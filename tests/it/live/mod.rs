@@ -43,6 +43,7 @@ mod part;
 mod path;
 mod pods;
 mod policies;
+mod policies_host;
 mod ports;
 mod ports_of_bridges;
 mod private;
