@@ -8,7 +8,7 @@ use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
 use crate::kernel::{Kernel, ObserveError, Scope};
-use crate::plan::Touched;
+use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
@@ -133,6 +133,9 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
         if [before, after].into_iter().flatten().any(|entry| entry.owner.is_unmarked()) {
             scope.unmarked.insert(id.clone());
         }
+        let strays = [before, after].into_iter().flatten().filter(|entry| entry.resource.is_stray());
+        let marks = strays.map(|entry| (id.clone(), stray::mark(entry, &scope.project)));
+        scope.strays.extend(marks.collect::<Vec<_>>());
         let peers = [before, after].into_iter().flatten().filter_map(peer);
         for ns in peers.chain([id.ns()]) {
             match ns {

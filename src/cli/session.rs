@@ -26,7 +26,7 @@ use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope, Seals};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Conflict, Plan, release};
+use crate::plan::{self, Conflict, Plan, release, stray};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
@@ -258,6 +258,25 @@ impl Session {
         Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
+    /// Looks at everything; what the last apply led to and bears nobody's mark now is ours where that is sure.
+    pub(super) async fn survey(&mut self, scope: &mut Scope) -> Result<Survey, Failure> {
+        let survey = self.kernel.survey(scope).await.map_err(unreadable)?;
+        // Of a memory that is damaged nothing is sure.
+        let is_known = self.past.warnings.is_empty();
+        let Some(generation) = self.past.generation.as_ref().filter(|_| is_known) else { return Ok(survey) };
+        scope.strays = stray::suspects(&generation.state, &survey.observed, &self.project);
+        if scope.strays.is_empty() {
+            return Ok(survey);
+        }
+        let survey = self.kernel.survey(scope).await.map_err(unreadable)?;
+        let suspects = scope.strays.len();
+        scope.strays.retain(|id, _| stray::is_sure(id, &generation.state, &survey.observed.own));
+        if scope.strays.len() == suspects {
+            return Ok(survey);
+        }
+        self.kernel.survey(scope).await.map_err(unreadable)
+    }
+
     async fn plan_around(
         &mut self,
         aim: Aim,
@@ -265,8 +284,7 @@ impl Session {
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
         let mut scope = self.scope();
-        let Survey { mut observed, facts, projects } =
-            self.kernel.survey(&scope).await.map_err(unreadable)?;
+        let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.completed(facts);
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         let others = Others { projects: &projects, dirs: &self.dirs };

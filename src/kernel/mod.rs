@@ -53,7 +53,7 @@ pub mod sysctl;
 mod vlans;
 mod wave;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ use thiserror::Error;
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Owner;
+use crate::resource::owner::{Mark, Owner};
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
@@ -123,6 +123,8 @@ pub struct Scope {
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
     /// [`Owner::Unmarked`] for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,
+    /// Links and namespaces that the last apply led to and that carry nobody's mark now, with the marks that they bore.
+    pub strays: BTreeMap<ResourceId, Mark>,
     /// Whether bridges of Open vSwitch matter, so that its database is asked.
     pub switch: bool,
     /// Whether VLANs of ports of bridges matter, so that the kernel is asked for them. Those of a bridge of ours that keeps them
@@ -151,6 +153,7 @@ impl Scope {
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
+            strays: BTreeMap::new(),
             switch: false,
             vlans: false,
             devices: BTreeSet::new(),
@@ -168,6 +171,7 @@ impl Scope {
         self.limited.extend(other.limited.iter().cloned());
         self.files.extend(other.files.iter().cloned());
         self.unmarked.extend(other.unmarked.iter().cloned());
+        self.strays.extend(other.strays.clone());
         self.switch |= other.switch;
         self.vlans |= other.vlans;
     }

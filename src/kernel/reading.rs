@@ -125,7 +125,7 @@ enum Look {
 /// meant: a number says nothing here.
 pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
     let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
-    for id in &scope.unmarked {
+    for id in scope.unmarked.iter().chain(scope.strays.keys()) {
         wanted.entry(home(id)).or_insert_with(Vec::new);
     }
     for (ns, key) in &scope.sysctls {

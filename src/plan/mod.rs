@@ -26,6 +26,7 @@ mod policy;
 pub mod ports;
 pub mod release;
 pub mod render;
+pub mod stray;
 pub mod target;
 mod vlans;
 mod vsctl;

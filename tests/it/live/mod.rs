@@ -56,6 +56,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod steps;
+mod strays;
 mod switch;
 mod sysctls;
 mod systemd;
