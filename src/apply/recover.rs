@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
-use crate::kernel::{Kernel, ObserveError, Scope};
+use crate::kernel::{Kernel, ObserveError, Op, Scope};
 use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
@@ -100,12 +100,34 @@ pub async fn recover<K: Kernel>(
         leases.map_or(Ok(()), |leases| dirs.save_leases(&leases)).map_err(RecoverError::Journal)?;
         Settled::Finished { generation }
     } else {
-        let Undone { done, failed: _, left } = undo::undo(kernel, scope, &journal.touched, watcher).await;
+        let (mut touched, stays) = (journal.touched.clone(), dirs.used_by_others(&journal.touched));
+        // They have taken over what it was, and whoever comes last sets it back.
+        touched.retain(|touched| !stays.contains(touched));
+        let Undone { done, failed: _, left } = undo::undo(kernel, scope, &touched, watcher).await;
         if left.is_empty() { Settled::Undone { operations: done } } else { Settled::Stranded { left } }
     };
+    kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
     dirs.close_journal().map_err(RecoverError::Journal)?;
     Ok(Some(found(settled)))
+}
+
+/// Returns the operations that led to where everything is now, of which nobody can tell whether flows were ended for them.
+fn carried_out(touched: &[Touched], settled: &Settled) -> Vec<Op> {
+    let ways = touched.iter().map(|Touched { id: _, before, after }| match settled {
+        Settled::Finished { .. } => (before, after),
+        // What came had been permitted for a while.
+        Settled::Undone { .. } => (after, before),
+        // Where it is, is for the plan to find.
+        Settled::Stranded { .. } | Settled::Untold { .. } => (&None, &None),
+    });
+    let ops = ways.filter(|(from, to)| from != to).filter_map(|way| match way {
+        (Some(from), Some(to)) => Some(Op::Update { from: from.clone(), to: to.clone() }),
+        (Some(entry), None) => Some(Op::Delete(entry.clone())),
+        (None, Some(entry)) => Some(Op::Create(entry.clone())),
+        (None, None) => None,
+    });
+    ops.collect()
 }
 
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.

@@ -225,6 +225,7 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
         session.look_who_runs().await;
     }
     let scope = if is_killed { session.scope() } else { Scope::new(session.project.clone()) };
+    let _turn = session.claim_turn_to_recover().await?;
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;

@@ -295,8 +295,9 @@ pub trait Kernel {
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
 
     /// Ends what goes on only because it was permitted before operations that have been carried out, and is not permitted
-    /// by what there is now. Once all are carried out: within, something else may permit it a moment later.
-    async fn end_flows(&mut self);
+    /// by what there is now. Once all are carried out: within, something else may permit it a moment later. `more` were carried
+    /// out by a run that was killed before it came to this.
+    async fn end_flows(&mut self, more: &[Op]);
 
     /// Gives namespaces that are gone their names back, as far as they live on without: those that were deleted since the
     /// kernel [let go](Kernel::let_go), and those that processes are in. Tells whether any got its own.
