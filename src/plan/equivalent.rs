@@ -145,9 +145,7 @@ fn created_link(link: &Link) -> Vec<String> {
     lines.extend(master.map(|master| format!("{ip} link set {name} master {master}")));
     lines.extend(vsctl::put_port(link));
     lines.extend((*hairpin || *isolated).then(|| vlans::set_port(link)));
-    if vlans.is_some() {
-        lines.extend(self::vlans::set(None, link));
-    }
+    lines.extend(vlans.iter().flat_map(|_| self::vlans::set(None, link)));
     if *up {
         lines.push(format!("{ip} link set {name} up"));
     }
