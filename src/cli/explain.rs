@@ -13,9 +13,10 @@ use super::show;
 use crate::apply::{Dirs, projects};
 use crate::explain::{self, Finding, Scene};
 use crate::kernel::{census, listeners, nft};
-use crate::names::{ProjectName, Protocol};
+use crate::names::{ContainerName, NetName, Protocol};
 use crate::resource::owner::{Origin, Owner};
 use crate::runtime::list;
+use crate::topology::facts::Leases;
 use crate::topology::nearest;
 
 /// What stands for what `ip addr` printed, on standard input.
@@ -91,8 +92,9 @@ pub(super) async fn look(common: &Common, warnings: &mut Vec<String>) -> Result<
     if unread > 0 {
         warnings.push(format!("{unread} network namespaces may not be looked into; root sees more"));
     }
-    let origins = origins(common);
-    Ok(Scene { namespaces, listing, origins, ..Scene::default() })
+    let mut scene = Scene { namespaces, listing, ..Scene::default() };
+    recall(common, &mut scene);
+    Ok(scene)
 }
 
 /// Looks at the ports and the firewall, too.
@@ -119,9 +121,8 @@ pub(super) fn hear(scene: &mut Scene) {
     scene.listeners = all.into_iter().map(|(ports, listener)| (ports, held(&listener))).collect();
 }
 
-/// Returns where the manifests that were applied last ask for what.
-fn origins(common: &Common) -> BTreeMap<ProjectName, BTreeMap<Owner, Origin>> {
-    let mut origins = BTreeMap::new();
+/// Adds where the manifests that were applied last ask for what, and what of them waited then.
+fn recall(common: &Common, scene: &mut Scene) {
     for project in projects(&common.state_dir) {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &project);
         match dirs.past() {
@@ -134,12 +135,24 @@ fn origins(common: &Common) -> BTreeMap<ProjectName, BTreeMap<Owner, Origin>> {
                         places.entry(entry.owner).or_insert(origin);
                     }
                 }
-                origins.insert(project, places);
+                scene.waiting.insert(project.clone(), waiting(&past.leases, &places));
+                scene.origins.insert(project, places);
             }
             Err(error) => show::err(&format!("warning: no lines of the manifest: {}\n", chain(&error))),
         }
     }
-    origins
+}
+
+/// Returns who was declared to be on which network, and had nothing there. Of what was destroyed, nothing waits.
+fn waiting(leases: &Leases, places: &BTreeMap<Owner, Origin>) -> Vec<(ContainerName, NetName)> {
+    let declared = leases.addresses.iter().filter(|_| !places.is_empty());
+    let declared = declared.flat_map(|(container, networks)| networks.keys().map(move |on| (container, on)));
+    let pairs = declared.map(|(container, network)| (container.clone(), network.clone()));
+    let is_there = |(container, network): &(ContainerName, NetName)| {
+        let owner = Owner::Attachment { container: container.clone(), network: network.clone() };
+        places.contains_key(&owner)
+    };
+    pairs.filter(|pair| !is_there(pair)).collect()
 }
 
 fn print(things: Vec<Explained>, output: TextOrJson) -> Result<(), Failure> {

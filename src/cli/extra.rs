@@ -25,6 +25,7 @@ pub(super) fn extra(
     let waiting = waiting.filter(|container| container.runtime == Runtime::Waiting);
     Extra {
         waiting: waiting.map(|container| (container.name.clone(), Some(container.origin.clone()))).collect(),
+        idle: topology.map(Topology::idle).unwrap_or_default(),
         warnings: [
             forwarding(desired, observed),
             opened(topology, desired, observed),

@@ -349,7 +349,7 @@ impl Session {
                 let topology = loaded.resolve(facts)?;
                 Ok(Target {
                     desired: desired(&topology),
-                    leases: topology::leases(&topology),
+                    leases: topology::leases(&topology, &facts.leases),
                     manifest: loaded.text(),
                     topology: Some(topology),
                 })

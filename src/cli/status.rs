@@ -75,7 +75,7 @@ pub(super) enum Health {
     Missing,
     /// Something else is live.
     Differs,
-    /// Its namespace is not there yet.
+    /// Its namespace, or the bridge or link that it is to be on, is not there yet.
     Waiting,
     /// Something of somebody else's is in its place.
     Blocked,

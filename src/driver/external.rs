@@ -16,7 +16,8 @@ use crate::topology::{Container, External, Seat};
 
 /// Returns the addresses that the host has for a container.
 pub(super) fn of_container(container: &Container) -> Vec<Entry> {
-    let all = container.attachments.iter().flat_map(|attachment| &attachment.external);
+    let there = container.attachments.iter().filter(|attachment| !attachment.waits());
+    let all = there.flat_map(|attachment| &attachment.external);
     let address = |External { origin, address, target: _, seat }: &External| {
         let link = match seat {
             Seat::On(link) => link.clone(),

@@ -37,7 +37,7 @@ use serde::Serialize;
 
 use crate::kernel::census::{Interface, Namespace};
 use crate::kernel::listeners::Process;
-use crate::names::ProjectName;
+use crate::names::{ContainerName, NetName, ProjectName};
 use crate::resource::host_ports::HostPorts;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::Entry;
@@ -60,6 +60,8 @@ pub struct Scene {
     pub tables: Vec<Table>,
     /// Where the manifests that were applied last ask for what.
     pub origins: BTreeMap<ProjectName, BTreeMap<Owner, Origin>>,
+    /// What was declared then and had nothing on the host: which container waited to be on which network.
+    pub waiting: BTreeMap<ProjectName, Vec<(ContainerName, NetName)>>,
 }
 
 /// What kind of thing something is.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Finding, Kind, Scene, Whose, interface, kinds, listed, namespace, sentence};
 use crate::kernel::census::{Interface, Namespace};
-use crate::names::ProjectName;
+use crate::names::{ContainerName, NetName, ProjectName};
 use crate::resource::Resource;
-use crate::resource::owner::Owner;
+use crate::resource::owner::{Mark, Owner};
 use crate::runtime::list::Runs;
 
 /// Returns the containers, networks and resources of a name.
@@ -20,11 +20,12 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
             Owner::Network(name) if name.as_str() == thing || owner.to_string() == thing => {
                 found.push(network(scene, &project, &owner));
             }
-            Owner::Attachment { .. } if owner.to_string() == thing => {
-                found.extend(
-                    links(scene, &project, &owner)
-                        .map(|(place, _, link)| interface::finding(scene, place, link)),
-                );
+            Owner::Attachment { container, network } if owner.to_string() == thing => {
+                let links = links(scene, &project, &owner);
+                found.extend(links.map(|(place, _, link)| interface::finding(scene, place, link)));
+                if waiting(scene, &project).any(|(it, on)| it == container && on == network) {
+                    found.push(waits(scene, &project, &owner));
+                }
             }
             Owner::Container(_)
             | Owner::Network(_)
@@ -54,19 +55,48 @@ pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
     found
 }
 
-/// Returns whatever carries a mark or is attached, with its project, and what attachments attach.
+/// Returns whatever carries a mark or is attached, or waits to be, with its project, and what attachments attach.
 fn owners(scene: &Scene) -> BTreeSet<(ProjectName, Owner)> {
-    let links = scene.interfaces().filter_map(|(_, _, link)| link.mark.as_ref());
-    let marks = links.chain(scene.namespaces.iter().filter_map(|ns| ns.mark.as_ref()));
+    let waiting = scene.waiting.iter().flat_map(|(project, waiting)| {
+        let attachment = |(container, network): (&ContainerName, &NetName)| Owner::Attachment {
+            container: container.clone(),
+            network: network.clone(),
+        };
+        waiting.iter().map(move |(container, network)| (project, attachment((container, network))))
+    });
     let mut all = BTreeSet::new();
-    for mark in marks {
-        if let Owner::Attachment { container, network } = &mark.owner {
-            all.insert((mark.project.clone(), Owner::Container(container.clone())));
-            all.insert((mark.project.clone(), Owner::Network(network.clone())));
+    for (project, owner) in marked(scene).map(|mark| (&mark.project, mark.owner.clone())).chain(waiting) {
+        if let Owner::Attachment { container, network } = &owner {
+            all.insert((project.clone(), Owner::Container(container.clone())));
+            all.insert((project.clone(), Owner::Network(network.clone())));
         }
-        all.insert((mark.project.clone(), mark.owner.clone()));
+        all.insert((project.clone(), owner));
     }
     all
+}
+
+fn marked(scene: &Scene) -> impl Iterator<Item = &Mark> {
+    let links = scene.interfaces().filter_map(|(_, _, link)| link.mark.as_ref());
+    links.chain(scene.namespaces.iter().filter_map(|ns| ns.mark.as_ref()))
+}
+
+/// Returns which container of a project waits to be on which network.
+fn waiting<'s>(
+    scene: &'s Scene,
+    project: &ProjectName,
+) -> impl Iterator<Item = (&'s ContainerName, &'s NetName)> {
+    let waiting = scene.waiting.get(project).into_iter().flatten();
+    waiting.map(|(container, network)| (container, network))
+}
+
+/// Says that an attachment waits.
+fn waits(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
+    let whose = Whose::of_project(project, owner);
+    let text = format!(
+        "{owner} is of netform's project {project}, and waits: the container, or the bridge or link that its network is \
+         on, was not there at the last apply; `netform plan` says which."
+    );
+    Finding::new(Kind::Interface, owner.to_string(), text).of(&whose, scene)
 }
 
 /// Returns the interfaces that belong to a resource.
@@ -110,6 +140,8 @@ fn container(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
     homes.sort();
     homes.dedup();
     let ports = ports(scene, project, &name);
+    let lacks = waiting(scene, project).filter(|(container, _)| container.as_str() == name);
+    let lacks: Vec<_> = lacks.map(|(_, network)| format!("network {network}")).collect();
     let text = sentence(
         &format!("{name} is a container of netform's project {project}"),
         [
@@ -120,6 +152,9 @@ fn container(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
             Some(ports)
                 .filter(|ports| !ports.is_empty())
                 .map(|ports| format!("it publishes {}", listed(&ports))),
+            Some(lacks)
+                .filter(|lacks| !lacks.is_empty())
+                .map(|lacks| format!("it waits to be on {}, as `netform plan` says", listed(&lacks))),
             scene.asked_at(&whose),
         ],
     );
@@ -158,10 +193,11 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
         links(scene, project, owner).partition(|(_, _, link)| interface::is_stacked(link));
     let bridges: Vec<_> = bridges.into_iter().map(|(_, _, link)| addressed(link)).collect();
     let shims: Vec<_> = shims.into_iter().map(|(_, _, link)| addressed(link)).collect();
-    let mut containers: Vec<_> = owners(scene)
-        .into_iter()
-        .filter_map(|(other, owner)| match owner {
-            Owner::Attachment { container, network } if other == *project && network.as_str() == name => {
+    let mut containers: Vec<_> = marked(scene)
+        .filter_map(|mark| match &mark.owner {
+            Owner::Attachment { container, network }
+                if mark.project == *project && network.as_str() == name =>
+            {
                 Some(container.to_string())
             }
             Owner::Attachment { .. }
@@ -174,7 +210,10 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
             | Owner::Unmarked(_) => None,
         })
         .collect();
+    containers.sort();
     containers.dedup();
+    let lacking = waiting(scene, project).filter(|(_, network)| network.as_str() == name);
+    let lacking: Vec<_> = lacking.map(|(container, _)| container.to_string()).collect();
     let parents = parents(scene, project, &name);
     let on = if containers.is_empty() {
         "no container is on it".to_owned()
@@ -194,6 +233,9 @@ fn network(scene: &Scene, project: &ProjectName, owner: &Owner) -> Finding {
                 .filter(|shims| !shims.is_empty())
                 .map(|all| format!("the host is on it by {}", listed(&all))),
             Some(on),
+            Some(lacking)
+                .filter(|lacking| !lacking.is_empty())
+                .map(|all| format!("waiting to be on it, as `netform plan` says: {}", listed(&all))),
             scene.asked_at(&whose),
         ],
     );

@@ -13,7 +13,7 @@ use crate::topology::{Attachment, Container, Egress, Network, Runtime, Topology}
 
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
     // Where the host is not, its firewall has nothing to say: it would judge all that crosses the parent.
-    for network in topology.networks.iter().filter(|network| network.driver.has_host()) {
+    for network in topology.networks.iter().filter(|network| network.driver.has_host() && !network.waits) {
         if network.external {
             external(topology, network, out);
         } else {
@@ -131,13 +131,14 @@ fn ways<'a>(from: &'a Attachment, to: &'a Attachment) -> impl Iterator<Item = (I
     })
 }
 
-/// The attachments of containers that are there.
+/// The attachments of containers that are there, those left out whose network is not.
 pub(super) fn attachments(topology: &Topology) -> impl Iterator<Item = (&Container, &Attachment)> {
     topology
         .containers
         .iter()
         .filter(|container| is_there(container))
         .flat_map(|container| container.attachments.iter().map(move |attachment| (container, attachment)))
+        .filter(|(_, attachment)| !attachment.waits())
 }
 
 /// Tells whether the container's namespace is there, or will be by this very apply.

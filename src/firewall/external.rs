@@ -62,11 +62,11 @@ pub(super) fn of(topology: &Topology) -> impl Iterator<Item = (&Container, &Atta
 
 /// Puts the addresses into the sets.
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
-    for (container, _, External { origin, address, target, seat: _ }) in of(topology) {
+    for (container, attachment, External { origin, address, target, seat: _ }) in of(topology) {
         let asked = Asked { owner: Owner::External(*address), origin };
         let set = |name: &str| of_family(name, *address);
         out.put(&set("external"), vec![address.to_string()], None, &asked);
-        if !is_there(container) {
+        if !is_there(container) || attachment.waits() {
             continue;
         }
         let (outer, inner) = (address.to_string(), target.to_string());

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use smol_str::format_smolstr;
 
 use super::elements::{by_attachment, is_there};
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};
 use crate::names::Protocol;
-use crate::resource::owner::Owner;
 use crate::topology::{Container, Network, Publish, Topology};
 
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
     let containers = || topology.containers.iter().filter(|container| is_there(container));
     let published = || containers().flat_map(|container| &container.publish);
     for container in containers() {
-        for publish in &container.publish {
+        for publish in container.publish.iter().filter(|publish| !publish.targets.is_empty()) {
             let asked = by_port(publish);
             for &target in &publish.targets {
                 lead(publish, target, &asked, out);
@@ -66,7 +64,7 @@ pub(super) fn hide_neighbours(
     if container.attachments.len() < 2 {
         return;
     }
-    for attachment in &container.attachments {
+    for attachment in container.attachments.iter().filter(|attachment| !attachment.waits()) {
         // Who is on an internal network comes to no port that is published by another one.
         let on = |network: &&Network| !network.internal && network.name == attachment.network;
         let subnets = topology.networks.iter().filter(on).flat_map(|network| &network.subnets);
@@ -148,15 +146,7 @@ fn host_key(publish: &Publish, ports: String) -> Vec<String> {
 }
 
 fn by_port(publish: &Publish) -> Asked<'_> {
-    let host = match publish.host_address {
-        None if publish.targets.iter().all(IpAddr::is_ipv6) => "[::]".to_owned(),
-        None => "0.0.0.0".to_owned(),
-        Some(IpAddr::V4(host)) => host.to_string(),
-        Some(IpAddr::V6(host)) => format!("[{host}]"),
-    };
-    let ports = ports_text(bounds(publish));
-    Asked {
-        owner: Owner::Port(format_smolstr!("{host}:{ports}/{}", publish.protocol)),
-        origin: &publish.origin,
-    }
+    let [ipv4, ipv6] = publish.owners();
+    let owner = if publish.targets.iter().all(IpAddr::is_ipv6) { ipv6 } else { ipv4 };
+    Asked { owner, origin: &publish.origin }
 }

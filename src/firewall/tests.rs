@@ -59,6 +59,7 @@ fn container(name: &str, network: &str, addresses: &[&str]) -> Container {
         network: NetName::try_from(network).unwrap(),
         origin: origin(),
         interface: IfName::try_from(format!("br-{network}")).unwrap(),
+        ground: crate::topology::Ground::Firm,
         device: None,
         port: Some(IfName::try_from(format!("v-{name}")).unwrap()),
         vlans: None,

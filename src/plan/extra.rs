@@ -14,6 +14,9 @@ pub struct Extra {
     /// Containers whose namespace is not there yet, with their place in the manifest.
     #[serde(default)]
     pub waiting: Vec<(ContainerName, Option<Origin>)>,
+    /// What else is declared and has nothing on the host meanwhile, since what it needs is not there.
+    #[serde(default)]
+    pub idle: Vec<Owner>,
     /// Sentences that the user should read before agreeing.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -32,8 +35,13 @@ pub struct Extra {
 }
 
 impl Extra {
-    /// Tells whether a resource is of a container that waits.
+    /// Tells whether a resource waits for what is not there.
     pub fn waits(&self, owner: &Owner) -> bool {
+        self.lacks_its_container(owner) || self.idle.contains(owner)
+    }
+
+    /// Tells whether a resource is of a container that waits.
+    pub fn lacks_its_container(&self, owner: &Owner) -> bool {
         match owner {
             Owner::Container(name) | Owner::Attachment { container: name, network: _ } => {
                 self.waiting.iter().any(|(waiting, _)| waiting == name)

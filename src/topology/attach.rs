@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::interface::Interfaces;
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime, modes, vswitch};
+use super::{Attachment, Bandwidth, Container, Device, Driver, Network, Runtime, existing, modes, vswitch};
 use crate::manifest::{self, At, Home, LinkSysctl, Mode};
 use crate::names::{ContainerName, Mac};
 use crate::resource::sysctl::{Family, SysctlKey};
@@ -48,7 +48,7 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
         let runtime = runtime(scene, party);
         let members = party.members.clone().zip(scene.of(party));
         let mut attachments: Vec<_> =
-            members.filter_map(|(index, member)| attachment(parts, index, member, origin)).collect();
+            members.filter_map(|(index, member)| attachment((scene, parts), index, member, origin)).collect();
         for family in [Family::Ipv4, Family::Ipv6] {
             route((party, scene.of(party)), parts.networks, family, &mut attachments);
         }
@@ -104,7 +104,12 @@ fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName
     guests
 }
 
-fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Asker<'_>) -> Option<Attachment> {
+fn attachment(
+    (scene, parts): (&Scene<'_>, &Parts<'_>),
+    index: usize,
+    member: &Member<'_>,
+    origin: Asker<'_>,
+) -> Option<Attachment> {
     let Parts { interfaces, macs, addresses, limits, networks, devices, vlans } = parts;
     let device = devices.get(index)?.clone();
     let manifest::Attachment {
@@ -135,6 +140,7 @@ fn attachment(parts: &Parts<'_>, index: usize, member: &Member<'_>, origin: Aske
         network: network.name.clone(),
         origin: origin(member.place),
         interface: network.interface.clone(),
+        ground: existing::ground(scene, member, network),
         port: interfaces.hosts.get(index)?.clone(),
         vlans,
         apart,

@@ -21,7 +21,7 @@ fn warning(topology: &Topology, barrier: &Barrier) -> Option<String> {
         let is_meant = subnets.any(|subnet| families.contains(&Family::of(subnet.cidr.addr())));
         let passes = from.contains(&network.interface) && to.contains(&network.interface);
         let passes = passes || *is_dockers && coexist::passes(topology, network);
-        is_meant && network.driver.has_host() && (!network.internal || *bridged) && !passes
+        is_meant && network.driver.has_host() && !network.waits && (!network.internal || *bridged) && !passes
     };
     let stopped: Vec<_> = topology.networks.iter().filter(is_stopped).collect();
     let names: Vec<_> = stopped.iter().map(|network| network.name.as_str()).collect();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::facts::{DeviceFact, Facts};
 use super::named::{self, Made};
 use super::scene::{Member, Net, Scene};
-use super::{Attachment, Topology};
+use super::{Attachment, Ground, Topology};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Driver, Uplink};
 use crate::names::{IfName, Mac, Mtu};
@@ -22,9 +22,9 @@ pub struct Device {
 }
 
 impl Attachment {
-    /// Tells whether it waits for a link of the host that is not there.
+    /// Tells whether it waits for a link of the host that is not there: its own, or that of its network.
     pub fn waits(&self) -> bool {
-        self.device.as_ref().is_some_and(|device| device.waits)
+        self.ground == Ground::Waits || self.device.as_ref().is_some_and(|device| device.waits)
     }
 }
 

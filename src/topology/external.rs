@@ -72,7 +72,9 @@ pub(super) fn assign(
                         let seat = seat(scene, address);
                         attachment.external.push(External { origin, address, target, seat });
                     }
-                    None if scene.net(member).is_some_and(|net| scene.is_unknown(net)) => {}
+                    None if scene
+                        .net(member)
+                        .is_some_and(|net| scene.is_unknown(net, Some(Family::of(at.value)))) => {}
                     None => problems.push(no_family(scene, member, at)),
                 }
             }

@@ -90,7 +90,7 @@ struct Entry {
     names: Names,
 }
 
-/// Returns who is on each network. Those whose namespace is not there yet answer to no name, so that a shared alias
+/// Returns who is on each network. Those whose namespace, or network, is not there yet answer to no name, so that a shared alias
 /// goes to one who is there (S24).
 fn rolls<'t>(
     networks: &'t [Network],
@@ -103,7 +103,7 @@ fn rolls<'t>(
             Runtime::Netform | Runtime::Given => {}
             Runtime::Waiting | Runtime::Shared => continue,
         }
-        for attachment in &container.attachments {
+        for attachment in container.attachments.iter().filter(|attachment| !attachment.waits()) {
             present.entry(&attachment.network).or_default().push((container, attachment));
         }
     }
@@ -240,7 +240,7 @@ fn page(
         // Whoever made the file has said that.
         (NsRef::Process(_), _) => {}
     }
-    for attachment in &container.attachments {
+    for attachment in container.attachments.iter().filter(|attachment| !attachment.waits()) {
         for addr in addresses(attachment) {
             let names = container.names().flat_map(|name| {
                 [Arc::from(name.as_str()), Arc::from(format!("{name}.{}", attachment.network))]
@@ -278,7 +278,7 @@ fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page
 /// first network; behind a link of the host, what the host has beside it.
 pub(crate) fn gateways(networks: &[Network], container: &Container) -> Vec<IpAddr> {
     let of = |attachment: &Attachment, family: Family| {
-        let network = networks.iter().find(|network| network.name == attachment.network)?;
+        let network = networks.iter().find(|it| it.name == attachment.network && !it.waits)?;
         let gateways = network.subnets.iter().filter(|_| network.driver.has_host());
         let gateways = gateways.filter_map(|subnet| subnet.gateway);
         // Behind a link of the host it is found by addresses of its own, where it has such.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::existing;
 use super::facts::{Facts, Leases};
 use super::prefix::{address, family, number, usable};
 use super::scene::{Member, Net, Scene};
@@ -13,6 +14,7 @@ use super::text::list;
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Place};
 use crate::names::{ContainerName, NetName};
+use crate::resource::sysctl::Family;
 
 /// Returns the addresses of each attachment, one for each subnet of its network, by index into [`Scene::members`].
 pub(super) fn assign(
@@ -149,7 +151,7 @@ fn reserve_statics<'a>(
             let inside = spaces.iter_mut().zip(&mut addresses);
             let inside = inside.into_iter().find(|(space, _)| space.ground.cidr.contains(&at.value));
             let Some((space, slot)) = inside else {
-                if !scene.is_unknown(net) {
+                if !scene.is_unknown(net, Some(Family::of(at.value))) {
                     problems.push(outside(net, member, at, spaces));
                 }
                 continue;
@@ -267,11 +269,13 @@ fn fill(
             }
         }
     }
+    // Which addresses others have on a bridge is not known before it is there.
+    let waits = existing::waits(scene, net);
     let mut short: Vec<Vec<&Member<'_>>> = vec![vec![]; spaces.len()];
     for (index, addresses) in &mut chosen {
         for ((slot, space), short) in addresses.iter_mut().zip(&mut *spaces).zip(&mut short) {
-            *slot = slot.or_else(|| if short.is_empty() { space.take() } else { None });
-            if slot.is_none() {
+            *slot = slot.or_else(|| if short.is_empty() && !waits { space.take() } else { None });
+            if slot.is_none() && !waits {
                 short.extend(scene.members.get(*index));
             }
         }

@@ -7,6 +7,7 @@ pub mod barriers;
 mod coexist;
 mod device;
 pub mod environment;
+mod existing;
 mod external;
 pub mod facts;
 mod hosts;
@@ -62,6 +63,7 @@ use facts::{Facts, Running};
 
 pub use attach::Apart;
 pub use device::Device;
+pub use existing::Ground;
 pub use external::{External, Seat};
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
@@ -93,11 +95,10 @@ pub struct Topology {
 impl Topology {
     /// Returns what the host and others make of it that its author may not expect, in sentences.
     pub fn warnings(&self, facts: &Facts) -> Vec<String> {
-        let limits = limits::warnings(self, &facts.limits);
+        let (limits, subnets) = (limits::warnings(self, &facts.limits), subnet::warnings(self, facts));
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
         let (vlans, switches) = (vlans::warnings(self), vswitch::warnings(self));
-        let subnets = subnet::warnings(self, facts);
         let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
         [limits, barriers, silent, subnets, external, devices, vlans, switches, proxies, policies].concat()
     }
@@ -128,7 +129,7 @@ pub struct Network {
     pub vlan: Option<(Vlan, Mtu)>,
     /// By what the host reaches its containers, where it is behind a link of the host.
     pub shim: Option<Shim>,
-    /// Whether its parent was there before and is not now: nothing of it is in the desired state until it is.
+    /// Whether its parent, or somebody else's bridge, is not there: nothing of it is in the desired state until it is.
     pub waits: bool,
     /// The bridge; with macvlan and ipvlan, the parent; with veth, the host's end.
     pub interface: IfName,
@@ -299,6 +300,8 @@ pub struct Attachment {
     pub origin: Origin,
     /// The bridge, or the parent.
     pub interface: IfName,
+    /// Whether what its network is on is there.
+    pub ground: Ground,
     /// The link of the host that becomes the one in the container.
     pub device: Option<Device>,
     /// The veth pair's end on the host, a bridge's port or the link itself; `None` without one.

@@ -5,7 +5,7 @@ use super::parent::parent;
 use super::resolve::Asker;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{Dns, Driver, Egress, Network, Shim, Subnet, proxy, vlans, vswitch};
+use super::{Dns, Driver, Egress, Network, Shim, Subnet, existing, proxy, vlans, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{IfName, Mac, Mtu};
@@ -55,9 +55,6 @@ pub(super) fn assemble(
             prevent_destroy,
             ignore,
         } = net.spec;
-        if let (Some(bridge), Some([]), false) = (external, grounds.as_deref(), scene.is_unknown(net)) {
-            problems.extend(nothing_to_hide(net, bridge));
-        }
         let grounds = grounds.as_deref().unwrap_or_default();
         let (vlan, waits) = parent(scene, net).ok().flatten().map_or((None, false), |it| (it.vlan, it.waits));
         networks.push(Network {
@@ -68,7 +65,7 @@ pub(super) fn assemble(
             external: external.is_some(),
             vlan,
             shim: shim.clone().map(|link| Shim { link, addresses: host.iter().map(|at| at.value).collect() }),
-            waits,
+            waits: waits || existing::waits(scene, net),
             driver: match &driver {
                 manifest::Driver::Bridge => Driver::Bridge,
                 manifest::Driver::Macvlan { parent: _, mode } => Driver::Macvlan(*mode),
@@ -99,26 +96,6 @@ pub(super) fn assemble(
         });
     }
     networks
-}
-
-/// On somebody else's bridge, only addresses that netform gives out are hidden, and without a subnet it gives out none.
-fn nothing_to_hide(net: &Net<'_>, bridge: &At<IfName>) -> Option<Problem> {
-    let egress = net.spec.egress.as_ref()?;
-    match egress.value {
-        manifest::Egress::Routed => return None,
-        manifest::Egress::Masquerade | manifest::Egress::Snat(_) => {}
-    }
-    Some(Problem {
-        message: format!("network `{}` has no subnet whose addresses `egress` could hide", net.name),
-        code: "topology::external_without_subnet",
-        labels: vec![
-            (egress.place, "hides addresses that netform gives out".to_owned()),
-            (bridge.place, format!("`{}` has no address to tell the subnet by", bridge.value)),
-        ],
-        help: Some(
-            "give the network the subnet of the bridge in `subnets`, or leave `egress` out".to_owned(),
-        ),
-    })
 }
 
 fn names(dns: &manifest::Dns) -> Dns {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use smol_str::format_smolstr;
+
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
 use super::{Apart, Attachment, Container, Driver, Network, Publish};
@@ -11,6 +13,7 @@ use super::{modes, vlans};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{ContainerName, Protocol};
+use crate::resource::owner::Owner;
 use crate::resource::sysctl::Family;
 
 /// Gives the containers their published ports.
@@ -34,7 +37,7 @@ pub(super) fn publish(
         let mut publish = vec![];
         for At { value, place } in &party.spec.publish {
             let port = port(value, &reachable, origin(*place));
-            if port.targets.is_empty() && !may_have_more(scene, party, &reachable) {
+            if port.targets.is_empty() && !may_have_more(scene, party, (value.host_address, &reachable)) {
                 problems.push(no_family(party, value, *place));
             }
             problems.extend(external_loopback(scene, party, networks, &port, *place));
@@ -46,12 +49,33 @@ pub(super) fn publish(
                 container: party.name,
                 place: *place,
             });
-            publish.push(port);
+            let there = reachable.iter().copied().filter(|attachment| !attachment.waits());
+            let there: Vec<_> = there.collect();
+            // Who is on a network that waits is not there to be led to.
+            let targets = match there.len() == reachable.len() {
+                true => port.targets,
+                false => targets(value.host_address, &there),
+            };
+            publish.push(Publish { targets, ..port });
         }
         container.publish = publish;
     }
     for (protocol, bound) in bound {
         check_conflicts(protocol, bound, problems);
+    }
+}
+
+impl Publish {
+    /// Returns what it is called as a resource: where it has a target of IPv4, and where it has none.
+    pub fn owners(&self) -> [Owner; 2] {
+        let hosts = match self.host_address {
+            None => ["0.0.0.0".to_owned(), "[::]".to_owned()],
+            Some(IpAddr::V4(host)) => [host.to_string(), host.to_string()],
+            Some(IpAddr::V6(host)) => [format!("[{host}]"), format!("[{host}]")],
+        };
+        let (first, last) = (self.host_ports.start(), self.host_ports.end());
+        let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        hosts.map(|host| Owner::Port(format_smolstr!("{host}:{ports}/{}", self.protocol)))
     }
 }
 
@@ -118,10 +142,14 @@ fn reach<'t>(
     }
 }
 
-/// Tells whether a container may have further addresses that it can be reached by.
-fn may_have_more(scene: &Scene<'_>, party: &Party<'_>, reachable: &[&Attachment]) -> bool {
+/// Tells whether a container may have further addresses that it can be reached by, of the family of the host's if any.
+fn may_have_more(
+    scene: &Scene<'_>,
+    party: &Party<'_>,
+    (host, reachable): (Option<IpAddr>, &[&Attachment]),
+) -> bool {
     let nets = scene.of(party).iter().filter_map(|member| scene.net(member));
-    let mut unknown = nets.filter(|net| scene.is_unknown(net));
+    let mut unknown = nets.filter(|net| scene.is_unknown(net, host.map(Family::of)));
     unknown.any(|net| reachable.iter().any(|attachment| attachment.network == *net.name))
 }
 
@@ -198,10 +226,6 @@ fn port(
     origin: crate::resource::owner::Origin,
 ) -> Publish {
     let manifest::Publish { host_address, host_ports, target_ports, protocol, allow_from } = spec;
-    let families = match host_address {
-        None => vec![Family::Ipv4, Family::Ipv6],
-        Some(addr) => vec![Family::of(*addr)],
-    };
     Publish {
         origin,
         // `0.0.0.0` and `::` are any address of their family, which the targets limit it to.
@@ -210,8 +234,17 @@ fn port(
         target_ports: target_ports.clone(),
         protocol: *protocol,
         allow_from: allow_from.iter().map(|at| at.value).collect(),
-        targets: families.into_iter().filter_map(|family| target(reachable, family)).collect(),
+        targets: targets(*host_address, reachable),
     }
+}
+
+/// Returns the addresses that connections to an address of the host are led to.
+fn targets(host: Option<IpAddr>, reachable: &[&Attachment]) -> Vec<IpAddr> {
+    let families = match host {
+        None => vec![Family::Ipv4, Family::Ipv6],
+        Some(addr) => vec![Family::of(addr)],
+    };
+    families.into_iter().filter_map(|family| target(reachable, family)).collect()
 }
 
 /// Returns the address that connections are led to: answers leave by the default route, so the attachment that has it

@@ -65,7 +65,7 @@ pub(super) fn check(scene: &Scene<'_>, grounds: &[Option<Vec<Ground<'_>>>], prob
         let (Some(asked), Some(grounds)) = (&net.spec.ndp_proxy, grounds) else { continue };
         problems.extend(on_itself(scene, net, asked.place));
         let mut six = grounds.iter().filter(|ground| ground.cidr.addr().is_ipv6()).peekable();
-        if six.peek().is_none() && !scene.is_unknown(net) {
+        if six.peek().is_none() && !scene.is_unknown(net, Some(Family::Ipv6)) {
             problems.push(without_ipv6(net, asked.place));
         }
         problems.extend(six.filter_map(|ground| taken(scene, net, asked, ground)));

@@ -59,12 +59,12 @@ pub(super) fn assign(
         }
         check_each_once(party, (members, container), problems);
         let Container { attachments, routes, .. } = container;
-        let is_unknown = |member: &Member<'_>| scene.net(member).is_some_and(|net| scene.is_unknown(net));
+        let is_unknown = |member: &Member<'_>, route: &At<manifest::Route>| {
+            let family = Family::of(route.value.to.value.addr());
+            scene.net(member).is_some_and(|net| scene.is_unknown(net, Some(family)))
+        };
         for (member, attachment) in members.iter().zip(attachments.iter_mut()) {
-            if is_unknown(member) {
-                continue;
-            }
-            for route in &member.spec.routes {
+            for route in member.spec.routes.iter().filter(|route| !is_unknown(member, route)) {
                 match through(route, (member, attachment)) {
                     Ok(()) => attachment.routes.push(resolved(route, origin)),
                     Err(problem) => problems.push(problem),
@@ -75,7 +75,7 @@ pub(super) fn assign(
             match leaves_by(route, (party, members), attachments) {
                 Ok(Some(attachment)) => attachment.routes.push(resolved(route, origin)),
                 Ok(None) => routes.push(resolved(route, origin)),
-                Err(_) if members.iter().any(is_unknown) => {}
+                Err(_) if members.iter().any(|member| is_unknown(member, route)) => {}
                 Err(problem) => problems.push(problem),
             }
         }

@@ -6,12 +6,13 @@ use std::ops::Range;
 use indexmap::IndexMap;
 
 use super::facts::{Facts, Running};
-use super::modes;
 use super::text::{SHOWN, did_you_mean, list};
+use super::{existing, modes};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Home, Manifest, Mode, Place};
 use crate::names::{ContainerName, NetName, NetnsName};
 use crate::resource::netns::{NsRef, Process};
+use crate::resource::sysctl::Family;
 
 /// What is meant when the manifest says nothing.
 pub(super) struct Silence {
@@ -90,9 +91,14 @@ impl<'a> Scene<'a> {
         self.nets.get(member.net)
     }
 
-    /// Tells whether only the host could say what the subnets of a network are, and was not asked.
-    pub(super) fn is_unknown(&self, net: &Net<'_>) -> bool {
-        self.facts.is_assumed && net.spec.external.is_some() && net.spec.subnets.is_empty()
+    /// Tells whether only the host could say what the subnets of a network are, of a family or at all, and was not asked; or
+    /// does not say: the bridge of somebody else's is not there, or has no such address.
+    pub(super) fn is_unknown(&self, net: &Net<'_>, family: Option<Family>) -> bool {
+        if net.spec.external.is_none() {
+            return false;
+        }
+        let is_silent = || self.facts.is_assumed || existing::is_bare(self, net, family);
+        net.spec.subnets.is_empty() && is_silent() || existing::waits(self, net)
     }
 }
 

@@ -1,13 +1,16 @@
-//! Parents of networks that lead to nobody: what is on them is made all the same, and told.
+//! Parents of networks that lead to nobody, and links that networks wait for: what can be made is made all the same, and told.
 
-use super::Topology;
 use super::facts::{Facts, Silent};
+use super::{Topology, existing};
 
 /// Returns a sentence for each network behind a link that leads to nobody at the moment, or is not there.
 pub fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
-    let behind = topology.networks.iter().filter(|network| !network.driver.has_host());
+    let behind = topology.networks.iter().filter(|network| network.waits || !network.driver.has_host());
     let told = behind.filter_map(|network| {
         let (name, interface) = (&network.name, &network.interface);
+        if network.waits && network.external {
+            return Some(existing::sentence(network, facts));
+        }
         if network.waits {
             return Some(format!(
                 "there is no link `{interface}`: network `{name}` waits for it, with all that is on it"
@@ -20,5 +23,5 @@ pub fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
         };
         Some(format!("{why}: until that changes, nobody behind it hears of network `{name}`"))
     });
-    told.collect()
+    told.chain(existing::warnings(topology)).collect()
 }

@@ -5,15 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::facts::{Facts, LinkFact};
-use super::named;
 use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
-use super::text::did_you_mean;
-use super::{Network, Topology, pool, vswitch};
+use super::{Network, Topology, existing, pool, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Driver, OtherEnd, Place};
-use crate::names::IfName;
 
 /// A subnet of a network, with what addresses need to know of it.
 #[derive(Debug, Clone)]
@@ -57,10 +54,10 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
         Some(at) => match vswitch::external(scene, net) {
             Some(bridge) => Some((bridge, at)),
             None => {
-                let why = (at.place, &*format!("network `{}` is to be on it", net.name));
-                let further = named::further(scene, &at.value, why);
-                problems.push(further.unwrap_or_else(|| unknown_bridge(scene.facts, net, at)));
-                return None;
+                problems.extend(existing::mistaken(scene, net, at));
+                // The bridge says which gateway there is, and whether the host is it.
+                let given = net.spec.subnets.iter().filter_map(|at| ground(at, None, false, problems));
+                return Some(given.collect());
             }
         },
     };
@@ -93,41 +90,10 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
     }
 }
 
-fn unknown_bridge(facts: &Facts, net: &Net<'_>, at: &At<IfName>) -> Problem {
-    let other = || "make the bridge first, or leave out `external`, and netform makes one".to_owned();
-    let (what, bridges, others, right) = match net.spec.driver {
-        Driver::OpenVswitch(_) => (
-            "bridge of Open vSwitch",
-            &facts.vswitches,
-            &facts.bridges,
-            "a Linux bridge: write `driver: bridge`",
-        ),
-        Driver::Bridge
-        | Driver::Macvlan { .. }
-        | Driver::Ipvlan { .. }
-        | Driver::Veth(_)
-        | Driver::Physical => {
-            ("bridge", &facts.bridges, &facts.vswitches, "one of Open vSwitch: write `driver: openvswitch`")
-        }
-    };
-    let is_other = others.contains_key(&at.value).then(|| format!("`{}` is {right}", at.value));
-    let bridges = bridges.keys().map(IfName::as_str);
-    Problem {
-        message: format!("there is no {what} named `{}`", at.value),
-        code: "topology::unknown_bridge",
-        labels: vec![(at.place, format!("network `{}` is to be on it", net.name))],
-        help: is_other.or_else(|| Some(did_you_mean(at.value.as_str(), bridges, other))),
-    }
-}
-
 fn subnets_of<'a>(bridge: &LinkFact, place: Place) -> Vec<Ground<'a>> {
     let mut grounds: Vec<Ground<'a>> = vec![];
     for address in &bridge.addresses {
-        let link_local = match address.addr() {
-            IpAddr::V4(addr) => addr.is_link_local(),
-            IpAddr::V6(addr) => addr.is_unicast_link_local(),
-        };
-        if link_local || address.prefix_len() == address.max_prefix_len() {
+        if !existing::tells_a_subnet(address) {
             continue;
         }
         let cidr = address.trunc();

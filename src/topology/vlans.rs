@@ -42,7 +42,9 @@ pub(super) fn assign(scene: &Scene<'_>, networks: &[Network]) -> Vec<(Option<Por
             return (None, Apart::No);
         };
         let bridge = vswitch::external(scene, net);
-        let apart = if leads_elsewhere(network, bridge) { Apart::No } else { Apart::InVlan };
+        // Of a bridge that is not there nobody knows.
+        let is_apart = !network.waits && !leads_elsewhere(network, bridge);
+        let apart = if is_apart { Apart::InVlan } else { Apart::No };
         match net.spec.driver {
             Driver::Bridge => {
                 let default = network.filtering.and_then(|it| it.default);

@@ -56,6 +56,7 @@ fn rolls<'t>(
     for container in containers {
         let runs = running.contains(&container.name);
         for attachment in &container.attachments {
+            let runs = runs && !attachment.waits();
             let member = Member { container, attachment, runs };
             members.entry(&attachment.network).or_default().push(member);
         }
@@ -213,7 +214,7 @@ fn link(book: &mut Book, alias: &Alias, attachment: &Attachment, target: Option<
 /// Says the container's own name, which it knows on any network: with its first address of each family.
 fn itself(book: &mut Book, container: &Container) {
     let mut all = Addresses::default();
-    for attachment in &container.attachments {
+    for attachment in container.attachments.iter().filter(|attachment| !attachment.waits()) {
         let here = addresses(attachment);
         if all.v4.is_empty() {
             all.v4.clone_from(&here.v4);

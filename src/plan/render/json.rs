@@ -43,7 +43,7 @@ pub struct Document {
     drift: Vec<DriftDoc>,
     /// What others put on our objects; it is left alone.
     foreign: Vec<ForeignDoc>,
-    /// Containers whose namespace is not there yet.
+    /// Containers whose namespace is not there yet, and networks whose bridge or parent is not.
     waiting: Vec<String>,
     /// What the user should read before agreeing.
     diagnostics: Vec<DiagnosticDoc>,
@@ -225,7 +225,7 @@ pub fn document(plan: &Plan) -> Document {
                 goes: note.goes,
             })
             .collect(),
-        waiting: plan.extra.waiting.iter().map(|(name, _)| format!("container.{name}")).collect(),
+        waiting: waiting(&plan.extra),
         diagnostics: plan
             .extra
             .warnings
@@ -233,6 +233,13 @@ pub fn document(plan: &Plan) -> Document {
             .map(|warning| DiagnosticDoc { severity: "warning".to_owned(), summary: warning.clone() })
             .collect(),
     }
+}
+
+/// Returns the addresses of what waits for something.
+fn waiting(extra: &Extra) -> Vec<String> {
+    let containers = extra.waiting.iter().map(|(name, _)| format!("container.{name}"));
+    let networks = extra.idle.iter().filter(|owner| matches!(owner, Owner::Network(_)));
+    containers.chain(networks.map(ToString::to_string)).collect()
 }
 
 pub(super) fn summary(plan: &Plan) -> Summary {

@@ -85,8 +85,11 @@ pub(super) fn headline(entries: &Entries<'_>, change: &Change) -> String {
         (Action::Update, _) => format!("{owner} will be updated in place"),
         (Action::Replace, Some(reason)) => format!("{owner} must be replaced ({reason})"),
         (Action::Replace, None) => format!("{owner} must be replaced"),
-        (Action::Destroy, _) if entries.extra.waits(owner) => {
+        (Action::Destroy, _) if entries.extra.lacks_its_container(owner) => {
             format!("{owner} will be destroyed (the container is not there)")
+        }
+        (Action::Destroy, _) if entries.extra.waits(owner) => {
+            format!("{owner} will be destroyed (what it needs is not there)")
         }
         (Action::Destroy, _) => format!("{owner} will be destroyed (not in the manifest)"),
     }

@@ -180,9 +180,10 @@ fn as_it_is(live: &Entry, owner: &Owner) -> Entry {
     Entry { resource: live.resource.clone(), owner: owner.clone(), origin: None, ignore: vec![] }
 }
 
-/// What is declared, but has no objects until its namespace is there.
+/// What is declared, but has no objects until its namespace, or what else it needs, is there.
 fn waiting(extra: &Extra) -> impl Iterator<Item = Owner> {
-    extra.waiting.iter().map(|(container, _)| Owner::Container(container.clone()))
+    let containers = extra.waiting.iter().map(|(container, _)| Owner::Container(container.clone()));
+    containers.chain(extra.idle.iter().cloned())
 }
 
 fn named(addresses: &[String], known: &BTreeSet<Owner>) -> Result<BTreeSet<Owner>, Vec<SelectError>> {

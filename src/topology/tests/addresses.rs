@@ -188,7 +188,7 @@ fn five_thousand_containers_on_fifty_networks_have_an_address_each() {
     }
     let topology = topology(&text, &Facts::default());
 
-    let leases = leases(&topology);
+    let leases = leases(&topology, &Leases::default());
     let addresses: BTreeSet<IpAddr> =
         leases.addresses.values().flat_map(BTreeMap::values).flatten().copied().collect();
     assert_eq!(addresses.len(), 5000);
@@ -220,12 +220,12 @@ proptest! {
             numbers.iter().map(|number| (*number, fixed.get(number).copied())).collect()
         };
         let numbers: Vec<_> = (0..30).collect();
-        let before = leases(&topology(&town(&rows(&numbers)), &Facts::default()));
+        let before = leases(&topology(&town(&rows(&numbers)), &Facts::default()), &Leases::default());
 
         // When some leave, the rest change places, and only the leases are remembered.
         let stay: Vec<_> = order.into_iter().filter(|number| !gone.contains(number)).collect();
         let facts = Facts { leases: before.clone(), ..Facts::default() };
-        let after = leases(&topology(&town(&rows(&stay)), &facts));
+        let after = leases(&topology(&town(&rows(&stay)), &facts), &facts.leases);
 
         // Then everybody has what they had, and nobody what another has.
         let all: Vec<_> = before.addresses.values().flat_map(BTreeMap::values).flatten().collect();
@@ -239,6 +239,6 @@ proptest! {
             let addr: IpAddr = format!("10.0.0.{byte}").parse().unwrap();
             prop_assert!(after.addresses[&name].values().flatten().any(|held| *held == addr));
         }
-        prop_assert_eq!(&after, &leases(&topology(&town(&rows(&stay)), &facts)), "deterministic");
+        prop_assert_eq!(&after, &leases(&topology(&town(&rows(&stay)), &facts), &facts.leases), "deterministic");
     }
 }

@@ -6,6 +6,7 @@ mod barriers;
 mod coexist;
 mod devices;
 mod environment;
+mod existing;
 mod external;
 mod hosts;
 mod interfaces;

@@ -2,7 +2,7 @@
 
 use super::{problems, topology};
 use crate::resource::netns::{NsRef, Process};
-use crate::topology::facts::{Facts, Running};
+use crate::topology::facts::{Facts, Leases, Running};
 use crate::topology::{Runtime, leases};
 
 fn run(home: &str, pid: u32, has_networks: bool) -> Running {
@@ -51,13 +51,16 @@ fn what_docker_gives_a_container_keeps_its_names_and_its_default_route() {
 fn a_process_that_has_ended_is_remembered_and_a_container_that_has_is_not() {
     let runs = facts(&[("job", run("pid: 42", 42, false)), ("web", run("docker: w", 43, false))]);
     let text = "net a\nctr job pid=42 @a\nctr web docker=w @a";
-    let before = leases(&topology(text, &runs));
+    let before = leases(&topology(text, &runs), &Leases::default());
 
     let topology = topology(text, &Facts { leases: before.clone(), ..Facts::default() });
 
     assert!(topology.containers.iter().all(|container| container.runtime == Runtime::Waiting));
-    let kept: Vec<_> =
-        leases(&topology).runs.into_iter().map(|(name, run)| (name.to_string(), run.process.pid)).collect();
+    let kept: Vec<_> = leases(&topology, &Leases::default())
+        .runs
+        .into_iter()
+        .map(|(name, run)| (name.to_string(), run.process.pid))
+        .collect();
     assert_eq!(kept, [("job".to_owned(), 42)]);
 }
 

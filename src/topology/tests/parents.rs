@@ -215,7 +215,7 @@ fn a_parent_that_was_there_is_waited_for_unless_links_on_it_live_on() {
         warnings(&waiting, &facts),
         ["there is no link `wan0`: network `a` waits for it, with all that is on it"]
     );
-    assert!(leases(&waiting).parents.contains(&name("wan0")), "and goes on being waited for");
+    assert!(leases(&waiting, &facts.leases).parents.contains(&name("wan0")), "and goes on being waited for");
 
     let held = [("a".try_into().unwrap(), vec!["10.1.0.2".parse().unwrap()])].into();
     facts.live.addresses.insert("x".try_into().unwrap(), held);

@@ -1,5 +1,6 @@
 //! Tests on the real kernel. Each runs in user, network and mount namespaces of its own, and never touches the host's.
 
+mod absent_bridge;
 mod adopt;
 mod announce;
 mod apply;

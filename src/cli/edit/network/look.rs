@@ -256,7 +256,10 @@ impl View<'_> {
             id: format!("netform.{project}.{name}"),
             driver: driver_of(*driver),
             interface: interface.to_string(),
-            state: health(&Owner::Network(name.clone()), self.plan, self.conflicts),
+            state: match network.waits {
+                true => Health::Waiting,
+                false => health(&Owner::Network(name.clone()), self.plan, self.conflicts),
+            },
             subnets: subnets
                 .iter()
                 .map(|subnet| Range {

@@ -1,0 +1,120 @@
+//! Networks on a bridge of somebody else's that is not there at the moment.
+
+use super::daemon::Daemon;
+use super::world::{World, live};
+
+const SHOP: &str = "\
+netform: 1
+project: shop
+networks:
+  front: {subnets: [172.25.0.0/24]}
+  lan: {external: br-lan}
+containers:
+  web: {networks: [lan, front], publish: ['8080:80']}
+  nas: {networks: [lan], publish: ['445:445']}
+";
+
+fn bridge(world: &World) {
+    world
+        .sh("ip link add br-lan type bridge && ip addr add 10.20.0.1/24 dev br-lan && ip link set br-lan up");
+}
+
+live! {
+    fn a_network_waits_for_its_bridge_and_everything_else_goes_on(world) {
+        let told = world.apply(SHOP);
+
+        assert!(told.contains("there is no bridge `br-lan`: network `lan` waits for it, with all that is on it"), "{told}");
+        assert!(!told.contains("publishes a port over IP"), "{told}");
+        assert!(world.pings("web", "172.25.0.1"));
+        world.assert_in_sync();
+        let status = world.run(&["status", "--tree", "--manifest", "netform.yaml"]).exits(0).stdout;
+        assert_eq!(status.matches("[waiting]").count(), 3, "{status}");
+        let explained = world.run(&["explain", "nas", "lan", "attachment.nas@lan"]).exits(0).stdout;
+        assert!(explained.contains("it waits to be on network lan"), "{explained}");
+        assert!(explained.contains("waiting to be on it, as `netform plan` says: nas and web"), "{explained}");
+        let json = world.run(&["plan", "--output", "json"]).exits(0).stdout;
+        assert!(json.contains("\"network.lan\""), "{json}");
+        let hosts = world.sh("cat /etc/netns/web/hosts");
+        assert!(!hosts.contains("web.lan") && hosts.contains("web.front"), "{hosts}");
+
+        bridge(world);
+        world.run(&["apply", "--yes"]).exits(0);
+        assert!(world.pings("nas", "10.20.0.1") && world.pings("web", "10.20.0.1"));
+        world.assert_in_sync();
+        let explained = world.run(&["explain", "nas", "lan"]).exits(0).stdout;
+        assert!(!explained.contains("wait"), "{explained}");
+        let before = world.sh("ip -n nas -o -4 addr show dev eth0");
+
+        world.sh("ip link del br-lan");
+        let (plan, changes) = world.plan();
+        assert!(changes && plan.contains("attachment.nas@lan will be destroyed (what it needs is not there)"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert!(world.pings("web", "172.25.0.1"));
+        // Other containers have come meanwhile, and nobody is given the address of one who waits.
+        world.file("netform.yaml", &SHOP.replace("  web:", "  new: {networks: [lan]}\n  web:"));
+        world.run(&["apply", "--yes"]).exits(0);
+        bridge(world);
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -n nas -o -4 addr show dev eth0 | tr -s ' ' | cut -d' ' -f4"), address(&before));
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+fn address(line: &str) -> String {
+    format!("{}\n", line.split_whitespace().nth(3).unwrap())
+}
+
+live! {
+    fn the_daemon_connects_when_the_bridge_comes_and_lets_go_when_it_goes(world) {
+        world.file("netform.yaml", &SHOP.replace("{external: br-lan}", "{external: br-lan, subnets: [10.20.0.0/24]}"));
+        let daemon = Daemon::start(world, &[]);
+        daemon.says("network `lan` waits for it");
+        assert!(world.pings("web", "172.25.0.1"), "everything else is there");
+
+        for round in 0..2 {
+            bridge(world);
+            daemon.brings_it_in_sync("the bridge is there");
+            assert!(world.pings("nas", "10.20.0.1"), "round {round}");
+            assert!(world.sh("nft list ruleset").contains("445"), "round {round}");
+            world.sh("ip link del br-lan");
+            daemon.brings_it_in_sync("the bridge is gone");
+            let status = world.run(&["status", "--tree", "--manifest", "netform.yaml"]).exits(0).stdout;
+            assert_eq!(status.matches("[waiting]").count(), 3, "{status}");
+            assert!(!world.sh("nft list ruleset").contains("445"), "round {round}");
+            assert!(world.pings("web", "172.25.0.1"), "round {round}");
+        }
+        world.sh("ip link del br-front");
+        daemon.brings_it_in_sync("drift of the others is repaired meanwhile");
+    }
+}
+
+live! {
+    fn a_bridge_that_gets_its_address_later_is_followed(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &[]);
+        world.sh("ip link add br-lan type bridge && ip link set br-lan up");
+        daemon.brings_it_in_sync("the bridge has no address yet");
+        world.sh("ip addr add 10.20.0.1/24 dev br-lan");
+        daemon.brings_it_in_sync("it has one");
+        assert!(world.pings("nas", "10.20.0.1"));
+    }
+}
+
+live! {
+    fn a_bridge_that_is_something_else_is_wrong_and_not_waited_for(world) {
+        world.sh("ip link add up0 type veth peer name up1");
+        for (name, why) in [("up0", "`up0` is no bridge"), ("lo", "no interface can be named `lo`")] {
+            world.file("netform.yaml", &SHOP.replace("br-lan", name));
+            let told = world.run(&["plan"]).exits(65).stderr;
+            assert!(told.contains(why) && told.matches("error[").count() == 1, "{told}");
+        }
+        world.apply(SHOP);
+        // The network's own bridge would go, to be waited for.
+        world.file("netform.yaml", &SHOP.replace("front: {subnets: [172.25.0.0/24]}", "front: {external: br-front}"));
+        let told = world.run(&["plan"]).exits(65).stderr;
+        assert!(told.contains("netform forget --force network.front"), "{told}");
+        world.run(&["destroy", "--yes", "--project", "shop"]).exits(0);
+    }
+}
