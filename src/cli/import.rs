@@ -243,7 +243,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     let mut ids: BTreeSet<ResourceId> = on_it(&first.observed).collect();
     ids.insert(claim.id.clone());
     let facts = look(session, claim, ids.clone()).await?.adopted(&claim.owner).facts;
-    let mut facts = session.completed(facts);
+    let mut facts = session.acquainted(session.completed(facts)).await?;
     // What is adopted later is in nobody's way now.
     let later: BTreeSet<_> =
         facts.bridges.values().flat_map(|bridge| &bridge.addresses).map(IpNet::trunc).collect();

@@ -23,10 +23,10 @@ use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
-use crate::kernel::{Kernel as _, Scope, Seals};
+use crate::kernel::{Kernel as _, Scope, Seals, strangers};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Conflict, Plan, release, stray};
+use crate::plan::{self, Conflict, Plan, release};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
@@ -258,23 +258,13 @@ impl Session {
         Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
-    /// Looks at everything; what the last apply led to and bears nobody's mark now is ours where that is sure.
-    pub(super) async fn survey(&mut self, scope: &mut Scope) -> Result<Survey, Failure> {
-        let survey = self.kernel.survey(scope).await.map_err(unreadable)?;
-        // Of a memory that is damaged nothing is sure.
-        let is_known = self.past.warnings.is_empty();
-        let Some(generation) = self.past.generation.as_ref().filter(|_| is_known) else { return Ok(survey) };
-        scope.strays = stray::suspects(&generation.state, &survey.observed, &self.project);
-        if scope.strays.is_empty() {
-            return Ok(survey);
-        }
-        let survey = self.kernel.survey(scope).await.map_err(unreadable)?;
-        let suspects = scope.strays.len();
-        scope.strays.retain(|id, _| stray::is_sure(id, &generation.state, &survey.observed.own));
-        if scope.strays.len() == suspects {
-            return Ok(survey);
-        }
-        self.kernel.survey(scope).await.map_err(unreadable)
+    /// Adds who else is on the networks on which somebody is to have an address: mostly nobody is new, and nobody is asked.
+    pub(super) async fn acquainted(&self, facts: Facts) -> Result<Facts, Failure> {
+        let links = self.loaded.as_ref().map(|loaded| topology::strangers::asked(&loaded.manifest, &facts));
+        let links = links.filter(|links| !links.is_empty());
+        let Some(links) = links else { return Ok(facts) };
+        let neighbours = strangers::known(links).await.map_err(unreadable)?;
+        Ok(Facts { neighbours, ..facts })
     }
 
     async fn plan_around(
@@ -285,7 +275,7 @@ impl Session {
         self.look_who_runs().await;
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
-        let facts = self.completed(facts);
+        let facts = self.acquainted(self.completed(facts)).await?;
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         let others = Others { projects: &projects, dirs: &self.dirs };
         originals::restore(&self.past, (&mut desired, &observed), &facts, &others);
