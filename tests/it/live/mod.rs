@@ -16,6 +16,7 @@ mod disk;
 mod dns;
 mod doctor;
 mod drift;
+mod ends;
 pub(crate) mod engine;
 mod events;
 mod explain;
