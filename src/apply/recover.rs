@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
-use crate::kernel::{Kernel, ObserveError, Op, Scope};
+use crate::kernel::{Kernel, ObserveError, Op, Scope, file};
 use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
@@ -73,6 +73,7 @@ pub async fn recover<K: Kernel>(
     scope: &Scope,
     watcher: &mut Watcher<'_>,
 ) -> Result<Option<Recovery>, RecoverError> {
+    dirs.sweep();
     let journal = match dirs.read_journal() {
         Ok(Some(journal)) => journal,
         // A generation that was prepared before the journal was written belongs to a run that did nothing.
@@ -106,6 +107,22 @@ pub async fn recover<K: Kernel>(
         let Undone { done, failed: _, left } = undo::undo(kernel, scope, &touched, watcher).await;
         if left.is_empty() { Settled::Undone { operations: done } } else { Settled::Stranded { left } }
     };
+    let gone = journal.touched.iter().filter_map(|Touched { id, before, after }| match id {
+        ResourceId::File(path) if before.is_none() || after.is_none() => Some(path),
+        ResourceId::File(_)
+        | ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..) => None,
+    });
+    // It may have been killed between the directory and the file.
+    gone.for_each(|path| file::tidy(path));
     kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
     dirs.close_journal().map_err(RecoverError::Journal)?;

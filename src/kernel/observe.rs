@@ -9,7 +9,7 @@ use super::message::{self, NEWBORN};
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, addresses, carried, ends, neighbours, qdisc, routes, vlans};
+use super::{Scope, addresses, carried, ends, file, neighbours, qdisc, routes, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu};
 use crate::resource::amiss::{Amiss, PortFault};
@@ -362,7 +362,8 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
                 insert(observed, Resource::File(file), Owner::Project);
             }
             mark => {
-                let what = format!("file {}", path.display());
+                let what =
+                    file::no_file(content).map_or_else(|| format!("file {}", path.display()), str::to_owned);
                 let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None };
                 observed.foreign.insert(Slot::Object(ResourceId::File(path.clone())), foreign);
             }

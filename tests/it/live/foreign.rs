@@ -46,6 +46,39 @@ live! {
 }
 
 live! {
+    fn a_directory_of_a_namespace_that_is_none_is_in_the_way_and_nothing_is_written_through_it(world) {
+        world.sh("mkdir -p /etc/netns elsewhere; touch elsewhere/theirs");
+        let elsewhere = world.dir().join("elsewhere");
+        let linked = format!("ln -s {} /etc/netns/web", elsewhere.display());
+        for (odd, what) in [
+            (linked.as_str(), "symbolic link /etc/netns/web"),
+            ("ln -s /nowhere /etc/netns/web", "symbolic link /etc/netns/web"),
+            ("touch /etc/netns/web", "file /etc/netns/web"),
+            ("mkdir /etc/netns/web; ln -s /etc/hosts /etc/netns/web/hosts", "symbolic link /etc/netns/web/hosts"),
+        ] {
+            world.file("netform.yaml", FRONT);
+            world.sh(odd);
+            let before = everything(world);
+            for verb in [&["plan"][..], &["apply", "--yes"]] {
+                let refused = world.run(verb).exits(9);
+                assert!(refused.stderr.contains(&format!("but {what} is in the way")), "{odd}: {}", refused.stderr);
+                assert!(refused.stderr.contains(&format!("move {what} away")), "{odd}: {}", refused.stderr);
+            }
+            assert_same(&everything(world), &before, odd);
+            world.sh("rm -rf /etc/netns/web");
+
+            // What comes while ours is there is no way for ours to go elsewhere.
+            world.apply(FRONT);
+            world.sh(&format!("rm -r /etc/netns/web; {odd}"));
+            world.run(&["plan"]).exits(9);
+            world.run(&["destroy", "--yes"]).exits(0);
+            world.sh("rm -rf /etc/netns/web");
+        }
+        assert_eq!(world.sh("ls elsewhere"), "theirs\n");
+    }
+}
+
+live! {
     fn what_is_of_others_in_what_goes_is_said_to_go_along(world) {
         world.apply(&FRONT.replace("web: {", "db: {networks: [front]}, web: {"));
         world.sh(
