@@ -314,6 +314,7 @@ impl Session {
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
         extra::tell_inhabitants(&mut plan);
+        extra::tell_stowaways(&mut plan).await;
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }

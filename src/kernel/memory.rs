@@ -299,9 +299,10 @@ impl Memory {
         reading.namespaces.retain(|ns| !is_meant(&ns.ns));
         reading.namespaces.extend(slice.namespaces.iter().cloned());
         for ns in &parts.namespaces {
-            changed |= reading.wrong.contains(ns) != slice.wrong.contains(ns);
+            let wrong = slice.wrong.get(ns).copied();
+            changed |= reading.wrong.get(ns).copied() != wrong;
             reading.wrong.remove(ns);
-            reading.wrong.extend(slice.wrong.get(ns).cloned());
+            reading.wrong.extend(wrong.map(|why| (ns.clone(), why)));
             if let NsRef::Named(name) = ns {
                 let other = slice.others.get(name);
                 changed |= reading.others.get(name) != other;

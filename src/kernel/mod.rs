@@ -49,6 +49,7 @@ mod routes;
 pub mod sandbox;
 mod shared;
 pub mod slice;
+pub mod stowaways;
 pub mod strangers;
 pub mod sysctl;
 mod vlans;
