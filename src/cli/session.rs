@@ -274,8 +274,7 @@ impl Session {
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
         let mut scope = self.scope();
-        let Survey { mut observed, facts, projects } =
-            self.kernel.survey(&scope).await.map_err(unreadable)?;
+        let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         let others = Others { projects: &projects, dirs: &self.dirs };
@@ -315,6 +314,7 @@ impl Session {
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
         extra::tell_inhabitants(&mut plan);
+        extra::tell_stowaways(&mut plan).await;
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }

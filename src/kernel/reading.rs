@@ -20,7 +20,7 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, file, message, neighbours, netns, routes, sysctl, vlans};
+use super::{ObserveError, Scope, census, file, message, neighbours, netns, routes, sysctl, vlans};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::link::Shares;
@@ -74,8 +74,8 @@ pub(crate) struct Reading {
     pub(crate) namespaces: Vec<NsReading>,
     /// Named namespaces of others, with the mark of another project when they carry one, and what stands in the way.
     pub(crate) others: BTreeMap<NetnsName, Other>,
-    /// What was asked for and is a namespace of mounts, processes or the like.
-    pub(crate) wrong: BTreeSet<NsRef>,
+    /// What was asked for and is the host's own, or a namespace of mounts, processes or the like.
+    pub(crate) wrong: BTreeMap<NsRef, Wrong>,
     /// The files that were asked for and exist.
     pub(crate) files: BTreeMap<PathBuf, Arc<str>>,
     /// The ends of pairs that are in `namespaces`.
@@ -90,6 +90,11 @@ impl Reading {
     fn is_torn(&self) -> bool {
         let there: BTreeSet<u32> = self.host.links.iter().map(|link| link.index).collect();
         self.ends.of_host.keys().any(|index| !there.contains(index))
+    }
+
+    /// Returns the namespaces that were asked for, and that no container can have for this reason.
+    pub(crate) fn wrong_by(&self, why: Wrong) -> BTreeSet<NsRef> {
+        self.wrong.iter().filter(|(_, wrong)| **wrong == why).map(|(ns, _)| ns.clone()).collect()
     }
 
     /// Returns the end of a pair in another namespace, by the index of its end in the host.
@@ -113,11 +118,20 @@ pub(crate) enum Other {
 /// Reads a route.
 type ReadRoute = fn(u16, &[u8]) -> Option<RouteAnswer>;
 
+/// Why no container can have a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It is one of mounts, processes or the like, where there are no networks.
+    Kind,
+    /// It is the host's own, by another name.
+    Host,
+}
+
 /// What became of one namespace.
 enum Look {
     Read(Box<NsReading>),
     Other(NetnsName, Other),
-    Wrong(NsRef),
+    Wrong(NsRef, Wrong),
     Gone,
 }
 
@@ -125,7 +139,7 @@ enum Look {
 /// meant: a number says nothing here.
 pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
     let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
-    for id in &scope.unmarked {
+    for id in scope.unmarked.iter().chain(scope.strays.keys()) {
         wanted.entry(home(id)).or_insert_with(Vec::new);
     }
     for (ns, key) in &scope.sysctls {
@@ -180,7 +194,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         host: NsReading::empty(NsRef::Host),
         namespaces: vec![],
         others: BTreeMap::new(),
-        wrong: BTreeSet::new(),
+        wrong: BTreeMap::new(),
         files: BTreeMap::new(),
         ends: Ends::default(),
         absent: vec![],
@@ -189,7 +203,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         match look {
             Look::Read(ns) => reading.namespaces.push(*ns),
             Look::Other(name, other) => drop(reading.others.insert(name, other)),
-            Look::Wrong(ns) => drop(reading.wrong.insert(ns)),
+            Look::Wrong(ns, why) => drop(reading.wrong.insert(ns, why)),
             Look::Gone => {}
         }
     }
@@ -295,14 +309,14 @@ impl NsReading {
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
-                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns),
+                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns, Wrong::Kind),
                 NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });
         };
         match netns::join(ns.as_fd()) {
             // A namespace of another kind: setns(2).
             Err(error) if asked && error.kind() == io::ErrorKind::InvalidInput => {
-                return Ok(Look::Wrong(self.ns));
+                return Ok(Look::Wrong(self.ns, Wrong::Kind));
             }
             joined => joined?,
         }
@@ -311,6 +325,11 @@ impl NsReading {
         let mark = self.mark();
         let ours = mark.as_ref().is_some_and(|mark| mark.project == task.project);
         match &self.ns {
+            NsRef::Named(_) | NsRef::Path(_)
+                if asked && !ours && census::id_of(ns.as_fd())? == census::id_of(host)? =>
+            {
+                return Ok(Look::Wrong(self.ns, Wrong::Host));
+            }
             NsRef::Named(name) if !ours && !asked => {
                 let name = name.clone();
                 // What is not there need not be asked for.

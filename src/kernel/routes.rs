@@ -170,7 +170,8 @@ fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scop
         (Some(link), None) => format!(" on {}", link.name),
         (None, None) => String::new(),
     };
-    let what = format!("route {dest}{next}{way}");
+    let table = if *table == MAIN_TABLE { String::new() } else { format!(" in table {table}") };
+    let what = format!("route {dest}{next}{way}{table}");
     observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on: None });
 }
 

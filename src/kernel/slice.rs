@@ -105,7 +105,11 @@ impl Memory {
             others: others.map(|(name, other)| (name.clone(), other.clone())).collect(),
             files: files.map(|(path, text)| (path.clone(), text.clone())).collect(),
             ends,
-            wrong: wrong.intersection(&parts.namespaces).cloned().collect(),
+            wrong: wrong
+                .iter()
+                .filter(|(ns, _)| parts.namespaces.contains(ns))
+                .map(|(ns, why)| (ns.clone(), *why))
+                .collect(),
             absent: absent.iter().filter(|absent| parts.links.contains(&absent.name)).cloned().collect(),
         }
     }

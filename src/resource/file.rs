@@ -10,6 +10,9 @@ use crate::names::NetnsName;
 /// The first words of every file of ours; what follows is the [`super::owner::Mark`].
 pub const FILE_MARK: &str = "# Written by netform; edits are overwritten. ";
 
+/// Where each namespace has a directory with files of its own.
+pub const HOMES: &str = "/etc/netns";
+
 /// A file of `/etc` that a named namespace has one of its own for; what runs there by `ip netns exec` or `netform exec` sees
 /// it in place of the host's: `ip-netns(8)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +33,7 @@ impl NetnsFile {
 
     /// Returns where a namespace has it.
     pub fn path(self, name: &NetnsName) -> PathBuf {
-        Path::new("/etc/netns").join(name.as_str()).join(self.as_str())
+        Path::new(HOMES).join(name.as_str()).join(self.as_str())
     }
 
     /// Tells whether a path is that of this file of some container.
@@ -54,5 +57,5 @@ pub struct TextFile {
 
 /// Tells whether a file is ours as a whole.
 pub fn is_whole(path: &Path) -> bool {
-    path.starts_with("/etc/netns")
+    path.starts_with(HOMES)
 }

@@ -73,6 +73,8 @@ pub struct Facts {
     pub namespaces: BTreeSet<NsRef>,
     /// Which of them are namespaces of mounts, processes or the like, where there are no networks.
     pub wrong_namespaces: BTreeSet<NsRef>,
+    /// Which of them are the host's own, by another name.
+    pub own_namespaces: BTreeSet<NsRef>,
     /// Addresses and subnets that are held now, in the kernel.
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.

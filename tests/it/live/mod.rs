@@ -59,6 +59,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod steps;
+mod strays;
 mod switch;
 mod sysctls;
 mod systemd;
