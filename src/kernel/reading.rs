@@ -1,6 +1,7 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
 mod some;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod todo;
@@ -27,7 +28,9 @@ use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::SysctlKey;
-use todo::{SomeLinks, Task, Todo};
+pub(crate) use tables::Tables;
+use tables::{FEW, ReadRoute};
+use todo::{Elsewhere, SomeLinks, Task, Todo};
 
 /// What one namespace holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +44,10 @@ pub(crate) struct NsReading {
     pub(crate) links: Vec<LinkAnswer>,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressAnswer>,
-    /// Its routes, of all tables; elsewhere than in the host none of those that only tell what is here but is no IPv4 address.
+    /// Its routes; elsewhere than in the host none of those that only tell what is here but is no IPv4 address.
     pub(crate) routes: Vec<RouteAnswer>,
-    /// Whether they were asked for.
-    pub(crate) knows_routes: bool,
+    /// Which were asked for.
+    pub(crate) tables: Tables,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// What links of the host answer for, as far as it matters.
@@ -115,9 +118,6 @@ pub(crate) enum Other {
     Stale,
 }
 
-/// Reads a route.
-type ReadRoute = fn(u16, &[u8]) -> Option<RouteAnswer>;
-
 /// Why no container can have a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrong {
@@ -150,11 +150,12 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
     );
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
+    let elsewhere = Elsewhere::of(scope, at.is_some() || all.len() <= FEW);
     let todo = Todo::new(all);
 
     let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
     let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
-    let task = Arc::new(Task { project, wanted, limited, proxies, vlans });
+    let task = Arc::new(Task { project, wanted, elsewhere, limited, proxies, vlans });
     let paths = scope.files.clone();
     let files = move || file::read(&paths);
     let Some(at) = at else {
@@ -251,12 +252,12 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
     match only {
         None => {
             reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
-            reading.read_rest(&mut socket, answer::route).map_err(failed)?;
+            reading.read_rest(&mut socket, (Tables::All, answer::route)).map_err(failed)?;
         }
         Some(SomeLinks { names, indexes, routes }) => {
             reading.read_links(&mut socket, names, indexes).map_err(failed)?;
             if routes {
-                reading.read_routes(&mut socket, answer::route).map_err(failed)?;
+                reading.read_routes(&mut socket, (Tables::All, answer::route)).map_err(failed)?;
             }
         }
     }
@@ -296,7 +297,7 @@ impl NsReading {
             links: vec![],
             addresses: vec![],
             routes: vec![],
-            knows_routes: false,
+            tables: Tables::None,
             qdiscs: vec![],
             proxied: vec![],
             sysctls: vec![],
@@ -343,20 +344,15 @@ impl NsReading {
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }
         self.host_id = socket.ask(message::find_nsid(host), answer::nsid)?;
-        self.read_rest(&mut socket, routes::read_inside)?;
+        let tables = if task.elsewhere.matter_in(&self.ns) { Tables::All } else { Tables::Main };
+        self.read_rest(&mut socket, (tables, routes::read_inside))?;
         self.read_sysctls(task.wanted.get(&self.ns).into_iter().flatten())?;
         Ok(Look::Read(Box::new(self)))
     }
 
-    fn read_rest(&mut self, socket: &mut Blocking, read: ReadRoute) -> Result<(), Refusal> {
+    fn read_rest(&mut self, socket: &mut Blocking, how: (Tables, ReadRoute)) -> Result<(), Refusal> {
         self.addresses = socket.dump(message::all_addresses(), answer::address)?;
-        self.read_routes(socket, read)
-    }
-
-    fn read_routes(&mut self, socket: &mut Blocking, read: ReadRoute) -> Result<(), Refusal> {
-        self.routes = socket.dump(message::all_routes(None), read)?;
-        self.knows_routes = true;
-        Ok(())
+        self.read_routes(socket, how)
     }
 
     /// Reads kernel parameters of the namespace that the calling thread is in.

@@ -2,7 +2,7 @@
 //! is ours.
 
 use super::daemon::{Daemon, patiently};
-use super::failure::haunted;
+use super::failure::{haunted, killed};
 use super::snapshot::{assert_same, everything};
 use super::world::{World, live};
 
@@ -88,6 +88,30 @@ live! {
         assert_same(&everything(world), &before, "undone");
         world.run(&["apply", "--yes"]).exits(0);
         world.assert_in_sync();
+    }
+}
+
+live! {
+    fn a_run_that_is_killed_while_it_marks_is_finished_or_undone_by_the_next(world) {
+        let moved = SHOP.replace("172.25.3.3}", "172.25.3.5}");
+        world.apply(&moved);
+        let wanted = everything(world);
+        for (stray, _) in STRAYS {
+            for nth in [1, 2] {
+                world.apply(SHOP);
+                world.sh(stray);
+                world.file("netform.yaml", &moved);
+                killed(world, nth, &["apply", "--yes"]);
+                world.run(&["apply", "--yes"]).exits(0);
+                world.assert_in_sync();
+                assert_same(&everything(world), &wanted, &format!("{stray}, {nth}"));
+            }
+        }
+        world.sh("ip link set br-front alias ''; ip -n db link set lo alias ''");
+        world.file("netform.yaml", SHOP);
+        killed(world, 2, &["apply", "--yes"]);
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
     }
 }
 
