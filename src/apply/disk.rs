@@ -171,6 +171,27 @@ impl Staged {
     }
 }
 
+impl Dirs {
+    /// Removes files that killed runs were writing and had no time to put in their places: `tempfile` calls them `.tmp` and six
+    /// letters. Whoever writes has the lock, and has said so in its file, so that what is older is nobody's.
+    pub(super) fn sweep(&self) {
+        let Ok(since) = fs::metadata(self.lock()).and_then(|lock| lock.modified()) else { return };
+        let is_old = |entry: &fs::DirEntry| {
+            entry.metadata().is_ok_and(|it| it.is_file() && it.modified().is_ok_and(|at| at <= since))
+        };
+        let is_named = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_prefix(".tmp"));
+            rest.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        };
+        for dir in [&self.state, &self.generations(), &self.run] {
+            let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+            // What cannot be removed is only litter.
+            entries.filter(is_named).filter(is_old).for_each(|entry| drop(fs::remove_file(entry.path())));
+        }
+    }
+}
+
 /// Has a directory's entries reach the disk: fsync(2) of a file does not do that.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()

@@ -74,7 +74,7 @@ pub(super) async fn execute<K: Kernel>(
     }
     // What is undone permits again what is gone by now.
     if mode == Mode::PressOn || (executed.failed.is_empty() && !executed.interrupted) {
-        kernel.end_flows().await;
+        kernel.end_flows(&[]).await;
     }
     executed
 }

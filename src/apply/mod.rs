@@ -347,7 +347,7 @@ async fn end<K: Kernel>(
     let mut report =
         Report { failure, done, not_started, undone: 0, not_undone: vec![], left: vec![], disk: None };
     if job.on_failure == OnFailure::Stop {
-        kernel.end_flows().await;
+        kernel.end_flows(&[]).await;
         report.left = undo::left(kernel, job.scope, &journal.touched).await;
         let mut stays = journal.touched.clone();
         stays.retain(|touched| report.left.iter().any(|left| left.id == touched.id));

@@ -1,6 +1,7 @@
 //! Kernel parameters of the host as they were before netform changed them, so that `destroy` can set them back.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -39,7 +40,8 @@ impl Dirs {
     }
 
     /// Returns what the other projects on the host have on record of its parameters: each has all that it asks for, be it
-    /// that another one changed it, so that the last one can set it back.
+    /// that another one changed it, so that the last one can set it back. What one has changed whose run was killed is in its
+    /// journal.
     pub fn originals_of_others(&self) -> Vec<Entry> {
         let mut originals = State::default();
         for other in self.others() {
@@ -48,15 +50,40 @@ impl Dirs {
             let known = file.iter().filter(|(id, _)| id.ns() == NsRef::Host && originals.get(id).is_none());
             let known: Vec<Entry> = known.map(|(_, entry)| entry.clone()).collect();
             originals.extend(known);
+            let begun = other.originals_of_begun().into_iter();
+            let begun = begun.filter(|entry| originals.get(&entry.resource.id()).is_none());
+            originals.extend(begun.collect::<Vec<_>>());
         }
         originals.into()
+    }
+
+    /// Returns what was touched of the host's parameters that other projects ask for by now: they rely on it.
+    pub(super) fn used_by_others(&self, touched: &[Touched]) -> Vec<Touched> {
+        let mut used = touched.to_vec();
+        used.retain(|touched| matches!(touched.id, ResourceId::Sysctl(NsRef::Host, _)));
+        if !used.is_empty() {
+            let on_record = self.originals_of_others();
+            used.retain(|touched| on_record.iter().any(|entry| entry.resource.id() == touched.id));
+        }
+        used
+    }
+
+    /// Returns what the host's parameters were before a run that was killed changed them, or that is under way.
+    fn originals_of_begun(&self) -> Vec<Entry> {
+        let Ok(Some(journal)) = self.read_journal() else { return vec![] };
+        let begun = journal.touched.into_iter().filter_map(|Touched { id: _, before, after }| {
+            before.filter(|_| after.as_ref().is_some_and(is_asked))
+        });
+        begun.map(|before| Entry { origin: None, ..before }).collect()
     }
 
     /// Returns the directories of the other projects that keep their state beside this one's.
     fn others(&self) -> Vec<Self> {
         let beside = self.state.parent().and_then(|parent| std::fs::read_dir(parent).ok());
         let dirs = beside.into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-        dirs.filter(|state| *state != self.state).map(|state| Self { state, run: self.run.clone() }).collect()
+        let others = dirs.filter(|state| *state != self.state);
+        let run = |state: &Path| self.run.with_file_name(state.file_name().unwrap_or_default());
+        others.map(|state| Self { run: run(&state), state }).collect()
     }
 
     /// Reads what was noted up to a generation.

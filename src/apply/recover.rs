@@ -7,8 +7,8 @@ use thiserror::Error;
 use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
-use crate::kernel::{Kernel, ObserveError, Scope};
-use crate::plan::Touched;
+use crate::kernel::{Kernel, ObserveError, Op, Scope, file};
+use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed};
@@ -73,6 +73,7 @@ pub async fn recover<K: Kernel>(
     scope: &Scope,
     watcher: &mut Watcher<'_>,
 ) -> Result<Option<Recovery>, RecoverError> {
+    dirs.sweep();
     let journal = match dirs.read_journal() {
         Ok(Some(journal)) => journal,
         // A generation that was prepared before the journal was written belongs to a run that did nothing.
@@ -100,12 +101,50 @@ pub async fn recover<K: Kernel>(
         leases.map_or(Ok(()), |leases| dirs.save_leases(&leases)).map_err(RecoverError::Journal)?;
         Settled::Finished { generation }
     } else {
-        let Undone { done, failed: _, left } = undo::undo(kernel, scope, &journal.touched, watcher).await;
+        let (mut touched, stays) = (journal.touched.clone(), dirs.used_by_others(&journal.touched));
+        // They have taken over what it was, and whoever comes last sets it back.
+        touched.retain(|touched| !stays.contains(touched));
+        let Undone { done, failed: _, left } = undo::undo(kernel, scope, &touched, watcher).await;
         if left.is_empty() { Settled::Undone { operations: done } } else { Settled::Stranded { left } }
     };
+    let gone = journal.touched.iter().filter_map(|Touched { id, before, after }| match id {
+        ResourceId::File(path) if before.is_none() || after.is_none() => Some(path),
+        ResourceId::File(_)
+        | ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..) => None,
+    });
+    // It may have been killed between the directory and the file.
+    gone.for_each(|path| file::tidy(path));
+    kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
     dirs.close_journal().map_err(RecoverError::Journal)?;
     Ok(Some(found(settled)))
+}
+
+/// Returns the operations that led to where everything is now, of which nobody can tell whether flows were ended for them.
+fn carried_out(touched: &[Touched], settled: &Settled) -> Vec<Op> {
+    let ways = touched.iter().map(|Touched { id: _, before, after }| match settled {
+        Settled::Finished { .. } => (before, after),
+        // What came had been permitted for a while.
+        Settled::Undone { .. } => (after, before),
+        // Where it is, is for the plan to find.
+        Settled::Stranded { .. } | Settled::Untold { .. } => (&None, &None),
+    });
+    let ops = ways.filter(|(from, to)| from != to).filter_map(|way| match way {
+        (Some(from), Some(to)) => Some(Op::Update { from: from.clone(), to: to.clone() }),
+        (Some(entry), None) => Some(Op::Delete(entry.clone())),
+        (None, Some(entry)) => Some(Op::Create(entry.clone())),
+        (None, None) => None,
+    });
+    ops.collect()
 }
 
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
@@ -133,6 +172,9 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
         if [before, after].into_iter().flatten().any(|entry| entry.owner.is_unmarked()) {
             scope.unmarked.insert(id.clone());
         }
+        let strays = [before, after].into_iter().flatten().filter(|entry| entry.resource.is_stray());
+        let marks = strays.map(|entry| (id.clone(), stray::mark(entry, &scope.project)));
+        scope.strays.extend(marks.collect::<Vec<_>>());
         let peers = [before, after].into_iter().flatten().filter_map(peer);
         for ns in peers.chain([id.ns()]) {
             match ns {

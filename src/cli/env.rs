@@ -81,7 +81,7 @@ pub(super) async fn look(
     let mut session = Session::of_loaded(common, loaded)?;
     session.look_who_runs().await;
     let facts = session.kernel.survey(&session.scope()).await.map_err(unreadable)?.facts;
-    let facts = session.completed(facts);
+    let facts = session.acquainted(session.completed(facts)).await?;
     let topology = session.loaded.as_ref().map(|loaded| loaded.resolve(&facts)).transpose()?;
     Ok(topology.map_or_else(Environment::default, |topology| environment(&topology, name)))
 }

@@ -1,10 +1,15 @@
 //! What a plan shows that no state holds.
 
+use std::collections::BTreeMap;
+
 use crate::kernel::census::inhabitants;
 use crate::kernel::listeners::Process;
-use crate::plan::{Action, Extra, Interruption, Plan};
+use crate::kernel::stowaways::stowaways;
+use crate::names::NetnsName;
+use crate::plan::{Action, Extra, ForeignNote, Interruption, Plan, take_along};
 use crate::resource::host_ports;
 use crate::resource::netns::NsRef;
+use crate::resource::owner::Owner;
 use crate::resource::qdisc::Hook;
 use crate::resource::state::{Desired, Entry, Foreign, Observed};
 use crate::resource::sysctl::SysctlKey;
@@ -57,6 +62,23 @@ pub(super) fn tell_inhabitants(plan: &mut Plan) {
             change.interrupts.push(Interruption { attachment: change.owner.clone(), why });
         }
     }
+}
+
+/// Tells of what others have in namespaces that go, and that no observation tells. Of very many nobody reads it all.
+pub(super) async fn tell_stowaways(plan: &mut Plan) {
+    const FEW: usize = 64;
+    let going = plan.changes.iter().filter(|change| change.action == Action::Destroy);
+    let going = going.flat_map(|change| {
+        change.objects.iter().filter_map(|object| Some((object.id.netns()?.clone(), change.owner.clone())))
+    });
+    let owners: BTreeMap<NetnsName, Owner> = going.take(FEW).collect();
+    let found = stowaways(owners.keys().cloned().collect()).await;
+    let notes = found.into_iter().flat_map(|(name, all)| {
+        let owner = owners.get(&name).cloned();
+        all.into_iter()
+            .filter_map(move |what| Some(ForeignNote { owner: owner.clone()?, what, by: None, goes: true }))
+    });
+    take_along(plan, notes.collect());
 }
 
 fn inhabited(processes: &[Process]) -> Option<String> {

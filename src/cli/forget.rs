@@ -9,7 +9,6 @@ use super::failure::{self, Code, Failure, unreadable};
 use super::run;
 use super::session::{Prepared, Session};
 use super::show::{self, Style};
-use crate::apply::OnFailure;
 use crate::kernel::Kernel as _;
 use crate::names::NetnsName;
 use crate::plan::release::unmarked;
@@ -41,7 +40,7 @@ pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
     if !consent.yes && !run::agreed("forget").await? {
         return show::out("Nothing was changed.\n");
     }
-    let how = run::How { style: Style::of_stdout(common), on_failure: OnFailure::RollBack };
+    let how = run::How::or_undone(Style::of_stdout(common));
     run::carry_out(&mut session, &prepared, how).await?;
     show::out(&format!("Forgotten: {owner} is nobody's now, and works as before.\n"))
 }

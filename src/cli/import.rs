@@ -14,7 +14,6 @@ use super::failure::{self, Code, Failure, chain, unreadable};
 use super::session::{Aim, Prepared, Session, Target};
 use super::show::{self, Style};
 use super::{discover, run, scope, translate};
-use crate::apply::OnFailure;
 use crate::kernel::Scope;
 use crate::kernel::facts::Survey;
 use crate::manifest::{Home, Manifest};
@@ -73,8 +72,7 @@ pub(super) async fn run(common: &Common, wish: &Import) -> Result<(), Failure> {
     if !consent.yes && !run::agreed("import").await? {
         return show::out("Nothing was changed.\n");
     }
-    run::carry_out(&mut session, &adoption.prepared, run::How { style, on_failure: OnFailure::RollBack })
-        .await?;
+    run::carry_out(&mut session, &adoption.prepared, run::How::or_undone(style)).await?;
     show::out(&format!("Adopted: `{object}` is {}. `netform plan` shows what still differs.\n", claim.owner))
 }
 
@@ -245,7 +243,7 @@ async fn adoption(session: &mut Session, claim: &Claim, first: &Survey) -> Resul
     let mut ids: BTreeSet<ResourceId> = on_it(&first.observed).collect();
     ids.insert(claim.id.clone());
     let facts = look(session, claim, ids.clone()).await?.adopted(&claim.owner).facts;
-    let mut facts = session.completed(facts);
+    let mut facts = session.acquainted(session.completed(facts)).await?;
     // What is adopted later is in nobody's way now.
     let later: BTreeSet<_> =
         facts.bridges.values().flat_map(|bridge| &bridge.addresses).map(IpNet::trunc).collect();

@@ -39,6 +39,7 @@ mod show;
 mod signals;
 mod ssh;
 mod status;
+mod strays;
 mod translate;
 mod turns;
 mod validate;

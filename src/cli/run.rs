@@ -65,12 +65,22 @@ impl<'a> Request<'a> {
 pub(super) struct How {
     pub(super) style: show::Style,
     pub(super) on_failure: OnFailure,
+    pub(super) saves: Saves,
+}
+
+/// When a run makes a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Saves {
+    /// Whenever it changes something.
+    Always,
+    /// When it leads elsewhere than the newest one: what only repairs drift is no step of the history.
+    WhatIsNew,
 }
 
 impl How {
     /// Returns the way in which what fails is undone.
     pub(super) fn or_undone(style: show::Style) -> Self {
-        Self { style, on_failure: OnFailure::RollBack }
+        Self { style, on_failure: OnFailure::RollBack, saves: Saves::Always }
     }
 }
 
@@ -122,7 +132,9 @@ pub(super) async fn finish(
     let Request { verb, aim, show, run, style, confirm, selection, .. } = request;
     let attended = std::io::stdin().is_terminal() && !run.yes && !request.voice.is_for_machines();
     check_guards(prepared, run, *aim, attended).await?;
-    let how = How { style: *style, on_failure: run.on_failure.into() };
+    // What may have to be undone needs a number of its own.
+    let saves = if confirm.is_some() { Saves::Always } else { Saves::WhatIsNew };
+    let how = How { style: *style, on_failure: run.on_failure.into(), saves };
     if prepared.plan.is_empty() {
         // The manifest may have changed in ways that the kernel does not see: it is saved all the same.
         carry_out(session, prepared, how).await?;
@@ -225,6 +237,7 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
         session.look_who_runs().await;
     }
     let scope = if is_killed { session.scope() } else { Scope::new(session.project.clone()) };
+    let _turn = session.claim_turn_to_recover().await?;
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
     let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
@@ -317,25 +330,21 @@ pub(super) async fn agreed(verb: &str) -> Result<bool, Failure> {
 
 /// Carries out a plan and returns the number of the generation that it led to.
 pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: How) -> Result<u64, Failure> {
-    let How { style, on_failure } = how;
+    let How { style, on_failure, saves } = how;
     let _turn = session.claim_turn(prepared).await?;
     let _claim = ports::claim(session, prepared, &prepared.desired).await?;
-    let number = session.next();
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
-    let generation = Generation::new(number, now(), manifest.clone(), kept, leases.clone());
-    let before = session.past.before();
-    let job = Job {
-        scope,
-        desired,
-        applied,
-        plan,
-        dirs: &session.dirs,
-        generation: &generation,
-        before,
-        on_failure,
+    let is_in_force = |it: &&Generation| it.manifest == *manifest && it.state == kept && it.leases == *leases;
+    let newest = session.past.generation.as_ref().filter(|_| saves == Saves::WhatIsNew && !plan.is_empty());
+    let (generation, is_new) = match newest.filter(is_in_force) {
+        Some(newest) => (newest.clone(), false),
+        None => (Generation::new(session.next(), now(), manifest.clone(), kept, leases.clone()), true),
     };
+    let number = generation.number;
+    let (dirs, before) = (&session.dirs, session.past.before());
+    let job = Job { scope, desired, applied, plan, dirs, generation: &generation, before, on_failure };
     let (voice, _shield) = (session.voice.clone(), session.shield.raise());
     voice.generation(session.newest());
     let interrupts = Interrupts::listen(on_failure, voice.clone());
@@ -351,7 +360,10 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let context = report::Context { desired: &desired.0, on_failure, newest: session.newest() };
     let began = Instant::now();
     let mut kernel = Told { kernel: &mut session.kernel, voice: voice.clone() };
-    let outcome = apply::run(&mut kernel, &job, &mut watcher).await;
+    let outcome = match is_new {
+        true => apply::run(&mut kernel, &job, &mut watcher).await,
+        false => apply::repair(&mut kernel, &job, &mut watcher).await,
+    };
     voice.outcome(&outcome, began.elapsed());
     bar.clear();
     let nothing = matches!(outcome, Outcome::NothingToDo);

@@ -23,7 +23,7 @@ use crate::desired::desired;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
-use crate::kernel::{Kernel as _, Scope, Seals};
+use crate::kernel::{Kernel as _, Scope, Seals, strangers};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
 use crate::plan::{self, Conflict, Plan, release};
@@ -258,6 +258,15 @@ impl Session {
         Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
+    /// Adds who else is on the networks on which somebody is to have an address: mostly nobody is new, and nobody is asked.
+    pub(super) async fn acquainted(&self, facts: Facts) -> Result<Facts, Failure> {
+        let links = self.loaded.as_ref().map(|loaded| topology::strangers::asked(&loaded.manifest, &facts));
+        let links = links.filter(|links| !links.is_empty());
+        let Some(links) = links else { return Ok(facts) };
+        let neighbours = strangers::known(links).await.map_err(unreadable)?;
+        Ok(Facts { neighbours, ..facts })
+    }
+
     async fn plan_around(
         &mut self,
         aim: Aim,
@@ -265,9 +274,8 @@ impl Session {
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
         let mut scope = self.scope();
-        let Survey { mut observed, facts, projects } =
-            self.kernel.survey(&scope).await.map_err(unreadable)?;
-        let facts = self.completed(facts);
+        let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
+        let facts = self.acquainted(self.completed(facts)).await?;
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         let others = Others { projects: &projects, dirs: &self.dirs };
         originals::restore(&self.past, (&mut desired, &observed), &facts, &others);
@@ -306,6 +314,7 @@ impl Session {
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
         extra::tell_inhabitants(&mut plan);
+        extra::tell_stowaways(&mut plan).await;
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }

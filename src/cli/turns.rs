@@ -8,8 +8,8 @@ use super::{run, show};
 use crate::apply::lock::{self, Lock};
 use crate::apply::shared;
 use crate::kernel::moved::Moved;
-use crate::plan::Conflict;
 use crate::plan::target::Selection;
+use crate::plan::{Conflict, Touched};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 
@@ -94,6 +94,17 @@ impl Session {
             return Err(Failure::new(Code::Stale, message).help("plan again"));
         }
         Ok(self.turn.end())
+    }
+
+    /// Has the project's turn begin when a run that was killed had touched what all share, and may have to be undone.
+    pub(super) async fn claim_turn_to_recover(&self) -> Result<Option<Lock>, Failure> {
+        let Ok(Some(journal)) = self.dirs.read_journal() else { return Ok(None) };
+        let is_of_host = |touched: &Touched| matches!(touched.id, ResourceId::Sysctl(NsRef::Host, _));
+        if !journal.touched.iter().any(is_of_host) {
+            return Ok(None);
+        }
+        let lock = lock::lock_host(&self.dirs, &run::holder("apply"), PATIENCE).await;
+        lock.map(Some).map_err(|error| run::not_locked(&error))
     }
 
     /// Waits for the project's turn, and tells whether all is as it was when the plan was made.

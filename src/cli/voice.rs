@@ -237,8 +237,8 @@ impl<K: Kernel> Kernel for Told<'_, K> {
         results
     }
 
-    async fn end_flows(&mut self) {
-        self.kernel.end_flows().await;
+    async fn end_flows(&mut self, more: &[Op]) {
+        self.kernel.end_flows(more).await;
     }
 
     async fn revive(&mut self, gone: &[(NetnsName, Owner)]) -> bool {

@@ -34,6 +34,7 @@ use crate::manifest::Ingress;
 use crate::names::NetName;
 use crate::resource::Resource;
 use crate::resource::address::Address;
+use crate::resource::amiss::Amiss;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
@@ -199,6 +200,7 @@ pub(super) fn attachment(
         port: switched.clone(),
         altname: names.give(&[container.name.as_str(), name.as_str()]),
         protected: false,
+        amiss: Amiss::default(),
         kind: LinkKind::Veth(Peer {
             ns: ns.clone(),
             name: link.clone(),

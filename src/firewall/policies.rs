@@ -44,7 +44,18 @@ fn put(decided: &Decided, verdict: Verdict, (guarded, asked): (&[&Network], &Ask
     let service: Vec<String> = service.collect();
     let key =
         |ranges: &[Range]| -> Vec<String> { ranges.iter().map(range_text).chain(service.clone()).collect() };
+    let mut with_host = |(side, first): (&str, IpAddr), ranges: &[Range]| {
+        let all = if service.is_empty() { "all_" } else { "" };
+        // What is allowed altogether is what nothing denies: the networks keep nobody from the host, except that an
+        // internal one reaches it by its own gateway only, and goes on to.
+        if !service.is_empty() || verdict == Verdict::Deny {
+            let set = of_family(&format!("{verdict_word}_{all}{side}"), first);
+            out.put(&set, key(ranges), None, asked);
+        }
+    };
     match *way {
+        Way::ToHost(from, to) => with_host(("to_host", from.first), &[from, to]),
+        Way::FromHost(to) => with_host(("from_host", to.first), &[to]),
         Way::Between(from, to) => {
             let kind = if service.is_empty() { "pair" } else { "flow" };
             let set = of_family(&format!("{verdict_word}_{kind}"), from.first);
@@ -53,17 +64,6 @@ fn put(decided: &Decided, verdict: Verdict, (guarded, asked): (&[&Network], &Ask
                 out.put(&format!("near_{set}"), key.clone(), None, asked);
             }
             out.put(&set, key, None, asked);
-        }
-        Way::ToHost(range) | Way::FromHost(range) => {
-            let side = if let Way::ToHost(_) = way { "to_host" } else { "from_host" };
-            let all = if service.is_empty() { "all_" } else { "" };
-            // What is allowed altogether is what nothing denies: the networks keep nobody from the host, except that an
-            // internal one reaches it by its own gateway only, and goes on to.
-            if service.is_empty() && verdict == Verdict::Allow {
-                return;
-            }
-            let set = of_family(&format!("{verdict_word}_{all}{side}"), range.first);
-            out.put(&set, key(&[range]), None, asked);
         }
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     deny_pair4 172.25.0.2 . 172.25.0.3  # policy.deny:container.web:network.front+host
     near_deny_pair4 172.25.0.2 . 172.25.0.4-172.25.0.255  # policy.deny:container.web:network.front+host
     deny_pair4 172.25.0.2 . 172.25.0.4-172.25.0.255  # policy.deny:container.web:network.front+host
-    deny_all_to_host4 172.25.0.2  # policy.deny:container.web:network.front+host
+    deny_all_to_host4 172.25.0.2 . 0.0.0.0/0  # policy.deny:container.web:network.front+host
     guarded nf-791db2905c  # attachment.web@front
     held4 nf-791db2905c . 172.25.0.2  # attachment.web@front
     guarded nf-727baffd7d  # attachment.db@back

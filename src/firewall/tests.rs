@@ -22,6 +22,7 @@ fn topology(networks: Vec<Network>, containers: Vec<Container>) -> Topology {
         passages: vec![],
         policies: Default::default(),
         heard: vec![],
+        notes: vec![],
     }
 }
 

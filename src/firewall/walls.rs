@@ -120,8 +120,8 @@ fn to_host(body: &mut Body) {
     pass_errors(body, "policies-to-host");
     let answers = [direction("reply"), go_to("policy-answers-to-host")];
     body.rule("policies-to-host", "policy-answers", answers);
-    side(body, ("policies-to-host", "saddr", "dport"), TO_HOST);
-    side(body, ("policy-answers-to-host", "saddr", "sport"), FROM_HOST);
+    side(body, ("policies-to-host", &["saddr", "daddr"], "dport"), TO_HOST);
+    side(body, ("policy-answers-to-host", &["saddr"], "sport"), FROM_HOST);
 }
 
 /// What the host says to containers. The hook stands behind the translation of destinations (-100), so that a published
@@ -136,11 +136,12 @@ fn from_host(body: &mut Body) {
     pass_errors(body, "policies-from-host");
     let answers = [direction("reply"), go_to("policy-answers-from-host")];
     body.rule("policies-from-host", "policy-answers", answers);
-    side(body, ("policies-from-host", "daddr", "dport"), FROM_HOST);
-    side(body, ("policy-answers-from-host", "daddr", "sport"), TO_HOST);
+    side(body, ("policies-from-host", &["daddr"], "dport"), FROM_HOST);
+    side(body, ("policy-answers-from-host", &["daddr", "saddr"], "sport"), TO_HOST);
 }
 
-/// The sets of connections with the host as an end: what is allowed, denied, and denied altogether, by family.
+/// The sets of connections with the host as an end: what is allowed, denied, and denied altogether, by family. Those to the
+/// host also say at which of its addresses, since a range that is denied may hold some.
 type Sides = [(&'static str, [&'static str; 3]); 2];
 
 const TO_HOST: Sides = [
@@ -153,13 +154,17 @@ const FROM_HOST: Sides = [
     ("ip6", ["@allow_from_host6", "@deny_from_host6", "@deny_all_from_host6"]),
 ];
 
-fn side(body: &mut Body, (chain, address, port): (&'static str, &'static str, &'static str), sets: Sides) {
+fn side(body: &mut Body, (chain, ends_of, port): (&'static str, &[&'static str], &'static str), sets: Sides) {
     for (version, [allow, deny, deny_all]) in sets {
-        let other = || field(version, address);
-        let service = || concat(vec![other(), protocol(), field("th", port)]);
+        let ends = || ends_of.iter().map(|end| field(version, end));
+        let service = || concat(ends().chain([protocol(), field("th", port)]).collect());
+        let all = match *ends_of {
+            [one] => field(version, one),
+            _ => concat(ends().collect()),
+        };
         body.rule(chain, "policy-allow", [within(service(), allow), leave()]);
         body.rule(chain, "policy-deny", [within(service(), deny), drop()]);
-        body.rule(chain, "policy-deny", [within(other(), deny_all), drop()]);
+        body.rule(chain, "policy-deny", [within(all, deny_all), drop()]);
     }
 }
 

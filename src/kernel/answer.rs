@@ -5,6 +5,7 @@
 //! changed an attribute that nobody here asks about. Source: `include/uapi/linux/{if_link,if_addr,neighbour,rtnetlink}.h`.
 
 mod hops;
+mod port;
 mod shares;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use std::ops::Deref;
 use ipnet::IpNet;
 use smol_str::SmolStr;
 
+use self::port::PortAnswer;
 use super::netlink::text;
 use super::ovsdb::Switched;
 use super::vlans::VlanEntry;
@@ -57,6 +59,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) vlans: Option<Vec<VlanEntry>>,
     /// Whether it is one that is isolated.
     pub(crate) isolated: bool,
+    /// What else it is as one.
+    pub(crate) port: PortAnswer,
     /// What its owner wrote on it.
     pub(crate) alias: Alias,
     /// Its further names.
@@ -77,6 +81,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) permanent: Option<Mac>,
     /// Whether something is at the other end: `IFF_LOWER_UP`, `include/uapi/linux/if.h`.
     pub(crate) carrier: bool,
+    /// Whether it can send, as the kernel has told all who care: `IFF_RUNNING`.
+    pub(crate) running: bool,
     /// What Open vSwitch makes of it, when its database was asked.
     pub(crate) switch: Option<Switched>,
 }
@@ -113,6 +119,13 @@ impl LinkAnswer {
 pub(crate) struct Alias {
     text: SmolStr,
     mark: Option<Mark>,
+}
+
+impl Alias {
+    /// Tells whether it is no mark of anybody.
+    pub(crate) fn is_stray(&self) -> bool {
+        self.mark.is_none()
+    }
 }
 
 impl From<SmolStr> for Alias {
@@ -194,6 +207,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         master: None,
         hairpin: false,
         isolated: false,
+        port: PortAnswer::default(),
         stp: false,
         filters: false,
         default_vlan: None,
@@ -208,6 +222,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         has_bucket: false,
         permanent: None,
         carrier: u32_at(header, 8)? & 0x1_0000 != 0,
+        running: u32_at(header, 8)? & 0x40 != 0,
         switch: None,
     };
     each(attributes, |kind, value| match kind {
@@ -217,7 +232,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         5 => link.peer = u32_at(value, 0),
         6 => link.has_bucket = value == b"tbf\0",
         10 => link.master = u32_at(value, 0),
-        18 => link_info(value, &mut link),
+        18 => port::link_info(value, &mut link),
         20 => link.alias = text(value).into(),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
@@ -231,42 +246,6 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
     });
     Some(link)
 }
-/// Reads a link's kind, whether it is a bridge's port in hairpin mode, and how it is on another one: `IFLA_INFO_KIND`,
-/// `_DATA`, `_SLAVE_KIND` and `_SLAVE_DATA`, in which `IFLA_BRPORT_MODE` is 4 and `IFLA_BRPORT_ISOLATED` is 33.
-fn link_info(info: &[u8], link: &mut LinkAnswer) {
-    let mut port = SmolStr::default();
-    each(info, |kind, value| match (kind, link.kind.as_str()) {
-        (1, _) => link.kind = text(value),
-        (2, "bridge") => bridge(value, link),
-        (2, "macvlan") => link.shares = shares::macvlan(value),
-        (2, "ipvlan") => link.shares = shares::ipvlan(value),
-        (2, "vlan") => link.vlan = shares::vlan(value),
-        (4, _) => port = text(value),
-        (5, _) => each(value, |kind, value| {
-            link.hairpin |= kind == 4 && value == [1];
-            link.isolated |= kind == 33 && value == [1];
-        }),
-        _ => {}
-    });
-    link.hairpin &= port == "bridge";
-    link.isolated &= port == "bridge";
-}
-
-/// Reads the data of a bridge, in which `IFLA_BR_STP_STATE` is 5, `IFLA_BR_VLAN_FILTERING` is 7 and
-/// `IFLA_BR_VLAN_DEFAULT_PVID` is 39.
-fn bridge(data: &[u8], link: &mut LinkAnswer) {
-    each(data, |kind, value| match kind {
-        5 => link.stp = u32_at(value, 0).is_some_and(|state| state != 0),
-        7 => link.filters = value == [1],
-        39 => link.default_vlan = value.first_chunk().and_then(vlan_id),
-        _ => {}
-    });
-}
-
-fn vlan_id(number: &[u8; 2]) -> Option<VlanId> {
-    VlanId::try_from(u16::from_ne_bytes(*number)).ok()
-}
-
 /// Reads an address; `None` for anything else.
 pub(crate) fn address(kind: u16, body: &[u8]) -> Option<AddressAnswer> {
     let (header, attributes) = body.split_at_checked(8).filter(|_| kind == RTM_NEWADDR)?;

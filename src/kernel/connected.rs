@@ -19,9 +19,9 @@ use super::live::Live;
 use super::message;
 use super::netlink::Channel;
 use super::observe::{UNICAST, is_link_local};
-use super::reading::NsReading;
+use super::reading::{NsReading, Tables};
 use super::routes::KERNEL_ROUTES;
-use crate::resource::address::{Address, How, Lost};
+use crate::resource::address::{Address, How, Lost, is_local};
 use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL};
 
 /// `IP6_RT_PRIO_ADDRCONF`, `include/uapi/linux/ipv6_route.h`: the priority of such a route to an IPv6 subnet. Those to IPv4
@@ -41,10 +41,13 @@ type Made = BTreeMap<(u32, IpNet), IpNet>;
 /// cut off anybody. What is down has no such routes, and those of what is in a VRF are in its table.
 pub(super) fn lost(ns: &NsReading, is_ours: impl Fn(u32) -> bool) -> BTreeMap<(u32, IpNet), Vec<Lost>> {
     let mut lost = BTreeMap::<_, Vec<_>>::new();
-    if !ns.knows_routes {
-        return lost;
-    }
     let mut missing = made(ns, &is_ours);
+    match ns.tables {
+        Tables::None => return lost,
+        // What is not asked for is not missed.
+        Tables::Main => missing.retain(|(_, dest), _| !is_local(*dest)),
+        Tables::All => {}
+    }
     let (covered, hidden) = behind(ns, &mut missing);
     if missing.is_empty() && covered.is_empty() {
         return lost;
@@ -209,7 +212,7 @@ mod tests {
             links: [(2, 1), (3, 0), (4, 1)].map(link).into(),
             addresses: addresses.iter().map(address).collect(),
             routes: local.chain(routes).collect(),
-            knows_routes: true,
+            tables: Tables::All,
             ..NsReading::empty(NsRef::Host)
         }
     }
@@ -283,11 +286,13 @@ mod tests {
         );
         ns.routes.retain(|route| route.table != LOCAL_TABLE);
         assert_eq!(said(&ns), ["2 10.7.0.2/24 [10.7.0.2/32]"]);
+        ns.tables = Tables::Main;
+        assert_eq!(said(&ns), [""; 0]);
     }
 
     #[test]
     fn nothing_is_missed_where_nobody_has_asked() {
-        let unread = NsReading { knows_routes: false, ..ns(&[(2, "10.7.0.2/24", PROTOCOL, true)], &[]) };
+        let unread = NsReading { tables: Tables::None, ..ns(&[(2, "10.7.0.2/24", PROTOCOL, true)], &[]) };
         assert_eq!(lost(&unread, |_| true), BTreeMap::new());
     }
 }

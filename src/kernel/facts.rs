@@ -10,7 +10,7 @@ use super::message::MAIN_TABLE;
 use super::nft::Tables;
 use super::observe::{self, Holders, OwnLinks};
 use super::ovsdb::Switched;
-use super::reading::{NsReading, Reading};
+use super::reading::{NsReading, Reading, Wrong};
 use super::{Scope, carried, device, identity, limits, maker, neighbours, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu, ProjectName};
@@ -104,7 +104,8 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
         carried: carried::carried(reading, own, scope),
         devices: device::facts(reading, scope),
         namespaces: namespaces(reading, scope),
-        wrong_namespaces: reading.wrong.clone(),
+        wrong_namespaces: reading.wrong_by(Wrong::Kind),
+        own_namespaces: reading.wrong_by(Wrong::Host),
         limits: limits::read(),
         own_range: identity::own_range(),
         outside: outside(host, own),

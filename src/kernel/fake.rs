@@ -118,7 +118,7 @@ impl Kernel for Fake {
         results.into_values().collect()
     }
 
-    async fn end_flows(&mut self) {}
+    async fn end_flows(&mut self, _: &[Op]) {}
 
     async fn revive(&mut self, _: &[(NetnsName, Owner)]) -> bool {
         false

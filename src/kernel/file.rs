@@ -1,5 +1,7 @@
 //! Files that names need.
 
+mod whole;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
@@ -12,6 +14,7 @@ use super::netlink::Refusal;
 use super::{ObserveError, reading};
 use crate::resource::file::{FilePath, TextFile, is_whole};
 use crate::resource::part;
+pub(crate) use whole::{no_file, tidy};
 
 /// The largest file of somebody else that is read: whoever is in a container may write to its own.
 pub(crate) const LARGEST: u64 = 1 << 20;
@@ -54,14 +57,22 @@ fn dir_of(path: &Path) -> &Path {
 /// Makes a file, with the directories that it is in; one that is there already is somebody else's. Where only some lines are
 /// ours, the file has to be there.
 pub(crate) fn create(file: &TextFile) -> io::Result<()> {
-    if !is_whole(&file.path) {
+    let path = &file.path;
+    if !is_whole(path) {
         return update(file);
     }
-    let mut open = open_new(&file.path)?;
-    open.write_all(file.content.as_bytes()).inspect_err(|_| {
-        // Half a file may lack the mark that says whose it is.
-        let _ = fs::remove_file(&file.path);
-    })
+    whole::check_home(path)?;
+    let made = path.parent().is_some_and(|home| !home.exists());
+    let done = open_new(path).and_then(|mut open| {
+        open.write_all(file.content.as_bytes()).inspect_err(|_| {
+            // Half a file may lack the mark that says whose it is.
+            let _ = fs::remove_file(path);
+        })
+    });
+    if done.is_err() && made {
+        whole::tidy(path);
+    }
+    done
 }
 
 /// Makes an empty file. Another project, whose last file goes, may take an empty directory away as soon as it is made.
@@ -85,6 +96,7 @@ fn open_new(path: &Path) -> io::Result<File> {
 /// The text is written in one piece and cut off behind it, so that a reader finds no empty file in between.
 pub(crate) fn update(file: &TextFile) -> io::Result<()> {
     if is_whole(&file.path) {
+        whole::check_home(&file.path)?;
         return rewrite(&file.path, &file.content);
     }
     let text = theirs(&file.path)?;
@@ -92,16 +104,25 @@ pub(crate) fn update(file: &TextFile) -> io::Result<()> {
 }
 
 fn rewrite(path: &Path, content: &str) -> io::Result<()> {
-    let mut open = OpenOptions::new().write(true).open(path)?;
+    // A file of ours is no link to that of somebody else.
+    let follow = if is_whole(path) { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let mut open = ordinary(path, OFlags::WRONLY | follow)?;
     open.write_all(content.as_bytes())?;
     open.set_len(content.len() as u64)
 }
 
-/// Returns what a file holds. A directory, a pipe or the like holds nothing, and is somebody else's: whoever waited for a
-/// pipe would wait for ever.
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+/// Opens what is an ordinary file. Whoever opened a pipe would wait for somebody at its other end.
+fn ordinary(path: &Path, how: OFlags) -> io::Result<File> {
+    let file = File::from(rustix::fs::open(path, how | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"))
+    }
+}
+
+/// Returns what is in a file; a directory, a pipe or the like holds nothing.
+fn contents(file: File) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
     let mut bytes = vec![];
     if metadata.is_file() {
@@ -113,10 +134,11 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Reads a file of somebody else.
 fn theirs(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > LARGEST {
+    let file = ordinary(path, OFlags::RDONLY)?;
+    if file.metadata()?.len() > LARGEST {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
     }
-    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+    Ok(String::from_utf8_lossy(&contents(file)?).into_owned())
 }
 
 /// Removes a file, and the directories that it was in as far as it was the last there: that of its namespace, and that of
@@ -129,16 +151,15 @@ pub(crate) fn delete(file: &TextFile) -> io::Result<()> {
             done => done,
         };
     }
+    if whole::check_home(path).is_err() {
+        // It is not there any more.
+        return Ok(());
+    }
     match fs::remove_file(path) {
         Err(error) if is_absent(&error) => {}
         removed => removed?,
     }
-    // A directory with something in it is not removed, which is what we want.
-    for directory in path.ancestors().skip(1).take_while(|above| is_whole(above)) {
-        if fs::remove_dir(directory).is_err() {
-            break;
-        }
-    }
+    whole::tidy(path);
     Ok(())
 }
 
@@ -150,17 +171,42 @@ fn is_absent(error: &io::Error) -> bool {
 /// Returns the texts of the files that exist.
 pub(crate) fn read(paths: &BTreeSet<FilePath>) -> Result<BTreeMap<FilePath, Arc<str>>, ObserveError> {
     let mut files = BTreeMap::new();
+    let whole = whole::Directory::open();
     for path in paths {
-        let is_read =
-            |path: &Path| is_whole(path) || fs::metadata(path).is_ok_and(|meta| meta.len() <= LARGEST);
-        if !is_read(path) {
-            continue;
-        }
-        match contents(path) {
-            Ok(bytes) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into())),
+        let read = if is_whole(path) { whole.read(path) } else { read_shared(path) };
+        match read {
+            Ok(Some(bytes)) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into())),
+            Ok(None) => {}
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(reading::failed(path.display().to_string(), Refusal::Socket(error))),
         }
     }
     Ok(files)
+}
+
+/// Reads a file of which only some lines are ours; `None` when it is too large for that.
+fn read_shared(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    if fs::metadata(path)?.len() > LARGEST {
+        return Ok(None);
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    contents(File::from(rustix::fs::open(path, flags, Mode::empty())?)).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_somebody_elses_file_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = FilePath::from(dir.path().join("resolv.conf"));
+        assert!(std::process::Command::new("mkfifo").arg(&*path).status().unwrap().success());
+        let file = TextFile { path: path.clone(), content: "# Ours.\n".into() };
+
+        for done in [create(&file), update(&file), delete(&file)] {
+            assert_eq!(done.unwrap_err().to_string(), "it is no ordinary file");
+        }
+        assert_eq!(&*read(&[path.clone()].into()).unwrap()[&path], "");
+    }
 }

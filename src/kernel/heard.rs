@@ -84,12 +84,12 @@ fn is_connected(body: &[u8]) -> bool {
         || matches!(body, [_, _, _, _, MAIN_TABLE, KERNEL, _, UNICAST, ..])
 }
 
-/// Tells whether a new route may come before one that the kernel has made with an IPv4 address: it has no next hop, as nearly
-/// all routes have that are told by others, and no priority.
+/// Tells whether a new route may come before one that the kernel has made to an IPv4 subnet: it has no next hop, as nearly all
+/// routes have that are told by others, and no priority.
 fn comes_before(body: &[u8]) -> bool {
     /// `RTA_GATEWAY`, `_PRIORITY`, `_MULTIPATH` and `_VIA`, `include/uapi/linux/rtnetlink.h`.
     const ELSEWHERE: [u16; 4] = [5, 6, 9, 18];
-    matches!(body, [2, length, _, _, MAIN_TABLE, protocol, ..] if *length > 0 && *protocol != KERNEL)
+    matches!(body, [2, length, _, _, MAIN_TABLE, protocol, ..] if (1..32).contains(length) && *protocol != KERNEL)
         && !attributes(body.get(12..).unwrap_or_default()).any(|(kind, _)| ELSEWHERE.contains(&kind))
 }
 

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
+use smol_str::SmolStr;
 
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::names::IfName;
 use crate::resource::Resource;
+use crate::resource::amiss::PortFault;
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -78,7 +80,8 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 if old.loopback != new.loopback {
                     set_loopback(there, new.loopback).await?;
                 }
-                send(there, message::mark_namespace(&live.mark(&to.owner)), 0).await
+                let words = written(new.stray.as_ref(), &live.mark(&to.owner));
+                send(there, message::mark_namespace(&words), 0).await
             }
             (Resource::Qdisc(_), Resource::Qdisc(new)) => qdisc::update(live, new).await,
             (other, _) => Err(misplaced(other)),
@@ -114,6 +117,11 @@ async fn set_loopback(channel: &Channel, there: bool) -> Outcome {
 /// An operation that the plan never contains, since the object has nothing that can change.
 fn misplaced(resource: &Resource) -> OpError {
     OpError { kind: FailureKind::Other, message: format!("{} cannot be changed that way", resource.id()) }
+}
+
+/// Returns what is written on an object: its mark, or what stands in the place of that.
+fn written(instead: Option<&SmolStr>, mark: &Mark) -> String {
+    instead.map_or_else(|| mark.to_string(), SmolStr::to_string)
 }
 
 fn marked(live: &Live, link: &Link, owner: &Owner) -> Mark {
@@ -220,12 +228,16 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
     let (from, to) = (&*plain(from), &*plain(to));
     let master = master(here, to)?;
     let mut outcomes = vec![];
-    if let Some(change) = message::change((from, was), (to, mark), master) {
+    let (was, words) = (written(from.amiss.mark.as_ref(), was), written(to.amiss.mark.as_ref(), mark));
+    if let Some(change) = message::change((from, &was), (to, &words), master) {
         outcomes.push(send(here, change, 0).await);
     }
     if to.must_set_port(from) {
         // A message of its own: in that of the change it would be meant for the port of the old bridge.
-        outcomes.push(send(here, message::set_port(to), 0).await);
+        outcomes.push(send(here, message::mend_port(from, to), 0).await);
+        if to.amiss.port.contains(&PortFault::Disabled) {
+            outcomes.push(send(here, message::shut_port(found(here, &to.name)?), 0).await);
+        }
     }
     if to.must_set_vlans(from) {
         outcomes.push(vlans::set(live, to).await);

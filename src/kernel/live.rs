@@ -326,7 +326,10 @@ impl Kernel for Live {
         wave::execute(self, wave).await
     }
 
-    async fn end_flows(&mut self) {
+    async fn end_flows(&mut self, more: &[Op]) {
+        let more: Vec<&Op> = more.iter().collect();
+        conntrack::forget_stale(&more).await;
+        self.gone.note_gone(&more);
         conntrack::forget_refused(std::mem::take(&mut self.gone)).await;
     }
 

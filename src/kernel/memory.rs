@@ -121,8 +121,11 @@ impl Memory {
         let before = &self.scope;
         parts.namespaces.extend(before.namespaces.symmetric_difference(&scope.namespaces).cloned());
         let unmarked = before.unmarked.symmetric_difference(&scope.unmarked);
+        let strays = [(before, scope), (scope, before)]
+            .into_iter()
+            .flat_map(|(one, other)| one.strays.keys().filter(|id| !other.strays.contains_key(id)));
         let routes = before.routes.symmetric_difference(&scope.routes);
-        parts.namespaces.extend(unmarked.chain(routes).map(reading::home));
+        parts.namespaces.extend(unmarked.chain(routes).chain(strays).map(reading::home));
         parts.links.extend(before.proxies.links.symmetric_difference(&scope.proxies.links).cloned());
         parts.whole.extend((before.proxies.uplink != scope.proxies.uplink).then_some(Whole::Host));
         parts.links.extend(before.limited.symmetric_difference(&scope.limited).cloned());
@@ -240,6 +243,7 @@ impl Memory {
             limited,
             files,
             unmarked,
+            strays,
             begun,
             devices,
             switch,
@@ -260,6 +264,7 @@ impl Memory {
             limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
+            strays: strays.clone(),
             begun: begun.clone(),
             switch: *switch,
             vlans: *vlans,
@@ -294,9 +299,10 @@ impl Memory {
         reading.namespaces.retain(|ns| !is_meant(&ns.ns));
         reading.namespaces.extend(slice.namespaces.iter().cloned());
         for ns in &parts.namespaces {
-            changed |= reading.wrong.contains(ns) != slice.wrong.contains(ns);
+            let wrong = slice.wrong.get(ns).copied();
+            changed |= reading.wrong.get(ns).copied() != wrong;
             reading.wrong.remove(ns);
-            reading.wrong.extend(slice.wrong.get(ns).cloned());
+            reading.wrong.extend(wrong.map(|why| (ns.clone(), why)));
             if let NsRef::Named(name) = ns {
                 let other = slice.others.get(name);
                 changed |= reading.others.get(name) != other;

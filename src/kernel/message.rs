@@ -27,7 +27,7 @@ use crate::names::{IfName, ProjectName};
 use crate::resource::link::{Link, Peer};
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::Family;
-pub(crate) use bridge::{VlanVerb, new_bridge, set_port, vlans};
+pub(crate) use bridge::{VlanVerb, mend_port, new_bridge, shut_port, vlans};
 use bridge::{change_bridge, port};
 
 /// The main table: `RT_TABLE_MAIN`, `include/uapi/linux/rtnetlink.h`.
@@ -49,10 +49,10 @@ pub(crate) fn group_of(project: &ProjectName) -> u32 {
 }
 
 /// Marks a namespace that is there.
-pub(crate) fn mark_namespace(mark: &Mark) -> RouteNetlinkMessage {
+pub(crate) fn mark_namespace(mark: &str) -> RouteNetlinkMessage {
     let mut link = LinkMessage::default();
     link.header.index = 1;
-    link.attributes.push(alias(mark));
+    link.attributes.push(alias_of(mark));
     RouteNetlinkMessage::NewLink(link)
 }
 
@@ -151,10 +151,10 @@ pub(crate) fn bring_up(link: &IfName) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// Changes a link; `None` when there is nothing to change but perhaps what it is as a port, its further name or its peer.
+/// Changes a link, and what is written on it; `None` when there is nothing to change but perhaps what it is as a port, its further name or its peer.
 pub(crate) fn change(
-    (from, old): (&Link, &Mark),
-    (to, new): (&Link, &Mark),
+    (from, old): (&Link, &str),
+    (to, new): (&Link, &str),
     master: Option<u32>,
 ) -> Option<RouteNetlinkMessage> {
     let mut message = named(&to.name);
@@ -166,7 +166,7 @@ pub(crate) fn change(
     attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     attributes.extend((from.mtu != to.mtu).then(|| LinkAttribute::Mtu(to.mtu.bytes())));
     attributes.extend((from.master != to.master).then(|| LinkAttribute::Controller(master.unwrap_or(0))));
-    attributes.extend((old != new).then(|| alias(new)));
+    attributes.extend((old != new).then(|| alias_of(new)));
     attributes.extend(change_bridge(to, from));
     (from.up != to.up || message.attributes.len() > 1).then_some(RouteNetlinkMessage::NewLink(message))
 }

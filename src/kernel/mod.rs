@@ -49,11 +49,13 @@ mod routes;
 pub mod sandbox;
 mod shared;
 pub mod slice;
+pub mod stowaways;
+pub mod strangers;
 pub mod sysctl;
 mod vlans;
 mod wave;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -62,7 +64,7 @@ use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::file::FilePath;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Owner;
+use crate::resource::owner::{Mark, Owner};
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
@@ -123,6 +125,8 @@ pub struct Scope {
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
     /// [`Owner::Unmarked`] for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,
+    /// Links and namespaces that the last apply led to and that carry nobody's mark now, with the marks that they bore.
+    pub strays: BTreeMap<ResourceId, Mark>,
     /// Whether bridges of Open vSwitch matter, so that its database is asked.
     pub switch: bool,
     /// Whether VLANs of ports of bridges matter, so that the kernel is asked for them. Those of a bridge of ours that keeps them
@@ -151,6 +155,7 @@ impl Scope {
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
+            strays: BTreeMap::new(),
             switch: false,
             vlans: false,
             devices: BTreeSet::new(),
@@ -168,6 +173,7 @@ impl Scope {
         self.limited.extend(other.limited.iter().cloned());
         self.files.extend(other.files.iter().cloned());
         self.unmarked.extend(other.unmarked.iter().cloned());
+        self.strays.extend(other.strays.clone());
         self.switch |= other.switch;
         self.vlans |= other.vlans;
     }
@@ -291,8 +297,9 @@ pub trait Kernel {
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
 
     /// Ends what goes on only because it was permitted before operations that have been carried out, and is not permitted
-    /// by what there is now. Once all are carried out: within, something else may permit it a moment later.
-    async fn end_flows(&mut self);
+    /// by what there is now. Once all are carried out: within, something else may permit it a moment later. `more` were carried
+    /// out by a run that was killed before it came to this.
+    async fn end_flows(&mut self, more: &[Op]);
 
     /// Gives namespaces that are gone their names back, as far as they live on without: those that were deleted since the
     /// kernel [let go](Kernel::let_go), and those that processes are in. Tells whether any got its own.

@@ -9,9 +9,10 @@ use super::message::{self, NEWBORN};
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
 use super::shared::spare_name;
-use super::{Scope, addresses, carried, ends, neighbours, qdisc, routes, vlans};
+use super::{Scope, addresses, carried, ends, file, neighbours, qdisc, routes, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu};
+use crate::resource::amiss::{Amiss, PortFault};
 use crate::resource::device::Device;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
 use crate::resource::link::{Link, LinkKind};
@@ -171,6 +172,9 @@ fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
         None if owner_of_bridge(link).is_some() => None,
         None => {
             let id = ResourceId::Link(ns.clone(), link.ifname()?);
+            if let Some(mark) = scope.strays.get(&id) {
+                return Some(mark.clone());
+            }
             let is_ours = scope.unmarked.contains(&id) || taken(link, ns, scope).is_some();
             is_ours.then(|| unmarked(&link.alias, scope))
         }
@@ -232,6 +236,10 @@ fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
             insert(observed, Resource::Netns(netns()), owner);
         }
         mark => {
+            if let (None, Some(bore)) = (&mark, scope.strays.get(&ResourceId::Netns(name.clone()))) {
+                let stray = Some(ns.alias().into());
+                return insert(observed, Resource::Netns(Netns { stray, ..netns() }), bore.owner.clone());
+            }
             let owner = mark.as_ref().map(owner_of);
             let foreign = Foreign { what: format!("namespace {name}"), owner, on: None };
             observed.foreign.insert(Slot::Ns(ns.ns.clone()), foreign);
@@ -252,10 +260,10 @@ fn see_link(
     match ours(link, &ns.ns, scope) {
         _ if place == Some(ends::Place::Second) => {}
         Some(mark) => {
-            let resource = Link {
-                protected: mark.protected,
-                ..own_link((link, name), (ns, own), kind(link, ns, reading, scope))
-            };
+            let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
+            resource.protected = mark.protected;
+            resource.amiss.mark =
+                (link.alias.is_stray() && !mark.owner.is_unmarked()).then(|| (*link.alias).clone());
             insert(observed, Resource::from(resource), mark.owner);
         }
         None if is_newborn(link, &ns.ns, scope) => {
@@ -303,8 +311,18 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
         vlans: vlans::of(link, &ns.links),
         altname: link.our_altname(),
         protected: false,
+        amiss: Amiss { mark: None, port: faults(link, ns) },
         kind,
     }
+}
+
+/// Returns what a port of a bridge does otherwise than it should. Where nobody speaks the spanning tree protocol a port is
+/// shut only while it, or its bridge, is down (`br_port_carrier_check()`, `net/bridge/br_if.c`).
+fn faults(link: &LinkAnswer, ns: &NsReading) -> Vec<PortFault> {
+    let bridge = || ns.links.iter().find(|bridge| Some(bridge.index) == link.master);
+    let state = link.port.state().filter(|_| link.up && link.running);
+    let state = state.filter(|_| bridge().is_some_and(|bridge| bridge.up && !bridge.stp));
+    link.port.faults().chain(state).collect()
 }
 
 fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> LinkKind {
@@ -344,7 +362,8 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
                 insert(observed, Resource::File(file), Owner::Project);
             }
             mark => {
-                let what = format!("file {}", path.display());
+                let what =
+                    file::no_file(content).map_or_else(|| format!("file {}", path.display()), str::to_owned);
                 let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None };
                 observed.foreign.insert(Slot::Object(ResourceId::File(path.clone())), foreign);
             }

@@ -1,6 +1,7 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
 mod some;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod todo;
@@ -19,7 +20,7 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, file, message, neighbours, netns, routes, sysctl, vlans};
+use super::{ObserveError, Scope, census, file, message, neighbours, netns, routes, sysctl, vlans};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::file::FilePath;
@@ -27,7 +28,9 @@ use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::sysctl::SysctlKey;
-use todo::{SomeLinks, Task, Todo};
+pub(crate) use tables::Tables;
+use tables::{FEW, ReadRoute};
+use todo::{Elsewhere, SomeLinks, Task, Todo};
 
 /// What one namespace holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +44,10 @@ pub(crate) struct NsReading {
     pub(crate) links: Vec<LinkAnswer>,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressAnswer>,
-    /// Its routes, of all tables; elsewhere than in the host none of those that only tell what is here but is no IPv4 address.
+    /// Its routes; elsewhere than in the host none of those that only tell what is here but is no IPv4 address.
     pub(crate) routes: Vec<RouteAnswer>,
-    /// Whether they were asked for.
-    pub(crate) knows_routes: bool,
+    /// Which were asked for.
+    pub(crate) tables: Tables,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// What links of the host answer for, as far as it matters.
@@ -74,8 +77,8 @@ pub(crate) struct Reading {
     pub(crate) namespaces: Vec<NsReading>,
     /// Named namespaces of others, with the mark of another project when they carry one, and what stands in the way.
     pub(crate) others: BTreeMap<NetnsName, Other>,
-    /// What was asked for and is a namespace of mounts, processes or the like.
-    pub(crate) wrong: BTreeSet<NsRef>,
+    /// What was asked for and is the host's own, or a namespace of mounts, processes or the like.
+    pub(crate) wrong: BTreeMap<NsRef, Wrong>,
     /// The files that were asked for and exist.
     pub(crate) files: BTreeMap<FilePath, Arc<str>>,
     /// The ends of pairs that are in `namespaces`.
@@ -90,6 +93,11 @@ impl Reading {
     fn is_torn(&self) -> bool {
         let there: BTreeSet<u32> = self.host.links.iter().map(|link| link.index).collect();
         self.ends.of_host.keys().any(|index| !there.contains(index))
+    }
+
+    /// Returns the namespaces that were asked for, and that no container can have for this reason.
+    pub(crate) fn wrong_by(&self, why: Wrong) -> BTreeSet<NsRef> {
+        self.wrong.iter().filter(|(_, wrong)| **wrong == why).map(|(ns, _)| ns.clone()).collect()
     }
 
     /// Returns the end of a pair in another namespace, by the index of its end in the host.
@@ -110,14 +118,20 @@ pub(crate) enum Other {
     Stale,
 }
 
-/// Reads a route.
-type ReadRoute = fn(u16, &[u8]) -> Option<RouteAnswer>;
+/// Why no container can have a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It is one of mounts, processes or the like, where there are no networks.
+    Kind,
+    /// It is the host's own, by another name.
+    Host,
+}
 
 /// What became of one namespace.
 enum Look {
     Read(Box<NsReading>),
     Other(NetnsName, Other),
-    Wrong(NsRef),
+    Wrong(NsRef, Wrong),
     Gone,
 }
 
@@ -125,7 +139,7 @@ enum Look {
 /// meant: a number says nothing here.
 pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
     let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
-    for id in &scope.unmarked {
+    for id in scope.unmarked.iter().chain(scope.strays.keys()) {
         wanted.entry(home(id)).or_insert_with(Vec::new);
     }
     for (ns, key) in &scope.sysctls {
@@ -136,11 +150,12 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
     );
     all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
+    let elsewhere = Elsewhere::of(scope, at.is_some() || all.len() <= FEW);
     let todo = Todo::new(all);
 
     let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
     let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
-    let task = Arc::new(Task { project, wanted, limited, proxies, vlans });
+    let task = Arc::new(Task { project, wanted, elsewhere, limited, proxies, vlans });
     let paths = scope.files.clone();
     let files = move || file::read(&paths);
     let Some(at) = at else {
@@ -180,7 +195,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         host: NsReading::empty(NsRef::Host),
         namespaces: vec![],
         others: BTreeMap::new(),
-        wrong: BTreeSet::new(),
+        wrong: BTreeMap::new(),
         files: BTreeMap::new(),
         ends: Ends::default(),
         absent: vec![],
@@ -189,7 +204,7 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
         match look {
             Look::Read(ns) => reading.namespaces.push(*ns),
             Look::Other(name, other) => drop(reading.others.insert(name, other)),
-            Look::Wrong(ns) => drop(reading.wrong.insert(ns)),
+            Look::Wrong(ns, why) => drop(reading.wrong.insert(ns, why)),
             Look::Gone => {}
         }
     }
@@ -237,12 +252,12 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
     match only {
         None => {
             reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
-            reading.read_rest(&mut socket, answer::route).map_err(failed)?;
+            reading.read_rest(&mut socket, (Tables::All, answer::route)).map_err(failed)?;
         }
         Some(SomeLinks { names, indexes, routes }) => {
             reading.read_links(&mut socket, names, indexes).map_err(failed)?;
             if routes {
-                reading.read_routes(&mut socket, answer::route).map_err(failed)?;
+                reading.read_routes(&mut socket, (Tables::All, answer::route)).map_err(failed)?;
             }
         }
     }
@@ -282,7 +297,7 @@ impl NsReading {
             links: vec![],
             addresses: vec![],
             routes: vec![],
-            knows_routes: false,
+            tables: Tables::None,
             qdiscs: vec![],
             proxied: vec![],
             sysctls: vec![],
@@ -295,14 +310,14 @@ impl NsReading {
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
                 NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
-                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns),
+                NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns, Wrong::Kind),
                 NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });
         };
         match netns::join(ns.as_fd()) {
             // A namespace of another kind: setns(2).
             Err(error) if asked && error.kind() == io::ErrorKind::InvalidInput => {
-                return Ok(Look::Wrong(self.ns));
+                return Ok(Look::Wrong(self.ns, Wrong::Kind));
             }
             joined => joined?,
         }
@@ -311,6 +326,11 @@ impl NsReading {
         let mark = self.mark();
         let ours = mark.as_ref().is_some_and(|mark| mark.project == task.project);
         match &self.ns {
+            NsRef::Named(_) | NsRef::Path(_)
+                if asked && !ours && census::id_of(ns.as_fd())? == census::id_of(host)? =>
+            {
+                return Ok(Look::Wrong(self.ns, Wrong::Host));
+            }
             NsRef::Named(name) if !ours && !asked => {
                 let name = name.clone();
                 // What is not there need not be asked for.
@@ -324,20 +344,15 @@ impl NsReading {
             NsRef::Named(_) | NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => {}
         }
         self.host_id = socket.ask(message::find_nsid(host), answer::nsid)?;
-        self.read_rest(&mut socket, routes::read_inside)?;
+        let tables = if task.elsewhere.matter_in(&self.ns) { Tables::All } else { Tables::Main };
+        self.read_rest(&mut socket, (tables, routes::read_inside))?;
         self.read_sysctls(task.wanted.get(&self.ns).into_iter().flatten())?;
         Ok(Look::Read(Box::new(self)))
     }
 
-    fn read_rest(&mut self, socket: &mut Blocking, read: ReadRoute) -> Result<(), Refusal> {
+    fn read_rest(&mut self, socket: &mut Blocking, how: (Tables, ReadRoute)) -> Result<(), Refusal> {
         self.addresses = socket.dump(message::all_addresses(), answer::address)?;
-        self.read_routes(socket, read)
-    }
-
-    fn read_routes(&mut self, socket: &mut Blocking, read: ReadRoute) -> Result<(), Refusal> {
-        self.routes = socket.dump(message::all_routes(None), read)?;
-        self.knows_routes = true;
-        Ok(())
+        self.read_routes(socket, how)
     }
 
     /// Reads kernel parameters of the namespace that the calling thread is in.

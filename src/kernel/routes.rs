@@ -111,6 +111,25 @@ fn message(route: &Route, index: Option<u32>, protocol: u8) -> RouteMessage {
     message
 }
 
+/// Returns the namespaces with routes that matter in other tables than the main one.
+pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
+    let elsewhere = scope.routes.iter().filter_map(|route| match route {
+        ResourceId::Route(ns, _, rank) if rank.table != MAIN_TABLE => Some(ns.clone()),
+        ResourceId::Route(..)
+        | ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => None,
+    });
+    elsewhere.collect()
+}
+
 /// Reads a route as [`answer::route`] does, unless it only tells what is here and is not for an IPv4 address: every namespace has a
 /// handful of those.
 pub(super) fn read_inside(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
@@ -170,7 +189,8 @@ fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scop
         (Some(link), None) => format!(" on {}", link.name),
         (None, None) => String::new(),
     };
-    let what = format!("route {dest}{next}{way}");
+    let table = if *table == MAIN_TABLE { String::new() } else { format!(" in table {table}") };
+    let what = format!("route {dest}{next}{way}{table}");
     observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on: None });
 }
 

@@ -7,7 +7,7 @@ use super::answer::LinkAnswer;
 use super::ends::Ends;
 use super::memory::{Memory, is_parameter_in};
 use super::moved::{Moved, Parts, Whole};
-use super::reading::{NsReading, Reading};
+use super::reading::{NsReading, Reading, Tables};
 use super::{Scope, connected, observe, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
@@ -91,7 +91,7 @@ impl Memory {
             links: host.links.iter().filter(|link| indexes.contains(&link.index)).cloned().collect(),
             addresses: host.addresses.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             routes: host.routes.iter().filter(|_| routes).cloned().collect(),
-            knows_routes: routes,
+            tables: if routes { host.tables } else { Tables::None },
             qdiscs: host.qdiscs.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             proxied: host.proxied.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             sysctls: host.sysctls.iter().filter(|(key, _)| is_parameter_in(parts, key)).cloned().collect(),
@@ -105,7 +105,11 @@ impl Memory {
             others: others.map(|(name, other)| (name.clone(), other.clone())).collect(),
             files: files.map(|(path, text)| (path.clone(), text.clone())).collect(),
             ends,
-            wrong: wrong.intersection(&parts.namespaces).cloned().collect(),
+            wrong: wrong
+                .iter()
+                .filter(|(ns, _)| parts.namespaces.contains(ns))
+                .map(|(ns, why)| (ns.clone(), *why))
+                .collect(),
             absent: absent.iter().filter(|absent| parts.links.contains(&absent.name)).cloned().collect(),
         }
     }

@@ -54,12 +54,13 @@ pub(super) fn agrees(wanted: &Entry, seen: &Resource) -> bool {
                 port,
                 altname,
                 protected,
+                amiss,
                 kind,
             } = to.as_ref();
             (mac.is_none() || *mac == from.mac)
                 && (mtu, up, hairpin, isolated, stp, protected)
                     == (&from.mtu, &from.up, &from.hairpin, &from.isolated, &from.stp, &from.protected)
-                && (filtering, vlans) == (&from.filtering, &from.vlans)
+                && (filtering, vlans, amiss) == (&from.filtering, &from.vlans, &from.amiss)
                 && (name, master, port, altname, ns, kind)
                     == (&from.name, &from.master, &from.port, &from.altname, &from.ns, &from.kind)
         }

@@ -208,11 +208,11 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
         object: step.id.clone(),
         what: what.clone(),
         by: owner.clone(),
-        help: help(&wanted.owner, step.id, (slot, owner.as_deref())),
+        help: help(&wanted.owner, step.id, (slot, owner.as_deref(), what)),
     })
 }
 
-fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -> String {
+fn help(owner: &Owner, object: &ResourceId, (slot, by, what): (&Slot, Option<&str>, &str)) -> String {
     // What is known to be somebody's is not adopted.
     let adopt = |advice: String| if by.is_none() { advice } else { String::new() };
     match object {
@@ -232,9 +232,7 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by): (&Slot, Option<&str>)) -
             "{}use it as it is with `netns: {name}`, give the container another name, or remove what is there",
             adopt(format!("adopt it with `netform import {owner} {name}`, "))
         ),
-        ResourceId::File(path) => {
-            format!("move {} away; netform overwrites only its own files", path.display())
-        }
+        ResourceId::File(_) => format!("move {what} away; netform overwrites only its own files"),
         ResourceId::NftTable(_) => "remove the table, or give the project another name".to_owned(),
         ResourceId::Address(..)
         | ResourceId::Route(..)

@@ -32,7 +32,7 @@ pub fn equivalent(op: &Op) -> Vec<String> {
 }
 
 /// A command that is run inside a namespace.
-struct In<'a>(&'a str, &'a NsRef);
+pub(super) struct In<'a>(pub(super) &'a str, pub(super) &'a NsRef);
 
 impl fmt::Display for In<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +49,7 @@ impl fmt::Display for In<'_> {
 
 fn created(resource: &Resource) -> Vec<String> {
     match resource {
-        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => {
+        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
             vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
         }
         Resource::Link(link) => created_link(link),
@@ -96,6 +96,7 @@ fn created_link(link: &Link) -> Vec<String> {
         port,
         altname,
         protected: _,
+        amiss: _,
         kind,
     } = link;
     let ip = In("ip", ns);
@@ -143,10 +144,8 @@ fn created_link(link: &Link) -> Vec<String> {
     let master = master.as_ref().filter(|_| port.is_none());
     lines.extend(master.map(|master| format!("{ip} link set {name} master {master}")));
     lines.extend(vsctl::put_port(link));
-    lines.extend((*hairpin || *isolated).then(|| set_port(link)));
-    if vlans.is_some() {
-        lines.extend(self::vlans::set(None, link));
-    }
+    lines.extend((*hairpin || *isolated).then(|| vlans::set_port(link)));
+    lines.extend(vlans.iter().flat_map(|_| self::vlans::set(None, link)));
     if *up {
         lines.push(format!("{ip} link set {name} up"));
     }
@@ -234,7 +233,14 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines
             .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
     }
-    lines.extend(to.must_set_port(from).then(|| set_port(to)));
+    lines.extend(to.must_set_port(from).then(|| vlans::mended_port(from, to)));
+    lines.extend(
+        from.amiss
+            .mark
+            .as_ref()
+            .filter(|_| to.amiss.mark.is_none())
+            .map(|_| format!("# {name} is marked again")),
+    );
     lines.extend((from.stp != to.stp).then(|| set(format!("type bridge stp_state {}", u8::from(to.stp)))));
     let filters = (from.filtering != to.filtering).then(|| vlans::filters(to.filtering));
     lines.extend(filters.map(|filters| set(format!("type bridge {filters}"))));
@@ -314,19 +320,15 @@ fn answered(Neighbour { ns, link, addr }: &Neighbour, verb: &str) -> String {
     format!("{} neigh {verb} proxy {addr} dev {link}{protocol}", In("ip", ns))
 }
 
-fn set_port(link: &Link) -> String {
-    let word = |on: bool| if on { "on" } else { "off" };
-    let (hairpin, isolated) = (word(link.hairpin), word(link.isolated));
-    format!("{} link set dev {} hairpin {hairpin} isolated {isolated}", In("bridge", &link.ns), link.name)
-}
-
 fn state(up: bool) -> String {
     if up { "up" } else { "down" }.to_owned()
 }
 
 fn deleted(resource: &Resource) -> Vec<String> {
     let line = match resource {
-        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => format!("ip netns del {name}"),
+        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+            format!("ip netns del {name}")
+        }
         Resource::Link(link) => match link.kind.device() {
             Some(device) => return given_back(link, device),
             None => return deleted_link(link),

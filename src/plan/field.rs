@@ -6,6 +6,7 @@ use super::diff::{Act, Step};
 use super::{Cause, Field};
 use crate::names::IfName;
 use crate::resource::address::CONNECTED;
+use crate::resource::amiss::WELL;
 use crate::resource::neighbour::Neighbour;
 use crate::resource::netns::{LO, NsRef};
 use crate::resource::passage::{Passage, chain, way};
@@ -86,7 +87,7 @@ fn inside(step: &Step<'_>) -> Vec<Field> {
                 | ResourceId::Qdisc(..)
                 | ResourceId::File(_)
                 | ResourceId::Address(..) => part.to_owned(),
-                ResourceId::Netns(_) if part == LO.0 => part.to_owned(),
+                ResourceId::Netns(_) if part != "netns" => part.to_owned(),
                 ResourceId::Netns(_)
                 | ResourceId::Sysctl(..)
                 | ResourceId::NftElement(..)
@@ -119,7 +120,7 @@ pub(super) fn tells(fields: &[(&'static str, String)], name: &str) -> bool {
 /// Returns the value of a field. What is only told when something is wrong is well otherwise.
 pub(super) fn value(fields: &[(&'static str, String)], name: &str) -> Option<String> {
     let told = fields.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone());
-    let well = [CONNECTED, LO].into_iter().find(|(other, _)| *other == name);
+    let well = [CONNECTED, LO].into_iter().chain(WELL).find(|(other, _)| *other == name);
     told.or_else(|| well.map(|(_, value)| value.to_owned()))
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::ForeignNote;
 use super::diff::{Act, Diff, Step};
+use super::{ForeignNote, Plan};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
+use crate::resource::route::MAIN_TABLE;
 use crate::resource::state::{Foreign, Observed};
 use crate::resource::{ResourceId, Slot};
 
@@ -27,7 +28,7 @@ struct Going<'a> {
 pub(super) fn foreign(observed: &Observed, diff: &Diff<'_>) -> Vec<ForeignNote> {
     let going = Going::of(&diff.steps);
     let note = |(slot, foreign): (&Slot, &Foreign)| {
-        let owner = foreign.on.as_ref().or_else(|| going.inside(slot))?;
+        let owner = foreign.on.as_ref().or_else(|| going.inside(slot, foreign))?;
         let (what, by) = (foreign.what.clone(), foreign.owner.clone());
         Some(ForeignNote { owner: owner.clone(), what, by, goes: going.takes(slot, owner) })
     };
@@ -35,6 +36,18 @@ pub(super) fn foreign(observed: &Observed, diff: &Diff<'_>) -> Vec<ForeignNote> 
     notes.sort_by(|a, b| (&a.owner, &a.what).cmp(&(&b.owner, &b.what)));
     notes.dedup();
     notes
+}
+
+/// Adds what else of others goes along, which no observation tells.
+pub fn take_along(plan: &mut Plan, notes: Vec<ForeignNote>) {
+    if notes.is_empty() {
+        return;
+    }
+    let before = warning(&plan.foreign);
+    plan.foreign.extend(notes);
+    plan.foreign.sort_by(|a, b| (&a.owner, &a.what).cmp(&(&b.owner, &b.what)));
+    plan.extra.warnings.retain(|other| Some(other) != before.as_ref());
+    plan.extra.warnings.extend(warning(&plan.foreign));
 }
 
 /// Says what of others goes along; `None` when nothing does.
@@ -87,10 +100,16 @@ impl<'a> Going<'a> {
         going
     }
 
-    /// Returns whose namespace a link is in, when that goes.
-    fn inside(&self, slot: &Slot) -> Option<&'a Owner> {
+    /// Returns whose namespace a link is in, or a route that goes with no link of its own, when that goes. The main table is
+    /// where the kernel's own are, which come with links.
+    fn inside(&self, slot: &Slot, foreign: &Foreign) -> Option<&'a Owner> {
         match slot {
             Slot::Ifname(ns, _) => self.namespaces.get(ns).copied(),
+            Slot::Object(ResourceId::Route(ns, _, rank))
+                if rank.table != MAIN_TABLE || !foreign.what.contains(" on ") =>
+            {
+                self.namespaces.get(ns).copied()
+            }
             Slot::Ns(_)
             | Slot::Altname(..)
             | Slot::Addressed(..)

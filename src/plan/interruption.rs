@@ -1,4 +1,4 @@
-//! Who loses packets, and why.
+//! Who loses packets, and why; and which connections end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -41,6 +41,13 @@ pub(super) fn interruptions<'a>(
     steps: &[&Step<'_>],
     attachments: impl FnOnce() -> Rc<Attachments<'a>>,
 ) -> Vec<Interruption> {
+    if let Some(why) = ended(owner, steps) {
+        let is_new_deny = why == DENIED;
+        // Where nobody is yet, nobody is connected.
+        let is_told = !is_new_deny || !attachments().is_empty();
+        let told = Interruption { attachment: owner.clone(), why: why.to_owned() };
+        return is_told.then_some(told).into_iter().collect();
+    }
     let whys = steps.iter().filter(|step| step.before.is_some()).filter_map(|step| why(owner, step));
     // The weightiest reason is said, and said once.
     let Some(why) = whys.min().map(|(_, why)| why) else { return vec![] };
@@ -62,6 +69,51 @@ pub(super) fn interruptions<'a>(
         | Owner::Unmarked(_) => BTreeMap::new(),
     };
     all.into_iter().map(|(attachment, why)| Interruption { attachment, why }).collect()
+}
+
+const DENIED: &str = "ends connections that it denies";
+
+/// Returns which connections end by what a change does to the sets of the firewall: those that are led, those that are denied,
+/// and those that are allowed no more. A set that is only made anew, with its table, ends none.
+fn ended(owner: &Owner, steps: &[&Step<'_>]) -> Option<&'static str> {
+    let touched = |acts: fn(&Act<'_>) -> bool, is_meant: fn(&str) -> bool| {
+        let is_it = |step: &&Step<'_>| {
+            matches!(step.id, ResourceId::NftElement(_, set, _) if is_meant(set)) && acts(&step.act)
+        };
+        steps.iter().any(is_it)
+    };
+    let goes: fn(&Act<'_>) -> bool = |act| matches!(act, Act::Delete | Act::GoesWith(_));
+    let changes: fn(&Act<'_>) -> bool = |act| matches!(act, Act::Update | Act::Replace(_));
+    let comes: fn(&Act<'_>) -> bool = |act| matches!(act, Act::Create);
+    match owner {
+        Owner::Port(_) => {
+            let leads: fn(&str) -> bool = |set| set.starts_with("any_") || set.starts_with("host_");
+            if touched(changes, leads) || touched(goes, leads) && touched(comes, leads) {
+                Some("ends connections to where it led")
+            } else if touched(goes, leads) {
+                Some("ends connections to it")
+            } else {
+                let is_narrowed = touched(goes, |set| set.starts_with("allow_"))
+                    || touched(comes, |set| set.starts_with("guard_")) && !touched(comes, leads);
+                is_narrowed.then_some("ends connections of those for whom it is not any more")
+            }
+        }
+        Owner::External(_) => {
+            let leads: fn(&str) -> bool = |set| set.starts_with("external_to");
+            (touched(goes, leads) || touched(changes, leads)).then_some("ends connections by it")
+        }
+        Owner::Policy(_) => {
+            let allows: fn(&str) -> bool = |set| set.contains("allow_flow") || set.contains("allow_pair");
+            let denies: fn(&str) -> bool = |set| set.contains("deny_");
+            let refuses = touched(comes, denies).then_some(DENIED);
+            refuses.or(touched(goes, allows).then_some("ends connections that nothing else allows"))
+        }
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Attachment { .. }
+        | Owner::Unmarked(_) => None,
+    }
 }
 
 /// Returns who else has an end of a step's link: of a pair between two containers, the other one.
@@ -97,6 +149,10 @@ fn why(owner: &Owner, step: &Step<'_>) -> Option<(u8, &'static str)> {
         // By those of the host, the host alone reaches containers.
         ResourceId::Route(NsRef::Host, ..) => None,
         ResourceId::Route(..) => Some((3, "its routes change")),
+        // `crate::kernel::conntrack` ends what came in by that alone.
+        ResourceId::NftElement(_, set, _) if set == "open" && goes => {
+            Some((4, "it is not open any more: what others began with it ends"))
+        }
         ResourceId::Netns(_)
         | ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)

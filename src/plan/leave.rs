@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Drift, Moved};
+use crate::resource::amiss::WELL;
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId, Slot};
@@ -79,6 +80,7 @@ fn with_link_field(to: &Link, from: &Link, field: &str) -> Link {
             link.port.clone_from(&from.port);
             link.vlans.clone_from(&from.vlans);
         }
+        (field, _, _) if WELL.iter().any(|(name, _)| *name == field) => link.amiss.clone_from(&from.amiss),
         ("altname", _, _) => link.altname.clone_from(&from.altname),
         ("peer mtu", LinkKind::Veth(to), LinkKind::Veth(from)) => to.mtu = from.mtu,
         ("peer mac", LinkKind::Veth(to), LinkKind::Veth(from)) => to.mac = from.mac,

@@ -26,6 +26,7 @@ mod policy;
 pub mod ports;
 pub mod release;
 pub mod render;
+pub mod stray;
 pub mod target;
 mod vlans;
 mod vsctl;
@@ -42,6 +43,7 @@ use crate::resource::{Resource, ResourceId};
 pub use conflict::{Conflict, at_stake};
 pub use equivalent::equivalent;
 pub use extra::Extra;
+pub use foreign::take_along;
 pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};
 pub use leave::{Spot, leaving};
 

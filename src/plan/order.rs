@@ -119,8 +119,9 @@ fn pick(todo: &[Todo<'_>], level: &[usize]) -> Vec<Op> {
 fn detached(mut entry: Entry) -> Entry {
     match &mut entry.resource {
         Resource::Link(link) => {
-            let Link { master, hairpin, isolated, vlans, port, .. } = link.as_mut();
+            let Link { master, hairpin, isolated, vlans, port, amiss, .. } = link.as_mut();
             (*master, *hairpin, *isolated, *vlans, *port) = (None, false, false, None, None);
+            amiss.port.clear();
         }
         Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Diversion(to) }) => *to = None,
         Resource::Qdisc(Qdisc { link: _, kind: QdiscKind::Limit(..) })

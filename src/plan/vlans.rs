@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::equivalent::In;
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::vlan::{Filtering, PortVlans, VlanId};
 
@@ -27,6 +28,19 @@ pub(super) fn set(before: Option<&PortVlans>, link: &Link) -> Vec<String> {
     let gone = had.keys().filter(|id| !has.contains_key(id)).map(|id| line("del", id, ""));
     let come = has.iter().filter(|(id, how)| had.get(id) != Some(how)).map(|(id, how)| line("add", id, how));
     gone.chain(come).collect()
+}
+
+/// Returns what makes a port as it shall be again, what it does as nobody wants it included.
+pub(super) fn mended_port(from: &Link, to: &Link) -> String {
+    let words: Vec<_> = from.amiss.port.iter().map(|fault| fault.mended()).collect();
+    [set_port(to)].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns what makes a port as it shall be.
+pub(super) fn set_port(link: &Link) -> String {
+    let word = |on: bool| if on { "on" } else { "off" };
+    let (hairpin, isolated) = (word(link.hairpin), word(link.isolated));
+    format!("{} link set dev {} hairpin {hairpin} isolated {isolated}", In("bridge", &link.ns), link.name)
 }
 
 fn entries(vlans: Option<&PortVlans>) -> BTreeMap<VlanId, &'static str> {

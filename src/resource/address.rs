@@ -52,8 +52,13 @@ pub enum How {
 impl Lost {
     /// Tells whether the route is one of the table of what is here.
     pub fn is_local(&self) -> bool {
-        self.dest.addr().is_ipv4() && self.dest.prefix_len() == self.dest.max_prefix_len()
+        is_local(self.dest)
     }
+}
+
+/// Tells whether what came with an address and leads there is a route of the table of what is here.
+pub(crate) fn is_local(dest: IpNet) -> bool {
+    dest.addr().is_ipv4() && dest.prefix_len() == dest.max_prefix_len()
 }
 
 impl fmt::Display for Lost {

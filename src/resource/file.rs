@@ -14,6 +14,9 @@ use crate::names::NetnsName;
 /// The first words of every file of ours; what follows is the [`super::owner::Mark`].
 pub const FILE_MARK: &str = "# Written by netform; edits are overwritten. ";
 
+/// Where each namespace has a directory with files of its own.
+pub const HOMES: &str = "/etc/netns";
+
 /// A file of `/etc` that a named namespace has one of its own for; what runs there by `ip netns exec` or `netform exec` sees
 /// it in place of the host's: `ip-netns(8)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl NetnsFile {
 
     /// Returns where a namespace has it.
     pub fn path(self, name: &NetnsName) -> FilePath {
-        Path::new(&format!("/etc/netns/{name}/{}", self.as_str())).into()
+        Path::new(&format!("{HOMES}/{name}/{}", self.as_str())).into()
     }
 
     /// Tells whether a path is that of this file of some container.
@@ -122,5 +125,5 @@ impl Hash for FilePath {
 
 /// Tells whether a file is ours as a whole.
 pub fn is_whole(path: &Path) -> bool {
-    path.starts_with("/etc/netns")
+    path.starts_with(HOMES)
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::amiss::Amiss;
 use super::device::Device;
 use super::netns::NsRef;
 use super::owner::Owner;
@@ -54,6 +55,9 @@ pub struct Link {
     pub altname: Option<SmolStr>,
     /// Whether `prevent_destroy` is written into the mark.
     pub protected: bool,
+    /// What somebody has changed of it that nobody asks to be otherwise.
+    #[serde(default, skip_serializing_if = "Amiss::is_none")]
+    pub amiss: Amiss,
     /// What kind of link it is.
     pub kind: LinkKind,
 }
@@ -76,6 +80,7 @@ impl Link {
             port: None,
             altname: None,
             protected: false,
+            amiss: Amiss::default(),
             kind,
         }
     }
@@ -90,7 +95,8 @@ impl Link {
     pub(crate) fn must_set_port(&self, before: &Self) -> bool {
         let stays = before.master == self.master;
         let was = (before.hairpin && stays, before.isolated && stays);
-        self.master.is_some() && (self.hairpin, self.isolated) != was
+        let was_well = before.amiss.port == self.amiss.port || !stays;
+        self.master.is_some() && ((self.hairpin, self.isolated) != was || !was_well)
     }
 
     /// Tells whether its VLANs have to be said to the kernel once the rest of the change from `before` is made.
@@ -117,6 +123,7 @@ impl Link {
             port,
             altname,
             protected,
+            amiss,
             kind,
         } = self;
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
@@ -160,6 +167,7 @@ impl Link {
         if *protected {
             fields.push(("prevent_destroy", "true".to_owned()));
         }
+        fields.extend(amiss.fields());
         fields
     }
 }

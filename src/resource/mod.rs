@@ -4,6 +4,7 @@
 //! a plan comes from [`Resource::provides`] and [`Resource::requires`] and from nowhere else.
 
 pub mod address;
+pub mod amiss;
 mod becoming;
 pub mod device;
 pub mod file;
@@ -162,7 +163,9 @@ impl Resource {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => ResourceId::Netns(name.clone()),
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+                ResourceId::Netns(name.clone())
+            }
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
             Self::Address(Address { ns, link, addr, lost: _ }) => {
                 ResourceId::Address(ns.clone(), link.clone(), *addr)
@@ -236,7 +239,7 @@ impl Resource {
     pub fn provides(&self) -> Vec<Slot> {
         let mut slots = vec![Slot::Object(self.id())];
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _, loopback: _ }) => {
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
                 slots.push(Slot::Ns(NsRef::Named(name.clone())))
             }
             Self::Link(link) => {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
-use super::ResourceId;
+use super::{ResourceId, amiss};
 use crate::names::NetnsName;
 
 /// The network namespace in which a kernel object lives.
@@ -81,6 +82,9 @@ pub struct Netns {
     /// Whether it has 127.0.0.1, with which a namespace speaks to itself. The kernel gives it when `lo` comes up.
     #[serde(default = "whole", skip_serializing_if = "is_true")]
     pub loopback: bool,
+    /// What is written on it in the place of the mark that says whose it is; empty when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stray: Option<SmolStr>,
 }
 
 /// The field that says whether `lo` is up and has its address, and what it says when it is.
@@ -97,12 +101,12 @@ fn whole() -> bool {
 impl Netns {
     /// Returns the namespace of this name, as it shall be.
     pub fn new(name: NetnsName) -> Self {
-        Self { name, whole: true, lo: true, loopback: true }
+        Self { name, whole: true, lo: true, loopback: true, stray: None }
     }
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { name, whole, lo, loopback } = self;
+        let Self { name, whole, lo, loopback, stray } = self;
         let mut fields = vec![("netns", name.to_string())];
         let wrong = match (lo, loopback) {
             (true, true) => None,
@@ -110,6 +114,7 @@ impl Netns {
             (false, true | false) => Some("down"),
         };
         fields.extend(wrong.map(|wrong| (LO.0, wrong.to_owned())));
+        fields.extend(stray.as_ref().map(amiss::mark));
         fields.extend((!whole).then(|| ("namespace", "gone".to_owned())));
         fields
     }

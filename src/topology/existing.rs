@@ -12,11 +12,11 @@ use ipnet::IpNet;
 use super::facts::{Facts, Leases, LinkFact};
 use super::scene::{Member, Net, Scene};
 use super::text::nearest;
-use super::{Attachment, Container, Network, Runtime, Topology, named, vswitch};
+use super::{Attachment, Container, Network, Publish, Runtime, Topology, named, vswitch};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Driver};
 use crate::names::{IfName, NetName};
-use crate::resource::owner::Owner;
+use crate::resource::owner::{Origin, Owner};
 use crate::resource::sysctl::Family;
 
 /// Tells whether a network waits for the bridge of somebody else that it is to be on.
@@ -81,6 +81,82 @@ pub(super) fn warnings(topology: &Topology) -> Vec<String> {
         ))
     });
     told.collect()
+}
+
+/// Returns what is published on bridges of others and not reached, in sentences: netform neither gives the host an address
+/// there nor lets packets of 127.0.0.1 out.
+pub(super) fn unreached(topology: &Topology, facts: &Facts) -> Vec<String> {
+    let external = topology.networks.iter().filter(|network| network.external && !network.waits);
+    let told = external.flat_map(|network| {
+        let led = || topology.containers.iter().flat_map(|it| led(it, network));
+        let lost = led().find(|led| !has_way(network, facts, led.target));
+        let alone = |led: &Led<'_>| led.is_anywhere && led.target.is_ipv4();
+        let unasked = led().find(|led| alone(led) && has_way(network, facts, led.target));
+        [lost.map(|led| led.is_lost(network)), unasked.map(|led| led.is_not_at_loopback(network))]
+    });
+    told.flatten().collect()
+}
+
+/// What leads to an address of a container on a network.
+struct Led<'t> {
+    container: &'t Container,
+    origin: &'t Origin,
+    what: String,
+    target: IpAddr,
+    /// Whether it is a port of every address of the host.
+    is_anywhere: bool,
+}
+
+fn led<'t>(container: &'t Container, network: &Network) -> Vec<Led<'t>> {
+    let here = container.attachments.iter().filter(|attachment| attachment.network == network.name);
+    let here: Vec<&Attachment> = here.collect();
+    let is_here =
+        |target: &IpAddr| here.iter().any(|it| it.addresses.iter().any(|own| own.addr() == *target));
+    let ports = container.publish.iter().flat_map(|port| {
+        let Publish { origin, host_address, host_ports, protocol, .. } = port;
+        let what = format!("port {}/{protocol}", host_ports.start());
+        let led = move |target: &IpAddr| {
+            let (what, is_anywhere) = (what.clone(), host_address.is_none());
+            Led { container, origin, what, target: *target, is_anywhere }
+        };
+        port.targets.iter().filter(|target| is_here(target)).map(led)
+    });
+    let whole = here.iter().flat_map(|attachment| &attachment.external).map(|external| Led {
+        container,
+        origin: &external.origin,
+        what: external.address.to_string(),
+        target: external.target,
+        is_anywhere: false,
+    });
+    ports.chain(whole).collect()
+}
+
+/// Tells whether the host has a way to an address on a bridge of others, besides its default route.
+fn has_way(network: &Network, facts: &Facts, target: IpAddr) -> bool {
+    let bridges =
+        [&facts.bridges, &facts.vswitches].into_iter().filter_map(|all| all.get(&network.interface));
+    bridges.flat_map(|bridge| &bridge.addresses).chain(&facts.routes).any(|net| net.contains(&target))
+}
+
+impl Led<'_> {
+    fn is_lost(&self, network: &Network) -> String {
+        let Self { container, origin, what, target, is_anywhere: _ } = self;
+        let (interface, name) = (&network.interface, &container.name);
+        format!(
+            "{origin}: the host has neither an address nor a route on bridge `{interface}` by which it reaches {target}: what \
+             comes to {what} does not get to container {name}; give the bridge an address there, or put {name} on a \
+             network of netform's, too, by which its default route leads"
+        )
+    }
+
+    fn is_not_at_loopback(&self, network: &Network) -> String {
+        let Self { container, origin, what, .. } = self;
+        let (interface, name) = (&network.interface, &container.name);
+        format!(
+            "{origin}: {what} does not answer at 127.0.0.1 of this host, since `{interface}` is somebody else's bridge: ask at \
+             another of its addresses, or put {name} on a network of netform's, too, by which its default route leads"
+        )
+    }
 }
 
 /// Says that what a network is to be on is there and is no such bridge.
@@ -189,5 +265,5 @@ fn idle_of(container: &Container) -> Vec<Owner> {
         std::iter::once(Owner::Attachment { container, network }).chain(external)
     });
     let ports = container.publish.iter().filter(|port| is_away || port.targets.is_empty());
-    idle.chain(ports.flat_map(super::Publish::owners)).collect()
+    idle.chain(ports.flat_map(Publish::owners)).collect()
 }

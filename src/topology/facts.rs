@@ -44,6 +44,9 @@ pub struct Facts {
     /// The further names of these, and which link each is of.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub altnames: BTreeMap<IfName, IfName>,
+    /// Who is known to be behind links of the host that networks share with others, as far as somebody new is to be there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub neighbours: BTreeMap<IfName, BTreeSet<IpAddr>>,
     /// The routers that default routes of the host lead by.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub routers: BTreeSet<IpAddr>,
@@ -70,6 +73,8 @@ pub struct Facts {
     pub namespaces: BTreeSet<NsRef>,
     /// Which of them are namespaces of mounts, processes or the like, where there are no networks.
     pub wrong_namespaces: BTreeSet<NsRef>,
+    /// Which of them are the host's own, by another name.
+    pub own_namespaces: BTreeSet<NsRef>,
     /// Addresses and subnets that are held now, in the kernel.
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.

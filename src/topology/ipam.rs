@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::existing;
 use super::facts::{Facts, Leases};
 use super::prefix::{address, family, number, usable};
 use super::scene::{Member, Net, Scene};
 use super::subnet::Ground;
 use super::text::list;
+use super::{existing, strangers};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Place};
 use crate::names::{ContainerName, NetName};
@@ -28,7 +28,7 @@ pub(super) fn assign(
         let Some(grounds) = grounds else { continue };
         let leaving = leaving.remove(net.name).unwrap_or_default();
         let mut spaces: Vec<_> =
-            grounds.iter().map(|ground| Space::new(ground, &leaving, &scene.facts.routers)).collect();
+            grounds.iter().map(|ground| Space::new(ground, &leaving, others(scene, net, ground))).collect();
         for space in &mut spaces {
             let own = net.spec.host.iter().filter(|at| space.ground.cidr.contains(&at.value));
             space.holders.extend(own.map(|at| (at.value, Holder::Reserve("the host itself", at.place))));
@@ -70,6 +70,18 @@ enum Holder<'a> {
     Dynamic,
 }
 
+/// Addresses of others.
+type Others<'a> = [&'a BTreeSet<IpAddr>; 2];
+
+/// Nobody.
+static NOBODY: BTreeSet<IpAddr> = BTreeSet::new();
+
+/// Returns those addresses of others that nobody new gets in a subnet.
+fn others<'s>(scene: &Scene<'s>, net: &Net<'_>, ground: &Ground<'_>) -> Others<'s> {
+    let known = strangers::known(scene.facts, net.spec, ground.cidr);
+    [&scene.facts.routers, known.unwrap_or(&NOBODY)]
+}
+
 /// A subnet while its addresses are given out.
 struct Space<'a> {
     ground: &'a Ground<'a>,
@@ -81,13 +93,13 @@ struct Space<'a> {
     next: u128,
     holders: HashMap<IpAddr, Holder<'a>>,
     leaving: &'a HashSet<IpAddr>,
-    /// Those of the routers by which the host reaches everybody, who may be on the same segment: nobody new gets one, unless
-    /// the manifest says so.
-    routers: &'a BTreeSet<IpAddr>,
+    /// Those of the routers by which the host reaches everybody, who may be on the same segment, and those whom it knows there:
+    /// nobody new gets one, unless the manifest says so.
+    others: Others<'a>,
 }
 
 impl<'a> Space<'a> {
-    fn new(ground: &'a Ground<'a>, leaving: &'a HashSet<IpAddr>, routers: &'a BTreeSet<IpAddr>) -> Self {
+    fn new(ground: &'a Ground<'a>, leaving: &'a HashSet<IpAddr>, others: Others<'a>) -> Self {
         let usable = usable(ground.cidr);
         let (low, high) = (number(ground.pool.network()), number(ground.pool.broadcast()));
         let mut holders = HashMap::new();
@@ -98,7 +110,7 @@ impl<'a> Space<'a> {
         let gateway = ground.gateway.filter(|_| !ground.is_pair);
         holders.extend(gateway.map(|gateway| (gateway, Holder::Gateway)));
         let (last, next) = (high.min(usable.1), low.max(usable.0));
-        Self { ground, usable, last, next, holders, leaving, routers }
+        Self { ground, usable, last, next, holders, leaving, others }
     }
 
     fn whole(&self, addr: IpAddr) -> Option<IpNet> {
@@ -123,7 +135,8 @@ impl<'a> Space<'a> {
         while self.next <= self.last {
             let addr = address(family(self.ground.cidr), self.next);
             self.next = self.next.checked_add(1)?;
-            let is_taken = self.holders.contains_key(&addr) || self.routers.contains(&addr);
+            let is_others = self.others.iter().any(|others| others.contains(&addr));
+            let is_taken = self.holders.contains_key(&addr) || is_others;
             if !self.leaving.contains(&addr) && !is_taken {
                 self.holders.insert(addr, Holder::Dynamic);
                 return Some(addr);

@@ -31,6 +31,7 @@ mod routes;
 mod scene;
 mod shim;
 pub mod silent;
+pub mod strangers;
 mod subnet;
 mod text;
 mod veth;
@@ -43,13 +44,12 @@ pub(crate) mod sketch;
 mod tests;
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use smol_str::SmolStr;
 
 use crate::manifest::{AliasPolicy, OtherEnd};
-use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName, Protocol};
+use crate::names::{Alias, ContainerName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::link::{IpvlanFlag, IpvlanMode, MacvlanMode};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Origin;
@@ -67,6 +67,7 @@ pub use external::{External, Seat};
 pub use hosts::Hosts;
 pub(crate) use hosts::{HOST, gateways};
 pub use leases::leases;
+pub use ports::Publish;
 pub use proxy::Proxy;
 pub use resolve::resolve;
 pub use routes::{Hop, StaticRoute};
@@ -90,6 +91,8 @@ pub struct Topology {
     pub policies: policy::Policies,
     /// The links of the host on which routers are to be heard though it forwards IPv6.
     pub heard: Vec<IfName>,
+    /// What its author may not expect of what the manifest leaves open, in sentences.
+    pub notes: Vec<String>,
 }
 
 impl Topology {
@@ -100,7 +103,20 @@ impl Topology {
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
         let (vlans, switches) = (vlans::warnings(self), vswitch::warnings(self));
         let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
-        [limits, barriers, silent, subnets, external, devices, vlans, switches, proxies, policies].concat()
+        [
+            self.notes.clone(),
+            limits,
+            barriers,
+            silent,
+            subnets,
+            external,
+            devices,
+            vlans,
+            switches,
+            proxies,
+            policies,
+        ]
+        .concat()
     }
 
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
@@ -375,24 +391,4 @@ pub(crate) fn everywhere(family: Family) -> IpNet {
         Family::Ipv4 => IpNet::V4(Ipv4Net::default()),
         Family::Ipv6 => IpNet::V6(Ipv6Net::default()),
     }
-}
-
-/// A published port or range, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publish {
-    /// Where the manifest declares it.
-    pub origin: Origin,
-    /// The host's address; `None` is any, of each family that there is a target of.
-    pub host_address: Option<IpAddr>,
-    /// The ports on the host.
-    pub host_ports: RangeInclusive<u16>,
-    /// The container's ports: as many.
-    pub target_ports: RangeInclusive<u16>,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// Who may connect; empty means everyone.
-    pub allow_from: Vec<IpNet>,
-    /// The container's addresses that connections are led to, at most one per family: those of the attachment that has
-    /// the default route of the family, else of the first attachment with an address of the family.
-    pub targets: Vec<IpAddr>,
 }

@@ -4,17 +4,38 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
 use smol_str::format_smolstr;
 
 use super::resolve::Asker;
 use super::scene::{Member, Party, Scene};
-use super::{Apart, Attachment, Container, Driver, Network, Publish};
+use super::{Apart, Attachment, Container, Driver, Network, Subnet};
 use super::{modes, vlans};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
 use crate::names::{ContainerName, Protocol};
-use crate::resource::owner::Owner;
+use crate::resource::owner::{Origin, Owner};
 use crate::resource::sysctl::Family;
+
+/// A published port or range, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Where the manifest declares it.
+    pub origin: Origin,
+    /// The host's address; `None` is any, of each family that there is a target of.
+    pub host_address: Option<IpAddr>,
+    /// The ports on the host.
+    pub host_ports: RangeInclusive<u16>,
+    /// The container's ports: as many.
+    pub target_ports: RangeInclusive<u16>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Who may connect; empty means everyone.
+    pub allow_from: Vec<IpNet>,
+    /// The container's addresses that connections are led to, at most one per family: those of the attachment that has
+    /// the default route of the family, else of the first attachment with an address of the family.
+    pub targets: Vec<IpAddr>,
+}
 
 /// Gives the containers their published ports.
 pub(super) fn publish(
@@ -194,11 +215,13 @@ fn external_loopback(
     place: Place,
 ) -> Option<Problem> {
     port.host_address.filter(IpAddr::is_loopback)?;
+    let mut on = scene.of(party).iter().filter_map(|member| networks.get(member.net));
+    let is_all = on.all(|network| network.external);
     let led = |member: &&Member<'_>| {
         let network = networks.get(member.net);
         network.is_some_and(|network| {
-            network.external
-                && network.subnets.iter().any(|subnet| port.targets.iter().any(|to| subnet.cidr.contains(to)))
+            let leads = |subnet: &Subnet| port.targets.iter().any(|to| subnet.cidr.contains(to));
+            network.external && (is_all || network.subnets.iter().any(leads))
         })
     };
     let net = scene.net(scene.of(party).iter().find(led)?)?;
@@ -220,11 +243,7 @@ fn external_loopback(
     })
 }
 
-fn port(
-    spec: &manifest::Publish,
-    reachable: &[&Attachment],
-    origin: crate::resource::owner::Origin,
-) -> Publish {
+fn port(spec: &manifest::Publish, reachable: &[&Attachment], origin: Origin) -> Publish {
     let manifest::Publish { host_address, host_ports, target_ports, protocol, allow_from } = spec;
     Publish {
         origin,

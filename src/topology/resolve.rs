@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::scene::{Silence, bind};
 use super::{
     Topology, attach, bandwidth, coexist, device, external, hosts, interface, ipam, isolated, mac, named,
-    network, parent, policy, ports, proxy, routes, shim, subnet, veth, vlans,
+    network, parent, policy, ports, proxy, routes, shim, strangers, subnet, veth, vlans,
 };
 use crate::halves::both;
 use crate::manifest::problem::Problem;
@@ -73,9 +73,10 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         let project = &manifest.project;
         let wanted = manifest.coexist.docker.as_ref().is_some_and(|docker| docker.value);
         let passages = if wanted { coexist::passages(&networks, facts) } else { vec![] };
+        let notes = strangers::warnings(&scene, &addresses, origin);
         let (origin, project) = (origin(project.place), project.value.clone());
         let heard = proxy::heard(&scene, &networks);
-        Ok(Topology { project, origin, networks, containers, passages, policies, heard })
+        Ok(Topology { project, origin, networks, containers, passages, policies, heard, notes })
     } else {
         problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| *place));
         Err(problems)

@@ -270,6 +270,17 @@ fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                 help: Some("name that of networks, e.g. `/proc/PID/ns/net`".to_owned()),
             });
         }
+        if scene.facts.own_namespaces.contains(&party.ns) {
+            problems.push(Problem {
+                message: format!(
+                    "`{}` lives in `{}`, which is the host's own namespace",
+                    party.name, party.ns
+                ),
+                code: "topology::host_namespace",
+                labels: vec![(place(party), "the namespace that netform runs in".to_owned())],
+                help: Some(format!("write `mode: host` for `{}`, or name another namespace", party.name)),
+            });
+        }
         match held.get(&by_name(&party.ns)) {
             None => drop(held.insert(by_name(&party.ns), party)),
             Some(other) => problems.push(Problem {

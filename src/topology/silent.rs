@@ -23,5 +23,5 @@ pub fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
         };
         Some(format!("{why}: until that changes, nobody behind it hears of network `{name}`"))
     });
-    told.chain(existing::warnings(topology)).collect()
+    told.chain(existing::warnings(topology)).chain(existing::unreached(topology, facts)).collect()
 }

@@ -62,9 +62,13 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
         },
     };
     match bridge {
-        Some((bridge, at)) if net.spec.subnets.is_empty() => Some(subnets_of(bridge, at.place)),
-        Some((bridge, _)) => {
-            Some(net.spec.subnets.iter().filter_map(|at| ground(at, Some(bridge), true, problems)).collect())
+        Some((bridge, at)) => {
+            let given = net.spec.subnets.iter().filter_map(|at| ground(at, Some(bridge), true, problems));
+            let grounds = match net.spec.subnets.is_empty() {
+                true => subnets_of(bridge, at.place),
+                false => given.collect(),
+            };
+            Some(grounds.into_iter().map(|ground| with_hosts(scene.facts, ground)).collect())
         }
         None => {
             let parent = match parent(scene, net) {
@@ -78,16 +82,19 @@ fn given<'a>(scene: &Scene<'a>, net: &Net<'a>, problems: &mut Vec<Problem>) -> O
             let link = parent.as_ref().map(|parent| &*parent.link);
             let is_pair = net.spec.driver == Driver::Veth(OtherEnd::Container);
             let grounds = net.spec.subnets.iter().filter_map(|at| ground(at, link, hosted, problems));
-            // Who is behind a link of the host must not have an address that another link of it has either.
-            let hosts = scene.facts.addresses.keys().filter(|_| link.is_some()).copied();
-            let hosts: Vec<_> = hosts.collect();
-            let held = |ground: &Ground<'_>| {
-                let inside = hosts.iter().filter(|addr| ground.cidr.contains(*addr));
-                ground.held.iter().chain(inside).copied().collect()
-            };
-            Some(grounds.map(|ground| Ground { is_pair, held: held(&ground), ..ground }).collect())
+            let grounds = grounds.map(|ground| Ground { is_pair, ..ground });
+            let shared = |ground| if link.is_some() { with_hosts(scene.facts, ground) } else { ground };
+            Some(grounds.map(shared).collect())
         }
     }
+}
+
+/// Adds the addresses that the host has in a subnet by others of its links: who is behind one must not have them either.
+fn with_hosts<'a>(facts: &Facts, mut ground: Ground<'a>) -> Ground<'a> {
+    let inside = facts.addresses.keys().filter(|addr| ground.cidr.contains(*addr));
+    let inside: Vec<_> = inside.copied().filter(|addr| !ground.held.contains(addr)).collect();
+    ground.held.extend(inside);
+    ground
 }
 
 fn subnets_of<'a>(bridge: &LinkFact, place: Place) -> Vec<Ground<'a>> {

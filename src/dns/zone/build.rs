@@ -16,8 +16,16 @@ const NAMELESS: &str = "default";
 
 /// Returns what the resolvers of the containers that run know, each by its namespace.
 pub(super) fn views(topology: &Topology, running: &BTreeSet<ContainerName>) -> BTreeMap<NsRef, Arc<Zone>> {
-    let Topology { project: _, origin: _, networks, containers, passages: _, policies: _, heard: _ } =
-        topology;
+    let Topology {
+        project: _,
+        origin: _,
+        networks,
+        containers,
+        passages: _,
+        policies: _,
+        heard: _,
+        notes: _,
+    } = topology;
     let rolls = rolls(networks, containers, running);
     let served = containers.iter().filter(|container| match container.ns {
         NsRef::Host => false,

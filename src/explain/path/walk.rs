@@ -149,12 +149,27 @@ impl<'a> Walk<'a> {
         let mark = packet.mark.unwrap_or(0);
         let way = self.way(ns, Traveller { from, to: packet.dest, arrives_by: None, mark })?;
         match way {
+            Way::Refused(EINVAL, _) if packet.source.is_loopback() => Err(self.confined(ns, packet)),
             Way::Refused(_, words) => {
                 let sentence = format!("there is no route to {} ({words})", packet.dest);
                 Err(self.denied(DecidedBy::Route, ns, sentence))
             }
             Way::Here { .. } | Way::Leads { .. } => Ok(way),
         }
+    }
+
+    /// Says that nothing leaves from a loopback address but where `route_localnet` is 1: `ip_route_output_key_hash_rcu()` in
+    /// Linux `net/ipv4/route.c`.
+    fn confined(&self, ns: usize, packet: &Packet) -> Halt {
+        let Packet { source, dest, .. } = packet;
+        let links = self.scene.namespaces.get(ns).map(|ns| ns.interfaces.as_slice()).unwrap_or_default();
+        let leads = |link: &&Interface| link.addresses.iter().any(|own| own.contains(dest));
+        let by = links.iter().find(leads).map_or("the way there", |link| &link.name);
+        let sentence = format!(
+            "what comes from {source} is not let out to {dest}: by {by}, that takes `route_localnet`, which is not on, and \
+             which netform switches on for bridges of its own alone; it gets there from another address of the host"
+        );
+        self.denied(DecidedBy::Route, ns, sentence)
     }
 
     fn leaves_by(&self, ns: usize, way: &Way) -> Result<&'a Interface, Halt> {

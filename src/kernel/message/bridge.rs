@@ -1,14 +1,17 @@
 //! What bridges and their ports are told.
 
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::link::{
-    AfSpecBridge, BridgeFlag, BridgeStpState, BridgeVlanInfo, BridgeVlanInfoFlags, InfoBridge,
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage,
+    AfSpecBridge, BridgeFlag, BridgePortState, BridgeStpState, BridgeVlanInfo, BridgeVlanInfoFlags,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo,
+    LinkMessage, LinkProtoInfoBridge,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBridge, LinkMessageBuilder};
 
 use super::{NEWBORN, named};
 use crate::kernel::vlans::VlanEntry;
+use crate::resource::amiss::PortFault;
 use crate::resource::link::Link;
 use crate::resource::vlan::{Filtering, VlanId};
 
@@ -91,17 +94,65 @@ fn stp(link: &Link, before: bool) -> Option<InfoBridge> {
     (link.stp != before).then_some(InfoBridge::StpState(state))
 }
 
-/// Says what a link is as a bridge's port.
-pub(crate) fn set_port(link: &Link) -> RouteNetlinkMessage {
-    let mut message = named(&link.name);
-    message.attributes.push(port(link));
+/// Says what a link is as a bridge's port, and has it do again what it did otherwise before; or as it did before.
+pub(crate) fn mend_port(from: &Link, to: &Link) -> RouteNetlinkMessage {
+    let mended = from.amiss.port.iter().filter(|fault| !to.amiss.port.contains(fault));
+    let broken = to.amiss.port.iter().filter(|fault| !from.amiss.port.contains(fault));
+    let all = mended.map(|it| told(*it, Told::Well)).chain(broken.map(|it| told(*it, Told::Amiss)));
+    let mut message = named(&to.name);
+    message.attributes.push(port_of(as_port(to).into_iter().chain(all).collect()));
     RouteNetlinkMessage::NewLink(message)
+}
+
+/// Has a port that is up pass nothing on. Said by the link's own message, the kernel would bring it on at once, since it tells
+/// the bridge that the link has changed (`br_port_carrier_check()`, `net/bridge/br_if.c`).
+pub(crate) fn shut_port(index: u32) -> RouteNetlinkMessage {
+    /// `IFLA_BRPORT_STATE` and `BR_STATE_DISABLED`.
+    const STATE: (u16, u8) = (1, 0);
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    message.header.index = index;
+    let state = LinkProtoInfoBridge::Other(DefaultNla::new(STATE.0, vec![STATE.1]));
+    message.attributes.push(LinkAttribute::ProtoInfoBridge(vec![state]));
+    RouteNetlinkMessage::SetLink(message)
+}
+
+/// How a port shall be.
+enum Told {
+    Well,
+    Amiss,
+}
+
+fn told(fault: PortFault, how: Told) -> InfoBridgePort {
+    let (on, off) = match how {
+        Told::Well => (true, false),
+        Told::Amiss => (false, true),
+    };
+    match fault {
+        PortFault::Disabled => {
+            InfoBridgePort::State(if on { BridgePortState::Forwarding } else { BridgePortState::Disabled })
+        }
+        PortFault::Guard => InfoBridgePort::Guard(off),
+        PortFault::Learning => InfoBridgePort::Learning(on),
+        PortFault::Flood => InfoBridgePort::UnicastFlood(on),
+        PortFault::McastFlood => InfoBridgePort::MulticastFlood(on),
+        PortFault::BcastFlood => InfoBridgePort::BroadcastFlood(on),
+        PortFault::NeighSuppress => InfoBridgePort::NeighSupress(off),
+        PortFault::Locked => InfoBridgePort::Locked(off),
+    }
 }
 
 /// Returns what a link is as a port.
 pub(super) fn port(link: &Link) -> LinkAttribute {
+    port_of(as_port(link))
+}
+
+fn as_port(link: &Link) -> Vec<InfoBridgePort> {
     // Kernels before 4.18 isolate nothing, and pass over what they do not know.
-    let data = vec![InfoBridgePort::HairpinMode(link.hairpin), InfoBridgePort::Isolated(link.isolated)];
+    vec![InfoBridgePort::HairpinMode(link.hairpin), InfoBridgePort::Isolated(link.isolated)]
+}
+
+fn port_of(data: Vec<InfoBridgePort>) -> LinkAttribute {
     LinkAttribute::LinkInfo(vec![
         LinkInfo::PortKind(InfoPortKind::Bridge),
         LinkInfo::PortData(InfoPortData::BridgePort(data)),

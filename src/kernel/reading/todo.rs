@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kernel::neighbours::Proxies;
 use crate::kernel::qdisc::Asked;
-use crate::kernel::vlans;
+use crate::kernel::{Scope, routes, vlans};
 use crate::names::{IfName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -14,12 +14,34 @@ use crate::resource::sysctl::SysctlKey;
 pub(super) struct Task {
     pub(super) project: ProjectName,
     pub(super) wanted: BTreeMap<NsRef, Vec<SysctlKey>>,
+    /// Where other tables of routes matter, beside the main one.
+    pub(super) elsewhere: Elsewhere,
     /// The links of the host whose qdiscs matter.
     pub(super) limited: Asked,
     /// The links of the host that may answer for addresses of ours.
     pub(super) proxies: Proxies,
     /// Whose VLANs of ports of bridges matter.
     pub(super) vlans: vlans::Asked,
+}
+
+/// Where other tables of routes matter.
+pub(super) enum Elsewhere {
+    Everywhere,
+    In(BTreeSet<NsRef>),
+}
+
+impl Elsewhere {
+    /// Returns where it matters to a scope: everywhere, where that is cheap.
+    pub(super) fn of(scope: &Scope, is_cheap: bool) -> Self {
+        if is_cheap { Self::Everywhere } else { Self::In(routes::in_other_tables(scope)) }
+    }
+
+    pub(super) fn matter_in(&self, ns: &NsRef) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::In(namespaces) => namespaces.contains(ns),
+        }
+    }
 }
 
 /// Links of the host, by name and by index, and whether its routes are asked for.

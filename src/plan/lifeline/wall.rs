@@ -64,11 +64,13 @@ fn says(entry: &Entry, session: &Session) -> Option<(Says, Owner)> {
     let here = match says {
         Says::AllDenied => true,
         Says::Allowed | Says::Denied => {
-            key.get(1).is_some_and(|protocol| protocol == "tcp")
-                && session.port.is_some_and(|port| holds(2, port.into()))
+            key.get(2).is_some_and(|protocol| protocol == "tcp")
+                && session.port.is_some_and(|port| holds(3, port.into()))
         }
     };
-    (here && holds(0, number(session.client))).then(|| (says, entry.owner.clone()))
+    // To which address of the host the session came is mostly known.
+    let at = session.server.is_none_or(|server| holds(1, number(server)));
+    (here && at && holds(0, number(session.client))).then(|| (says, entry.owner.clone()))
 }
 
 #[cfg(test)]
@@ -93,16 +95,17 @@ mod tests {
     #[track_caller]
     fn check(ops: Vec<Op>, want: Option<&str>) {
         let client = "172.25.0.7".parse().unwrap();
-        let session = Session { client, zone: None, server: None, port: Some(22) };
+        let session =
+            Session { client, zone: None, server: Some("10.0.0.1".parse().unwrap()), port: Some(22) };
         let plan = Plan { waves: vec![ops], ..Plan::default() };
         assert_eq!(denied(&plan, &session).as_deref(), want);
     }
 
     #[test]
     fn a_policy_may_not_end_the_session_that_it_comes_from() {
-        let all = || element("a", "deny_all_to_host4", "172.25.0.0/24");
-        let port = || element("b", "deny_to_host4", "172.25.0.0-172.25.0.9 . tcp . 20-30");
-        let allow = || element("c", "allow_to_host4", "172.25.0.7 . tcp . 22");
+        let all = || element("a", "deny_all_to_host4", "172.25.0.0/24 . 0.0.0.0/0");
+        let port = || element("b", "deny_to_host4", "172.25.0.0-172.25.0.9 . 10.0.0.0/8 . tcp . 20-30");
+        let allow = || element("c", "allow_to_host4", "172.25.0.7 . 0.0.0.0/0 . tcp . 22");
         let create = |entry: Entry| Op::Create(entry);
 
         check(vec![create(all())], Some("policy.a would deny it"));
@@ -110,8 +113,9 @@ mod tests {
         check(vec![create(all()), create(allow())], None);
         check(vec![Op::Delete(allow())], Some("policy.c allows it, and would be removed"));
         check(vec![Op::Delete(allow()), Op::Delete(all())], None);
-        check(vec![create(element("d", "deny_to_host4", "172.25.0.7 . udp . 22"))], None);
-        check(vec![create(element("d", "deny_all_to_host4", "172.25.0.8-172.25.0.9"))], None);
-        check(vec![create(element("d", "deny_all_to_host6", "::/0"))], None);
+        check(vec![create(element("d", "deny_to_host4", "172.25.0.7 . 0.0.0.0/0 . udp . 22"))], None);
+        check(vec![create(element("d", "deny_all_to_host4", "172.25.0.8-172.25.0.9 . 0.0.0.0/0"))], None);
+        check(vec![create(element("d", "deny_all_to_host4", "172.25.0.7 . 192.168.0.0/16"))], None);
+        check(vec![create(element("d", "deny_all_to_host6", "::/0 . ::/0"))], None);
     }
 }

@@ -98,7 +98,7 @@ struct ChangeDoc {
     /// Whether `prevent_destroy` is set.
     protected: bool,
     source: Option<Source>,
-    /// The attachments that lose packets, or the container whose processes lose their network.
+    /// The attachments that lose packets, the container whose processes lose their network, or what connections go by that end.
     interrupts: Vec<InterruptDoc>,
     fields: Vec<FieldDoc>,
     objects: Vec<ObjectDoc>,

@@ -111,6 +111,10 @@ pub(super) fn cause_word(cause: Cause) -> &'static str {
 /// Returns whom a change costs packets.
 pub(super) fn interruption(change: &Change) -> String {
     let Some(first) = change.interrupts.first() else { return "no interruption".to_owned() };
+    // Of what is in the firewall alone, connections end, whoever has them.
+    if first.attachment == change.owner && has_no_link(&change.owner) {
+        return first.why.clone();
+    }
     let who = |owner: &Owner| match owner {
         Owner::Attachment { container, network: _ } | Owner::Container(container) => container.to_string(),
         Owner::Project
@@ -126,6 +130,17 @@ pub(super) fn interruption(change: &Change) -> String {
     let more = names.len() - shown.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("interrupts {}{more} ({})", shown.join(", "), first.why)
+}
+
+fn has_no_link(owner: &Owner) -> bool {
+    match owner {
+        Owner::Port(_) | Owner::Policy(_) | Owner::External(_) => true,
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Attachment { .. }
+        | Owner::Unmarked(_) => false,
+    }
 }
 
 /// Returns a resource as a block's head: `network "front"`.

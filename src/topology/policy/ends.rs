@@ -28,13 +28,15 @@ pub(super) struct Side {
     on: BTreeMap<usize, [Vec<Span>; 2]>,
     /// Addresses of others.
     outside: [Spans; 2],
+    /// Those among them that are named, as ranges: the host may have some of these.
+    ranges: [Spans; 2],
 }
 
 /// Both ends of a policy.
 pub(super) struct Sides<'t> {
     pub(super) from: Side,
     pub(super) to: Side,
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
     networks: &'t [Network],
 }
 
@@ -112,6 +114,7 @@ impl<'t> Ends<'t> {
                     *spans = Spans::of(vec![span(*net)]);
                 }
                 let side = self.outside(both);
+                let side = Side { ranges: side.outside.clone(), ..side };
                 if side.is_empty() { Err(self.range_inside(end)) } else { Ok(side) }
             }
             End::Network(name) => match self.networks.iter().position(|network| network.name == *name) {
@@ -310,13 +313,20 @@ impl Side {
             mine4.extend(four);
             mine6.extend(six);
         }
-        let ([mine4, mine6], [four, six]) = (&mut self.outside, &other.outside);
-        (*mine4, *mine6) = (mine4.with(four), mine6.with(six));
+        for (mine, more) in [(&mut self.outside, &other.outside), (&mut self.ranges, &other.ranges)] {
+            let ([mine4, mine6], [four, six]) = (mine, more);
+            (*mine4, *mine6) = (mine4.with(four), mine6.with(six));
+        }
     }
 
     fn is_empty(&self) -> bool {
         let [four, six] = &self.outside;
         !self.host && self.on.is_empty() && four.is_empty() && six.is_empty()
+    }
+
+    /// Returns the ranges that are named.
+    pub(super) fn ranges(&self, family: Family) -> Spans {
+        of_family(&self.ranges, family).clone()
     }
 
     /// Returns the addresses on all networks.

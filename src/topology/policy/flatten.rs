@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::spans::{Span, Spans};
 use crate::names::Protocol;
-use crate::resource::policy::Service;
+use crate::resource::policy::{Service, Verdict};
 
 /// A rule: from whom, to whom, on which ports; none is everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,29 @@ pub(super) struct Rule {
     pub(super) from: Spans,
     pub(super) to: Spans,
     pub(super) services: Vec<Service>,
+    pub(super) weight: Weight,
+}
+
+/// What a rule decides against others. A range that a policy allows may hold addresses of the host: this keeps them out of
+/// ranges that later ones deny, but it opens nothing that a policy closes to the host by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Against all.
+    Full,
+    /// It lets through, against later ones that are `Spared` alone.
+    Spares,
+    /// It refuses what no earlier one that `Spares` lets through.
+    Spared,
+}
+
+impl Weight {
+    /// Returns what a range of addresses decides about the host.
+    pub(super) fn of_range(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allow => Self::Spares,
+            Verdict::Deny => Self::Spared,
+        }
+    }
 }
 
 /// What a policy decides, and no earlier one.
@@ -97,30 +120,47 @@ fn row(rules: &[Rule], active: &[usize]) -> Row {
     row
 }
 
+/// Returns what rules, which are in order, decide of what some of them are about.
+fn decide<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<usize> {
+    let mut spared = None;
+    for rule in rules {
+        match rule.weight {
+            Weight::Full => return Some(rule.policy),
+            Weight::Spares => drop(spared.get_or_insert(rule.policy)),
+            Weight::Spared if spared.is_some() => {}
+            Weight::Spared => return Some(rule.policy),
+        }
+    }
+    spared
+}
+
 /// Returns what rules decide for one sender and one receiver.
 fn cell<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<(Option<Service>, usize)> {
-    let (mut about_ports, mut rest) = (vec![], None);
+    let mut active: Vec<&Rule> = vec![];
     for rule in rules {
-        if rule.services.is_empty() {
-            rest = Some(rule.policy);
+        active.push(rule);
+        // What comes after decides nothing.
+        if rule.services.is_empty() && rule.weight == Weight::Full {
             break;
         }
-        about_ports.push(rule);
     }
+    let rest = decide(active.iter().copied().filter(|rule| rule.services.is_empty()));
     let mut cell = vec![];
     for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
-        let of_protocol = |rule: &&'r Rule| {
+        let ports = |rule: &Rule| {
             let services = rule.services.iter().filter(|service| service.protocol == protocol);
-            let spans = services.map(|it| (u128::from(it.first), u128::from(it.last))).collect();
-            (rule.policy, Spans::of(spans))
+            Spans::of(services.map(|it| (u128::from(it.first), u128::from(it.last))).collect())
         };
-        let rules: Vec<(usize, Spans)> = about_ports.iter().map(of_protocol).collect();
+        let rules: Vec<(&Rule, Spans)> = active.iter().map(|rule| (*rule, ports(rule))).collect();
         let mut segments: Vec<(Span, usize)> = vec![];
         for span in between(rules.iter().flat_map(|(_, ports)| ports.iter())) {
-            let Some((policy, _)) = rules.iter().find(|(_, ports)| ports.contains(span.0)) else { continue };
+            let is_about =
+                |(rule, ports): &&(&Rule, Spans)| rule.services.is_empty() || ports.contains(span.0);
+            let decided = decide(rules.iter().filter(is_about).map(|(rule, _)| *rule));
+            let Some(policy) = decided.filter(|policy| rest != Some(*policy)) else { continue };
             match segments.last_mut() {
-                Some((before, same)) if before.1 + 1 == span.0 && same == policy => before.1 = span.1,
-                Some(_) | None => segments.push((span, *policy)),
+                Some((before, same)) if before.1 + 1 == span.0 && *same == policy => before.1 = span.1,
+                Some(_) | None => segments.push((span, policy)),
             }
         }
         cell.extend(segments.into_iter().map(|((first, last), policy)| {
@@ -166,7 +206,16 @@ mod tests {
                 && rule.to.contains(to)
                 && (rule.services.is_empty() || rule.services.iter().any(is_about))
         };
-        rules.iter().find(matches).map(|rule| rule.policy)
+        let matching: Vec<&Rule> = rules.iter().filter(matches).collect();
+        let is_spared = |at: usize| matching[..at].iter().any(|rule| rule.weight == Weight::Spares);
+        let decides = |(at, rule): &(usize, &&Rule)| match rule.weight {
+            Weight::Full => true,
+            Weight::Spares => false,
+            Weight::Spared => !is_spared(*at),
+        };
+        let decided = matching.iter().enumerate().find(decides).map(|(_, rule)| rule.policy);
+        let spared = || matching.iter().find(|rule| rule.weight == Weight::Spares).map(|rule| rule.policy);
+        decided.or_else(spared)
     }
 
     /// What the boxes say, looked up as the kernel does: ports first.
@@ -202,10 +251,13 @@ mod tests {
     }
 
     fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
-        let rule = (some_spans(), some_spans(), some_services());
+        let weight =
+            prop_oneof![3 => Just(Weight::Full), 1 => Just(Weight::Spares), 1 => Just(Weight::Spared)];
+        let rule = (some_spans(), some_spans(), some_services(), weight);
         prop::collection::vec(rule, 0..9).prop_map(|rules| {
             let numbered = rules.into_iter().enumerate();
-            numbered.map(|(policy, (from, to, services))| Rule { policy, from, to, services }).collect()
+            let rule = |(policy, (from, to, services, weight))| Rule { policy, from, to, services, weight };
+            numbered.map(rule).collect()
         })
     }
 
@@ -249,6 +301,7 @@ mod tests {
             from: Spans::of(vec![(at * 2, at * 2)]),
             to: Spans::of(vec![(at * 2, at * 2)]),
             services: vec![],
+            weight: Weight::Full,
         };
         let rules: Vec<Rule> = (0..5).map(rule).collect();
 

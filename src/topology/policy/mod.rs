@@ -34,14 +34,15 @@ use crate::resource::owner::Origin;
 use crate::resource::policy::{End, Service, Verdict, name};
 use crate::resource::sysctl::Family;
 use ends::{Ends, Sides};
-use flatten::{Rule, TooMany, flatten};
+use flatten::{Rule, TooMany, Weight, flatten};
 pub use reach::Reach;
 use spans::{Span, Spans, address};
 
 /// How many policies there may be.
 pub const MOST: usize = 1000;
 
-/// How many elements of the firewall's sets they may come to: the kernel takes half a second for as many.
+/// How many elements of the firewall's sets they may come to, and how many besides that are about connections to the host:
+/// the kernel takes half a second for as many.
 pub const MOST_ELEMENTS: usize = 10_000;
 
 /// The policies of a manifest, resolved.
@@ -86,8 +87,8 @@ pub struct Decided {
 pub enum Way {
     /// From one address to the other; at least one is on a network of the project.
     Between(Range, Range),
-    /// To the host.
-    ToHost(Range),
+    /// To the host, at these of its addresses.
+    ToHost(Range, Range),
     /// From the host.
     FromHost(Range),
 }
@@ -189,35 +190,44 @@ fn too_many(policies: &[At<manifest::Policy>]) -> Problem {
 impl Rules {
     /// Adds what a policy says.
     fn add(&mut self, policy: usize, sides: &Sides<'_>, services: &[Service]) {
-        let mut add = |kind: Kind, from: Spans, to: Spans| {
+        let mut add = |kind: Kind, (from, to): (Spans, Spans), weight: Weight| {
             if !from.is_empty() && !to.is_empty() {
-                let rule = Rule { policy, from, to, services: services.to_vec() };
+                let rule = Rule { policy, from, to, services: services.to_vec(), weight };
                 self.0.entry(kind).or_default().push(rule);
             }
         };
         for family in [Family::Ipv4, Family::Ipv6] {
-            for (from, to) in sides.pairs(family) {
-                add(Kind::Between(family), from, to);
+            for pair in sides.pairs(family) {
+                add(Kind::Between(family), pair, Weight::Full);
             }
+            let inside = sides.from.inside(family);
             if sides.to.host {
-                add(Kind::ToHost(family), sides.from.inside(family), Spans::all(family));
+                add(Kind::ToHost(family), (inside, Spans::all(family)), Weight::Full);
+            } else {
+                // The host has some of these perhaps, now or later.
+                add(Kind::ToHost(family), (inside, sides.to.ranges(family)), Weight::of_range(sides.verdict));
             }
             if sides.from.host {
-                add(Kind::FromHost(family), Spans::all(family), sides.to.inside(family));
+                let pair = (Spans::all(family), sides.to.inside(family));
+                add(Kind::FromHost(family), pair, Weight::Full);
             }
         }
     }
 
     /// Returns what all of them decide.
     fn decided(&self) -> Result<Vec<Decided>, TooMany> {
-        let mut all = vec![];
+        let (mut all, mut of_host) = (vec![], 0_usize);
         for (kind, rules) in &self.0 {
-            let boxes = flatten(rules, MOST_ELEMENTS.saturating_sub(all.len()))?;
+            // What ranges say of the host comes beside what they say of others, and takes no room of that.
+            let is_of_host = matches!(kind, Kind::ToHost(_));
+            let used = if is_of_host { of_host } else { all.len() - of_host };
+            let boxes = flatten(rules, MOST_ELEMENTS.saturating_sub(used))?;
+            of_host += if is_of_host { boxes.len() } else { 0 };
             all.extend(boxes.into_iter().map(|decided| {
                 let flatten::Decided { from, to, service, policy } = decided;
                 let way = match *kind {
                     Kind::Between(family) => Way::Between(Range::of(from, family), Range::of(to, family)),
-                    Kind::ToHost(family) => Way::ToHost(Range::of(from, family)),
+                    Kind::ToHost(family) => Way::ToHost(Range::of(from, family), Range::of(to, family)),
                     Kind::FromHost(family) => Way::FromHost(Range::of(to, family)),
                 };
                 Decided { way, service, policy }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::flatten::{Rule, flatten};
-use super::{Decided, Policy, Rules};
+use super::flatten::{Rule, Weight, flatten};
+use super::{Decided, Policy, Rules, Way};
 
 /// Returns a sentence for each policy that decides nothing.
 pub(super) fn warnings(rules: &Rules, policies: &[Policy], decided: &[Decided]) -> Vec<String> {
-    let deciding: BTreeSet<usize> = decided.iter().map(|decided| decided.policy).collect();
+    // That the host may have addresses of a range is nothing that the author of a policy thought of.
+    let is_meant = |decided: &&Decided| {
+        let mut rules = rules.0.values().flatten().filter(|rule| rule.policy == decided.policy);
+        !matches!(decided.way, Way::ToHost(..)) || rules.all(|rule| rule.weight == Weight::Full)
+    };
+    let deciding: BTreeSet<usize> = decided.iter().filter(is_meant).map(|decided| decided.policy).collect();
     let idle = policies.iter().enumerate().filter(|(number, _)| !deciding.contains(number));
     let mut warnings = vec![];
     for (number, Policy { origin, name, verdict: _ }) in idle {
@@ -28,7 +33,8 @@ pub(super) fn warnings(rules: &Rules, policies: &[Policy], decided: &[Decided]) 
 /// Tells whether a policy leaves nothing to a later one.
 fn covers(rules: &Rules, first: usize, later: usize) -> bool {
     rules.0.values().all(|rules| {
-        let two = rules.iter().filter(|rule| rule.policy == first || rule.policy == later);
+        let full = rules.iter().filter(|rule| rule.weight == Weight::Full);
+        let two = full.filter(|rule| rule.policy == first || rule.policy == later);
         let two: Vec<Rule> = two.cloned().collect();
         flatten(&two, usize::MAX).is_ok_and(|all| all.iter().all(|decided| decided.policy != later))
     })

@@ -96,7 +96,7 @@ impl Topology {
             Way::Between(from, to) if (to.first..=to.last).contains(&target) => {
                 Some((number(from.first), number(from.last)))
             }
-            Way::Between(..) | Way::ToHost(_) | Way::FromHost(_) => None,
+            Way::Between(..) | Way::ToHost(..) | Way::FromHost(_) => None,
         });
         let decided: Spans = Spans::of(whole.into_iter().chain(allowed).collect());
         if outside.without(&decided).is_empty() {

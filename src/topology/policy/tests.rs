@@ -36,7 +36,10 @@ fn resolved(policies: &str) -> String {
                 let range = |range: Range| format!("{}-{}", range.first, range.last);
                 let way = match way {
                     Way::Between(from, to) => format!("{} to {}", range(from), range(to)),
-                    Way::ToHost(from) => format!("{} to the host", range(from)),
+                    Way::ToHost(from, to) if to.first.is_unspecified() => {
+                        format!("{} to the host", range(from))
+                    }
+                    Way::ToHost(from, to) => format!("{} to the host at {}", range(from), range(to)),
                     Way::FromHost(to) => format!("the host to {}", range(to)),
                 };
                 let service = service.map_or(String::new(), |service| format!(", {service}"));
@@ -89,6 +92,12 @@ fn the_world_is_whoever_is_on_no_network_of_the_project() {
     deny 10.8.1.0-172.24.255.255 to 10.8.0.7-10.8.0.7
     deny 172.25.1.0-255.255.255.255 to 10.7.0.7-10.7.0.7
     deny 172.25.1.0-255.255.255.255 to 10.8.0.7-10.8.0.7
+    deny 10.7.0.7-10.7.0.7 to the host at 10.0.0.0-10.6.255.255
+    deny 10.7.0.7-10.7.0.7 to the host at 10.7.1.0-10.7.255.255
+    deny 10.7.0.7-10.7.0.7 to the host at 10.8.1.0-10.255.255.255
+    deny 10.8.0.7-10.8.0.7 to the host at 10.0.0.0-10.6.255.255
+    deny 10.8.0.7-10.8.0.7 to the host at 10.7.1.0-10.7.255.255
+    deny 10.8.0.7-10.8.0.7 to the host at 10.8.1.0-10.255.255.255
     ");
 }
 
@@ -259,5 +268,18 @@ fn an_external_address_is_as_open_as_policies_leave_it() {
     assert_eq!(
         said("  - allow: {from: world, to: container.web}\n  - deny: {from: world, to: container.db}\n"),
         ""
+    );
+}
+
+#[test]
+fn a_range_holds_the_hosts_addresses_in_it_and_opens_none_that_is_closed_to_the_host() {
+    insta::assert_snapshot!(
+        resolved("  - allow: {from: container.db, to: 10.9.0.0/16, ports: [53/udp]}\n  - deny: {from: container.db, to: 10.9.0.0/16}\n  - deny: {from: container.db, to: host, ports: [53/udp]}").lines().filter(|line| line.contains("the host") && line.contains("10.7.0.7")).collect::<Vec<_>>().join("\n"),
+        @"
+    deny 10.7.0.7-10.7.0.7 to the host, 53/udp
+    deny 10.7.0.7-10.7.0.7 to the host at 10.9.0.0-10.9.255.255, 53/udp
+    deny 10.7.0.7-10.7.0.7 to the host at 10.9.0.0-10.9.255.255
+    deny 10.7.0.7-10.7.0.7 to the host at 10.10.0.0-255.255.255.255, 53/udp
+    "
     );
 }

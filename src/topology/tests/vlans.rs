@@ -85,7 +85,7 @@ fn an_existing_bridge_has_to_keep_vlans_apart_itself() {
 
 #[test]
 fn the_router_of_a_vlan_of_an_existing_bridge_is_a_way_out() {
-    let text = "net lan external=br-lan 10.10.0.0/24\nctr web @lan,vlan=10";
+    let text = "net lan external=br-lan 10.10.0.0/24,pool=10.10.0.0/28\nctr web @lan,vlan=10";
     let topology = topology(text, &lan(1));
     assert_eq!(port(&topology, "web", "lan"), "10 [] a way out");
     assert_eq!(topology.warnings(&lan(1)), [""; 0]);

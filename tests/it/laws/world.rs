@@ -226,6 +226,7 @@ impl World {
                 vlans: None,
                 altname: Some(format!("netform.law.n{number}").into()),
                 protected: *protected,
+                amiss: Default::default(),
                 kind: match *switched {
                     None => LinkKind::Bridge,
                     Some(datapath) => LinkKind::OpenVswitch(Vswitch {
@@ -334,6 +335,7 @@ impl World {
                 }),
                 altname: None,
                 protected: false,
+                amiss: Default::default(),
                 kind: LinkKind::Veth(Peer {
                     ns: ns.clone(),
                     name: name.clone(),

@@ -1,7 +1,7 @@
 //! Networks on a bridge of somebody else's that is not there at the moment.
 
 use super::daemon::Daemon;
-use super::world::{World, live};
+use super::world::{Listen, World, live};
 
 const SHOP: &str = "\
 netform: 1
@@ -116,5 +116,41 @@ live! {
         let told = world.run(&["plan"]).exits(65).stderr;
         assert!(told.contains("netform forget --force network.front"), "{told}");
         world.run(&["destroy", "--yes", "--project", "shop"]).exits(0);
+    }
+}
+
+live! {
+    fn on_a_bridge_of_others_nobody_is_given_the_address_of_a_neighbour(world) {
+        world.sh("ip link add br-lan type bridge && ip addr add 10.20.0.1/24 dev br-lan && ip link set br-lan up
+             ip link add eth1 type veth peer name far1; ip addr add 10.20.0.2/24 dev eth1
+             ip netns add printer; ip link add p0 type veth peer name eth0 netns printer; ip link set p0 master br-lan up
+             ip -n printer addr add 10.20.0.3/24 dev eth0; ip -n printer link set eth0 up; ip -n printer link set lo up
+             ip neigh add 10.20.0.4 lladdr 02:00:00:00:00:44 dev br-lan nud permanent
+             ping -c1 -W2 10.20.0.3 >&2");
+        let told = world.apply("netform: 1\nproject: shop\nnetworks: {lan: {external: br-lan}}\ncontainers: {web: {networks: [lan]}}\n");
+
+        assert!(told.contains("container web gets 10.20.0.5") && told.contains("pool: 10.20.0.128/25"), "{told}");
+        assert!(world.sh("ip -n web -4 addr").contains("10.20.0.5/24"));
+        assert!(world.pings("web", "10.20.0.3") && world.pings("web", "10.20.0.1"));
+        world.assert_in_sync();
+        assert!(!world.plan().0.contains("pool"), "it is no news");
+    }
+}
+
+live! {
+    fn what_does_not_lead_to_a_bridge_of_others_is_told_and_explained(world) {
+        world.sh("ip link add br-lan type bridge && ip link set br-lan up");
+        let manifest = SHOP.replace("{external: br-lan}", "{external: br-lan, subnets: [10.20.0.0/24]}");
+        let told = world.apply(&manifest.replace("networks: [lan, front]", "networks: [front]"));
+        assert!(told.contains("neither an address nor a route on bridge `br-lan`"), "{told}");
+
+        world.sh("ip addr add 10.20.0.1/24 dev br-lan");
+        let (plan, changes) = world.plan();
+        assert!(!changes && plan.contains("port 445/tcp does not answer at 127.0.0.1 of this host"), "{plan}");
+        let _server = world.serve("nas", &Listen::tcp(445), "nas");
+        assert_eq!(world.ask("host", "tcp", "10.20.0.1", 445).as_deref(), Some("nas 10.20.0.1"));
+        assert_eq!(world.ask("host", "tcp", "127.0.0.1", 445), None);
+        let explained = world.run(&["explain", "--path", "host", "127.0.0.1:445"]).exits(0).stdout;
+        assert!(explained.contains("`route_localnet`") && !explained.contains("os error"), "{explained}");
     }
 }

@@ -65,6 +65,20 @@ live! {
         }
         assert_eq!(world.sh("ip -o link show type bridge; ip netns"), "");
 
+        // The host's own, by another name.
+        world.sh("mkdir -p /run/netns; touch self /run/netns/self && mount --bind /proc/self/ns/net self && mount --bind self /run/netns/self");
+        for path in [world.dir().join("self").display().to_string().as_str(), "/proc/1/ns/net", "self"] {
+            if path.starts_with("/proc") && world.try_sh("[ $(readlink /proc/1/ns/net) = $(readlink /proc/self/ns/net) ]").code != 0 {
+                continue;
+            }
+            world.file("netform.yaml", &format!("netform: 1\nproject: shop\ncontainers:\n  web:\n    netns: {path}\n"));
+            for verb in [&["plan"] as &[_], &["apply", "--yes"]] {
+                let told = world.run(verb).exits(65).stderr;
+                assert!(told.contains("netform.yaml:5:12: error[topology::host_namespace]"), "{told}");
+                assert!(told.contains("which is the host's own") && told.contains("mode: host"), "{told}");
+            }
+        }
+
         // A runtime makes an empty file first, and leaves one behind.
         let waits = world.dir().join("later");
         for make in ["true", "touch later"] {

@@ -256,6 +256,22 @@ live! {
 }
 
 live! {
+    fn among_many_the_daemon_hears_of_what_no_look_at_all_of_them_finds(world) {
+        let containers: String = (0..70).map(|n| format!("  c{n}: {{networks: [front]}}\n")).collect();
+        world.file("netform.yaml", &format!("netform: 1\nproject: shop\nnetworks: {{front: {{subnets: [172.25.0.0/16]}}}}\ncontainers:\n{containers}"));
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        let local = || world.sh("ip -n c42 route show table local dev eth0 | grep ^local");
+        let before = local();
+        world.sh("ip -n c42 route del $(ip -n c42 route show table local dev eth0 | grep ^local | cut -d' ' -f1,2) dev eth0 table local");
+
+        daemon.says("has lost a connected route: local 172.25.");
+        patiently(&|| daemon.log(), || world.try_sh("ip -n c42 route show table local dev eth0 | grep -q ^local").code == 0);
+        assert_eq!(local(), before);
+        world.assert_in_sync();
+    }
+}
+
+live! {
     fn an_undone_run_leaves_it_as_it_was_found(world) {
         applied(world);
         world.sh("ip -n db route del 10.7.0.0/24; ip -n web -6 route del fe80::/64 dev eth0; ip -n db link set lo down");

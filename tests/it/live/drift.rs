@@ -26,6 +26,32 @@ fn json(world: &World, verb: &str, code: i32, more: &[&str]) -> Value {
 }
 
 live! {
+    fn what_only_repairs_drift_is_no_step_of_the_history(world) {
+        let manifest = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}}\n";
+        world.apply(manifest);
+        let history = || world.run(&["history"]).exits(0).stdout;
+        let before = history();
+
+        for break_it in ["ip link set br-front mtu 1400", "ip netns del web", "nft delete table inet netform-shop"] {
+            world.sh(break_it);
+            let said = world.run(&["apply", "--yes"]).exits(0).stdout;
+            assert!(said.contains("Generation 1."), "{said}");
+            world.assert_in_sync();
+            assert_eq!(history(), before, "{break_it}");
+        }
+        world.sh("ip link set br-front mtu 1400");
+        world.run(&["apply", "--yes", "--confirm-timeout", "20s"]).exits(0);
+        assert_ne!(history(), before, "what may be undone has a number");
+        world.run(&["confirm"]).exits(0);
+
+        // What is to be done besides is another step.
+        world.sh("ip link set br-front mtu 1400");
+        let said = world.apply(&manifest.replace("web: {networks", "db: {networks: [front]}, web: {networks"));
+        assert!(said.contains("Generation 3."), "{said}");
+    }
+}
+
+live! {
     fn what_is_foreign_on_our_links_is_shown_everywhere_and_left_alone(world) {
         world.apply(SHOP);
         world.sh("ip addr add 192.0.2.7/24 dev br-front; ip -n web addr add 192.0.2.8/24 dev eth0");

@@ -28,6 +28,22 @@ chmod +x bin/nft"
     world.run_with(&[("PATH", &path)], args)
 }
 
+/// Runs `netform` with an `nft` that kills it once its `nth` write is done.
+#[track_caller]
+pub(super) fn killed(world: &World, nth: usize, args: &[&str]) {
+    let dir = world.dir().display();
+    world.sh(&format!(
+        "mkdir -p bin; rm -f count; real=$(command -v nft); cat > bin/nft <<EOF
+#!/bin/sh
+case \"\\$*\" in *-f*) echo x >> {dir}/count; [ \\$(wc -l < {dir}/count) -ne {nth} ] || {{ $real \"\\$@\"; kill -9 \\$PPID; exit; }};; esac
+exec $real \"\\$@\"
+EOF
+chmod +x bin/nft"
+    ));
+    let path = format!("{dir}/bin:{}", std::env::var("PATH").unwrap());
+    assert_eq!(world.run_with(&[("PATH", &path)], args).code, -1, "it was killed");
+}
+
 live! {
     fn a_run_that_stops_leaves_what_was_done_and_lists_it(world) {
         world.apply(FRONT);

@@ -255,6 +255,7 @@ fn topology() -> Topology {
         passages: vec![],
         policies: Default::default(),
         heard: vec![],
+        notes: vec![],
         project: ProjectName::try_from("shop").unwrap(),
         origin: origin(),
         networks: vec![front, back, inner, open, lan],

@@ -282,6 +282,25 @@ live! {
     }
 }
 
+live! {
+    fn what_a_permission_allowed_ends_though_who_took_it_away_was_killed_before_he_looked(world) {
+        let (job, tap) = ("{allow: {from: container.job, to: container.db}}", "{allow: {from: container.tap, to: container.db}}");
+        world.apply(&allowed("", "", &format!("{job}, {tap}")));
+        let _pusher = Pusher::start(world, "db");
+        let [mut job, mut tap_flow] = ["job", "tap"].map(|ns| Flow::start(ns, "tcp", "172.26.0.6", 98));
+        world.file("netform.yaml", &allowed("", "", tap));
+
+        super::failure::killed(world, 1, &["apply", "--yes"]);
+        assert!(world.try_sh("nft list ruleset | grep -q '172.25.0.6 . 172.26'").code != 0, "it is gone");
+        assert_eq!(job.hears(), "push", "and is not ended yet");
+        let next = world.run(&["apply", "--yes"]).exits(0);
+
+        assert!(next.stderr.contains("killed after it had done everything"), "{}", next.stderr);
+        assert_eq!((job.hears().as_str(), tap_flow.hears().as_str()), ("nothing", "push"));
+        world.assert_in_sync();
+    }
+}
+
 /// Two networks and who is there; `back` and `more` stand for settings of one and for further containers.
 fn allowed(back: &str, more: &str, policies: &str) -> String {
     let policies = if policies.is_empty() { String::new() } else { format!("policies: [{policies}]\n") };

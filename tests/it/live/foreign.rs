@@ -46,6 +46,39 @@ live! {
 }
 
 live! {
+    fn a_directory_of_a_namespace_that_is_none_is_in_the_way_and_nothing_is_written_through_it(world) {
+        world.sh("mkdir -p /etc/netns elsewhere; touch elsewhere/theirs");
+        let elsewhere = world.dir().join("elsewhere");
+        let linked = format!("ln -s {} /etc/netns/web", elsewhere.display());
+        for (odd, what) in [
+            (linked.as_str(), "symbolic link /etc/netns/web"),
+            ("ln -s /nowhere /etc/netns/web", "symbolic link /etc/netns/web"),
+            ("touch /etc/netns/web", "file /etc/netns/web"),
+            ("mkdir /etc/netns/web; ln -s /etc/hosts /etc/netns/web/hosts", "symbolic link /etc/netns/web/hosts"),
+        ] {
+            world.file("netform.yaml", FRONT);
+            world.sh(odd);
+            let before = everything(world);
+            for verb in [&["plan"][..], &["apply", "--yes"]] {
+                let refused = world.run(verb).exits(9);
+                assert!(refused.stderr.contains(&format!("but {what} is in the way")), "{odd}: {}", refused.stderr);
+                assert!(refused.stderr.contains(&format!("move {what} away")), "{odd}: {}", refused.stderr);
+            }
+            assert_same(&everything(world), &before, odd);
+            world.sh("rm -rf /etc/netns/web");
+
+            // What comes while ours is there is no way for ours to go elsewhere.
+            world.apply(FRONT);
+            world.sh(&format!("rm -r /etc/netns/web; {odd}"));
+            world.run(&["plan"]).exits(9);
+            world.run(&["destroy", "--yes"]).exits(0);
+            world.sh("rm -rf /etc/netns/web");
+        }
+        assert_eq!(world.sh("ls elsewhere"), "theirs\n");
+    }
+}
+
+live! {
     fn what_is_of_others_in_what_goes_is_said_to_go_along(world) {
         world.apply(&FRONT.replace("web: {", "db: {networks: [front]}, web: {"));
         world.sh(
@@ -53,11 +86,21 @@ live! {
              ip -n web route add 192.0.2.128/25 dev eth0; ip addr add 192.0.2.2/32 dev br-front; \
              ip -n db addr add 192.0.2.3/32 dev eth0",
         );
+        world.sh(
+            "ip -n web route add 198.51.100.0/24 dev eth0 table 100; ip -n web route add blackhole 203.0.113.0/24; \
+             ip -n web rule add from 192.0.2.1 table 100 priority 77; ip -n web neigh add 172.25.0.99 lladdr 02:00:00:00:00:09 dev eth0; \
+             ip netns exec web nft add table inet theirs; ip -n db rule add from 192.0.2.3 table 100 priority 78",
+        );
         world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {db: {networks: [front]}}\n");
 
         let (plan, _) = world.plan();
         let fate = |what: &str| plan.lines().find(|line| line.contains('?') && line.contains(what)).unwrap();
-        for what in ["bridge their0", "192.0.2.1/32", "192.0.2.128/25"] {
+        let within = [
+            "route 198.51.100.0/24 on eth0 in table 100", "route 203.0.113.0/24 (blackhole)", "routing rule 77",
+            "neighbour 172.25.0.99", "nft table inet theirs",
+        ];
+        assert!(!plan.contains("routing rule 78"), "{plan}");
+        for what in ["bridge their0", "192.0.2.1/32", "192.0.2.128/25"].into_iter().chain(within) {
             assert!(fate(what).contains("goes along: not ours"), "{plan}");
         }
         for what in ["192.0.2.2/32", "192.0.2.3/32"] {
@@ -65,11 +108,11 @@ live! {
         }
         let warning = plan.lines().find(|line| line.starts_with("Warning: what is not ours goes along")).unwrap();
         assert!(warning.contains("bridge their0 with container.web"), "{plan}");
-        assert!(warning.contains("address 192.0.2.1/32 on eth0 with attachment.web@front"), "{plan}");
+        assert!(warning.contains("nft table inet theirs with container.web") && warning.ends_with("and 3 more"), "{plan}");
         let json = world.run(&["plan", "--output", "json"]).exits(0).stdout;
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let going = json["foreign"].as_array().unwrap().iter().filter(|note| note["goes"] == true).count();
-        assert_eq!(going, 3, "{json}");
+        assert_eq!(going, 8, "{json}");
 
         world.run(&["apply", "--yes"]).exits(0);
         assert!(world.sh("ip addr show dev br-front; ip -n db addr").contains("192.0.2.2/32"), "left alone");

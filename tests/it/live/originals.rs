@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use super::daemon::Daemon;
+use super::failure::killed;
 use super::proxy::{ADVERTISE, BLOG, SHOP, answers, router};
 use super::world::{Done, Listen, World, eventually, live};
 
@@ -37,6 +38,51 @@ live! {
         }
         go(world, &[["apply", "plain.yaml"], ["apply", "other.yaml"], ["destroy", "plain.yaml"], ["destroy", "other.yaml"]]);
         assert_eq!(forwards(), "1");
+    }
+}
+
+live! {
+    fn a_killed_run_that_is_undone_takes_nothing_from_who_came_after_it(world) {
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward").trim().to_owned();
+        world.sh("sysctl -qw net.ipv4.ip_forward=0");
+        world.file("plain.yaml", PLAIN);
+        world.file("other.yaml", OTHER);
+
+        let begin = || {
+            killed(world, 2, &["apply", "--yes", "plain.yaml"]);
+            // It has not come to its end, or so it seems.
+            world.sh("ip link del br-side");
+        };
+        begin();
+        assert_eq!(forwards(), "1");
+        go(world, &[["apply", "other.yaml"]]);
+        let done = world.run(&["destroy", "--yes", "plain.yaml"]).exits(0);
+
+        assert!(done.stderr.contains("it was undone"), "{}", done.stderr);
+        assert_eq!(forwards(), "1", "the other one relies on it");
+        go(world, &[["destroy", "other.yaml"]]);
+        assert_eq!(forwards(), "0", "and knows what it was");
+
+        // Where nobody relies on it, it is as it was.
+        begin();
+        assert_eq!(forwards(), "1");
+        go(world, &[["destroy", "plain.yaml"]]);
+        assert_eq!(forwards(), "0");
+    }
+}
+
+live! {
+    fn a_killed_run_is_undone_when_it_is_the_turn_of_its_project(world) {
+        world.sh("sysctl -qw net.ipv4.ip_forward=0");
+        world.file("plain.yaml", PLAIN);
+        killed(world, 2, &["apply", "--yes", "plain.yaml"]);
+
+        let mut turn = world.beside(&format!("flock {}/run/host.lock sleep 1.5", world.dir().display()));
+        eventually("it is somebody's turn", || world.try_sh("flock -n run/host.lock true").code != 0);
+        let began = std::time::Instant::now();
+        go(world, &[["destroy", "plain.yaml"]]);
+        assert!(began.elapsed().as_millis() > 500, "it has waited");
+        turn.wait().unwrap();
     }
 }
 

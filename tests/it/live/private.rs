@@ -170,6 +170,7 @@ pub(crate) fn bridge(network: &str) -> Entry {
         vlans: None,
         altname: Some(format!("netform.shop.{network}").into()),
         protected: false,
+        amiss: Default::default(),
         kind: LinkKind::Bridge,
     };
     entry(Resource::from(link), &format!("network.{network}"))
@@ -201,6 +202,7 @@ pub(crate) fn veth(number: u8, container: &str, network: &str) -> Entry {
         vlans: None,
         altname: Some(format!("netform.shop.{container}.{network}").into()),
         protected: false,
+        amiss: Default::default(),
         kind: LinkKind::Veth(peer),
     };
     entry(Resource::from(link), &format!("attachment.{container}@{network}"))

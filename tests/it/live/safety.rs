@@ -30,6 +30,15 @@ live! {
 }
 
 live! {
+    fn what_a_killed_run_was_writing_is_swept_up_by_the_next(world) {
+        world.apply(FRONT);
+        world.sh("touch state/shop/.tmpAbC123 state/shop/generations/.tmpXyZ789 run/shop/.tmp0aB1cD state/shop/.tmp state/shop/.tmpnote.txt");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(world.sh("ls -A state/shop state/shop/generations run/shop | grep tmp"), ".tmp\n.tmpnote.txt\n");
+    }
+}
+
+live! {
     fn two_runs_at_once_follow_each_other(world) {
         world.file("netform.yaml", MORE);
         let mut runs: Vec<_> = (0..3).map(|_| world.netform().args(["apply", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap()).collect();

@@ -325,8 +325,8 @@ impl Kernel for Meddled {
         self.live.glance(scope, at).await
     }
 
-    async fn end_flows(&mut self) {
-        self.live.end_flows().await;
+    async fn end_flows(&mut self, more: &[Op]) {
+        self.live.end_flows(more).await;
     }
 
     /// Carries out one operation after the other; those of nft are one, as they are one transaction.

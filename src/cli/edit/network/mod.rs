@@ -14,7 +14,7 @@ use super::super::args::{
 };
 use super::super::failure::{Code, Failure};
 use super::super::loaded::{self, Loaded};
-use super::super::run::{self, How};
+use super::super::run::{self, How, Saves};
 use super::super::session::{Aim, Session};
 use super::super::show::{self, Style};
 use super::super::{block_on, confirm};
@@ -181,7 +181,7 @@ async fn apply(
     let began = Instant::now();
     let _shield = session.shield.raise();
     draft.write()?;
-    let how = How { style, on_failure: how.on_failure.into() };
+    let how = How { style, on_failure: how.on_failure.into(), saves: Saves::WhatIsNew };
     let number =
         run::carry_out(session, &prepared, how).await.map_err(|failure| taken_back(failure, draft))?;
     let (name, count, took) = (draft.name(), prepared.plan.changes.len(), began.elapsed().as_millis());

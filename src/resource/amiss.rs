@@ -1,0 +1,144 @@
+//! What of a link somebody has changed that nobody ever asks to be otherwise.
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use super::Resource;
+
+/// What of a link is not as netform and the kernel have made it, and as every manifest means it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amiss {
+    /// What is written on it in the place of the mark that says whose it is; empty when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<SmolStr>,
+    /// What it does not do as the port of a bridge, or does though it should not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub port: Vec<PortFault>,
+}
+
+/// What a port of a bridge does otherwise than the kernel has a new one do (`new_nbp()` in Linux `net/bridge/br_if.c`): each
+/// may cut off what is behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortFault {
+    /// It is up, and passes nothing on.
+    Disabled,
+    /// It is switched off by whoever behind it speaks the spanning tree protocol.
+    Guard,
+    /// It does not learn who is behind it.
+    Learning,
+    /// It is not sent what is for somebody of whom nobody knows where he is.
+    Flood,
+    /// Nor what is for a group.
+    McastFlood,
+    /// Nor what is for all.
+    BcastFlood,
+    /// The bridge answers for those behind it, and does not ask them.
+    NeighSuppress,
+    /// It takes nothing from whom the bridge has not been told of.
+    Locked,
+}
+
+/// The field that says what is written on a link, and what it says when that is our mark.
+const MARK: (&str, &str) = ("mark", "ours");
+
+/// The fields of what is well, with what they say then.
+pub const WELL: [(&str, &str); 9] = [
+    MARK,
+    ("port state", "forwarding"),
+    ("guard", "off"),
+    ("learning", "on"),
+    ("flood", "on"),
+    ("mcast_flood", "on"),
+    ("bcast_flood", "on"),
+    ("neigh_suppress", "off"),
+    ("locked", "off"),
+];
+
+impl Amiss {
+    /// Tells whether all is well.
+    pub fn is_none(&self) -> bool {
+        let Self { mark, port } = self;
+        mark.is_none() && port.is_empty()
+    }
+
+    /// Returns the attributes that users see change.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { mark, port } = self;
+        mark.iter()
+            .map(self::mark)
+            .chain(port.iter().map(|fault| (fault.name(), fault.word().to_owned())))
+            .collect()
+    }
+}
+
+impl Resource {
+    /// Tells whether something is written on it in the place of a mark.
+    pub fn is_stray(&self) -> bool {
+        match self {
+            Self::Link(link) => link.amiss.mark.is_some(),
+            Self::Netns(netns) => netns.stray.is_some(),
+            Self::Address(_)
+            | Self::Route(_)
+            | Self::Sysctl(_)
+            | Self::NftTable(_)
+            | Self::NftElement(_)
+            | Self::Passage(_)
+            | Self::Neighbour(_)
+            | Self::Qdisc(_)
+            | Self::File(_) => false,
+        }
+    }
+}
+
+/// Says what is written in the place of a mark.
+pub(super) fn mark(text: &SmolStr) -> (&'static str, String) {
+    (MARK.0, if text.is_empty() { "none".to_owned() } else { format!("`{text}`") })
+}
+
+impl PortFault {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Disabled,
+        Self::Guard,
+        Self::Learning,
+        Self::Flood,
+        Self::McastFlood,
+        Self::BcastFlood,
+        Self::NeighSuppress,
+        Self::Locked,
+    ];
+
+    /// Returns what bridge(8) calls it, where that is a word of its own.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "port state",
+            Self::Guard => "guard",
+            Self::Learning => "learning",
+            Self::Flood => "flood",
+            Self::McastFlood => "mcast_flood",
+            Self::BcastFlood => "bcast_flood",
+            Self::NeighSuppress => "neigh_suppress",
+            Self::Locked => "locked",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Guard | Self::NeighSuppress | Self::Locked => "on",
+            Self::Learning | Self::Flood | Self::McastFlood | Self::BcastFlood => "off",
+        }
+    }
+
+    /// Returns the words by which bridge(8) has it well again.
+    pub fn mended(self) -> String {
+        match self {
+            Self::Disabled => "state 3".to_owned(),
+            Self::Guard | Self::NeighSuppress | Self::Locked => format!("{} off", self.name()),
+            Self::Learning | Self::Flood | Self::McastFlood | Self::BcastFlood => {
+                format!("{} on", self.name())
+            }
+        }
+    }
+}
