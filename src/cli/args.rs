@@ -5,6 +5,7 @@ mod doctor;
 mod edit;
 mod env;
 mod from;
+mod globals;
 mod network;
 mod ownership;
 
@@ -19,6 +20,7 @@ pub(super) use doctor::Doctor;
 pub(super) use edit::{EditVerb, Edited, Fmt, Get, Init, Set, YamlOrJson};
 pub(super) use env::EnvVerb;
 pub(super) use from::From;
+pub(super) use globals::in_front;
 pub(super) use network::{Change, Connect, Create, Disconnect, Inspect, List, Look, NetworkVerb, Remove};
 pub(super) use ownership::{Consent, Forget, Import};
 

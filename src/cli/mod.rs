@@ -55,7 +55,7 @@ use clap::{CommandFactory, Parser};
 use crate::kernel::ovsdb;
 use crate::plan::target::Selection;
 use crate::watch::protocol;
-use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb};
+use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb, in_front};
 use failure::{Code, Failure};
 use run::{Ran, Request};
 use session::{Aim, Session};
@@ -84,7 +84,8 @@ impl Success {
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words = in_front(std::env::args_os().collect(), &Cli::command());
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => {
             let error = without_hidden(error);

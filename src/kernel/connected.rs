@@ -13,7 +13,7 @@ use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
-use super::answer::RouteAnswer;
+use super::answer::{AddressAnswer, RouteAnswer};
 use super::links::{Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::message;
@@ -22,13 +22,15 @@ use super::observe::{UNICAST, is_link_local};
 use super::reading::{NsReading, Tables};
 use super::routes::KERNEL_ROUTES;
 use crate::resource::address::{Address, How, Lost, is_local};
+use crate::resource::netns::NsRef;
 use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL};
 
 /// `IP6_RT_PRIO_ADDRCONF`, `include/uapi/linux/ipv6_route.h`: the priority of such a route to an IPv6 subnet. Those to IPv4
 /// subnets have none, and nothing comes before them but what is put into their place.
 pub(super) const PRIORITY: u32 = 256;
 
-/// `RTN_LOCAL`, `include/uapi/linux/rtnetlink.h`.
+/// `RTPROT_KERNEL` and `RTN_LOCAL`, `include/uapi/linux/rtnetlink.h`.
+const KERNEL: u8 = 2;
 pub(super) const LOCAL: u8 = 2;
 
 /// The routes that came with addresses on links, by the link and where they lead; each with its address.
@@ -81,7 +83,9 @@ fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeSet<IpNet>) {
         match found.and_then(|key| Some((key, missing.remove(&key)?))) {
             Some((key, addr)) if hidden.contains(&route.dest) => drop(covered.insert(key, addr)),
             Some(_) => {}
-            None if is_in_the_way(route) && places.contains(&route.dest) => drop(hidden.insert(route.dest)),
+            None if places.contains(&route.dest) && is_in_the_way(route, ns) => {
+                hidden.insert(route.dest);
+            }
             None => {}
         }
     }
@@ -89,10 +93,13 @@ fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeSet<IpNet>) {
 }
 
 /// Tells whether a route takes all packets from those that the kernel has made to the same place. Others by which the kernel
-/// reaches the same subnet came first, and what the manifest asks for is asked for.
-fn is_in_the_way(route: &RouteAnswer) -> bool {
+/// reaches the same subnet came first, and what the manifest asks for is asked for. What only says that the kernel has made it
+/// is found out in a container, of which all addresses are known.
+fn is_in_the_way(route: &RouteAnswer, ns: &NsReading) -> bool {
     let priority = if route.dest.addr().is_ipv4() { 0 } else { PRIORITY };
-    let is_kernels = KERNEL_ROUTES.contains(&route.protocol) && route.kind == UNICAST;
+    let came_with = |it: &AddressAnswer| Some(it.index) == route.index && it.addr.trunc() == route.dest;
+    let is_made = || route.protocol != KERNEL || ns.ns == NsRef::Host || ns.addresses.iter().any(came_with);
+    let is_kernels = KERNEL_ROUTES.contains(&route.protocol) && route.kind == UNICAST && is_made();
     (route.table, route.metric) == (MAIN_TABLE, priority)
         && !route.narrow
         && !is_kernels
@@ -168,8 +175,6 @@ async fn unmake(channel: &Channel, route: netlink_packet_route::route::RouteMess
 mod tests {
     use super::*;
     use crate::kernel::answer;
-    use crate::kernel::answer::{AddressAnswer, RouteAnswer};
-    use crate::resource::netns::NsRef;
 
     /// A route as the kernel makes it.
     fn route(index: u32, dest: &str) -> RouteAnswer {
@@ -276,6 +281,19 @@ mod tests {
         check(vec![v6(), RouteAnswer { narrow: true, ..theirs(v4()) }, v4()], &[]);
         check(vec![v6(), RouteAnswer { protocol: 2, ..theirs(v4()) }, v4()], &[]);
         check(vec![v6(), RouteAnswer { protocol: PROTOCOL, ..theirs(v4()) }, v4()], &[]);
+
+        // In a container nothing counts as the kernel's that came with no address.
+        let mut ns = ns(&[(2, "10.7.0.2/24", PROTOCOL, true)], &[]);
+        ns.ns = NsRef::Named("web".try_into().unwrap());
+        ns.routes.extend([RouteAnswer { protocol: 2, ..theirs(v4()) }, v4()]);
+        assert_eq!(said(&ns), [v4_gone(" covered")]);
+        ns.addresses.push(AddressAnswer {
+            index: 4,
+            addr: "10.7.0.4/24".parse().unwrap(),
+            protocol: 0,
+            routed: true,
+        });
+        assert_eq!(said(&ns), [""; 0]);
     }
 
     #[test]

@@ -106,7 +106,8 @@ fn triple(
     live: Option<String>,
     desired: Option<String>,
 ) -> Field {
-    let unmoved = last_applied == live || last_applied.is_none();
+    // What was not told then was off.
+    let unmoved = last_applied == live || step.applied.is_none();
     let cause = if unmoved || desired != last_applied { Cause::Config } else { Cause::Drift };
     let origin = step.after.as_deref().and_then(|entry| entry.origin.clone());
     Field { name, object: step.id.clone(), last_applied, live, desired, cause, origin }

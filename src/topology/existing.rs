@@ -233,10 +233,12 @@ pub(super) fn sentence(network: &Network, facts: &Facts) -> String {
     format!("there is no {what} `{interface}`{meant}: network `{name}` waits for it, with all that is on it")
 }
 
-/// Returns the addresses that containers had on networks that wait: nobody knows them better until these are there.
+/// Adds the addresses that containers had on networks that wait, or whose bridge has no address yet: nobody knows them better
+/// until then.
 pub(super) fn held_meanwhile(topology: &Topology, before: &Leases, leases: &mut Leases) {
-    let waits =
-        |name: &NetName| topology.networks.iter().any(|network| network.name == *name && network.waits);
+    let is_unknown = |it: &&Network| it.waits || (it.external && it.subnets.is_empty());
+    let unknown: Vec<_> = topology.networks.iter().filter(is_unknown).map(|network| &network.name).collect();
+    let waits = |name: &NetName| unknown.contains(&name);
     for (container, networks) in &mut leases.addresses {
         let Some(before) = before.addresses.get(container) else { continue };
         for (network, addresses) in networks.iter_mut().filter(|(name, held)| held.is_empty() && waits(name))

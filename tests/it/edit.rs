@@ -372,3 +372,24 @@ fn a_number_that_yaml_takes_for_text_is_told_as_a_number() {
     desk.refuses(&["set", "networks.front.mtu=01400"], 65, "help: write it as 1400");
     desk.refuses(&["set", "networks.front.mtu='1400'"], 65, "help: write it without quotes");
 }
+
+#[test]
+fn comments_that_go_along_with_what_is_taken_out_are_told() {
+    let text = "netform: 1\nproject: shop\nnetworks:\n  front: {}\n  # Nobody knows why.\n  back:\n    mtu: 1400 # tunnel\n";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("netform.yaml");
+    std::fs::write(&file, text).unwrap();
+
+    let done = Command::new(env!("CARGO_BIN_EXE_netform"))
+        .args(["set", "--unset", "networks.back", "--manifest"])
+        .arg(&file)
+        .output()
+        .unwrap();
+
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{told}");
+    assert!(
+        told.contains("note: comments go along with what is taken out: `# Nobody knows why.`, and 1 more"),
+        "{told}"
+    );
+}

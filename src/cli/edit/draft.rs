@@ -14,7 +14,7 @@ use super::super::show::{self, Style};
 use super::place::{self, Turn};
 use super::unreadable;
 use crate::manifest::edit::path::Path;
-use crate::manifest::edit::{EditError, meaning, rewritten};
+use crate::manifest::edit::{EditError, lost_comments, meaning, rewritten};
 use crate::manifest::problem::Sources;
 
 /// What editors of old systems write in front of a text.
@@ -101,6 +101,11 @@ impl Draft {
         let edited = (self.file.as_path(), self.after.as_str());
         loaded::load_edited(&self.manifest, edited, Style::of_stderr(common))
             .map_err(|failure| failure.help("this is the manifest as it would be; nothing was changed"))
+    }
+
+    /// Returns the comments that the text loses.
+    pub(in crate::cli) fn lost_comments(&self) -> Vec<String> {
+        lost_comments(&self.before, &self.after)
     }
 
     /// Returns what changes, line by line.

@@ -84,6 +84,11 @@ fn set(common: &Common, wish: &Set) -> Result<(), Failure> {
     }
     draft.check(common)?;
     show::out(&draft.diff(Style::of_stdout(common)))?;
+    let lost = draft.lost_comments();
+    if let Some(first) = lost.first() {
+        let more = if lost.len() > 1 { format!(", and {} more", lost.len() - 1) } else { String::new() };
+        show::err(&format!("note: comments go along with what is taken out: `{first}`{more}\n"));
+    }
     if *dry_run {
         return Ok(());
     }

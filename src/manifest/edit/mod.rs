@@ -64,6 +64,20 @@ pub fn rewritten(text: &str, want: &Value) -> Result<String, EditError> {
     if same(&editor.meant, want) { Ok(editor.text) } else { Err(EditError::Stuck { path: Path::default() }) }
 }
 
+/// Returns the comments that a text has lost, in order.
+pub fn lost_comments(before: &str, after: &str) -> Vec<String> {
+    let mut left = words(after, None);
+    let mut lost = words(before, None);
+    lost.retain(|comment| match left.iter().position(|other| other == comment) {
+        Some(at) => {
+            left.remove(at);
+            false
+        }
+        None => true,
+    });
+    lost
+}
+
 /// A way to make a change: the text that it leads to, where it leads anywhere.
 type Way<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -168,7 +182,8 @@ impl Editor {
         let gone = Places::of(&self.text).and_then(|places| places.whole_entry(path));
         let above = path.split().map(|(above, _)| above).unwrap_or_default();
         let rest = above.get(&want).cloned().unwrap_or(Value::Null);
-        if self.take(&want, gone.as_ref(), &[&|text| splice::remove(text, path)]) {
+        let ways: [Way<'_>; 2] = [&|text| splice::remove(text, path), &|text| splice::cut(text, path)];
+        if self.take(&want, gone.as_ref(), &ways) {
             return Ok(());
         }
         // The editor leaves no good place for what is empty, and cannot take everything out of brackets.

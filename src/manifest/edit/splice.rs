@@ -81,7 +81,9 @@ impl Places {
     pub(super) fn whole_entry(&self, path: &Path) -> Option<Range<usize>> {
         let (source, spot) = (self.source()?, self.at(path)?);
         let start = spot.key.map_or(spot.value.start, |key| key.start);
-        let mut first = source.line_of(start);
+        let is_item = matches!(path.0.last(), Some(Step::Item(_)));
+        let dash = is_item.then(|| self.lonely_dash(start)).flatten();
+        let mut first = dash.unwrap_or_else(|| source.line_of(start));
         let is_comment = |line: usize| {
             let text = source.text.get(source.line_start(line)..source.line_end(line));
             text.is_some_and(|text| text.trim_start().starts_with('#'))
@@ -91,6 +93,27 @@ impl Places {
         }
         let end = source.line_end(source.line_of(spot.value.end.max(start)));
         Some(source.line_start(first)..end)
+    }
+
+    /// Returns the line of an item's dash, when that has a line for itself above the item.
+    fn lonely_dash(&self, start: usize) -> Option<usize> {
+        let source = self.source()?;
+        let line = source.line_of(start);
+        let before = source.text.get(source.line_start(line)..start)?;
+        if !before.trim().is_empty() {
+            return None;
+        }
+        for above in (0..line).rev() {
+            let text = source.text.get(source.line_start(above)..source.line_end(above))?.trim_start();
+            let rest = text.strip_prefix('-').map(str::trim_start);
+            match rest {
+                Some(rest) if rest.trim_end().is_empty() || rest.starts_with('#') => return Some(above),
+                Some(_) => return None,
+                None if text.trim_end().is_empty() || text.starts_with('#') => {}
+                None => return None,
+            }
+        }
+        None
     }
 
     /// Returns the bytes of a value, and what stands between its key and it.
@@ -141,6 +164,13 @@ pub(super) fn remove(text: &str, path: &Path) -> Option<String> {
     let mut document = parse_document(text).ok()?;
     document.remove(&address(path)).ok()?;
     Some(document.to_string())
+}
+
+/// Returns the text without the lines of an entry or an item, where these are its own.
+pub(super) fn cut(text: &str, path: &Path) -> Option<String> {
+    let lines = Places::of(text)?.whole_entry(path)?;
+    let end = text.get(lines.end..)?.find('\n').map_or(text.len(), |at| lines.end + at + 1);
+    spliced(text, lines.start..end, "")
 }
 
 /// Returns the text with another item at the end of a list, as the editor does it.

@@ -297,3 +297,14 @@ proptest! {
 fn a_step_is_a_key_or_an_item() {
     assert_eq!(path("a[0]").0, [Step::Key("a".to_owned()), Step::Item(0)]);
 }
+
+#[test]
+fn an_item_goes_whose_dash_has_a_line_for_itself_with_the_comments_in_it() {
+    let text = "publish:\n  -\n    host_port: 80 # first\n    target_port: 80\n  # about it\n  - # dash\n    # inside\n    host_port: 81\n  - \"90:90\"\n";
+    check(text, &["publish[0]"], "-  -\n-    host_port: 80 # first\n-    target_port: 80\n");
+    check(text, &["publish[1]"], "-  # about it\n-  - # dash\n-    # inside\n-    host_port: 81\n");
+    check(text, &["publish[2]"], "-  - \"90:90\"\n");
+    let after = edited(text, &["publish[1]"]).unwrap();
+    assert_eq!(lost_comments(text, &after), ["# about it", "# dash", "# inside"]);
+    assert_eq!(lost_comments(text, text), [""; 0]);
+}

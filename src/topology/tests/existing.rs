@@ -55,6 +55,8 @@ fn an_existing_bridge_that_is_not_there_is_waited_for_with_all_that_depends_on_i
         facts.leases.addresses[&"nas".try_into().unwrap()]
     );
     assert!(!warnings(&waiting, &facts)[0].contains("did you mean"), "it was there");
+    let bare = topology("net lan external=br-lan\nctr nas @lan", &facts);
+    assert_eq!(leases(&bare, &facts.leases).addresses, facts.leases.addresses, "it has no address yet");
 }
 
 #[test]

@@ -60,6 +60,10 @@ const COVERS: &[(&str, &str)] = &[
         "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is replaced by another",
     ),
     (
+        "ip -n db route replace 10.7.0.0/24 dev other proto kernel",
+        "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is replaced by another",
+    ),
+    (
         "ip -n db route prepend 10.7.0.0/24 dev other",
         "address 10.7.0.9/24 on eth0 in db has lost a connected route: 10.7.0.0/24 is behind another",
     ),

@@ -131,3 +131,16 @@ live! {
         assert_eq!(leftover["leftover"], serde_json::json!(["attachment.web@back"]), "{leftover}");
     }
 }
+
+live! {
+    fn what_was_off_and_somebody_switched_on_is_drift_beside_an_edit(world) {
+        let shop = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/24]}}\ncontainers: {web: {networks: [front]}}\n";
+        world.apply(shop);
+        world.sh("ip link set br-front type bridge stp_state 1");
+        world.file("netform.yaml", &shop.replace("{subnets", "{mtu: 1400, subnets"));
+
+        let plan = world.run(&["plan"]).exits(0).stdout;
+
+        assert!(plan.contains("stp: on  [drift]") && plan.contains("mtu: 1500 -> 1400  [config]"), "{plan}");
+    }
+}
