@@ -37,7 +37,7 @@ impl NetnsFile {
 
     /// Returns where a namespace has it.
     pub fn path(self, name: &NetnsName) -> FilePath {
-        Path::new(&format!("{HOMES}/{name}/{}", self.as_str())).into()
+        Path::new(&[HOMES, "/", name.as_str(), "/", self.as_str()].concat()).into()
     }
 
     /// Tells whether a path is that of this file of some container.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use smol_str::{SmolStr, ToSmolStr, format_smolstr};
+use smol_str::{SmolStr, ToSmolStr as _};
 
 use crate::names::{ContainerName, NetName, ProjectName};
 
@@ -54,17 +54,21 @@ impl Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.width().is_some() || f.precision().is_some() {
+            return f.pad(&self.to_smolstr());
+        }
+        let mut said = |words: &[&str]| words.iter().try_for_each(|word| f.write_str(word));
         match self {
-            Self::Project => f.pad("project"),
-            Self::Network(name) => f.pad(&format_smolstr!("network.{name}")),
-            Self::Container(name) => f.pad(&format_smolstr!("container.{name}")),
+            Self::Project => said(&["project"]),
+            Self::Network(name) => said(&["network.", name.as_str()]),
+            Self::Container(name) => said(&["container.", name.as_str()]),
             Self::Attachment { container, network } => {
-                f.pad(&format_smolstr!("attachment.{container}@{network}"))
+                said(&["attachment.", container.as_str(), "@", network.as_str()])
             }
-            Self::Port(port) => f.pad(&format_smolstr!("port.{port}")),
-            Self::Policy(name) => f.pad(&format_smolstr!("policy.{name}")),
-            Self::External(address) => f.pad(&format_smolstr!("external.{address}")),
-            Self::Unmarked(instead) => f.pad(&format_smolstr!("unmarked.{instead}")),
+            Self::Port(port) => said(&["port.", port]),
+            Self::Policy(name) => said(&["policy.", name]),
+            Self::External(address) => write!(f, "external.{address}"),
+            Self::Unmarked(instead) => said(&["unmarked.", instead]),
         }
     }
 }
@@ -149,7 +153,11 @@ impl fmt::Display for Mark {
         if let Owner::Unmarked(instead) = owner {
             return f.write_str(instead);
         }
-        write!(f, "netform:{project}:{owner}{}", if *protected { "!" } else { "" })
+        f.write_str("netform:")?;
+        f.write_str(project.as_str())?;
+        f.write_str(":")?;
+        owner.fmt(f)?;
+        f.write_str(if *protected { "!" } else { "" })
     }
 }
 

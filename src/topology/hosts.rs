@@ -1,7 +1,9 @@
 //! Names without a name server: what each container's hosts file says.
 
+mod roll;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,8 +13,7 @@ use crate::halves::halves;
 use crate::names::{Alias, ContainerName, NetName};
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::Family;
-
-type Names = Arc<[Arc<str>]>;
+use roll::{Entry, Line, Lines, Names, Roll, Said, fresh, write};
 
 /// The name by which a container reaches its host.
 pub(crate) const HOST: &str = "host.netform.internal";
@@ -39,8 +40,12 @@ impl Hosts {
 
     /// Says a stretch of a text, too.
     fn share(&mut self, text: &Arc<str>, stretch: Range<usize>) {
-        if !stretch.is_empty() {
-            self.0.push((Arc::clone(text), stretch));
+        match self.0.last_mut() {
+            _ if stretch.is_empty() => {}
+            Some((last, before)) if Arc::ptr_eq(last, text) && before.end == stretch.start => {
+                before.end = stretch.end;
+            }
+            Some(_) | None => self.0.push((Arc::clone(text), stretch)),
         }
     }
 }
@@ -60,6 +65,7 @@ pub(super) fn fill(networks: &[Network], nameless: &NetName, containers: &mut [C
         rolls: rolls(networks, nameless, containers),
         networks: networks.iter().map(|network| (&network.name, network)).collect(),
         localhost: localhost(),
+        host: host(networks),
     };
     let pages = |some: &[Container]| -> Vec<_> { some.iter().map(|it| page(&known, it)).collect() };
     let (first, second) = halves(containers, pages);
@@ -73,108 +79,13 @@ struct Known<'t> {
     rolls: HashMap<&'t NetName, Roll>,
     networks: HashMap<&'t NetName, &'t Network>,
     /// What the file of every container begins with.
-    localhost: [(IpAddr, Names); 2],
-}
-
-/// A line of a hosts file.
-struct Line {
-    addr: IpAddr,
-    names: Names,
-    /// Where it stands in the text of its network.
-    stretch: Range<usize>,
-}
-
-/// The lines that say a name, at most one of each family.
-#[derive(Default)]
-struct Said {
-    ipv4: Option<usize>,
-    ipv6: Option<usize>,
-}
-
-impl Said {
-    fn of(&self, family: Family) -> Option<usize> {
-        match family {
-            Family::Ipv4 => self.ipv4,
-            Family::Ipv6 => self.ipv6,
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = usize> {
-        self.ipv4.into_iter().chain(self.ipv6)
-    }
-}
-
-/// The containers of a network with their names, in order; no name is there twice in a family.
-///
-/// Nearly every line of a network is in the file of each of its containers, so the names are looked up here, once, and
-/// not by every file.
-struct Roll {
-    /// All lines as they are written: once for all the files that they are in.
-    text: Arc<str>,
-    lines: Vec<Line>,
-    /// Which of the lines say a name.
-    index: HashMap<Arc<str>, Said>,
-    /// The addresses of each, for links.
-    addresses: HashMap<ContainerName, Vec<IpAddr>>,
-}
-
-impl Roll {
-    fn of(entries: &[Entry], addresses: HashMap<ContainerName, Vec<IpAddr>>) -> Self {
-        let (mut text, mut lines) = (String::new(), vec![]);
-        let mut index: HashMap<Arc<str>, Said> = HashMap::new();
-        for entry in entries {
-            for addr in &entry.addresses {
-                let family = Family::of(*addr);
-                let is_said = |name: &Arc<str>| index.get(name).is_some_and(|it| it.of(family).is_some());
-                let Some(names) = fresh(&entry.names, is_said) else { continue };
-                for name in names.iter() {
-                    let said = index.entry(Arc::clone(name)).or_default();
-                    match family {
-                        Family::Ipv4 => said.ipv4 = Some(lines.len()),
-                        Family::Ipv6 => said.ipv6 = Some(lines.len()),
-                    }
-                }
-                let start = text.len();
-                write(&mut text, *addr, &names);
-                lines.push(Line { addr: *addr, names, stretch: start..text.len() });
-            }
-        }
-        Self { text: text.into(), lines, index, addresses }
-    }
-
-    fn says(&self, family: Family, name: &str) -> bool {
-        self.index.get(name).is_some_and(|said| said.of(family).is_some())
-    }
-}
-
-/// Writes a line of a hosts file.
-fn write(text: &mut String, addr: IpAddr, names: &[Arc<str>]) {
-    // To write to a text never fails.
-    let _ = write!(text, "{addr}");
-    for (number, name) in names.iter().enumerate() {
-        text.push(if number == 0 { '\t' } else { ' ' });
-        text.push_str(name);
-    }
-    text.push('\n');
-}
-
-/// Returns those of the names that are not said yet.
-fn fresh(names: &Names, is_said: impl Fn(&Arc<str>) -> bool) -> Option<Names> {
-    let fresh = names.iter().filter(|name| !is_said(name)).count();
-    if fresh == names.len() {
-        Some(Arc::clone(names))
-    } else {
-        (fresh > 0).then(|| names.iter().filter(|name| !is_said(name)).cloned().collect())
-    }
+    localhost: Lines,
+    /// The name of the host, at each of the addresses that it may have for them.
+    host: Lines,
 }
 
 /// A container that is there, on a network.
 type Present<'t> = (&'t Container, &'t Attachment);
-
-struct Entry {
-    addresses: Vec<IpAddr>,
-    names: Names,
-}
 
 /// Returns who is on each network. Those whose namespace, or network, is not there yet answer to no name, so that a shared alias
 /// goes to one who is there (S24).
@@ -193,9 +104,11 @@ fn rolls<'t>(
             present.entry(&attachment.network).or_default().push((container, attachment));
         }
     }
+    let mut attachments = containers.iter().flat_map(|container| &container.attachments);
+    let has_links = attachments.any(|attachment| !attachment.links.is_empty());
     let roll = |network: &'t Network| {
         let there = present.get(&network.name).map(Vec::as_slice).unwrap_or_default();
-        let addresses = there.iter().flat_map(|(container, attachment)| {
+        let addresses = there.iter().filter(|_| has_links).flat_map(|(container, attachment)| {
             container.names().map(|name| (name.clone(), addresses(attachment)))
         });
         let addresses = addresses.collect();
@@ -210,16 +123,18 @@ fn addresses(attachment: &Attachment) -> Vec<IpAddr> {
     attachment.addresses.iter().map(ipnet::IpNet::addr).collect()
 }
 
+/// Returns the names that a container has on a network by itself: short, and with the network's behind.
+fn own_names(container: &Container, network: &NetName) -> impl Iterator<Item = Arc<str>> {
+    container.names().flat_map(move |name| [name.as_str().into(), format!("{name}.{network}").into()])
+}
+
 fn entries(network: &NetName, there: &[Present<'_>]) -> Vec<Entry> {
     // A container's own name is nobody's alias; an alias belongs to the first who declares it.
     let mut taken: HashSet<&str> =
         there.iter().flat_map(|(container, _)| container.names()).map(ContainerName::as_str).collect();
     let mut entries = vec![];
     for (container, attachment) in there {
-        let mut names: Vec<Arc<str>> = vec![];
-        for name in container.names() {
-            names.extend([Arc::from(name.as_str()), Arc::from(format!("{name}.{network}"))]);
-        }
+        let mut names: Vec<Arc<str>> = own_names(container, network).collect();
         for alias in attachment.aliases.iter().map(Alias::as_str) {
             if !names.iter().any(|name| **name == *alias) && taken.insert(alias) {
                 names.push(alias.into());
@@ -255,12 +170,26 @@ impl<'r> Page<'r> {
     fn say(&mut self, addr: IpAddr, names: &Names) {
         let family = Family::of(addr);
         let Some(names) = fresh(names, |name| self.has_said(family, name)) else { return };
+        self.note(family, &names);
+        write(&mut self.own, addr, &names);
+    }
+
+    /// Says a line in the words of a text that has it, unless it is said in part already.
+    fn say_as_written(&mut self, text: &Arc<str>, line: &Line) {
+        let family = Family::of(line.addr);
+        if line.names.iter().any(|name| self.has_said(family, name)) {
+            return self.say(line.addr, &line.names);
+        }
+        self.note(family, &line.names);
+        self.share(text, line.stretch.clone());
+    }
+
+    fn note(&mut self, family: Family, names: &[Arc<str>]) {
         let said = match family {
             Family::Ipv4 => &mut self.ipv4,
             Family::Ipv6 => &mut self.ipv6,
         };
         said.extend(names.iter().cloned());
-        write(&mut self.own, addr, &names);
     }
 
     fn say_one(&mut self, addr: IpAddr, name: &str) {
@@ -279,54 +208,70 @@ impl<'r> Page<'r> {
             told.extend(shared.filter_map(|name| roll.index.get(name)).flat_map(Said::all));
         }
         let mut from = 0;
-        for line in told.iter().filter_map(|number| roll.lines.get(*number)) {
-            self.share(roll, from..line.stretch.start);
+        let Lines { text, all } = &roll.lines;
+        for line in told.iter().filter_map(|number| all.get(*number)) {
+            self.share(text, from..line.stretch.start);
             from = line.stretch.end;
             if let Some(names) = fresh(&line.names, |name| self.has_said(Family::of(line.addr), name)) {
                 write(&mut self.own, line.addr, &names);
             }
         }
-        self.share(roll, from..roll.text.len());
+        self.share(text, from..text.len());
         self.rolls.push(roll);
     }
 
-    /// Says some lines of a network as they are.
-    fn share(&mut self, roll: &Roll, stretch: Range<usize>) {
+    /// Says some lines of a text as they are.
+    fn share(&mut self, text: &Arc<str>, stretch: Range<usize>) {
         if !stretch.is_empty() {
             self.flush();
-            self.hosts.share(&roll.text, stretch);
+            self.hosts.share(text, stretch);
         }
     }
 
     fn flush(&mut self) {
-        let own: Arc<str> = std::mem::take(&mut self.own).into();
-        self.hosts.share(&own, 0..own.len());
+        if !self.own.is_empty() {
+            let own: Arc<str> = std::mem::take(&mut self.own).into();
+            self.hosts.share(&own, 0..own.len());
+        }
     }
 }
 
-fn localhost() -> [(IpAddr, Names); 2] {
+fn localhost() -> Lines {
     let names = ["localhost", "ip6-localhost"].map(Arc::from);
-    [
+    Lines::of(vec![
         (Ipv4Addr::LOCALHOST.into(), Arc::from([Arc::from("localhost")])),
         (Ipv6Addr::LOCALHOST.into(), Arc::from(names)),
-    ]
+    ])
+}
+
+fn host(networks: &[Network]) -> Lines {
+    let name: Names = Arc::from([Arc::from(HOST)]);
+    let gateways = networks.iter().flat_map(|network| &network.subnets).filter_map(|subnet| subnet.gateway);
+    let beside =
+        networks.iter().flat_map(|network| &network.shim).flat_map(|shim| shim.addresses.iter().copied());
+    let addresses: BTreeSet<IpAddr> = gateways.chain(beside).collect();
+    Lines::of(addresses.into_iter().map(|addr| (addr, Arc::clone(&name))).collect())
 }
 
 fn page(known: &Known<'_>, container: &Container) -> Hosts {
-    let Known { rolls, networks, localhost } = known;
+    let Known { rolls, networks, localhost, host } = known;
     let mut page = Page::default();
     match (&container.ns, container.runtime) {
         (_, Runtime::Shared) | (NsRef::Host | NsRef::Path(_), _) => return Hosts::default(),
-        (NsRef::Named(_), _) => localhost.iter().for_each(|(addr, names)| page.say(*addr, names)),
+        (NsRef::Named(_), _) => {
+            localhost.all.iter().for_each(|line| page.say_as_written(&localhost.text, line));
+        }
         // Whoever made the file has said that.
         (NsRef::Process(_), _) => {}
     }
     for attachment in container.attachments.iter().filter(|attachment| !attachment.waits()) {
+        let network = &attachment.network;
+        let roll = rolls.get(network);
         for addr in addresses(attachment) {
-            let names = container.names().flat_map(|name| {
-                [Arc::from(name.as_str()), Arc::from(format!("{name}.{}", attachment.network))]
-            });
-            page.say(addr, &names.collect());
+            match roll.and_then(|roll| Some((&roll.lines.text, roll.own(container, network, addr)?))) {
+                Some((text, line)) => page.say_as_written(text, line),
+                None => page.say(addr, &own_names(container, network).collect()),
+            }
         }
     }
     links(rolls, container, &mut page);
@@ -336,7 +281,11 @@ fn page(known: &Known<'_>, container: &Container) -> Hosts {
         }
     }
     for gateway in gateways(|name| networks.get(name).copied(), container) {
-        page.say_one(gateway, HOST);
+        // They are in order, each once.
+        match host.all.binary_search_by_key(&gateway, |line| line.addr).map(|number| host.all.get(number)) {
+            Ok(Some(line)) => page.say_as_written(&host.text, line),
+            Ok(None) | Err(_) => page.say_one(gateway, HOST),
+        }
     }
     page.flush();
     page.hosts

@@ -47,6 +47,9 @@ pub(super) fn assign(
 /// given away only when nothing else is free.
 fn leaving<'a>(scene: &Scene<'a>) -> HashMap<&'a NetName, HashSet<IpAddr>> {
     let Facts { live, .. } = scene.facts;
+    if live.addresses.is_empty() {
+        return HashMap::new();
+    }
     let staying: HashSet<(&ContainerName, &NetName)> = scene
         .members
         .iter()
@@ -219,10 +222,14 @@ fn twice(member: &Member<'_>, space: &Space<'_>, at: &At<IpAddr>, first: IpAddr)
 fn refusal(space: &Space<'_>, member: &Member<'_>, at: &At<IpAddr>) -> Option<Problem> {
     let Ground { cidr, gateway: _, is_pair: _, pool: _, reserve: _, held: _, place } = space.ground;
     let (low, high) = space.usable;
+    let is_usable = (low..=high).contains(&number(at.value));
+    if is_usable && !space.holders.contains_key(&at.value) {
+        return None;
+    }
     let wanted = (at.place, format!("`{}` is to have it", member.container));
     let subnet = (*place, format!("subnet {cidr}"));
     let addr = at.value;
-    let (code, message, other) = if (low..=high).contains(&number(addr)) {
+    let (code, message, other) = if is_usable {
         match space.holders.get(&addr)? {
             Holder::Gateway => (
                 "topology::address_is_gateway",

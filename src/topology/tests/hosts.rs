@@ -83,3 +83,18 @@ fn who_is_not_there_yet_answers_to_no_name() {
 fn a_namespace_by_path_has_no_hosts_file() {
     assert_eq!(hosts("net a 10.0.0.0/24\nctr web @a netns=/run/x", "web"), "");
 }
+
+#[test]
+fn a_name_of_what_every_file_begins_with_is_said_once() {
+    let text = "net n 10.0.0.0/24 fd00::/64\nctr localhost @n\nctr b @n";
+    insta::assert_snapshot!(hosts(text, "localhost"), @r"
+    127.0.0.1 localhost
+    ::1 localhost ip6-localhost
+    10.0.0.2 localhost.n
+    fd00::2 localhost.n
+    10.0.0.3 b b.n
+    fd00::3 b b.n
+    10.0.0.1 host.netform.internal
+    fd00::1 host.netform.internal
+    ");
+}
