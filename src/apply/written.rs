@@ -161,7 +161,7 @@ pub(super) fn read(text: Vec<u8>) -> Result<(Generation, Option<Written>), (serd
         Err(error) => return Err((error, text)),
     };
     let Raw { _format, number, applied_at, manifest, manifest_sha256, state: objects, origins, leases } = raw;
-    let (first, second) = halves(&objects, |some| entries(some));
+    let (first, second) = halves(&objects, entries);
     let entries = first.and_then(|mut all| {
         all.extend(second?);
         Ok(all)
