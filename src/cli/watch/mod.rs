@@ -2,6 +2,7 @@
 
 mod following;
 mod heap;
+mod held;
 mod leave;
 mod settled;
 
@@ -10,7 +11,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::{Common, DriftArg, Run, Watching, WhenItFails};
+use super::args::{Common, DriftArg, Watching};
 use super::failure::{self, Code, Failure};
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -21,7 +22,7 @@ use super::{confirm, ports, report, run, scope};
 use crate::apply::generation::{Generation, digest};
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
-use crate::kernel::moved::{Parts, Whole};
+use crate::kernel::moved::{Moved, Parts, Whole};
 use crate::plan::Spot;
 use crate::plan::target::Selection;
 use crate::resource::netns::NsRef;
@@ -31,6 +32,7 @@ use crate::watch::{
     self, Bell, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError,
 };
 use following::Following;
+use held::{UNATTENDED, not_confirmed, not_yet};
 use settled::Settled;
 
 /// How long a run waits for another one's lock.
@@ -67,6 +69,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         path: manifest.to_owned(),
         style: Style::of_stderr(common),
         fresh: None,
+        refused: None,
         objects: vec![],
         unreadable: None,
         trial: None,
@@ -99,6 +102,8 @@ struct Keeper {
     style: Style,
     /// A manifest that is right in itself, and not in force yet.
     fresh: Option<Loaded>,
+    /// Why it is not.
+    refused: Option<Held>,
     /// The files that the kernel objects of the last run are, or show in.
     objects: Vec<PathBuf>,
     /// Why the manifest cannot be read.
@@ -154,11 +159,6 @@ impl Reconciler for Keeper {
     }
 }
 
-fn not_confirmed() -> Held {
-    let message = "it was tried and not confirmed in time; it is put in force once it is edited".to_owned();
-    Held { message, may_pass: false }
-}
-
 impl Keeper {
     /// Makes one run.
     async fn keep(&mut self, order: &Order) -> Result<Reconciled, Trouble> {
@@ -192,15 +192,20 @@ impl Keeper {
             if self.is_undone(&fresh) {
                 held = Some(not_confirmed());
                 self.fresh = Some(fresh);
-            } else if reading || order.retry {
+            } else if reading || order.retry || order.moved != Moved::default() {
+                // What moved may be what was in its way.
                 match self.take_up(fresh, order).await {
                     Ok(reconciled) => {
                         let held = held.or_else(|| reconciled.held.clone());
                         return Ok(Reconciled { edited: true, held, ..reconciled });
                     }
-                    Err(failure) => held = Some(Held { message: failure.to_string(), may_pass: true }),
+                    Err(failure) => {
+                        self.refused = Some(not_yet(&failure));
+                        held = self.refused.clone();
+                    }
                 }
             } else {
+                held = self.refused.clone();
                 self.fresh = Some(fresh);
             }
         }
@@ -210,7 +215,14 @@ impl Keeper {
         }
         let reconciled = match self.briefly(aim, order).await.map_err(failed)? {
             Some(reconciled) => reconciled,
-            None => self.act(aim, order).await.map_err(failed)?,
+            None => match self.act(aim, order).await {
+                // Somebody made of the host what the manifest cannot stand on: what is in force is kept up meanwhile.
+                Err(failure) if failure.code == Code::Manifest && self.session.newest() > 0 => {
+                    held = held.or_else(|| Some(not_yet(&failure)));
+                    self.act(Aim::Generation(self.session.newest()), order).await.map_err(failed)?
+                }
+                done => done.map_err(failed)?,
+            },
         };
         Ok(Reconciled { held: held.or(reconciled.held.clone()), ..reconciled })
     }
@@ -309,9 +321,7 @@ impl Keeper {
         let held = match in_the_way {
             None => None,
             // What is in force is kept up as far as it can be; something new is not begun.
-            Some(failure) if prepared.applied == prepared.desired.0 => {
-                Some(Held { message: failure.to_string(), may_pass: true })
-            }
+            Some(failure) if prepared.applied == prepared.desired.0 => Some(not_yet(&failure)),
             Some(failure) => return Err(failure),
         };
         let all = prepared.plan.len();
@@ -383,13 +393,3 @@ impl Keeper {
         Ok(number)
     }
 }
-
-/// What a run may do that nobody watches.
-const UNATTENDED: Run = Run {
-    yes: true,
-    lock_timeout: LOCK_PATIENCE,
-    max_destroy: None,
-    allow_empty: false,
-    allow_management_path: false,
-    on_failure: WhenItFails::Rollback,
-};
