@@ -7,11 +7,11 @@ use super::answer::LinkAnswer;
 use super::maker::{owner_of, owner_of_bridge, owner_of_link};
 use super::message::{self, NEWBORN};
 use super::ovsdb::{self, Switched};
-use super::reading::{NsReading, Other, Reading};
+use super::reading::{NsReading, Other, Reading, is_named_for};
 use super::shared::spare_name;
 use super::{Scope, addresses, carried, ends, file, neighbours, qdisc, routes, vlans};
 use crate::halves::both;
-use crate::names::{IfName, Mtu};
+use crate::names::{IfName, Mtu, NetnsName};
 use crate::resource::amiss::{Amiss, PortFault};
 use crate::resource::device::Device;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
@@ -72,7 +72,7 @@ pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, sco
         ovsdb::see(&mut observed, reading, &holders.host, scope);
     }
     for (name, other) in &reading.others {
-        let (what, owner) = match other {
+        let foreign = match other {
             Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
                 insert(
                     &mut observed,
@@ -81,10 +81,12 @@ pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, sco
                 );
                 continue;
             }
-            Other::Namespace(mark, ..) => (format!("namespace {name}"), mark.as_ref().map(owner_of)),
-            Other::Stale => (format!("file /run/netns/{name}, which a namespace left behind"), None),
+            Other::Namespace(mark, ..) => strange(name, mark.as_ref(), scope),
+            Other::Stale => {
+                let what = format!("file /run/netns/{name}, which a namespace left behind");
+                Foreign { what, owner: None, on: None }
+            }
         };
-        let foreign = Foreign { what, owner, on: None };
         observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
     }
     observed
@@ -167,7 +169,12 @@ fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
     match link.mark() {
         // What says that it is the host's, and may be, is never deleted for it.
         Some(_) if link.device().is_some() && taken(link, ns, scope).is_none() => None,
-        Some(mark) => Some(mark).filter(|mark| mark.project == scope.project),
+        Some(mark) => {
+            // Who marks it as his and leaves the name that another project gave it is not to be believed.
+            let named_by = link.our_altname().and_then(|name| name.split('.').nth(1).map(str::to_owned));
+            let is_ours = named_by.is_none_or(|project| project == scope.project.as_str());
+            Some(mark).filter(|mark| mark.project == scope.project && is_ours)
+        }
         // Docker and its like mark nothing.
         None if owner_of_bridge(link).is_some() => None,
         None => {
@@ -222,13 +229,23 @@ pub(crate) fn peer_of<'a>(
     Some((here, peer))
 }
 
+/// Returns a namespace that is not what its name says.
+fn strange(name: &NetnsName, mark: Option<&Mark>, scope: &Scope) -> Foreign {
+    let own = mark.filter(|mark| mark.project == scope.project);
+    let what = match own {
+        Some(mark) => format!("namespace {name}, which is that of {}", mark.owner),
+        None => format!("namespace {name}"),
+    };
+    Foreign { what, owner: mark.map(owner_of), on: None }
+}
+
 fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
     let loopback = ns.addresses.iter().any(|it| it.index == 1 && it.addr == message::LOOPBACK);
     let netns = || Netns { lo, loopback, ..Netns::new(name.clone()) };
     match ns.mark() {
-        Some(mark) if mark.project == scope.project => {
+        Some(mark) if mark.project == scope.project && is_named_for(&mark, &ns.ns) => {
             insert(observed, Resource::Netns(netns()), mark.owner);
         }
         None if scope.unmarked.contains(&ResourceId::Netns(name.clone())) => {
@@ -240,9 +257,7 @@ fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
                 let stray = Some(ns.alias().into());
                 return insert(observed, Resource::Netns(Netns { stray, ..netns() }), bore.owner.clone());
             }
-            let owner = mark.as_ref().map(owner_of);
-            let foreign = Foreign { what: format!("namespace {name}"), owner, on: None };
-            observed.foreign.insert(Slot::Ns(ns.ns.clone()), foreign);
+            observed.foreign.insert(Slot::Ns(ns.ns.clone()), strange(name, mark.as_ref(), scope));
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::resource::ResourceId;
 use crate::resource::file::FilePath;
 use crate::resource::link::Shares;
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Mark;
+use crate::resource::owner::{Mark, Owner};
 use crate::resource::sysctl::SysctlKey;
 pub(crate) use tables::Tables;
 use tables::{FEW, ReadRoute};
@@ -285,6 +285,13 @@ fn look_into(todo: &Todo, task: &Task) -> Result<Vec<(usize, Look)>, ObserveErro
     Ok(looks)
 }
 
+/// Tells whether a namespace of ours has the name that its mark says. One that is bound over another container's name, too,
+/// must not be taken for that container's.
+pub(super) fn is_named_for(mark: &Mark, ns: &NsRef) -> bool {
+    let (Owner::Container(container), NsRef::Named(name)) = (&mark.owner, ns) else { return true };
+    NetnsName::from(container) == *name
+}
+
 fn is_missing(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::Socket(error) if error.kind() == io::ErrorKind::NotFound)
 }
@@ -324,7 +331,8 @@ impl NsReading {
         let mut socket = Blocking::open()?;
         self.links = socket.dump(message::all_links(), answer::link)?;
         let mark = self.mark();
-        let ours = mark.as_ref().is_some_and(|mark| mark.project == task.project);
+        let ours =
+            mark.as_ref().is_some_and(|mark| mark.project == task.project && is_named_for(mark, &self.ns));
         match &self.ns {
             NsRef::Named(_) | NsRef::Path(_)
                 if asked && !ours && census::id_of(ns.as_fd())? == census::id_of(host)? =>

@@ -64,6 +64,7 @@ mod switch;
 mod sysctls;
 mod systemd;
 mod translate;
+mod twins;
 mod uplink;
 mod veth;
 mod vm;
