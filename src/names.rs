@@ -208,6 +208,17 @@ fn is_resource_name(text: &str) -> bool {
 #[serde(try_from = "String", into = "String")]
 pub struct Mac(pub [u8; 6]);
 
+impl Mac {
+    /// Returns the address of the port by which the one with this address is on somebody else's bridge. A bridge has the
+    /// lowest address of its ports, unless it was given one (`br_stp_recalculate_bridge_id()`, Linux
+    /// `net/bridge/br_stp_if.c`), and must keep its own: whoever knows it by that would not reach it.
+    #[must_use]
+    pub fn above_all(self) -> Self {
+        let Self([_, b, c, d, e, f]) = self;
+        Self([0xfe, b, c, d, e, f])
+    }
+}
+
 impl TryFrom<String> for Mac {
     type Error = NameError;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -197,6 +198,13 @@ impl Dirs {
     /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
     pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
         disk::write(&self.leases(), &LeaseFile { format: Known, leases: leases.clone() })
+    }
+
+    /// Returns the addresses that containers of other projects have, as far as that can be read.
+    pub fn leased_by_others(&self) -> BTreeSet<IpAddr> {
+        let files = self.others().into_iter().filter_map(|other| disk::read(&other.leases(), KNOWN).ok()?);
+        let leases = files.flat_map(|file: LeaseFile| file.leases.addresses.into_values());
+        leases.flat_map(|networks| networks.into_values().flatten()).collect()
     }
 
     /// Tells whether a generation was committed.

@@ -78,7 +78,7 @@ impl Dirs {
     }
 
     /// Returns the directories of the other projects that keep their state beside this one's.
-    fn others(&self) -> Vec<Self> {
+    pub(super) fn others(&self) -> Vec<Self> {
         let beside = self.state.parent().and_then(|parent| std::fs::read_dir(parent).ok());
         let dirs = beside.into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
         let others = dirs.filter(|state| *state != self.state);

@@ -336,7 +336,10 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
-    let is_in_force = |it: &&Generation| it.manifest == *manifest && it.state == kept && it.leases == *leases;
+    // Beside one that is damaged and newer, there has to be one that is newer still.
+    let is_in_force = |it: &&Generation| {
+        (&it.manifest, &it.state, &it.leases) == (manifest, &kept, leases) && it.number + 1 == session.next()
+    };
     let newest = session.past.generation.as_ref().filter(|_| saves == Saves::WhatIsNew && !plan.is_empty());
     let (generation, is_new) = match newest.filter(is_in_force) {
         Some(newest) => (newest.clone(), false),

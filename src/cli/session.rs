@@ -263,7 +263,11 @@ impl Session {
         let links = self.loaded.as_ref().map(|loaded| topology::strangers::asked(&loaded.manifest, &facts));
         let links = links.filter(|links| !links.is_empty());
         let Some(links) = links else { return Ok(facts) };
-        let neighbours = strangers::known(links).await.map_err(unreadable)?;
+        let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
+        let leased = self.dirs.leased_by_others();
+        for link in links {
+            neighbours.entry(link).or_default().extend(&leased);
+        }
         Ok(Facts { neighbours, ..facts })
     }
 

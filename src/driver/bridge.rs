@@ -187,7 +187,7 @@ pub(super) fn attachment(
         ns: NsRef::Host,
         name: port.clone()?,
         // Nobody talks to this end, so the kernel may choose its address.
-        mac: None,
+        mac: network.external.then(|| mac.above_all()),
         mtu: *mtu,
         up: true,
         master: is_port.then(|| interface.clone()),

@@ -98,6 +98,11 @@ impl LinkAnswer {
         self.altnames.iter().find(|name| name.starts_with("netform.")).cloned()
     }
 
+    /// Returns the project that gave it a further name.
+    pub(crate) fn named_by(&self) -> Option<&str> {
+        self.altnames.iter().find_map(|name| name.strip_prefix("netform.")?.split('.').next())
+    }
+
     /// Returns whose it is and what it was on the host, when it is a link that was taken from there.
     pub(crate) fn device(&self) -> Option<(ProjectName, Device)> {
         // Nearly no link has further names that say so.

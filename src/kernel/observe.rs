@@ -171,8 +171,7 @@ fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
         Some(_) if link.device().is_some() && taken(link, ns, scope).is_none() => None,
         Some(mark) => {
             // Who marks it as his and leaves the name that another project gave it is not to be believed.
-            let named_by = link.our_altname().and_then(|name| name.split('.').nth(1).map(str::to_owned));
-            let is_ours = named_by.is_none_or(|project| project == scope.project.as_str());
+            let is_ours = link.named_by().is_none_or(|project| project == scope.project.as_str());
             Some(mark).filter(|mark| mark.project == scope.project && is_ours)
         }
         // Docker and its like mark nothing.
@@ -231,8 +230,7 @@ pub(crate) fn peer_of<'a>(
 
 /// Returns a namespace that is not what its name says.
 fn strange(name: &NetnsName, mark: Option<&Mark>, scope: &Scope) -> Foreign {
-    let own = mark.filter(|mark| mark.project == scope.project);
-    let what = match own {
+    let what = match mark.filter(|mark| mark.project == scope.project) {
         Some(mark) => format!("namespace {name}, which is that of {}", mark.owner),
         None => format!("namespace {name}"),
     };
@@ -310,11 +308,14 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
     let ours = |index: &u32| Some(own.get(index)?.0.clone());
     let theirs = |index: u32| ns.links.iter().find(|link| link.index == index)?.ifname();
     let master = || link.master.and_then(|master| ours(&master).or_else(|| theirs(master)));
+    let is_chosen = ns.ns == NsRef::Host && matches!(link.kind.as_str(), "veth" | "ifb");
     Link {
         ns: ns.ns.clone(),
         name,
-        // The kernel has chosen that of a pair's host end, and of an `ifb`, which takes no other; nothing depends on it.
-        mac: link.mac.filter(|_| !(ns.ns == NsRef::Host && matches!(link.kind.as_str(), "veth" | "ifb"))),
+        // The kernel has chosen that of a pair's host end, unless it is ours, and of an `ifb`, which takes no other.
+        mac: link
+            .mac
+            .filter(|mac| !is_chosen || kind.peer().is_some_and(|peer| peer.mac.above_all() == *mac)),
         mtu: Mtu::try_from(link.mtu).unwrap_or(Mtu::ETHERNET),
         up: link.up,
         master: Switched::bridge(link).cloned().or_else(master),

@@ -101,3 +101,26 @@ live! {
         daemon.brings_it_in_sync("all of it");
     }
 }
+
+live! {
+    fn two_projects_on_one_existing_bridge_share_it_and_leave_it_its_address(world) {
+        bridge(world);
+        let mac = || world.sh("ip -o link show br-lan | grep -o 'link/ether [^ ]*'");
+        world.sh("ip link add own0 type veth peer name own1; ip link set own0 address 02:ff:00:00:00:01 master br-lan up");
+        let before = mac();
+        let of = |project: &str| {
+            format!("netform: 1\nproject: {project}\nnetworks: {{lan: {{external: br-lan}}}}\n\
+                     containers: {{{project}: {{networks: [lan]}}}}\n")
+        };
+        for project in ["one", "two", "three"] {
+            let file = format!("{project}.yaml");
+            world.file(&file, &of(project));
+            world.run(&["apply", "--yes", &file]).exits(0);
+            assert_eq!(world.run(&["plan", "--detailed-exitcode", &file]).code, 0);
+        }
+        assert_eq!(mac(), before);
+        let addresses: std::collections::BTreeSet<String> = ["one", "two", "three"]
+            .map(|ns| world.sh(&format!("ip -n {ns} -o -4 addr show eth0 | tr -s ' ' | cut -d' ' -f4"))).into();
+        assert_eq!(addresses.len(), 3, "{addresses:?}");
+    }
+}
