@@ -215,19 +215,11 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(path: &Path, known: u64) -> R
 
 /// Returns what a file holds; `None` when there is none.
 pub(super) fn text(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match read_file(path) {
+    match file::ordinary_bytes(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(DiskError::Read { path: path.to_owned(), source }),
     }
-}
-
-/// Reads a file; whoever waited for a pipe in its place would wait for ever.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
-    }
-    fs::read(path)
 }
 
 /// Tells why a text of ours says nothing. A later format is told from damage, since the advice differs.

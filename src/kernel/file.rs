@@ -121,6 +121,11 @@ fn ordinary(path: &Path, how: OFlags) -> io::Result<File> {
     }
 }
 
+/// Reads a file that has to be an ordinary one.
+pub(crate) fn ordinary_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    contents(ordinary(path, OFlags::RDONLY)?)
+}
+
 /// Returns what is in a file; a directory, a pipe or the like holds nothing.
 fn contents(file: File) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
