@@ -337,13 +337,13 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();
     // Beside one that is damaged and newer, there has to be one that is newer still.
-    let is_in_force = |it: &&Generation| {
-        (&it.manifest, &it.state, &it.leases) == (manifest, &kept, leases) && it.number + 1 == session.next()
-    };
+    let next = session.next();
+    let is_last = |it: &&Generation| it.number + 1 == next;
+    let is_in_force = |it: &&Generation| it.manifest == *manifest && it.state == kept && it.leases == *leases;
     let newest = session.past.generation.as_ref().filter(|_| saves == Saves::WhatIsNew && !plan.is_empty());
-    let (generation, is_new) = match newest.filter(is_in_force) {
+    let (generation, is_new) = match newest.filter(is_last).filter(is_in_force) {
         Some(newest) => (newest.clone(), false),
-        None => (Generation::new(session.next(), now(), manifest.clone(), kept, leases.clone()), true),
+        None => (Generation::new(next, now(), manifest.clone(), kept, leases.clone()), true),
     };
     let number = generation.number;
     let (dirs, before) = (&session.dirs, session.past.before());
