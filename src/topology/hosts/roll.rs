@@ -105,11 +105,9 @@ impl Roll {
         let number = self.index.get(container.name.as_str())?.of(Family::of(addr))?;
         let line = self.lines.all.get(number).filter(|line| line.addr == addr)?;
         let is_own = |(name, both): (&ContainerName, &[Arc<str>])| {
-            let on = |long: &'_ str| {
-                long.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('.'))
-                    == Some(network.as_str())
-            };
-            matches!(both, [short, long] if **short == *name.as_str() && on(long))
+            let [short, long] = both else { return false };
+            let behind = long.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('.'));
+            **short == *name.as_str() && behind == Some(network.as_str())
         };
         let has_no_more = line.names.len() == 2 * container.names().count();
         (has_no_more && container.names().zip(line.names.chunks(2)).all(is_own)).then_some(line)
