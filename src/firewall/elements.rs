@@ -1,6 +1,6 @@
 //! What networks, and links between containers of a network with `icc: false`, put into the sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -14,9 +14,7 @@ use crate::topology::{Attachment, Container, Egress, Network, Runtime, Topology}
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
     // Where the host is not, its firewall has nothing to say: it would judge all that crosses the parent.
     for network in topology.networks.iter().filter(|network| network.driver.has_host() && !network.waits) {
-        if network.external {
-            external(topology, network, out);
-        } else {
+        if !network.external {
             judged(network, out);
             // Nothing of an internal network leaves.
             for subnet in network.subnets.iter().filter(|_| !network.internal) {
@@ -29,13 +27,17 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
             out.put(&of_family("hairpin", subnet.cidr.addr()), key, None, &by_network(network));
         }
     }
-    let apart: BTreeMap<&NetName, &Network> = topology
-        .networks
-        .iter()
-        .filter(|network| !network.icc && !network.external)
-        .map(|network| (&network.name, network))
-        .collect();
-    keep_apart(topology, &apart, out);
+    external(topology, out);
+    keep_apart(topology, out);
+}
+
+/// Returns the networks of a kind, by their names.
+pub(super) fn by_name(
+    topology: &Topology,
+    is_meant: impl Fn(&Network) -> bool,
+) -> HashMap<&NetName, &Network> {
+    let networks = topology.networks.iter().filter(|network| is_meant(network));
+    networks.map(|network| (&network.name, network)).collect()
 }
 
 /// What makes a bridge one of ours, and says what may cross it.
@@ -57,8 +59,11 @@ fn judged(network: &Network, out: &mut Elements) {
 
 /// A bridge of somebody else is not judged: others use it, and their traffic is not ours to drop. Nor is its subnet
 /// hidden, which holds others' hosts, too; only the addresses of our own containers are, and only when asked.
-fn external(topology: &Topology, network: &Network, out: &mut Elements) {
-    for (container, attachment) in attachments(topology).filter(|(_, a)| a.network == network.name) {
+fn external(topology: &Topology, out: &mut Elements) {
+    let is_meant = |it: &Network| it.external && it.driver.has_host() && !it.waits;
+    let networks = by_name(topology, is_meant);
+    for (container, attachment) in attachments(topology) {
+        let Some(network) = networks.get(&attachment.network) else { continue };
         let asked = by_attachment(container, attachment);
         for address in &attachment.addresses {
             hide(&network.egress, IpNet::from(address.addr()), &asked, out);
@@ -82,7 +87,8 @@ fn hide(egress: &Egress, source: IpNet, asked: &Asked<'_>, out: &mut Elements) {
 }
 
 /// Ports of bridges whose containers may not talk to each other, and the links that may.
-fn keep_apart(topology: &Topology, apart: &BTreeMap<&NetName, &Network>, out: &mut Elements) {
+fn keep_apart(topology: &Topology, out: &mut Elements) {
+    let apart = by_name(topology, |network| !network.icc && !network.external);
     for (container, attachment) in attachments(topology) {
         let Some(network) = apart.get(&attachment.network) else { continue };
         let asked = by_attachment(container, attachment);

@@ -11,12 +11,13 @@
 //! Both are about ports of our own containers, so it is the same on somebody else's bridge, but for the way round: which
 //! addresses the host has there is not ours to say, and may change at any time, so nothing that is sent to it is dropped.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use nftables::types::NfHook;
 
 use super::body::{Body, Kind};
-use super::elements::{attachments, by_attachment, by_network};
+use super::elements::{attachments, by_attachment, by_name, by_network};
 use super::policies::range_text;
 use super::terms::{
     accept, concat, drop, field, iif, jump, mark_published, marked_published, oif, redirected, within,
@@ -24,15 +25,17 @@ use super::terms::{
 use super::{Elements, of_family};
 use crate::resource::nft_set::Part;
 use crate::topology::policy::Range;
-use crate::topology::{Driver, Network, Subnet, Topology};
+use crate::topology::{Attachment, Container, Driver, Network, Subnet, Topology};
 
 /// The networks on which somebody is isolated.
 pub(super) fn networks(topology: &Topology) -> impl Iterator<Item = &Network> {
-    let isolates = |network: &&Network| {
-        let is_isolated = attachments(topology).any(|(_, it)| it.isolated && it.network == network.name);
-        network.driver == Driver::Bridge && is_isolated
-    };
-    topology.networks.iter().filter(isolates)
+    let names: HashSet<_> = isolated(topology).map(|(_, it)| &it.network).collect();
+    let isolates = move |network: &&Network| names.contains(&network.name);
+    topology.networks.iter().filter(|network| network.driver == Driver::Bridge).filter(isolates)
+}
+
+fn isolated(topology: &Topology) -> impl Iterator<Item = (&Container, &Attachment)> {
+    attachments(topology).filter(|(_, it)| it.isolated)
 }
 
 /// Puts those who are isolated into the sets.
@@ -40,16 +43,16 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
     for network in networks(topology) {
         let bridge = network.interface.to_string();
         out.put("isolating", vec![bridge.clone(), bridge], None, &by_network(network));
-        for (container, attachment) in
-            attachments(topology).filter(|(_, it)| it.isolated && it.network == network.name)
-        {
-            let Some(port) = &attachment.port else { continue };
-            let asked = by_attachment(container, attachment);
-            out.put("isolated", vec![port.to_string()], None, &asked);
-            for range in network.subnets.iter().filter(|_| !network.external).flat_map(neighbours) {
-                let key = vec![port.to_string(), range_text(&range)];
-                out.put(&of_family("around", range.first), key, None, &asked);
-            }
+    }
+    let networks = by_name(topology, |network| network.driver == Driver::Bridge);
+    for (container, attachment) in isolated(topology) {
+        let Some(network) = networks.get(&attachment.network) else { continue };
+        let Some(port) = &attachment.port else { continue };
+        let asked = by_attachment(container, attachment);
+        out.put("isolated", vec![port.to_string()], None, &asked);
+        for range in network.subnets.iter().filter(|_| !network.external).flat_map(neighbours) {
+            let key = vec![port.to_string(), range_text(&range)];
+            out.put(&of_family("around", range.first), key, None, &asked);
         }
     }
 }

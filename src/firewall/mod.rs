@@ -22,7 +22,7 @@ mod terms;
 mod tests;
 mod walls;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -108,12 +108,12 @@ fn table_entry(table: NftTable, origin: &Origin) -> Entry {
 struct Elements {
     project: ProjectName,
     entries: Vec<Entry>,
-    taken: BTreeSet<ResourceId>,
+    taken: HashSet<ResourceId>,
 }
 
 impl Elements {
     fn new(project: &ProjectName) -> Self {
-        Self { project: project.clone(), entries: vec![], taken: BTreeSet::new() }
+        Self { project: project.clone(), entries: vec![], taken: HashSet::default() }
     }
 
     /// Puts an element into a set (`data` is `None`) or a map.

@@ -11,38 +11,36 @@ use nftables::types::NfHook;
 
 use super::Elements;
 use super::body::{Body, Kind};
-use super::elements::{attachments, by_attachment};
+use super::elements::{attachments, by_attachment, by_name};
 use super::terms::{drop, field, iif, is, meta, one_of, within};
 use crate::resource::nft_set::Part;
-use crate::topology::{Attachment, Driver, Network, Topology};
+use crate::topology::{Attachment, Container, Driver, Network, Topology};
 
 /// The types of frames that have a tag.
 const TAGGED: [&str; 2] = ["8021q", "8021ad"];
 
-/// Tells whether an attachment's port of a bridge of the kernel's is one that VLANs are said of. On a bridge of ours that is
+/// Returns the attachments whose port of a bridge of the kernel's is one that VLANs are said of. On a bridge of ours that is
 /// every one of its network; on somebody else's, those are left alone of which the manifest says nothing.
-fn is_meant(network: &Network, attachment: &Attachment) -> bool {
-    let is_said = !network.external || attachment.vlans.is_some();
-    network.driver == Driver::Bridge
-        && network.filtering.is_some()
-        && network.name == attachment.network
-        && is_said
+fn meant(topology: &Topology) -> impl Iterator<Item = (&Container, &Attachment)> {
+    let filters = |network: &Network| network.driver == Driver::Bridge && network.filtering.is_some();
+    let networks = by_name(topology, filters);
+    attachments(topology).filter(move |(_, at)| {
+        networks.get(&at.network).is_some_and(|network| !network.external || at.vlans.is_some())
+    })
 }
 
 /// Tells whether there is such a port.
 pub(super) fn are_asked(topology: &Topology) -> bool {
-    topology.networks.iter().any(|network| attachments(topology).any(|(_, at)| is_meant(network, at)))
+    meant(topology).next().is_some()
 }
 
 /// Puts the ports into the sets.
 pub(super) fn add(topology: &Topology, out: &mut Elements) {
-    for network in &topology.networks {
-        for (container, attachment) in attachments(topology).filter(|(_, at)| is_meant(network, at)) {
-            let Some(port) = &attachment.port else { continue };
-            let carries = attachment.vlans.as_ref().is_some_and(|vlans| !vlans.trunks.is_empty());
-            let set = if carries { "trunked" } else { "untagged" };
-            out.put(set, vec![port.to_string()], None, &by_attachment(container, attachment));
-        }
+    for (container, attachment) in meant(topology) {
+        let Some(port) = &attachment.port else { continue };
+        let carries = attachment.vlans.as_ref().is_some_and(|vlans| !vlans.trunks.is_empty());
+        let set = if carries { "trunked" } else { "untagged" };
+        out.put(set, vec![port.to_string()], None, &by_attachment(container, attachment));
     }
 }
 

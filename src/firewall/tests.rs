@@ -362,8 +362,8 @@ fn an_existing_bridge_is_not_judged_and_only_our_own_containers_on_it_are_hidden
     let topology = topology(vec![lan], vec![guest]);
 
     insta::assert_snapshot!(elements(&topology, &[""]), @r"
-    masquerade4 10.10.0.3  # attachment.guest@lan
     hairpin4 10.10.0.0/24 . br-lan  # network.lan
+    masquerade4 10.10.0.3  # attachment.guest@lan
     any_addr4 tcp . 8300 : 10.10.0.3  # port.0.0.0.0:8300/tcp
     any_port4 tcp . 8300 : 80  # port.0.0.0.0:8300/tcp
     target4 10.10.0.3 . tcp . 80  # port.0.0.0.0:8300/tcp

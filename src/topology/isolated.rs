@@ -48,6 +48,10 @@ fn without_a_bridge(
 
 /// Refuses a link between two that are kept apart: a name that leads nowhere helps nobody.
 fn linked(scene: &Scene<'_>, member: &Member<'_>, net: &Net<'_>) -> Option<Problem> {
+    // Few link, and each of them looks at all who are on the network.
+    if member.spec.links.is_empty() {
+        return None;
+    }
     let apart = scene.on(net).map(|(_, other)| other).filter(|other| other.spec.isolated.is_some());
     let (alias, other, place) = apart.into_iter().find_map(|other| {
         let mut links = member.spec.links.iter();
