@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::owner::{Origin, Owner};
 use super::{Resource, ResourceId, Slot};
-use crate::halves::both;
 
 /// A kernel object in a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,9 +118,6 @@ impl<'de> Deserialize<'de> for State {
     }
 }
 
-/// How many entries are as much work to put in order as one of [`halves`]' items.
-const ENTRIES_PER_ITEM: usize = 16;
-
 impl State {
     fn of(entries: Vec<(ResourceId, Arc<Entry>)>) -> Self {
         Self { entries: Arc::new(in_order(entries).into_iter().collect()) }
@@ -130,27 +126,39 @@ impl State {
 
 /// Puts entries in the order of their ids, those with the same id in the order in which they come.
 ///
-/// An id is large: numbers are sorted, on two threads, and each entry is moved once.
+/// Those of a kind mostly come in order, with others between them, so they are told apart first. An id is large: numbers are
+/// sorted, and each entry is moved once.
 fn in_order(entries: Vec<(ResourceId, Arc<Entry>)>) -> Vec<(ResourceId, Arc<Entry>)> {
-    let id = |number: &usize| entries.get(*number).map(|(id, _)| id);
     if entries.is_sorted_by(|(one, _), (next, _)| one <= next) {
         return entries;
     }
-    let sorted = |mut numbers: Vec<usize>| {
-        numbers.sort_by(|one, other| id(one).cmp(&id(other)));
-        numbers
-    };
-    let middle = entries.len() / 2;
-    let (mut order, rest) = both(
-        entries.len() / ENTRIES_PER_ITEM,
-        || sorted((0..middle).collect()),
-        || sorted((middle..entries.len()).collect()),
-    );
-    order.extend(rest);
-    // Two runs that are in order are merged.
-    order.sort_by(|one, other| id(one).cmp(&id(other)));
+    let kinds: Vec<u8> = entries.iter().map(|(id, _)| rank(id)).collect();
+    let kind = |number: &usize| kinds.get(*number);
+    let id = |number: &usize| entries.get(*number).map(|(id, _)| id);
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(kind);
+    for alike in order.chunk_by_mut(|one, next| kind(one) == kind(next)) {
+        alike.sort_by(|one, other| id(one).cmp(&id(other)));
+    }
     let mut slots: Vec<_> = entries.into_iter().map(Some).collect();
     order.into_iter().filter_map(|number| slots.get_mut(number)?.take()).collect()
+}
+
+/// Returns where the kind of an object is in the order of all.
+fn rank(id: &ResourceId) -> u8 {
+    match id {
+        ResourceId::Netns(_) => 0,
+        ResourceId::Link(..) => 1,
+        ResourceId::Address(..) => 2,
+        ResourceId::Route(..) => 3,
+        ResourceId::Neighbour(..) => 4,
+        ResourceId::Sysctl(..) => 5,
+        ResourceId::NftTable(_) => 6,
+        ResourceId::NftElement(..) => 7,
+        ResourceId::Passage(..) => 8,
+        ResourceId::Qdisc(..) => 9,
+        ResourceId::File(_) => 10,
+    }
 }
 
 impl From<Vec<Entry>> for State {

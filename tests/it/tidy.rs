@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: [(&str, &[&str]); 18] = [
     ("halves", &[]),
     ("names", &[]),
-    ("resource", &["halves", "names"]),
+    ("resource", &["names"]),
     ("manifest", &["halves", "names", "resource"]),
     ("topology", &["halves", "names", "resource", "manifest"]),
     ("driver", &["names", "resource", "manifest", "topology"]),
