@@ -79,6 +79,7 @@ pub(super) fn on_host(network: &Network, wants: &Wants<'_>) -> Vec<Entry> {
 }
 
 /// The networks whose bridges need more than others'.
+#[derive(Clone)]
 pub(super) struct Wants<'t> {
     /// A port published on 127.0.0.1 leads there.
     localnet: HashSet<&'t NetName>,
@@ -92,7 +93,7 @@ impl<'t> Wants<'t> {
         let open = topology.networks.iter().filter(|network| !network.internal && network.driver.has_host());
         let open: HashSet<&NetName> =
             open.filter(|network| network.ingress == Ingress::Open).map(|network| &network.name).collect();
-        let mut wants = Self { localnet: HashSet::new(), loose: HashSet::new() };
+        let mut wants = Self { localnet: HashSet::default(), loose: HashSet::default() };
         for container in &topology.containers {
             match container.runtime {
                 Runtime::Waiting | Runtime::Shared => continue,

@@ -42,81 +42,112 @@ use veth::End;
 /// About how many objects a container has: its namespace, hosts file, pair, address and route, and some more.
 const USUAL: usize = 6;
 
-/// Returns the kernel objects of a topology, those of the firewall left out.
-///
-/// A container whose namespace is not there yet has none.
-pub fn lower(topology: &Topology) -> Vec<Entry> {
-    let mut names = AltNames { project: &topology.project, taken: HashSet::new() };
-    let networks: HashMap<&NetName, &Network> =
-        topology.networks.iter().map(|network| (&network.name, network)).collect();
-    let wants = bridge::Wants::of(topology);
-    let mut vlans = HashSet::new();
-    let pairs = veth::Pairs::of(topology);
-    let mut entries = Vec::with_capacity(topology.containers.len() * USUAL);
-    entries.extend(forwarding(topology));
-    entries.extend(proxy::parameters(topology));
-    for network in &topology.networks {
-        match network.driver {
-            Driver::Bridge | Driver::OpenVswitch(_) => {
-                entries.extend(bridge::network(network, &wants, &mut names))
-            }
-            Driver::Macvlan(_) | Driver::Ipvlan(..) => {
-                entries.extend(vlan::link(network, &mut vlans, &mut names));
-                entries.extend(shim::link(network, &mut names));
-            }
-            // These come with their containers.
-            Driver::Veth(_) | Driver::Physical => {}
-        }
+/// How networks and containers become kernel objects; those of the firewall are left out.
+#[derive(Clone)]
+pub struct Lowering<'t> {
+    topology: &'t Topology,
+    networks: HashMap<&'t NetName, &'t Network>,
+    wants: bridge::Wants<'t>,
+    pairs: veth::Pairs<'t>,
+    names: AltNames<'t>,
+}
+
+impl<'t> Lowering<'t> {
+    /// Begins with a topology: what containers ask of networks is found out.
+    pub fn of(topology: &'t Topology) -> Self {
+        let networks = topology.networks.iter().map(|network| (&network.name, network)).collect();
+        let names = AltNames { project: &topology.project, taken: HashSet::default() };
+        let (wants, pairs) = (bridge::Wants::of(topology), veth::Pairs::of(topology));
+        Self { topology, networks, wants, pairs, names }
     }
-    for container in &topology.containers {
-        match container.runtime {
-            Runtime::Waiting | Runtime::Shared => continue,
-            Runtime::Netform | Runtime::Given => {}
-        }
-        entries.extend(namespace(&topology.project, container));
-        entries.extend(routes::of_container(container));
-        entries.extend(sysctls::of_container(container));
-        entries.extend(external::of_container(container));
-        for attachment in &container.attachments {
-            let Some(network) = networks.get(&attachment.network).filter(|network| !network.waits) else {
-                continue;
-            };
-            let link = match network.driver {
+
+    /// Returns the objects of the networks, and what the host needs for them. They come before those of the containers.
+    pub fn networks(&mut self) -> Vec<Entry> {
+        let Self { topology, wants, names, .. } = self;
+        let mut vlans = HashSet::default();
+        let mut entries = forwarding(topology);
+        entries.extend(proxy::parameters(topology));
+        for network in &topology.networks {
+            match network.driver {
                 Driver::Bridge | Driver::OpenVswitch(_) => {
-                    bridge::attachment(container, attachment, network, &mut names)
+                    entries.extend(bridge::network(network, wants, names))
                 }
-                Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, &mut names)),
-                Driver::Ipvlan(mode, flag) => {
-                    Some(ipvlan::attachment(container, attachment, (mode, flag), &mut names))
+                Driver::Macvlan(_) | Driver::Ipvlan(..) => {
+                    entries.extend(vlan::link(network, &mut vlans, names));
+                    entries.extend(shim::link(network, names));
                 }
-                Driver::Physical => match &attachment.device {
-                    Some(device) if !device.waits => {
-                        Some(physical::attachment(container, attachment, device, &mut names))
-                    }
-                    Some(_) | None => continue,
-                },
-                Driver::Veth(OtherEnd::Host) => {
-                    entries.extend(veth::with_host((container, attachment), network, &wants, &mut names));
-                    None
-                }
-                Driver::Veth(OtherEnd::Container) => match pairs.end(container, attachment) {
-                    End::None => continue,
-                    End::First(other) => Some(veth::pair((container, attachment), other, &mut names)),
-                    End::Second => None,
-                },
-            };
-            entries.extend(bandwidth::of_attachment(container, attachment, &mut names));
-            entries.extend(shim::routes(container, attachment, network));
-            entries.extend(proxy::of_attachment(container, attachment, network));
-            entries.extend(
-                link.into_iter()
-                    .chain(inside(container, attachment))
-                    .chain(routes::of_attachment(container, attachment))
-                    .chain(sysctls::of_attachment(container, attachment)),
-            );
+                // These come with their containers.
+                Driver::Veth(_) | Driver::Physical => {}
+            }
         }
+        entries
     }
-    entries
+
+    /// Tells whether containers may be lowered apart from each other: names with dots may be taken for those of others, of
+    /// which the first gets it.
+    pub fn is_divisible(&self) -> bool {
+        let Topology { networks, containers, .. } = self.topology;
+        let mut names = networks.iter().map(|it| it.name.as_str());
+        let dotted = |name: &str| name.contains('.');
+        !names.any(dotted) && !containers.iter().any(|it| dotted(it.name.as_str()))
+    }
+
+    /// Returns the objects of containers. One whose namespace is not there yet has none.
+    pub fn containers(mut self, containers: &[Container]) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(containers.len() * USUAL);
+        for container in containers {
+            match container.runtime {
+                Runtime::Waiting | Runtime::Shared => continue,
+                Runtime::Netform | Runtime::Given => {}
+            }
+            entries.extend(namespace(&self.topology.project, container));
+            entries.extend(routes::of_container(container));
+            entries.extend(sysctls::of_container(container));
+            entries.extend(external::of_container(container));
+            for attachment in &container.attachments {
+                self.attachment(container, attachment, &mut entries);
+            }
+        }
+        entries
+    }
+
+    fn attachment(&mut self, container: &Container, attachment: &Attachment, entries: &mut Vec<Entry>) {
+        let Self { topology: _, networks, wants, pairs, names } = self;
+        let Some(network) = networks.get(&attachment.network).filter(|network| !network.waits) else {
+            return;
+        };
+        let link = match network.driver {
+            Driver::Bridge | Driver::OpenVswitch(_) => {
+                bridge::attachment(container, attachment, network, names)
+            }
+            Driver::Macvlan(mode) => Some(macvlan::attachment(container, attachment, mode, names)),
+            Driver::Ipvlan(mode, flag) => {
+                Some(ipvlan::attachment(container, attachment, (mode, flag), names))
+            }
+            Driver::Physical => match &attachment.device {
+                Some(device) if !device.waits => {
+                    Some(physical::attachment(container, attachment, device, names))
+                }
+                Some(_) | None => return,
+            },
+            Driver::Veth(OtherEnd::Host) => {
+                entries.extend(veth::with_host((container, attachment), network, wants, names));
+                None
+            }
+            Driver::Veth(OtherEnd::Container) => match pairs.end(container, attachment) {
+                End::None => return,
+                End::First(other) => Some(veth::pair((container, attachment), other, names)),
+                End::Second => None,
+            },
+        };
+        entries.extend(bandwidth::of_attachment(container, attachment, names));
+        entries.extend(shim::routes(container, attachment, network));
+        entries.extend(proxy::of_attachment(container, attachment, network));
+        entries.extend(link);
+        inside(container, attachment, entries);
+        entries.extend(routes::of_attachment(container, attachment));
+        entries.extend(sysctls::of_attachment(container, attachment));
+    }
 }
 
 /// Returns an entry of the desired state, whose every field matters.
@@ -147,8 +178,8 @@ fn forwarding(topology: &Topology) -> Vec<Entry> {
     all.map(|pair| entry(sysctl(pair), &Owner::Project, &topology.origin)).collect()
 }
 
-/// Returns the addresses and default routes of an attachment.
-fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
+/// Adds the addresses and default routes of an attachment.
+fn inside(container: &Container, attachment: &Attachment, entries: &mut Vec<Entry>) {
     let Attachment { network, origin, link, addresses, default_via, default_on_link, .. } = attachment;
     let owner = Owner::Attachment { container: container.name.clone(), network: network.clone() };
     let ns = &container.ns;
@@ -164,7 +195,7 @@ fn inside(container: &Container, attachment: &Attachment) -> Vec<Entry> {
         hops.flat_map(|(via, family)| everywhere(family, beside).into_iter().map(move |dest| (via, dest)));
     let others = enabled(container, attachment).into_iter();
     let others = others.chain(addresses.iter().map(address)).chain(routes.map(route));
-    others.map(|resource| entry(resource, &owner, origin)).collect()
+    entries.extend(others.map(|resource| entry(resource, &owner, origin)));
 }
 
 /// Returns what lets an interface have IPv6 addresses where Docker turned IPv6 off: in every container to which it gives
@@ -251,6 +282,7 @@ fn first_line(project: &ProjectName, owner: &Owner) -> String {
 }
 
 /// The further names of links, each given once: `web.front` may be a network's name as well as container and network.
+#[derive(Clone)]
 struct AltNames<'a> {
     project: &'a ProjectName,
     taken: HashSet<SmolStr>,

@@ -53,7 +53,7 @@ pub(super) fn of_attachment(container: &Container, attachment: &Attachment, netw
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::lower;
+    use crate::driver::tests::lower;
     use crate::resource::ResourceId;
     use crate::topology::facts::Facts;
     use crate::topology::sketch::resolved;

@@ -25,6 +25,7 @@ use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology}
 type Holder<'t> = (&'t Container, &'t Attachment);
 
 /// The pairs between two containers that are both there, by network.
+#[derive(Clone)]
 pub(super) struct Pairs<'t>(HashMap<&'t NetName, [Holder<'t>; 2]>);
 
 /// What of a pair between two containers belongs to an attachment.
@@ -44,7 +45,7 @@ impl<'t> Pairs<'t> {
         let mut holders: HashMap<&NetName, Vec<Holder<'t>>> =
             topology.networks.iter().filter(direct).map(|network| (&network.name, vec![])).collect();
         if holders.is_empty() {
-            return Self(HashMap::new());
+            return Self(HashMap::default());
         }
         for container in &topology.containers {
             match container.runtime {
