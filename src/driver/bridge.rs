@@ -24,9 +24,9 @@
 //! an IPv6 subnet would be one more thing to go wrong. Nor is there any parameter inside containers: who can send router
 //! advertisements on a network can as well answer for its gateway. On existing bridges (`external`), nothing is set.
 
-use std::collections::HashSet;
 use std::iter;
 
+use foldhash::HashSet;
 use ipnet::IpNet;
 
 use super::{AltNames, entry};

@@ -20,9 +20,9 @@ mod vlan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 use smol_str::{SmolStr, SmolStrBuilder};
 

@@ -9,7 +9,7 @@
 //! parameters that are explained in [`super::bridge`], and the firewall knows the network by it. It comes and goes with the
 //! container.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::bridge::{self, Wants};
 use super::{AltNames, entry};

@@ -3,7 +3,7 @@
 //! It belongs to the first network that stands on it, and goes with the last. It is up whatever its parent is, so that a
 //! parent that is down is no drift of ours.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::{AltNames, entry};
 use crate::names::IfName;

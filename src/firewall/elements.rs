@@ -1,8 +1,9 @@
 //! What networks, and links between containers of a network with `icc: false`, put into the sets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use super::{Asked, Elements, of_family, ports_text, prefix_text, union};

@@ -11,9 +11,9 @@
 //! Both are about ports of our own containers, so it is the same on somebody else's bridge, but for the way round: which
 //! addresses the host has there is not ours to say, and may change at any time, so nothing that is sent to it is dropped.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
+use foldhash::HashSet;
 use nftables::types::NfHook;
 
 use super::body::{Body, Kind};

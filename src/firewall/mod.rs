@@ -22,9 +22,9 @@ mod terms;
 mod tests;
 mod walls;
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
+use foldhash::HashSet;
 use ipnet::IpNet;
 use smol_str::{SmolStr, format_smolstr};
 

@@ -1,8 +1,8 @@
 //! A container's node to a [`Container`].
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use indexmap::IndexMap;
 
 use super::fields::{self, Fields, each_once, wrong_type};
@@ -104,7 +104,7 @@ fn attachment(node: &Node, report: &mut Report) -> Attachment {
     };
     let addresses = fields.value("address").map_or(&[][..], scalar::one_or_list);
     let addresses: Vec<_> = addresses.iter().filter_map(|node| scalar::address(node, report)).collect();
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::default();
     for address in &addresses {
         if let Some(first) = seen.insert(address.value, address.place) {
             let message = format!("the address {} is there twice", address.value);
@@ -207,7 +207,7 @@ fn links(node: &Node, report: &mut Report) -> Vec<(At<Alias>, At<ContainerName>)
 
 /// Checks that no two interfaces of a container are given the same name.
 fn check_interfaces(networks: &IndexMap<NetName, At<Attachment>>, report: &mut Report) {
-    let mut seen: HashMap<&IfName, Place> = HashMap::new();
+    let mut seen: HashMap<&IfName, Place> = HashMap::default();
     for interface in networks.values().filter_map(|attachment| attachment.value.interface.as_ref()) {
         match seen.get(&interface.value) {
             None => drop(seen.insert(&interface.value, interface.place)),

@@ -1,6 +1,6 @@
 //! The keys of each kind of map, and reading a map by them.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::node::{Entry, Kind, Node};
 use super::problem::Problem;
@@ -335,7 +335,7 @@ pub(super) fn each_once<'n>(
     what: &str,
     report: &mut Report,
 ) {
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::default();
     for (text, node) in items {
         match seen.get(text) {
             None => drop(seen.insert(text, node.place)),

@@ -147,7 +147,7 @@ fn reserve(node: &Node, report: &mut Report) -> Vec<(String, At<IpAddr>)> {
         }
     };
     let mut reserved: Vec<(String, At<IpAddr>)> = vec![];
-    let mut seen = std::collections::HashMap::new();
+    let mut seen = foldhash::HashMap::default();
     for entry in entries {
         let Some(address) = scalar::address(&entry.value, report) else { continue };
         if let Some(first) = seen.insert(address.value, address.place) {

@@ -1,7 +1,6 @@
 //! `policies`: who may connect to whom, beyond what the networks say.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use super::fields::{self, Fields, missing, shortened};
@@ -104,7 +103,7 @@ fn ends(node: &Node, what: &str, report: &mut Report) -> Vec<At<End>> {
         let message = format!("{what} names nobody");
         report.add(Problem::new("manifest::empty_list", message, node.place, "empty").help(FORMS));
     }
-    let mut seen = HashMap::<End, Place>::new();
+    let mut seen = HashMap::<End, Place>::default();
     let mut ends = vec![];
     for node in items {
         let Some(end) = end(node, report) else { continue };

@@ -5,9 +5,9 @@
 //! node is missing, and the node above it stands in for it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 
+use foldhash::HashMap;
 use saphyr_parser::{Event, Parser, Span};
 
 use super::sources::Source;
@@ -116,7 +116,7 @@ impl Spans {
 /// Why the values must not be read at all.
 pub(super) fn index(source: &Source) -> Result<Spans, Refused> {
     let mut indexer =
-        Indexer { source, spans: Spans::default(), open: vec![], anchors: HashMap::new(), aliased: 0 };
+        Indexer { source, spans: Spans::default(), open: vec![], anchors: HashMap::default(), aliased: 0 };
     for event in Parser::new_from_str(&source.text) {
         // A text that this parser cannot follow is judged by `serde_yaml`, and has no further places; it is broken anyway.
         let Ok((event, span)) = event else {

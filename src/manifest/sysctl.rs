@@ -1,7 +1,6 @@
 //! `sysctls` of an attachment, and of a container.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::fields::{Fields, shortened, wrong_type};
@@ -131,7 +130,7 @@ fn entries<'n>(fields: Fields<'n>, example: &str, report: &mut Report) -> &'n [E
 
 /// Returns the parameters of a map.
 pub(super) fn sysctls(fields: Fields<'_>, report: &mut Report) -> Vec<At<LinkSysctl>> {
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::default();
     let mut sysctls = vec![];
     for entry in entries(fields, "net.ipv4.conf.IFNAME.log_martians: 1", report) {
         let (key, value) = (parameter(entry, report), value(&entry.value, report));

@@ -1,9 +1,9 @@
 //! The values of a YAML text, read by `serde_yaml` and joined with their places on the way.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::iter;
 
+use foldhash::HashSet;
 use serde::de::{
     Deserialize as _, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess,
     SeqAccess, VariantAccess, Visitor,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use foldhash::HashMap;
+
 use super::agree::agrees;
 use super::diff::{Act, Diff, Row, Step};
-use super::index::Index;
 use super::target::Part;
 use super::{Action, Cause, Change, Fate, Object, field, interruption};
 use crate::resource::owner::Owner;
@@ -32,7 +33,7 @@ struct Presence {
 /// Returns what happens to each resource.
 pub(super) fn changes(diff: &Diff<'_>, part: Option<&Part>) -> (Vec<Change>, Tally) {
     let presence = presences(&diff.rows);
-    let mut grouped = Index::<&Owner, Vec<&Step<'_>>>::default();
+    let mut grouped = HashMap::<&Owner, Vec<&Step<'_>>>::default();
     let owners = StepOwners::new(diff);
     for step in &diff.steps {
         if let Some(owner) = owners.of(step) {
@@ -63,7 +64,7 @@ pub(super) fn changes(diff: &Diff<'_>, part: Option<&Part>) -> (Vec<Change>, Tal
 
 /// Which resource a step is told under.
 struct StepOwners<'a> {
-    by_id: Index<&'a ResourceId, &'a Owner>,
+    by_id: HashMap<&'a ResourceId, &'a Owner>,
 }
 
 impl<'a> StepOwners<'a> {
@@ -99,8 +100,8 @@ fn killer<'a>(step: &Step<'a>) -> Option<&'a ResourceId> {
     }
 }
 
-fn presences<'a>(rows: &[Row<'a>]) -> Index<&'a Owner, Presence> {
-    let mut presences = Index::<&'a Owner, Presence>::default();
+fn presences<'a>(rows: &[Row<'a>]) -> HashMap<&'a Owner, Presence> {
+    let mut presences = HashMap::<&'a Owner, Presence>::default();
     for row in rows {
         let Some(owner) = row.owner() else { continue };
         let presence = presences.entry(owner).or_default();

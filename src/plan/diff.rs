@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashSet;
+
+use foldhash::{HashMap, HashSet};
 
 use super::agree::{agrees, settled};
-use super::index::Index;
 use super::names;
 use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
@@ -23,7 +23,7 @@ pub(super) struct Diff<'a> {
     pub(super) rows: Vec<Row<'a>>,
     /// In the order of ids, except that what is made again comes last.
     pub(super) steps: Vec<Step<'a>>,
-    at: Index<&'a ResourceId, usize>,
+    at: HashMap<&'a ResourceId, usize>,
 }
 
 /// An object in the three states.
@@ -76,7 +76,7 @@ impl<'a> Diff<'a> {
     pub(super) fn new(desired: &'a State, observed: &'a Observed, applied: &'a State) -> Self {
         let rows = rows(desired, &observed.own, applied);
         let mut diff =
-            Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: Index::default() };
+            Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: HashMap::default() };
         diff.compare();
         names::part(&mut diff.steps);
         diff.spread();
@@ -151,7 +151,7 @@ impl<'a> Diff<'a> {
             return;
         }
         self.at = self.steps.iter().enumerate().map(|(at, step)| (step.id, at)).collect();
-        let mut standing = Index::<Slot, Vec<(&'a ResourceId, Bond)>>::default();
+        let mut standing = HashMap::<Slot, Vec<(&'a ResourceId, Bond)>>::default();
         for (id, entry) in self.observed.iter() {
             // The host's namespace never goes.
             let needs = entry.resource.requires().into_iter();

@@ -1,6 +1,6 @@
 //! What moved in the kernel since the last apply.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use super::agree::agrees;
 use super::diff::{Diff, Row};

@@ -1,6 +1,8 @@
 //! What others put on our objects: it is left alone, and goes along with what it stands on.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
+
+use foldhash::{HashMap, HashSet};
 
 use super::diff::{Act, Diff, Step};
 use super::{ForeignNote, Plan};

@@ -1,7 +1,9 @@
 //! Who loses packets, and why; and which connections end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use super::Interruption;
 use super::diff::{Act, Row, Step};
@@ -16,7 +18,7 @@ pub(super) type Attachments<'a> = HashMap<&'a NetName, Vec<&'a Owner>>;
 
 /// Returns the live attachments of each network.
 pub(super) fn attachments<'a>(rows: &[Row<'a>]) -> Attachments<'a> {
-    let mut attachments = Attachments::new();
+    let mut attachments = Attachments::default();
     let links = rows.iter().filter(|row| matches!(row.id, ResourceId::Link(..)) && row.observed.is_some());
     for owner in links.filter_map(Row::owner) {
         match owner {

@@ -1,8 +1,9 @@
 //! What may not be touched is desired as it is.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
+use foldhash::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Drift, Moved};

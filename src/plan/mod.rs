@@ -14,7 +14,6 @@ mod extra;
 mod field;
 mod foreign;
 mod guard;
-mod index;
 mod interruption;
 mod leave;
 mod lifeline;

@@ -1,6 +1,6 @@
 //! Links that pass their further names on to each other: two networks swap the names of their bridges.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::diff::{Act, Step};
 use crate::resource::netns::NsRef;

@@ -3,10 +3,9 @@
 //! The firewall is the one exception: what holds packets back comes in a first wave and goes in the last one, what lets
 //! them through goes in the first and comes in the last. Each of the two is one transaction.
 
-use std::collections::HashSet;
+use foldhash::{HashMap, HashSet};
 
 use super::diff::{Act, Diff, Step};
-use super::index::Index;
 use super::overlap::Coming;
 use crate::kernel::Op;
 use crate::resource::link::Link;
@@ -175,8 +174,8 @@ fn tightens(op: &Op, step: &Step<'_>) -> bool {
 /// Which operations fill a slot.
 #[derive(Default)]
 struct Fillers {
-    sole: Index<Slot, usize>,
-    shared: Index<Slot, Vec<usize>>,
+    sole: HashMap<Slot, usize>,
+    shared: HashMap<Slot, Vec<usize>>,
 }
 
 impl Fillers {

@@ -4,8 +4,7 @@
 //! elements that overlap. So what is in the way of a new element goes when that comes. What it held back beyond that is let
 //! through by the new state, too: else another new element would hold it back.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use smol_str::SmolStr;
 
 use super::diff::{Act, Step};

@@ -1,7 +1,9 @@
 //! Ports of the host that a state publishes, or external addresses whose all they are, and others have.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+
+use foldhash::HashMap;
 
 use super::Plan;
 use crate::kernel::Op;
@@ -52,7 +54,7 @@ impl<T> Register<T> {
     pub fn new(held: Vec<(HostPorts, T)>) -> Self {
         let mut register = Self {
             held: vec![],
-            single: HashMap::new(),
+            single: HashMap::default(),
             ranges: vec![],
             addresses: BTreeMap::new(),
             hosts: BTreeSet::new(),

@@ -1,8 +1,8 @@
 //! Attachments and containers, put together.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use super::interface::Interfaces;
@@ -97,7 +97,7 @@ fn runtime(scene: &Scene<'_>, party: &Party<'_>) -> Runtime {
 
 /// Returns those who share a container's namespace, by that container, in the order of the manifest.
 fn guests<'a>(scene: &Scene<'a>) -> HashMap<&'a ContainerName, Vec<ContainerName>> {
-    let mut guests = HashMap::<_, Vec<_>>::new();
+    let mut guests = HashMap::<_, Vec<_>>::default();
     for party in &scene.containers {
         if let Some(owner) = modes::owner(party) {
             guests.entry(owner).or_default().push(party.name.clone());

@@ -1,6 +1,6 @@
 //! Links of the host that containers have for themselves.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::facts::{DeviceFact, Facts};
 use super::named::{self, Made};
@@ -59,7 +59,7 @@ pub(super) fn mac(scene: &Scene<'_>, member: &Member<'_>) -> Mac {
 
 /// Checks that each attachment of a physical network has a link of its own that can be had, and others have none.
 pub(super) fn check(scene: &Scene<'_>, made: &Made<'_>, problems: &mut Vec<Problem>) {
-    let mut users: HashMap<&IfName, &Member<'_>> = HashMap::new();
+    let mut users: HashMap<&IfName, &Member<'_>> = HashMap::default();
     for member in &scene.members {
         let Some(net) = scene.net(member) else { continue };
         let is_physical = net.spec.driver == Driver::Physical;

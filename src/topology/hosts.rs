@@ -2,11 +2,13 @@
 
 mod roll;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{Attachment, Container, Network, Runtime};
 use crate::halves::halves;
@@ -94,7 +96,7 @@ fn rolls<'t>(
     nameless: &NetName,
     containers: &[Container],
 ) -> HashMap<&'t NetName, Roll> {
-    let mut present: HashMap<&NetName, Vec<Present<'_>>> = HashMap::new();
+    let mut present: HashMap<&NetName, Vec<Present<'_>>> = HashMap::default();
     for container in containers {
         match container.runtime {
             Runtime::Netform | Runtime::Given => {}

@@ -1,6 +1,6 @@
 //! Interface names: of bridges, of veth pairs on the host, and in containers.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use super::scene::{Member, Net, Party, Scene};
 use super::text::digest;
@@ -25,7 +25,7 @@ pub(super) struct Interfaces {
 
 /// Returns the name of each interface.
 pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfaces {
-    let mut claimed = HashSet::new();
+    let mut claimed = HashSet::default();
     let bridges = bridges(scene, &mut claimed, problems);
     let hosts = host_ends(scene, &bridges, &mut claimed);
     let mut shim = |net: &Net<'_>| {
@@ -39,7 +39,7 @@ pub(super) fn assign(scene: &Scene<'_>, problems: &mut Vec<Problem>) -> Interfac
 }
 
 fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<Problem>) -> Vec<IfName> {
-    let mut explicit: HashMap<&IfName, (&Net<'_>, Place)> = HashMap::new();
+    let mut explicit: HashMap<&IfName, (&Net<'_>, Place)> = HashMap::default();
     let wish = |net: &Net<'_>| net.spec.external.as_ref().or(net.spec.interface.as_ref()).cloned();
     let wishes: Vec<Option<At<IfName>>> = scene.nets.iter().map(wish).collect();
     for (net, at) in scene.nets.iter().zip(&wishes) {
@@ -165,7 +165,7 @@ fn hashed(scene: &Scene<'_>, parts: &[&str], claimed: &mut HashSet<IfName>) -> I
 fn links(scene: &Scene<'_>, party: &Party<'_>, problems: &mut Vec<Problem>) -> Vec<IfName> {
     let members = scene.of(party);
     let explicit = |member: &Member<'_>| member.spec.interface.clone();
-    let mut taken: HashMap<IfName, Place> = HashMap::new();
+    let mut taken: HashMap<IfName, Place> = HashMap::default();
     for At { value, place } in members.iter().filter_map(explicit) {
         problems.extend(refusal(&value, place));
         match taken.get(&value) {

@@ -1,8 +1,9 @@
 //! Addresses: static ones first, then those that are held, then the lowest that are free.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::facts::{Facts, Leases};
@@ -48,14 +49,14 @@ pub(super) fn assign(
 fn leaving<'a>(scene: &Scene<'a>) -> HashMap<&'a NetName, HashSet<IpAddr>> {
     let Facts { live, .. } = scene.facts;
     if live.addresses.is_empty() {
-        return HashMap::new();
+        return HashMap::default();
     }
     let staying: HashSet<(&ContainerName, &NetName)> = scene
         .members
         .iter()
         .filter_map(|member| scene.net(member).map(|net| (member.container, net.name)))
         .collect();
-    let mut leaving: HashMap<&NetName, HashSet<IpAddr>> = HashMap::new();
+    let mut leaving: HashMap<&NetName, HashSet<IpAddr>> = HashMap::default();
     for (container, networks) in &live.addresses {
         for (net, addresses) in networks.iter().filter(|(net, _)| !staying.contains(&(container, *net))) {
             leaving.entry(net).or_default().extend(addresses);
@@ -105,7 +106,7 @@ impl<'a> Space<'a> {
     fn new(ground: &'a Ground<'a>, leaving: &'a HashSet<IpAddr>, others: Others<'a>) -> Self {
         let usable = usable(ground.cidr);
         let (low, high) = (number(ground.pool.network()), number(ground.pool.broadcast()));
-        let mut holders = HashMap::new();
+        let mut holders = HashMap::default();
         for (name, at) in ground.reserve {
             holders.insert(at.value, Holder::Reserve(name, at.place));
         }

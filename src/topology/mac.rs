@@ -1,8 +1,8 @@
 //! Link-layer addresses: pinned, so that the same manifest gives the same network and neighbours' caches stay right.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use super::device;
@@ -35,7 +35,7 @@ pub(super) fn assign(
             }
             continue;
         }
-        let mut taken: HashMap<Mac, (String, Place)> = HashMap::new();
+        let mut taken: HashMap<Mac, (String, Place)> = HashMap::default();
         taken.insert(*bridge, (format!("the bridge of `{}`", net.name), net.place));
         // Given ones come first, so that a derived one keeps clear of them where it can.
         for (index, member) in scene.on(net) {

@@ -1,6 +1,6 @@
 //! Links of the host that the manifest names, where nothing else than the host's own will do.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::interface::Interfaces;
 use super::scene::{Net, Scene};
@@ -14,7 +14,7 @@ pub(super) struct Made<'i>(HashMap<&'i IfName, (String, Place)>);
 impl<'i> Made<'i> {
     /// Collects them, when the manifest names links that must not be among them.
     pub(super) fn of(scene: &Scene<'_>, interfaces: &'i Interfaces) -> Self {
-        let mut made = HashMap::new();
+        let mut made = HashMap::default();
         let names_one = |uplink: &At<Uplink>| matches!(uplink.value, Uplink::Named(_));
         let is_asked = scene.members.iter().any(|member| member.spec.device.is_some())
             || scene.manifest.own_external.iter().chain(proxies(scene)).any(names_one);

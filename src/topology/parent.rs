@@ -1,7 +1,8 @@
 //! Links of the host that networks stand on.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+
+use foldhash::HashMap;
 
 use super::facts::{Carried, LinkFact};
 use super::named;
@@ -79,7 +80,7 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
 
 /// A link has one receiver, so that it carries macvlan or ipvlan links; and all ipvlan links on it have one mode and flag.
 fn check_kinds(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    let mut first: HashMap<&IfName, (&Net<'_>, Shares)> = HashMap::new();
+    let mut first: HashMap<&IfName, (&Net<'_>, Shares)> = HashMap::default();
     for net in &scene.nets {
         let (Some(parent), Some(how)) = (net.spec.driver.parent(), shares(&net.spec.driver)) else {
             continue;
@@ -161,7 +162,7 @@ fn gateway_of_nobody(net: &Net<'_>) -> Option<Problem> {
 
 /// A link in passthru mode has its parent for itself: `macvlan_common_newlink()` in Linux `drivers/net/macvlan.c`.
 fn check_passthru(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    let mut users: HashMap<&IfName, Vec<(&Net<'_>, MacvlanMode)>> = HashMap::new();
+    let mut users: HashMap<&IfName, Vec<(&Net<'_>, MacvlanMode)>> = HashMap::default();
     for net in &scene.nets {
         match &net.spec.driver {
             Driver::Macvlan { parent, mode } => users.entry(&parent.value).or_default().push((net, *mode)),

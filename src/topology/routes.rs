@@ -1,8 +1,8 @@
 //! Routes of containers: by which link each leaves, and whether it can.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 
 use super::resolve::Asker;
@@ -214,7 +214,7 @@ fn check_each_once(
     (members, container): (&[Member<'_>], &Container),
     problems: &mut Vec<Problem>,
 ) {
-    let mut taken: HashMap<(IpNet, Rank), (Place, String)> = HashMap::new();
+    let mut taken: HashMap<(IpNet, Rank), (Place, String)> = HashMap::default();
     for (member, attachment) in members.iter().zip(&container.attachments) {
         let network = &attachment.network;
         for net in &attachment.addresses {

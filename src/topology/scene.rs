@@ -1,8 +1,9 @@
 //! Who is on what: the references of the manifest, bound.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use foldhash::HashMap;
 use indexmap::IndexMap;
 
 use super::facts::{Facts, Running};
@@ -259,7 +260,7 @@ fn by_name(ns: &NsRef) -> NsRef {
 }
 
 fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
-    let mut held: HashMap<NsRef, &Party<'_>> = HashMap::new();
+    let mut held: HashMap<NsRef, &Party<'_>> = HashMap::default();
     let place = |party: &Party<'_>| party.spec.home.as_ref().map_or(party.place, |at| at.place);
     for party in scene.containers.iter().filter(|party| modes::has_its_own(party)) {
         if scene.facts.wrong_namespaces.contains(&party.ns) {

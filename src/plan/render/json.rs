@@ -1,7 +1,8 @@
 //! A plan as a versioned document. Minor versions add fields; a reader passes over what it does not know.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use foldhash::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -200,7 +201,7 @@ pub fn json(plan: &Plan) -> serde_json::Result<String> {
 pub fn document(plan: &Plan) -> Document {
     let ops = plan.waves.iter().enumerate().flat_map(|(wave, ops)| ops.iter().map(move |op| (wave, op)));
     let ops: Vec<(usize, usize, &Op)> = ops.enumerate().map(|(seq, (wave, op))| (seq, wave, op)).collect();
-    let mut by_object = HashMap::<ResourceId, Vec<usize>>::new();
+    let mut by_object = HashMap::<ResourceId, Vec<usize>>::default();
     for (seq, _, op) in &ops {
         by_object.entry(op.id()).or_default().push(*seq);
     }

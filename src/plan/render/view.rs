@@ -1,6 +1,8 @@
 //! What a plan says, in lines.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::HashMap;
 
 use super::{Detail, Look, Operations, files};
 use crate::kernel::Op;
@@ -63,7 +65,7 @@ pub(super) struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
-        let mut entries = Self { coming: HashMap::new(), going: HashMap::new(), extra: &plan.extra };
+        let mut entries = Self { coming: HashMap::default(), going: HashMap::default(), extra: &plan.extra };
         entries.going.extend(plan.lost.iter().map(|entry| (entry.resource.id(), entry)));
         for op in plan.waves.iter().flatten() {
             match op {

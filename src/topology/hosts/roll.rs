@@ -1,10 +1,11 @@
 //! What the hosts files of a network have in common.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::super::Container;
 use crate::names::{ContainerName, NetName};

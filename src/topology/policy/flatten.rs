@@ -5,8 +5,9 @@
 //! them between two cuts of receivers; neighbours about whom the same is decided are put together again. A box that is
 //! about ports goes before one that is about everything.
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use super::spans::{Span, Spans};
 use crate::names::Protocol;
@@ -64,7 +65,7 @@ type Row = Vec<(Span, Vec<(Option<Service>, usize)>)>;
 
 /// Returns what the rules, which are in order, decide, in at most `limit` boxes.
 pub(super) fn flatten(rules: &[Rule], limit: usize) -> Result<Vec<Decided>, TooMany> {
-    let mut known = HashMap::<Vec<usize>, Rc<Row>>::new();
+    let mut known = HashMap::<Vec<usize>, Rc<Row>>::default();
     let mut rows: Vec<(Span, Rc<Row>)> = vec![];
     let mut boxes = 0_usize;
     for span in between(rules.iter().flat_map(|rule| rule.from.iter())) {
