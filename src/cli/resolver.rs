@@ -5,12 +5,17 @@ use std::io;
 
 use super::failure::chain;
 use super::naming;
+use super::session::Prepared;
+use super::voice::Voice;
+use crate::dns::resolv::ADDRESS;
 use crate::dns::server::{self, Server};
 use crate::dns::zone::Zones;
-use crate::kernel::{Op, netns};
+use crate::kernel::{Op, netns, redirect};
 use crate::names::ContainerName;
 use crate::plan::Plan;
+use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
+use crate::resource::state::State;
 use crate::topology::Topology;
 use crate::watch::Held;
 
@@ -39,11 +44,7 @@ impl Resolver {
 
     /// Lets go of the namespaces that a plan deletes.
     pub(super) async fn make_way(&mut self, plan: &Plan) {
-        let going = plan.waves.iter().flatten().filter_map(|op| match op {
-            Op::Create(_) | Op::Update { .. } => None,
-            Op::Delete(entry) => entry.resource.id().netns().cloned().map(NsRef::Named),
-        });
-        self.leave(&going.collect()).await;
+        self.leave(&going(plan)).await;
     }
 
     async fn leave(&mut self, namespaces: &BTreeSet<NsRef>) {
@@ -79,6 +80,42 @@ impl Resolver {
         let broken = self.server.broken().await;
         held(&self.server.mend(&broken).await)
     }
+}
+
+/// Takes what led questions to a resolver out of namespaces that stay when the project leaves them: whoever has them does
+/// not get rid of it otherwise. Where a daemon answers, it does that itself.
+///
+/// This comes before all else, so that a run that is killed has done it: without a daemon it leads nowhere.
+pub(super) async fn forsake(prepared: &Prepared, voice: &Voice) {
+    let Prepared { desired, observed, applied, kept, plan, .. } = prepared;
+    let mut left = inhabited(applied);
+    left.extend(inhabited(&observed.own));
+    let stays = inhabited(kept.as_ref().unwrap_or(&desired.0));
+    left.retain(|ns| **ns != NsRef::Host && !stays.contains(ns));
+    if left.is_empty() {
+        return;
+    }
+    let going = going(plan);
+    let left = left.into_iter().filter(|ns| !going.contains(ns)).cloned().collect();
+    for (ns, error) in redirect::leave(left, ADDRESS).await {
+        voice.note(&format!(
+            "warning: nft table ip netform-dns in namespace {ns} leads to nobody, and stays there: {error}"
+        ));
+    }
+}
+
+/// Returns the namespaces that links are in.
+fn inhabited(state: &State) -> BTreeSet<&NsRef> {
+    state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces).collect()
+}
+
+/// Returns the namespaces that a plan deletes.
+fn going(plan: &Plan) -> BTreeSet<NsRef> {
+    let going = plan.waves.iter().flatten().filter_map(|op| match op {
+        Op::Create(_) | Op::Update { .. } => None,
+        Op::Delete(entry) => entry.resource.id().netns().cloned().map(NsRef::Named),
+    });
+    going.collect()
 }
 
 fn held(failures: &[server::Failure]) -> Option<Held> {

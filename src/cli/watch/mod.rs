@@ -18,7 +18,7 @@ use super::naming::{self, Naming};
 use super::resolver::Resolver;
 use super::session::{Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, ports, report, run, scope};
+use super::{confirm, ports, report, resolver, run, scope};
 use crate::apply::generation::{Generation, digest};
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
@@ -356,6 +356,7 @@ impl Keeper {
     async fn carry_out(&mut self, prepared: &Prepared, desired: &Desired) -> Result<u64, Failure> {
         let _turn = self.session.claim_turn(prepared).await?;
         let _claim = ports::claim(&self.session, prepared, desired).await?;
+        resolver::forsake(prepared, &self.session.voice).await;
         let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
         let past = self.session.past.generation.as_ref();
         let known = past.filter(|generation| generation.manifest == *manifest);

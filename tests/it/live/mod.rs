@@ -30,6 +30,7 @@ mod inhabited;
 mod isolated;
 mod kernel;
 mod lasting;
+mod leftovers;
 mod links;
 mod macvlan;
 mod management;
