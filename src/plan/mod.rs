@@ -13,6 +13,7 @@ mod equivalent;
 mod extra;
 mod field;
 mod foreign;
+mod ground;
 mod guard;
 mod index;
 mod interruption;
@@ -44,6 +45,7 @@ pub use conflict::{Conflict, at_stake};
 pub use equivalent::equivalent;
 pub use extra::Extra;
 pub use foreign::take_along;
+pub use ground::{Away, missing as lost_ground, settle as settle_ground};
 pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};
 pub use leave::{Spot, leaving};
 
