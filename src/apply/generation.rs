@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
+use super::originals::Originals;
 use super::written::{self, Before, Written};
 use crate::resource::ResourceId;
 use crate::resource::hex::hex;
@@ -58,8 +59,8 @@ pub struct Past {
     pub written: Option<Written>,
     /// Who holds which address.
     pub leases: Leases,
-    /// Kernel parameters of the host as they were before they were changed.
-    pub originals: Vec<Entry>,
+    /// Kernel parameters as they were before they were changed.
+    pub originals: Originals,
     /// The same of what other projects have changed.
     pub originals_of_others: Vec<Entry>,
     /// What was there before netform, and was adopted.

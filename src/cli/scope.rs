@@ -96,7 +96,7 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
 
 /// Adds on which links routers were heard before netform changed that.
 pub(super) fn recall(scope: &mut Scope, past: &Past) {
-    let known = past.originals.iter().chain(&past.originals_of_others);
+    let known = past.originals.known.iter().chain(&past.originals_of_others);
     let heeded = known.filter_map(|entry| match entry.resource.id() {
         ResourceId::Sysctl(NsRef::Host, key) if key.name() == Some("accept_ra") => key.link().cloned(),
         ResourceId::Sysctl(..)

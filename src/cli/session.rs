@@ -263,6 +263,7 @@ impl Session {
         };
         let others = Others { projects: &projects, dirs: &self.dirs };
         originals::restore(&self.past, (&mut desired, &observed), &facts, &others);
+        let lost = originals::left(&self.past, (&desired, &observed), &facts, &others);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
         kept = away.whole.or(kept);
         scope.unmarked.extend(given_up.iter().cloned());
@@ -277,6 +278,7 @@ impl Session {
         let yielded = naming::yield_to_others(&mut desired, &observed);
         let mut extra = extra::extra(topology.as_ref(), &desired, &observed, &facts);
         extra.warnings.splice(0..0, self.past.warnings.iter().cloned());
+        extra.warnings.extend(self.past.originals.warning.iter().cloned().chain(lost));
         extra.warnings.extend(yielded.into_iter().chain(away.warnings));
         extra.idle.extend(away.idle);
         extra.warnings.extend(self.runtimes.look.warnings.iter().cloned());
