@@ -13,6 +13,7 @@ use crate::dns::zone::Zones;
 use crate::kernel::{Op, netns, redirect};
 use crate::names::ContainerName;
 use crate::plan::Plan;
+use crate::resource::ResourceId;
 use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::state::State;
@@ -87,16 +88,16 @@ impl Resolver {
 ///
 /// This comes before all else, so that a run that is killed has done it: without a daemon it leads nowhere.
 pub(super) async fn forsake(prepared: &Prepared, voice: &Voice) {
-    let Prepared { desired, observed, applied, kept, plan, .. } = prepared;
-    let mut left = inhabited(applied);
-    left.extend(inhabited(&observed.own));
-    let stays = inhabited(kept.as_ref().unwrap_or(&desired.0));
-    left.retain(|ns| **ns != NsRef::Host && !stays.contains(ns));
+    let target = prepared.target();
+    let left = left_by(&prepared.applied, target).chain(left_by(&prepared.observed.own, target));
+    let mut left: BTreeSet<&NsRef> = left.filter(|ns| **ns != NsRef::Host).collect();
     if left.is_empty() {
         return;
     }
-    let going = going(plan);
-    let left = left.into_iter().filter(|ns| !going.contains(ns)).cloned().collect();
+    let stays: BTreeSet<&NsRef> = links(target).flat_map(|(_, link)| link.namespaces()).collect();
+    let going = going(&prepared.plan);
+    left.retain(|ns| !stays.contains(ns) && !going.contains(ns));
+    let left = left.into_iter().cloned().collect();
     for (ns, error) in redirect::leave(left, ADDRESS).await {
         voice.note(&format!(
             "warning: nft table ip netform-dns in namespace {ns} leads to nobody, and stays there: {error}"
@@ -104,9 +105,17 @@ pub(super) async fn forsake(prepared: &Prepared, voice: &Voice) {
     }
 }
 
-/// Returns the namespaces that links are in.
-fn inhabited(state: &State) -> BTreeSet<&NsRef> {
-    state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces).collect()
+/// Returns the namespaces of links that a state has and another one has not, or elsewhere.
+fn left_by<'s>(state: &'s State, target: &State) -> impl Iterator<Item = &'s NsRef> {
+    let stays = |id: &ResourceId, link: &Link| {
+        let there = target.get(id).and_then(|entry| entry.resource.link());
+        there.is_some_and(|there| there.namespaces().eq(link.namespaces()))
+    };
+    links(state).filter(move |(id, link)| !stays(id, link)).flat_map(|(_, link)| link.namespaces())
+}
+
+fn links(state: &State) -> impl Iterator<Item = (&ResourceId, &Link)> {
+    state.iter().filter_map(|(id, entry)| Some((id, entry.resource.link()?)))
 }
 
 /// Returns the namespaces that a plan deletes.

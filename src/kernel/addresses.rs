@@ -13,8 +13,11 @@ use super::live::Live;
 use super::netlink::{Blocking, Refusal};
 use super::observe::{OwnLinks, insert, is_link_local};
 use super::reading::{self, NsReading};
-use super::{FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns};
+use super::{
+    FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns, silence,
+};
 use crate::resource::address::Address;
+use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::PROTOCOL;
 use crate::resource::state::{Foreign, Observed};
@@ -27,7 +30,7 @@ const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
 pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), scope: &Scope) {
     let mut lost = connected::lost(ns, |index| own.contains_key(&index));
     for address in &ns.addresses {
-        let AddressAnswer { index, addr, protocol, routed: _ } = address;
+        let AddressAnswer { index, addr, protocol, routed: _, young: _ } = address;
         let Some((link, owner)) = own.get(index) else {
             external::see(observed, address, ns, scope);
             continue;
@@ -80,7 +83,17 @@ pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner,
         | Owner::Policy(_)
         | Owner::Unmarked(_) => message::new_address(*addr, index, protocol),
     };
-    channel.request(message, flags).await.map_err(|refusal| {
+    let mut put = channel.request(message.clone(), flags).await;
+    let is_disabled = matches!(&put, Err(refusal) if refusal.errno() == Some(Errno::ACCESS));
+    if is_disabled && addr.addr().is_ipv6() && *ns != NsRef::Host {
+        // Hardened hosts have new links not speak it.
+        silence::set_ipv6((ns, link), true).await.map_err(|OpError { kind, message }| OpError {
+            kind,
+            message: format!("IPv6 is disabled on {link}, and {message}"),
+        })?;
+        put = channel.request(message, flags).await;
+    }
+    put.map_err(|refusal| {
         let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
         let OpError { kind, message } = refusal.into();
         if disabled {

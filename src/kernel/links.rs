@@ -14,8 +14,8 @@ use smol_str::SmolStr;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
 use super::{
-    FailureKind, Op, OpError, addresses, answer, connected, device, message, neighbours, netns, ovsdb, pair,
-    qdisc, routes, shared, vlans,
+    FailureKind, Op, OpError, addresses, answer, connected, device, lacks, message, neighbours, netns, ovsdb,
+    pair, qdisc, routes, shared, silence, vlans,
 };
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -80,6 +80,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 if old.loopback != new.loopback {
                     set_loopback(there, new.loopback).await?;
                 }
+                lacks::restore(there, &NsRef::Named(new.name.clone()), &old.lacks, &new.lacks).await?;
                 let words = written(new.stray.as_ref(), &live.mark(&to.owner));
                 send(there, message::mark_namespace(&words), 0).await
             }
@@ -254,6 +255,12 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
         for change in message::change_peer(old, new).into_iter().chain(pair::retag(live, Some(old), new)) {
             outcomes.push(send(channel(live, &new.ns)?, change, 0).await);
         }
+    }
+    let (old, new) = (&from.amiss, &to.amiss);
+    outcomes.push(silence::restore(live, (&to.ns, &to.name), &old.silent, &new.silent).await);
+    if let LinkKind::Veth(peer) = &to.kind {
+        let end = (&peer.ns, &peer.name);
+        outcomes.push(silence::restore(live, end, &old.peer_silent, &new.peer_silent).await);
     }
     outcomes.into_iter().collect()
 }

@@ -239,6 +239,7 @@ impl Memory {
             sysctls,
             routes,
             addresses,
+            ipv6,
             proxies,
             limited,
             files,
@@ -260,6 +261,11 @@ impl Memory {
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
             routes: routes.clone(),
             addresses: addresses.clone(),
+            ipv6: parts
+                .namespaces
+                .iter()
+                .filter_map(|ns| Some((ns.clone(), ipv6.get(ns)?.clone())))
+                .collect(),
             proxies: proxies.clone(),
             limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),

@@ -23,6 +23,7 @@ mod heard;
 mod identity;
 pub mod inside;
 mod kept;
+mod lacks;
 mod limits;
 mod links;
 pub mod listeners;
@@ -48,6 +49,7 @@ pub(crate) mod redirect;
 mod routes;
 pub mod sandbox;
 mod shared;
+mod silence;
 pub mod slice;
 pub mod stowaways;
 pub mod strangers;
@@ -61,6 +63,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::address::Address;
 use crate::resource::file::FilePath;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
@@ -116,6 +119,8 @@ pub struct Scope {
     pub routes: BTreeSet<ResourceId>,
     /// Addresses of others' links that may be ours; one without our number is not.
     pub addresses: BTreeSet<ResourceId>,
+    /// Links of containers that are to have IPv6 addresses, by their namespaces.
+    pub ipv6: BTreeMap<NsRef, BTreeSet<IfName>>,
     /// Links of the host that may answer for addresses of ours.
     pub proxies: Proxies,
     /// Links of the host whose qdiscs matter.
@@ -150,6 +155,7 @@ impl Scope {
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            ipv6: BTreeMap::new(),
             proxies: Proxies::default(),
             limited: BTreeSet::new(),
             files: BTreeSet::new(),
@@ -169,6 +175,9 @@ impl Scope {
         self.sysctls.extend(other.sysctls.iter().cloned());
         self.routes.extend(other.routes.iter().cloned());
         self.addresses.extend(other.addresses.iter().cloned());
+        for (ns, links) in &other.ipv6 {
+            self.ipv6.entry(ns.clone()).or_default().extend(links.iter().cloned());
+        }
         self.proxies.extend(&other.proxies);
         self.limited.extend(other.limited.iter().cloned());
         self.files.extend(other.files.iter().cloned());
@@ -186,6 +195,14 @@ impl Scope {
             }
             Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
                 self.addresses.insert(entry.resource.id());
+            }
+            Resource::Address(Address { ns, link, addr, lost: _ })
+                if *ns != NsRef::Host && addr.addr().is_ipv6() =>
+            {
+                match self.ipv6.get_mut(ns) {
+                    Some(links) => drop(links.insert(link.clone())),
+                    None => drop(self.ipv6.insert(ns.clone(), [link.clone()].into())),
+                }
             }
             Resource::Sysctl(sysctl) => {
                 // What a link in a container had before is what a new one there has.

@@ -9,10 +9,10 @@ use super::message::{self, NEWBORN};
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading, is_named_for};
 use super::shared::spare_name;
-use super::{Scope, addresses, carried, ends, file, neighbours, qdisc, routes, vlans};
+use super::{Scope, addresses, carried, ends, file, lacks, neighbours, qdisc, routes, silence, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu, NetnsName};
-use crate::resource::amiss::{Amiss, PortFault};
+use crate::resource::amiss::Amiss;
 use crate::resource::device::Device;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
 use crate::resource::link::{Link, LinkKind};
@@ -241,7 +241,7 @@ fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
     let loopback = ns.addresses.iter().any(|it| it.index == 1 && it.addr == message::LOOPBACK);
-    let netns = || Netns { lo, loopback, ..Netns::new(name.clone()) };
+    let netns = || Netns { lo, loopback, lacks: lacks::of(ns, scope), ..Netns::new(name.clone()) };
     match ns.mark() {
         Some(mark) if mark.project == scope.project && is_named_for(&mark, &ns.ns) => {
             insert(observed, Resource::Netns(netns()), mark.owner);
@@ -275,6 +275,7 @@ fn see_link(
         Some(mark) => {
             let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
             resource.protected = mark.protected;
+            silence::see(&mut resource, (link, ns), reading, scope);
             resource.amiss.mark =
                 (link.alias.is_stray() && !mark.owner.is_unmarked()).then(|| (*link.alias).clone());
             insert(observed, Resource::from(resource), mark.owner);
@@ -285,7 +286,8 @@ fn see_link(
             insert(observed, Resource::from(own_link((link, name), (ns, own), kind)), Owner::Project);
         }
         None if place == Some(ends::Place::First) => {
-            let resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
+            let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
+            silence::see(&mut resource, (link, ns), reading, scope);
             insert(observed, Resource::from(resource), Owner::Unmarked((*link.alias).clone()));
         }
         None if own.contains_key(&link.index) => {}
@@ -327,18 +329,9 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
         vlans: vlans::of(link, &ns.links),
         altname: link.our_altname(),
         protected: false,
-        amiss: Amiss { mark: None, port: faults(link, ns) },
+        amiss: Amiss { port: silence::faults(link, ns), ..Amiss::default() },
         kind,
     }
-}
-
-/// Returns what a port of a bridge does otherwise than it should. Where nobody speaks the spanning tree protocol a port is
-/// shut only while it, or its bridge, is down (`br_port_carrier_check()`, `net/bridge/br_if.c`).
-fn faults(link: &LinkAnswer, ns: &NsReading) -> Vec<PortFault> {
-    let bridge = || ns.links.iter().find(|bridge| Some(bridge.index) == link.master);
-    let state = link.port.state().filter(|_| link.up && link.running);
-    let state = state.filter(|_| bridge().is_some_and(|bridge| bridge.up && !bridge.stp));
-    link.port.faults().chain(state).collect()
 }
 
 fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> LinkKind {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -130,12 +131,12 @@ pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
     elsewhere.collect()
 }
 
-/// Reads a route as [`answer::route`] does, unless it only tells what is here and is not for an IPv4 address: every namespace has a
+/// Reads a route as [`answer::route`] does, unless it only tells what is here and is for no address: every namespace has a
 /// handful of those.
 pub(super) fn read_inside(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     /// `RT_TABLE_LOCAL` and `RTN_LOCAL`.
     const LOCAL: [u8; 2] = [255, 2];
-    let is_kept = matches!(body, [2, 32, _, _, table, _, _, kind, ..] if [*table, *kind] == LOCAL)
+    let is_kept = matches!(body, [2, 32, _, _, table, _, _, kind, ..] | [10, 128, _, _, table, _, _, kind, ..] if [*table, *kind] == LOCAL)
         || body.get(4) != Some(&LOCAL[0]);
     is_kept.then(|| answer::route(kind, body))?
 }
@@ -156,7 +157,7 @@ pub(super) fn see(
             None => see_one(observed, route, (&ns.ns, own), scope),
         };
         if !is_seen {
-            see_others(observed, route, ns, scope);
+            see_others(observed, route, (ns, own), scope);
         }
     }
 }
@@ -164,7 +165,12 @@ pub(super) fn see(
 /// Notes a route of others that is where one of ours may have to be: the kernel takes one for a destination, a table and a
 /// priority, by whatever link it leaves (`fib_table_insert()`, `net/ipv4/fib_trie.c`; `fib6_add_rt2node()`, `net/ipv6/
 /// ip6_fib.c`). A host may have hundreds of thousands, and there we know which matter.
-fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scope: &Scope) {
+fn see_others(
+    observed: &mut Observed,
+    route: &RouteAnswer,
+    (ns, own): (&NsReading, &OwnLinks),
+    scope: &Scope,
+) {
     let RouteAnswer {
         table,
         protocol: _,
@@ -190,8 +196,35 @@ fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scop
         (None, None) => String::new(),
     };
     let table = if *table == MAIN_TABLE { String::new() } else { format!(" in table {table}") };
-    let what = format!("route {dest}{next}{way}{table}");
-    observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on: None });
+    let (over, on) = overruled(route, (ns, own)).unzip();
+    let over = over.map(|over| format!(", which comes before {over}")).unwrap_or_default();
+    let what = format!("route {dest}{next}{way}{table}{over}");
+    observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on });
+}
+
+/// Returns what of ours in a container a route of others comes before, and whose that is: the subnet of an address, or where
+/// a route leads. What is put before all of a subnet is passed by ([`super::connected`]), where it can be; what is put before
+/// a part of it, or before a route, may be meant, and is shown.
+fn overruled(route: &RouteAnswer, (ns, own): (&NsReading, &OwnLinks)) -> Option<(IpNet, Owner)> {
+    let is_made = KERNEL_ROUTES.contains(&route.protocol) || route.protocol == PROTOCOL;
+    if ns.ns == NsRef::Host || route.table != MAIN_TABLE || route.narrow || is_made {
+        return None;
+    }
+    let owner = |index: &u32| own.get(index).map(|(_, owner)| owner.clone());
+    let is_inside = |dest: IpNet| dest.contains(&route.dest) && dest.prefix_len() < route.dest.prefix_len();
+    let subnet = ns.addresses.iter().filter(|it| it.protocol == PROTOCOL).find_map(|it| {
+        let dest = it.addr.trunc();
+        let is_best = dest == route.dest && dest.addr().is_ipv6() && route.metric == 1;
+        let is_over = dest.prefix_len() < dest.max_prefix_len() && (is_inside(dest) || is_best);
+        Some((dest, owner(&it.index).filter(|_| is_over)?))
+    });
+    subnet.or_else(|| {
+        ns.routes.iter().filter(|it| (it.table, it.protocol) == (MAIN_TABLE, PROTOCOL)).find_map(|it| {
+            let is_over = (it.dest.prefix_len() > 0 && is_inside(it.dest))
+                || (it.dest == route.dest && route.metric < it.metric);
+            Some((it.dest, owner(it.index.as_ref()?).filter(|_| is_over)?))
+        })
+    })
 }
 
 /// `RTN_BLACKHOLE`, `_UNREACHABLE` and `_PROHIBIT`, `include/uapi/linux/rtnetlink.h`.

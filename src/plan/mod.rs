@@ -20,6 +20,7 @@ mod interruption;
 mod leave;
 mod lifeline;
 mod local;
+mod mended;
 mod names;
 mod order;
 mod overlap;

@@ -163,7 +163,7 @@ impl Resource {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }) => {
                 ResourceId::Netns(name.clone())
             }
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
@@ -239,7 +239,7 @@ impl Resource {
     pub fn provides(&self) -> Vec<Slot> {
         let mut slots = vec![Slot::Object(self.id())];
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }) => {
                 slots.push(Slot::Ns(NsRef::Named(name.clone())))
             }
             Self::Link(link) => {

@@ -356,7 +356,6 @@ impl Keeper {
     async fn carry_out(&mut self, prepared: &Prepared, desired: &Desired) -> Result<u64, Failure> {
         let _turn = self.session.claim_turn(prepared).await?;
         let _claim = ports::claim(&self.session, prepared, desired).await?;
-        resolver::forsake(prepared, &self.session.voice).await;
         let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
         let state = prepared.target();
         let past = self.session.past.generation.as_ref();
@@ -366,6 +365,9 @@ impl Keeper {
             None => (self.session.newest() + 1, run::now()),
         };
         let saved = past.filter(|_| applied == state);
+        if saved.is_none() {
+            resolver::forsake(prepared, &self.session.voice).await;
+        }
         if let (Some(generation), true) = (saved, plan.is_empty()) {
             return Ok(generation.number);
         }

@@ -58,6 +58,7 @@ mod safety;
 mod sandbox;
 mod show;
 mod signals;
+mod silent;
 mod snapshot;
 mod steps;
 mod strays;
