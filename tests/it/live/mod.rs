@@ -26,6 +26,7 @@ mod families;
 mod firewall;
 mod flows;
 mod foreign;
+mod homes;
 mod inhabited;
 mod isolated;
 mod kernel;
