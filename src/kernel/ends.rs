@@ -10,8 +10,9 @@ use smol_str::ToSmolStr;
 
 use super::Scope;
 use super::answer::LinkAnswer;
-use super::observe::{self, peer_of};
+use super::observe::peer_of;
 use super::reading::{NsReading, Reading};
+use super::whose;
 use crate::names::{ContainerName, Mtu, NetName, ProjectName};
 use crate::resource::link::{LinkKind, Peer, Tag};
 use crate::resource::netns::NsRef;
@@ -137,7 +138,7 @@ impl Reading {
             let is_ours = owner(other, link, &scope.project).is_some();
             let marked = owner(link, other, &scope.project).or_else(|| is_ours.then(nobody));
             // That of one that a killed run had no time to mark is known by the end that it was made with.
-            let holder = marked.or_else(|| observe::owner(other, &there.ns, scope))?;
+            let holder = marked.or_else(|| whose::owner(other, &there.ns, scope))?;
             Some(((ns.clone(), *index), holder))
         };
         self.ends.between.keys().filter_map(holder).collect()

@@ -35,6 +35,7 @@ mod leftovers;
 mod links;
 mod macvlan;
 mod management;
+mod marks;
 mod memory;
 mod names;
 mod network;
