@@ -71,8 +71,8 @@ fn is_marked(id: &ResourceId) -> bool {
 }
 
 fn is_contrary(known: &Entry, seen: &Entry) -> bool {
-    let is_told = |owner: &Owner| !owner.is_unmarked() && *owner != Owner::Project;
-    known.owner != seen.owner && is_told(&known.owner) && is_told(&seen.owner)
+    let is_told = |owner: &Owner| *owner != Owner::Project;
+    known.owner != seen.owner && !known.owner.is_unmarked() && is_told(&known.owner) && is_told(&seen.owner)
 }
 
 /// Returns what is somebody's where the last apply led to something of ours. Of addresses and routes these are only what is on

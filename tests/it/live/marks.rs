@@ -249,6 +249,28 @@ live! {
     }
 }
 
+/// What somebody does to the marks of a pair between two containers.
+const CABLES: &[(&str, &str)] = &[
+    (
+        "ip -n web link set eth0 alias netform:shop:attachment.db@cable; ip -n db link set eth0 alias netform:shop:attachment.web@cable",
+        "mark",
+    ),
+    ("ip -n web link set eth0 alias netform:shop:attachment.db@cable", "mark"),
+    ("ip -n db link set eth0 alias netform:shop:attachment.web@cable", "mark"),
+    ("ip -n db link set eth0 alias netform:blog:attachment.db@cable", "mark"),
+    ("ip -n web link set eth0 alias netform:blog:attachment.web@cable", "mark"),
+];
+
+live! {
+    fn marks_on_a_pair_between_two_containers_are_set_back_in_place(world) {
+        world.apply("netform: 1\nproject: shop\nnetworks: {cable: {driver: veth, subnets: [10.9.0.0/31]}}\ncontainers:\n  web: {networks: {cable: {address: 10.9.0.0}}}\n  db: {networks: {cable: {address: 10.9.0.1}}}\n");
+        for (deed, said) in CABLES {
+            assert_set_back(world, deed, &[said]);
+        }
+        assert!(world.pings("web", "10.9.0.1"));
+    }
+}
+
 live! {
     fn marks_of_ours_on_others_of_ours_keep_nothing_from_being_destroyed(world) {
         let before = everything(world);
