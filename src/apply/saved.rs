@@ -123,7 +123,8 @@ impl SavedPlan {
 fn in_the_way(op: &Op, observed: &Observed) -> Option<String> {
     let Op::Create(entry) = op else { return None };
     let slots = entry.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
-    let Foreign { what, owner, on: _ } = slots.filter_map(|slot| observed.foreign.get(&slot)).next()?;
+    let Foreign { what, owner, on: _, bears: _ } =
+        slots.filter_map(|slot| observed.foreign.get(&slot)).next()?;
     let whose = owner.as_ref().map_or_else(String::new, |owner| format!(" of {owner}"));
     Some(format!("{what}{whose} is where {} would be", op.id()))
 }

@@ -1,16 +1,17 @@
 //! What has to be looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming;
+use super::session::Session;
 use crate::apply::generation::Past;
 use crate::kernel::live::Live;
-use crate::kernel::{Proxies, Scope, Seals};
+use crate::kernel::{Proxies, Scope, Seals, census};
 use crate::manifest::{Driver, Home, Manifest, Uplink};
-use crate::names::IfName;
+use crate::names::{IfName, NetnsName};
 use crate::resource::ResourceId;
 use crate::resource::link::Link;
-use crate::resource::netns::NsRef;
+use crate::resource::netns::{NsRef, Process};
 use crate::resource::state::{Entry, Observed, State};
 use crate::resource::sysctl::SysctlKey;
 
@@ -148,6 +149,20 @@ fn devices(manifest: &Manifest) -> BTreeSet<IfName> {
     let networks = manifest.containers.values().filter_map(|container| container.value.networks.as_ref());
     let attachments = networks.flat_map(|networks| networks.values());
     attachments.filter_map(|at| Some(at.value.device.as_ref()?.value.clone())).collect()
+}
+
+impl Session {
+    /// Returns which of the namespaces of containers are one, by several names. Where all are of netform's making none can be.
+    pub(super) fn same_namespaces(&self, scope: &Scope) -> BTreeMap<NsRef, NsRef> {
+        let Some(loaded) = self.loaded.as_ref().filter(|_| !scope.namespaces.is_empty()) else {
+            return BTreeMap::new();
+        };
+        let containers = loaded.manifest.containers.iter();
+        let own = containers.filter(|(_, at)| at.value.home.is_none());
+        let own: Vec<_> = own.map(|(name, _)| NsRef::Named(NetnsName::from(name))).collect();
+        let given = scope.namespaces.iter().filter(|ns| **ns != NsRef::Process(Process::NOBODY));
+        census::same(own.iter().chain(given))
+    }
 }
 
 /// Returns the namespaces of others that a manifest names.

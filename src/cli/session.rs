@@ -256,6 +256,7 @@ impl Session {
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
+        let facts = Facts { same_namespaces: self.same_namespaces(&scope), ..facts };
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
         let away = match aim {
             Aim::Generation(_) => plan::settle_ground(&mut desired.0, &observed),

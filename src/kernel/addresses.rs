@@ -11,8 +11,9 @@ use super::answer::AddressAnswer;
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Refusal};
-use super::observe::{OwnLinks, insert, is_link_local};
+use super::observe::{insert, is_link_local};
 use super::reading::{self, NsReading};
+use super::whose::OwnLinks;
 use super::{
     FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns, silence,
 };
@@ -36,17 +37,20 @@ pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), s
             continue;
         };
         let resource = || Address::new(ns.ns.clone(), link.clone(), *addr);
-        if *protocol == PROTOCOL {
-            let lost = lost.remove(&(*index, *addr)).unwrap_or_default();
-            insert(observed, Resource::Address(Address { lost, ..resource() }), owner.clone());
+        let id = || ResourceId::Address(ns.ns.clone(), link.clone(), *addr);
+        let is_stray = *protocol != PROTOCOL && !scope.strays.is_empty() && scope.strays.contains_key(&id());
+        if *protocol == PROTOCOL || is_stray {
+            let (lost, stray) =
+                (lost.remove(&(*index, *addr)).unwrap_or_default(), is_stray.then_some(*protocol));
+            insert(observed, Resource::Address(Address { lost, stray, ..resource() }), owner.clone());
             continue;
         }
-        let id = ResourceId::Address(ns.ns.clone(), link.clone(), *addr);
+        let id = id();
         if scope.unmarked.contains(&id) {
             insert(observed, Resource::Address(resource()), Owner::Unmarked(protocol.to_smolstr()));
         } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
             let what = format!("address {addr} on {link}");
-            let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+            let foreign = Foreign { what, owner: None, on: Some(owner.clone()), bears: None };
             observed.foreign.insert(Slot::Object(id), foreign);
         }
     }
@@ -69,10 +73,10 @@ pub async fn of_host() -> Result<BTreeSet<IpAddr>, ObserveError> {
 
 /// Gives a link an address, or changes whose it is.
 pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {
-    let Address { ns, link, addr, lost: _ } = address;
+    let Address { ns, link, addr, lost: _, stray } = address;
     let channel = channel(live, ns)?;
     let index = found(channel, link)?;
-    let protocol = protocol(owner, NOBODYS_ADDRESS);
+    let protocol = stray.unwrap_or_else(|| protocol(owner, NOBODYS_ADDRESS));
     let message = match owner {
         Owner::External(_) => message::new_external_address(*addr, index, protocol),
         Owner::Project
@@ -108,7 +112,7 @@ pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner,
 
 /// Takes an address from a link.
 pub(super) async fn remove(live: &Live, address: &Address) -> Outcome {
-    let Address { ns, link, addr, lost: _ } = address;
+    let Address { ns, link, addr, lost: _, stray: _ } = address;
     let channel = channel(live, ns)?;
     let index = match channel.index(link) {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),

@@ -131,13 +131,6 @@ pub(crate) struct Alias {
     mark: Option<Mark>,
 }
 
-impl Alias {
-    /// Tells whether it is no mark of anybody.
-    pub(crate) fn is_stray(&self) -> bool {
-        self.mark.is_none()
-    }
-}
-
 impl From<SmolStr> for Alias {
     fn from(text: SmolStr) -> Self {
         Self { mark: Mark::parse(&text), text }

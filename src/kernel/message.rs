@@ -183,6 +183,13 @@ pub(crate) fn change_peer(from: &Peer, to: &Peer) -> Option<RouteNetlinkMessage>
     (from.up != to.up || message.attributes.len() > 1).then_some(RouteNetlinkMessage::NewLink(message))
 }
 
+/// Takes a link down.
+pub(crate) fn take_down(link: &IfName) -> RouteNetlinkMessage {
+    let mut message = named(link);
+    set_state(&mut message, false);
+    RouteNetlinkMessage::NewLink(message)
+}
+
 /// Gives a link a further name.
 pub(crate) fn add_altname(link: &IfName, altname: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLinkProp(properties(link, altname))

@@ -46,6 +46,7 @@ pub mod process;
 mod qdisc;
 mod reading;
 pub(crate) mod redirect;
+mod renamed;
 mod routes;
 pub mod sandbox;
 mod shared;
@@ -56,6 +57,7 @@ pub mod strangers;
 pub mod sysctl;
 mod vlans;
 mod wave;
+mod whose;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,8 +132,12 @@ pub struct Scope {
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
     /// [`Owner::Unmarked`] for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,
-    /// Links and namespaces that the last apply led to and that carry nobody's mark now, with the marks that they bore.
-    pub strays: BTreeMap<ResourceId, Mark>,
+    /// Links, namespaces, addresses and routes that the last apply led to and that carry another mark now, or none.
+    pub strays: BTreeMap<ResourceId, Stray>,
+    /// Links that the last apply led to and that somebody has renamed, with the names that they had.
+    pub renamed: BTreeMap<ResourceId, IfName>,
+    /// Namespaces that carry our mark and are not ours, with whose they are.
+    pub disowned: BTreeMap<ResourceId, String>,
     /// Whether bridges of Open vSwitch matter, so that its database is asked.
     pub switch: bool,
     /// Whether VLANs of ports of bridges matter, so that the kernel is asked for them. Those of a bridge of ours that keeps them
@@ -144,6 +150,33 @@ pub struct Scope {
     pub devices: BTreeSet<IfName>,
     /// What tells whether a link was taken from the host, or only says so; `None` believes all of them.
     pub seals: Option<Seals>,
+}
+
+/// The mark of something that carries another one now, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// The mark that it bore.
+    pub bore: Mark,
+    /// Whose it is to become: once it bears the mark of that, it is no stray any more.
+    pub becomes: Option<Owner>,
+}
+
+impl From<Mark> for Stray {
+    fn from(bore: Mark) -> Self {
+        Self { bore, becomes: None }
+    }
+}
+
+impl Stray {
+    /// Returns the mark that counts where this one is read.
+    fn or_right(&self, mark: Option<Mark>) -> Mark {
+        let Self { bore, becomes } = self;
+        let is_right = |mark: &Mark| {
+            mark.project == bore.project
+                && (mark.owner == bore.owner || Some(&mark.owner) == becomes.as_ref())
+        };
+        mark.filter(is_right).unwrap_or_else(|| bore.clone())
+    }
 }
 
 impl Scope {
@@ -162,6 +195,8 @@ impl Scope {
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             strays: BTreeMap::new(),
+            renamed: BTreeMap::new(),
+            disowned: BTreeMap::new(),
             switch: false,
             vlans: false,
             devices: BTreeSet::new(),
@@ -183,6 +218,8 @@ impl Scope {
         self.files.extend(other.files.iter().cloned());
         self.unmarked.extend(other.unmarked.iter().cloned());
         self.strays.extend(other.strays.clone());
+        self.renamed.extend(other.renamed.clone());
+        self.disowned.extend(other.disowned.clone());
         self.switch |= other.switch;
         self.vlans |= other.vlans;
     }
@@ -196,7 +233,7 @@ impl Scope {
             Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
                 self.addresses.insert(entry.resource.id());
             }
-            Resource::Address(Address { ns, link, addr, lost: _ })
+            Resource::Address(Address { ns, link, addr, lost: _, stray: _ })
                 if *ns != NsRef::Host && addr.addr().is_ipv6() =>
             {
                 match self.ipv6.get_mut(ns) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{mended, vlans, vsctl};
+use super::{mended, remark, vlans, vsctl};
 use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -53,7 +53,7 @@ fn created(resource: &Resource) -> Vec<String> {
             vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
         }
         Resource::Link(link) => created_link(link),
-        Resource::Address(Address { ns, link, addr, lost: _ }) => {
+        Resource::Address(Address { ns, link, addr, lost: _, stray: _ }) => {
             let how = if addr.addr().is_ipv4() { " brd +" } else { " nodad" };
             vec![format!("{} addr add {addr} dev {link}{how}", In("ip", ns))]
         }
@@ -157,9 +157,11 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
         (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
         (Resource::Qdisc(_), Resource::Qdisc(to)) => limited(to, "change"),
         (Resource::Address(from), Resource::Address(to)) if from.lost != to.lost => connected(from, to),
-        (Resource::Netns(from), Resource::Netns(to)) if mended::is_mended(from, to) => {
-            mended::namespace(from, to)
+        (Resource::Address(_), Resource::Address(to)) => vec![remark::address(to)],
+        (Resource::Route(from), Resource::Route(to)) if from.stray != to.stray => {
+            created(&Resource::Route(to.clone())).into_iter().map(remark::route).collect()
         }
+        (Resource::Netns(from), Resource::Netns(to)) => remark::namespace(from, to),
         (
             Resource::Netns(_)
             | Resource::Link(_)
@@ -210,7 +212,9 @@ fn connected(from: &Address, to: &Address) -> Vec<String> {
 fn updated_link(from: &Link, to: &Link) -> Vec<String> {
     let (ip, name) = (In("ip", &to.ns), &to.name);
     let set = |what: String| format!("{ip} link set {name} {what}");
-    let mut lines = vec![];
+    let renamed = from.amiss.name.as_ref().filter(|_| to.amiss.name.is_none());
+    let mut lines: Vec<_> =
+        renamed.map(|now| format!("{ip} link set {now} name {name}")).into_iter().collect();
     if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind) {
         let set = |what: String| format!("{} link set {} {what}", In("ip", &new.ns), new.name);
         lines.extend((old.mac != new.mac).then(|| set(format!("address {}", new.mac))));
@@ -336,7 +340,7 @@ fn deleted(resource: &Resource) -> Vec<String> {
             Some(device) => return given_back(link, device),
             None => return deleted_link(link),
         },
-        Resource::Address(Address { ns, link, addr, lost: _ }) => {
+        Resource::Address(Address { ns, link, addr, lost: _, stray: _ }) => {
             format!("{} addr del {addr} dev {link}", In("ip", ns))
         }
         Resource::Route(route) => format!("{} route del {}", In("ip", &route.ns), route_words(route)),
@@ -367,7 +371,7 @@ fn deleted_link(link: &Link) -> Vec<String> {
 }
 
 fn route_words(route: &Route) -> String {
-    let Route { ns: _, dest, way, rank: Rank { table, metric } } = route;
+    let Route { ns: _, dest, way, rank: Rank { table, metric }, stray: _ } = route;
     let dest = if dest.prefix_len() == 0 { "default".to_owned() } else { dest.to_string() };
     let metric = if *metric == 0 { String::new() } else { format!(" metric {metric}") };
     let table = if *table == MAIN_TABLE { String::new() } else { format!(" table {table}") };

@@ -7,11 +7,6 @@ use crate::resource::link::Link;
 use crate::resource::netns::{Lack, Netns, NsRef, Table};
 use crate::resource::sysctl::Family;
 
-/// Tells whether more is changed of a namespace than what is written on it.
-pub(super) fn is_mended(from: &Netns, to: &Netns) -> bool {
-    (from.lo, from.loopback, &from.lacks) != (to.lo, to.loopback, &to.lacks)
-}
-
 /// Returns what gives a namespace what it lacks.
 pub(super) fn namespace(from: &Netns, to: &Netns) -> Vec<String> {
     let ip = format!("ip -n {}", to.name);

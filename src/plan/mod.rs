@@ -27,6 +27,7 @@ mod overlap;
 mod policy;
 pub mod ports;
 pub mod release;
+mod remark;
 pub mod render;
 pub mod stray;
 pub mod target;
@@ -363,6 +364,7 @@ fn planned(mut diff: diff::Diff<'_>, observed: &Observed, mut extra: Extra) -> P
     let waves = order::waves(&mut diff);
     let foreign = foreign::foreign(observed, &diff);
     extra.warnings.extend(foreign::warning(&foreign));
+    extra.warnings.extend(foreign::impostors(observed));
     let (changes, tally) = change::changes(&diff, extra.part.as_ref());
     Plan {
         changes,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ipnet::{AddrParseError, IpNet};
 use serde::{Deserialize, Serialize};
 
+use super::amiss;
 use super::netns::NsRef;
 use crate::names::IfName;
 
@@ -25,6 +26,9 @@ pub struct Address {
     /// not reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Lost>,
+    /// The number that stands in the place of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stray: Option<u8>,
 }
 
 /// A route that came with an address, and that no packet takes: to its subnet; with one IPv6 address of a link to all that
@@ -111,16 +115,17 @@ pub const CONNECTED: (&str, &str) = ("connected route", "there");
 impl Address {
     /// Returns an address as it shall be.
     pub fn new(ns: NsRef, link: IfName, addr: IpNet) -> Self {
-        Self { ns, link, addr, lost: vec![] }
+        Self { ns, link, addr, lost: vec![], stray: None }
     }
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { ns: _, link: _, addr, lost } = self;
+        let Self { ns: _, link: _, addr, lost, stray } = self;
         let mut fields = vec![("address", addr.to_string())];
         if !lost.is_empty() {
             fields.push((CONNECTED.0, words(lost)));
         }
+        fields.extend(stray.map(amiss::protocol));
         fields
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::Resource;
+use crate::names::IfName;
 
 /// What of a link is not as netform and the kernel have made it, and as every manifest means it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ pub struct Amiss {
     /// What is written on it in the place of the mark that says whose it is; empty when nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<SmolStr>,
+    /// What it is called now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<IfName>,
     /// What it does not do as the port of a bridge, or does though it should not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub port: Vec<PortFault>,
@@ -78,13 +82,15 @@ pub const WELL: [(&str, &str); 13] = [
 impl Amiss {
     /// Tells whether all is well.
     pub fn is_none(&self) -> bool {
-        let Self { mark, port, silent, peer_silent } = self;
-        mark.is_none() && port.is_empty() && silent.is_empty() && peer_silent.is_empty()
+        let Self { mark, name, port, silent, peer_silent } = self;
+        let is_named = name.is_none();
+        mark.is_none() && is_named && port.is_empty() && silent.is_empty() && peer_silent.is_empty()
     }
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { mark, port, silent, peer_silent } = self;
+        // Its name is the first of the fields of a link.
+        let Self { mark, name: _, port, silent, peer_silent } = self;
         let off = |name| (name, "off".to_owned());
         let silent = silent.iter().map(|it| match it {
             Silence::Arp => off("arp"),
@@ -100,14 +106,14 @@ impl Amiss {
 }
 
 impl Resource {
-    /// Tells whether something is written on it in the place of a mark.
+    /// Tells whether something is written on it in the place of a mark, or it was renamed.
     pub fn is_stray(&self) -> bool {
         match self {
-            Self::Link(link) => link.amiss.mark.is_some(),
+            Self::Link(link) => link.amiss.mark.is_some() || link.amiss.name.is_some(),
             Self::Netns(netns) => netns.stray.is_some(),
-            Self::Address(_)
-            | Self::Route(_)
-            | Self::Sysctl(_)
+            Self::Address(address) => address.stray.is_some(),
+            Self::Route(route) => route.stray.is_some(),
+            Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
@@ -116,6 +122,11 @@ impl Resource {
             | Self::File(_) => false,
         }
     }
+}
+
+/// Says which number stands in the place of the mark of an address or a route.
+pub(super) fn protocol(number: u8) -> (&'static str, String) {
+    (MARK.0, format!("protocol {number}"))
 }
 
 /// Says what is written in the place of a mark.
