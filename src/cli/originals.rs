@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use ipnet::IpNet;
+
 use super::failure::{Code, Failure};
 use super::scope::has_link;
 use crate::apply::generation::Past;
 use crate::apply::{self, Dirs};
 use crate::kernel::{Op, sysctl};
-use crate::names::ProjectName;
+use crate::names::{IfName, ProjectName};
 use crate::plan::equivalent;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Entry, Observed, State};
@@ -160,14 +162,43 @@ pub(super) fn reset(applied: &State, desired: &mut Desired, observed: &Observed)
     }
 }
 
-/// Refuses what the kernel has no such parameter for, before anything is done.
+/// Returns an IPv6 address that a link is to have.
+fn ipv6_on(desired: &Desired, ns: &NsRef, link: &IfName) -> Option<IpNet> {
+    let on_it = |id: &ResourceId| match id {
+        ResourceId::Address(home, on, addr) => (home, on) == (ns, link) && addr.addr().is_ipv6(),
+        ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => false,
+    };
+    let address = desired.0.iter().map(|(id, _)| id).find(|id| on_it(id))?;
+    if let ResourceId::Address(_, _, addr) = address { Some(*addr) } else { None }
+}
+
+/// Refuses what the kernel has no such parameter for, and what contradicts itself, before anything is done.
 pub(super) fn check(desired: &Desired, observed: &Observed) -> Result<(), Failure> {
     for (id, entry) in desired.0.iter() {
-        let Resource::Sysctl(Sysctl { ns, key, value: _ }) = &entry.resource else { continue };
-        if *ns == NsRef::Host || observed.own.get(id).is_some() || sysctl::is_known(key) {
+        let Resource::Sysctl(Sysctl { ns, key, value }) = &entry.resource else { continue };
+        if *ns == NsRef::Host {
             continue;
         }
         let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        if let (Some("disable_ipv6"), Some(link), true) = (key.name(), key.link(), value != "0")
+            && let Some(addr) = ipv6_on(desired, ns, link)
+        {
+            let message = format!("{place}{}: {key} is {value}, and {link} is to have {addr}", entry.owner);
+            let help = "take one of the two out";
+            return Err(Failure::new(Code::Manifest, message).help(help));
+        }
+        if observed.own.get(id).is_some() || sysctl::is_known(key) {
+            continue;
+        }
         let message = format!("{place}{}: the kernel has no parameter {key}", entry.owner);
         let list = key.of_a_new_link().map(|key| sysctl::path(&key));
         let list = list.as_deref().and_then(Path::parent).map(Path::display);

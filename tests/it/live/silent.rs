@@ -170,3 +170,15 @@ live! {
         world.run(&["destroy", "--yes"]).exits(0);
     }
 }
+
+live! {
+    fn what_is_to_have_an_address_and_not_to_speak_ipv6_is_refused_before_anything_is_done(world) {
+        world.file("netform.yaml", &SHOP.replace("'fd00:9::2'}", "'fd00:9::2', sysctls: {net.ipv6.conf.IFNAME.disable_ipv6: 1}}"));
+        let told = world.run(&["plan"]).exits(65).stderr;
+        assert!(told.contains("net/ipv6/conf/eth2/disable_ipv6 is 1, and eth2 is to have fd00:9::2/64"), "{told}");
+
+        // Where there is none, it is nobody's drift.
+        world.apply(&SHOP.replace("back: {},", "back: {sysctls: {net.ipv6.conf.IFNAME.disable_ipv6: 1}},"));
+        world.assert_in_sync();
+    }
+}
