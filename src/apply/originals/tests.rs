@@ -26,7 +26,7 @@ fn update(from: &str, to: &str) -> [Touched; 1] {
 #[test]
 fn of_links_those_of_others_are_remembered() {
     let dir = tempfile::tempdir().unwrap();
-    let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+    let dirs = Dirs { state: dir.path().join("shop"), run: dir.path().join("run") };
     let of_link = |value: &str, owner: &Owner| {
         let (link, name) = ("eth0".try_into().unwrap(), "proxy_ndp".into());
         let key = SysctlKey::PerLink { family: Family::Ipv6, link, name };
@@ -82,7 +82,7 @@ fn each_project_knows_what_the_first_one_changed_for_as_long_as_it_asks_for_it()
 #[test]
 fn what_was_given_up_when_that_was_still_kept_on_record_is_past() {
     let dir = tempfile::tempdir().unwrap();
-    let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+    let dirs = Dirs { state: dir.path().join("shop"), run: dir.path().join("run") };
     let mut originals = State::default();
     originals.insert(forward("0"));
     let file =
@@ -97,7 +97,7 @@ fn what_was_given_up_when_that_was_still_kept_on_record_is_past() {
 #[test]
 fn a_parameter_is_remembered_as_it_was_before_the_first_change_until_it_is_set_back() {
     let dir = tempfile::tempdir().unwrap();
-    let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+    let dirs = Dirs { state: dir.path().join("shop"), run: dir.path().join("run") };
 
     dirs.remember_originals(&update("0", "1"), Some((1, &asked()))).unwrap();
     dirs.remember_originals(&update("2", "1"), Some((2, &asked()))).unwrap();
@@ -113,7 +113,7 @@ fn a_parameter_is_remembered_as_it_was_before_the_first_change_until_it_is_set_b
 #[test]
 fn of_a_damaged_file_there_is_a_copy_and_without_that_it_is_told_until_nothing_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
+    let dirs = Dirs { state: dir.path().join("shop"), run: dir.path().join("run") };
     dirs.remember_originals(&update("0", "1"), Some((1, &asked()))).unwrap();
     let damage = |path: PathBuf| std::fs::write(path, "{").unwrap();
 
