@@ -31,7 +31,7 @@ pub use disk::{Dirs, DiskError, projects};
 use execute::{Mode, Target, execute, settle};
 use generation::Generation;
 use journal::Journal;
-pub use originals::shared;
+pub use originals::{lasting, shared};
 pub use recover::{RecoverError, Recovery, Settled, recover, widened};
 pub use verify::glance;
 use written::Before;

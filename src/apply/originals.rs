@@ -1,7 +1,8 @@
 //! Kernel parameters of the host as they were before netform changed them, so that `destroy` can set them back.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -25,18 +26,50 @@ struct OriginalsFile {
     /// Whether the host's are those that the project asks for now. Once, what it had given up stayed among them.
     #[serde(default)]
     is_asked: bool,
+    /// Whether what was noted before was lost, so that what is missing may have been changed all the same.
+    #[serde(default, skip_serializing_if = "is_false")]
+    lost: bool,
     originals: State,
+    /// What was wrong with the file that this was read from.
+    #[serde(skip)]
+    wrong: Option<String>,
+}
+
+/// What is known of parameters as they were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Originals {
+    /// Those that the project has changed and asks for.
+    pub known: Vec<Entry>,
+    /// The file from which what was noted of others was lost.
+    pub lost: Option<PathBuf>,
+    /// What the user should know of that file.
+    pub warning: Option<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Dirs {
-    /// Returns the parameters as they were; a damaged file counts as none, since nothing is better than a wrong value.
+    /// Returns the parameters as they were. Of a damaged file there is a copy; where that is damaged, too, others may have on
+    /// record what the project asks for, and the rest is lost: nothing is better than a wrong value.
     /// The host's are those that the project asks for: what it has given up is others' to set.
     ///
     /// # Errors
     ///
     /// When a later netform wrote it, or it cannot be read at all.
-    pub fn originals(&self) -> Result<Vec<Entry>, DiskError> {
-        Ok(self.read_originals(None)?.originals.into())
+    pub fn originals(&self) -> Result<Originals, DiskError> {
+        let OriginalsFile { lost, mut originals, wrong, .. } = self.read_originals(None)?;
+        if lost {
+            self.take_over(&mut originals, &[], self.last_state(None)?.as_ref());
+        }
+        let lost = lost.then(|| self.originals_path());
+        Ok(Originals { known: originals.into(), lost, warning: wrong })
+    }
+
+    /// Tells whether another project may ask for parameters of the host of which it has lost its record.
+    pub fn others_have_lost_theirs(&self) -> bool {
+        self.others().iter().any(|other| other.read_originals(None).is_ok_and(|file| file.lost))
     }
 
     /// Returns what the other projects on the host have on record of its parameters: each has all that it asks for, be it
@@ -88,21 +121,46 @@ impl Dirs {
 
     /// Reads what was noted up to a generation.
     fn read_originals(&self, before: Option<u64>) -> Result<OriginalsFile, DiskError> {
-        let none =
-            OriginalsFile { format: Known, generation: 0, is_asked: true, originals: State::default() };
-        let mut file = match disk::read(&self.originals_path(), KNOWN) {
-            Ok(file) => file.unwrap_or(none),
-            Err(DiskError::Damaged { .. }) => none,
+        let mut file = match disk::read::<OriginalsFile>(&self.originals_path(), KNOWN) {
+            Ok(Some(file)) => file,
+            Ok(None) => self.copied_originals().unwrap_or_else(OriginalsFile::none),
+            Err(error @ DiskError::Damaged { .. }) => self.instead_of_damaged(&error),
             Err(error) => return Err(error),
         };
         if !file.is_asked {
-            let numbers = self.numbers()?.into_iter().rev();
-            let last = numbers.into_iter().find(|number| before.is_none_or(|before| *number < before));
-            let last = last.and_then(|number| self.generation(number).ok().flatten());
-            let state = last.map(|generation| generation.state).unwrap_or_default();
-            keep_asked(&mut file.originals, &state);
+            keep_asked(&mut file.originals, &self.last_state(before)?.unwrap_or_default());
         }
         Ok(file)
+    }
+
+    /// Returns what the newest generation led to, of those before one.
+    fn last_state(&self, before: Option<u64>) -> Result<Option<State>, DiskError> {
+        let mut numbers = self.numbers()?.into_iter().rev();
+        let last = numbers.find(|number| before.is_none_or(|before| *number < before));
+        let last = last.and_then(|number| self.generation(number).ok().flatten());
+        Ok(last.map(|generation| generation.state))
+    }
+
+    fn copied_originals(&self) -> Option<OriginalsFile> {
+        disk::read(&self.copy_of_originals(), KNOWN).ok().flatten()
+    }
+
+    /// Returns what stands in for a file that is damaged.
+    fn instead_of_damaged(&self, error: &DiskError) -> OriginalsFile {
+        let why = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
+        match self.copied_originals() {
+            Some(file) => {
+                let wrong = Some(format!("{error}{why}; its copy is used"));
+                OriginalsFile { wrong, ..file }
+            }
+            None => {
+                let wrong = format!(
+                    "{error}{why}: what kernel parameters were before netform changed them is not known any more, and \
+                     they stay as they are"
+                );
+                OriginalsFile { lost: true, wrong: Some(wrong), ..OriginalsFile::none() }
+            }
+        }
     }
 
     /// Notes what a run has adopted, given up and changed for ever; see there.
@@ -142,11 +200,14 @@ impl Dirs {
         }
         self.take_over(&mut originals, touched, generation.map(|(_, state)| state));
         note(&mut originals, touched);
-        if originals == file.originals {
+        // Who asks for nothing any more has nothing to set back.
+        let lost = file.lost && generation.is_none_or(|(_, state)| asks_for_any(state));
+        if originals == file.originals && lost == file.lost && file.wrong.is_none() {
             return Ok(());
         }
         let generation = number.unwrap_or(file.generation);
-        let file = OriginalsFile { format: Known, generation, is_asked: true, originals };
+        let file = OriginalsFile { format: Known, generation, is_asked: true, lost, originals, wrong: None };
+        disk::write(&self.copy_of_originals(), &file)?;
         disk::write(&self.originals_path(), &file)
     }
 
@@ -162,8 +223,21 @@ impl Dirs {
         }
     }
 
-    pub(super) fn originals_path(&self) -> std::path::PathBuf {
+    pub(super) fn originals_path(&self) -> PathBuf {
         self.state.join("originals.json")
+    }
+
+    /// What is written down in no other place is written down twice: no kernel remembers it.
+    fn copy_of_originals(&self) -> PathBuf {
+        self.state.join("originals.copy.json")
+    }
+}
+
+impl OriginalsFile {
+    /// What a project has that has changed nothing.
+    fn none() -> Self {
+        let originals = State::default();
+        Self { format: Known, generation: 0, is_asked: true, lost: false, originals, wrong: None }
     }
 }
 
@@ -171,6 +245,17 @@ impl Dirs {
 pub fn shared(state: &State) -> BTreeSet<&ResourceId> {
     let of_host = state.iter().filter(|(id, _)| matches!(id, ResourceId::Sysctl(NsRef::Host, _)));
     of_host.filter(|(_, entry)| is_asked(entry)).map(|(id, _)| id).collect()
+}
+
+/// Tells whether a state asks for parameters that outlast what they are for, of the host or of a container.
+fn asks_for_any(state: &State) -> bool {
+    lasting(state).next().is_some()
+}
+
+/// Returns the parameters that a state asks for and that are to be set back when nobody does any more.
+pub fn lasting(state: &State) -> impl Iterator<Item = &Entry> {
+    let lasting = state.iter().filter(|(id, entry)| entry.origin.is_some() && outlasts(id, Some(entry)));
+    lasting.map(|(_, entry)| entry)
 }
 
 /// Tells whether a manifest asks for a parameter of the host that outlasts what it is for.
@@ -254,113 +339,4 @@ fn outlasts(id: &ResourceId, after: Option<&Entry>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resource::owner::Origin;
-    use crate::resource::sysctl::{Family, Sysctl};
-
-    fn forward(value: &str) -> Entry {
-        Entry {
-            resource: Resource::Sysctl(Sysctl {
-                ns: NsRef::Host,
-                key: SysctlKey::Ipv4Forward,
-                value: value.into(),
-            }),
-            owner: Owner::Project,
-            origin: None,
-            ignore: vec![],
-        }
-    }
-
-    fn update(from: &str, to: &str) -> [Touched; 1] {
-        let id = forward(from).resource.id();
-        let origin = (to == "1").then(place);
-        [Touched { id, before: Some(forward(from)), after: Some(Entry { origin, ..forward(to) }) }]
-    }
-
-    #[test]
-    fn of_links_those_of_others_are_remembered() {
-        let dir = tempfile::tempdir().unwrap();
-        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
-        let of_link = |value: &str, owner: &Owner| {
-            let (link, name) = ("eth0".try_into().unwrap(), "proxy_ndp".into());
-            let key = SysctlKey::PerLink { family: Family::Ipv6, link, name };
-            let resource = Resource::Sysctl(Sysctl { ns: NsRef::Host, key, value: value.into() });
-            Entry { resource, owner: owner.clone(), ..forward("") }
-        };
-        let note = |owner: &Owner, generation| {
-            let before = of_link("0", &Owner::Project);
-            let after = Entry { origin: Some(place()), ..of_link("1", owner) };
-            let touched = Touched { id: after.resource.id(), before: Some(before), after: Some(after) };
-            let mut state = State::default();
-            state.extend(touched.after.clone());
-            dirs.remember_originals(&[touched], Some((generation, &state))).unwrap();
-            dirs.originals().unwrap()
-        };
-
-        assert_eq!(note(&Owner::Network("front".try_into().unwrap()), 1), [], "it goes with its bridge");
-        assert_eq!(note(&Owner::Project, 2), [of_link("0", &Owner::Project)]);
-    }
-
-    fn place() -> Origin {
-        Origin { file: "shop.yaml".into(), line: 1, column: 1 }
-    }
-
-    /// What a manifest asks for.
-    fn asked() -> State {
-        let mut state = State::default();
-        state.insert(Entry { origin: Some(place()), ..forward("1") });
-        state
-    }
-
-    #[test]
-    fn each_project_knows_what_the_first_one_changed_for_as_long_as_it_asks_for_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let of = |project: &str| Dirs { state: dir.path().join(project), run: dir.path().join("run") };
-        let none = State::default();
-
-        of("shop").remember_originals(&update("0", "1"), Some((1, &asked()))).unwrap();
-        of("blog").remember_originals(&[], Some((1, &asked()))).unwrap();
-        assert_eq!(of("news").originals_of_others(), [forward("0")]);
-        of("shop").remember_originals(&[], Some((2, &none))).unwrap();
-
-        assert_eq!(of("shop").originals().unwrap(), [], "another one sets it back");
-        assert_eq!(of("blog").originals().unwrap(), [forward("0")]);
-        of("blog").remember_originals(&update("1", "0"), Some((2, &none))).unwrap();
-        assert_eq!(of("shop").originals_of_others(), []);
-
-        // Somebody has turned it on since.
-        of("shop").remember_originals(&[], Some((3, &asked()))).unwrap();
-        assert_eq!(of("shop").originals().unwrap(), []);
-    }
-
-    #[test]
-    fn what_was_given_up_when_that_was_still_kept_on_record_is_past() {
-        let dir = tempfile::tempdir().unwrap();
-        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
-        let mut originals = State::default();
-        originals.insert(forward("0"));
-        let file = OriginalsFile { format: Known, generation: 1, is_asked: false, originals };
-        disk::write(&dirs.originals_path(), &file).unwrap();
-
-        assert_eq!(dirs.originals().unwrap(), [], "no generation asks for it");
-        dirs.remember_originals(&[], Some((2, &asked()))).unwrap();
-        assert_eq!(dirs.originals().unwrap(), []);
-    }
-
-    #[test]
-    fn a_parameter_is_remembered_as_it_was_before_the_first_change_until_it_is_set_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().to_owned() };
-
-        dirs.remember_originals(&update("0", "1"), Some((1, &asked()))).unwrap();
-        dirs.remember_originals(&update("2", "1"), Some((2, &asked()))).unwrap();
-        assert_eq!(dirs.originals().unwrap(), [forward("0")]);
-
-        dirs.remember_originals(&update("1", "0"), Some((3, &State::default()))).unwrap();
-        assert_eq!(dirs.originals().unwrap(), []);
-        // A run that was killed in between is finished by the next, which notes the same again.
-        dirs.remember_originals(&update("1", "0"), Some((3, &State::default()))).unwrap();
-        assert_eq!(dirs.originals().unwrap(), []);
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, journal};
-use crate::kernel::{Kernel, ObserveError, Op, Scope, file};
+use crate::kernel::{Kernel, ObserveError, Op, Scope, Stray, file};
 use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
@@ -173,8 +173,15 @@ pub fn widened(scope: &Scope, touched: &[Touched]) -> Scope {
             scope.unmarked.insert(id.clone());
         }
         let strays = [before, after].into_iter().flatten().filter(|entry| entry.resource.is_stray());
-        let marks = strays.map(|entry| (id.clone(), stray::mark(entry, &scope.project)));
-        scope.strays.extend(marks.collect::<Vec<_>>());
+        let becomes = after.as_ref().map(|entry| entry.owner.clone());
+        let stray = |entry| Stray { bore: stray::mark(entry, &scope.project), becomes: becomes.clone() };
+        let strays: Vec<_> = strays.map(|entry| (id.clone(), stray(entry))).collect();
+        scope.strays.extend(strays);
+        let links = [before, after].into_iter().flatten().filter_map(|entry| entry.resource.link());
+        let renamed = links.filter_map(|link| Some((link, link.amiss.name.clone()?)));
+        scope
+            .renamed
+            .extend(renamed.map(|(link, now)| (ResourceId::Link(link.ns.clone(), now), link.name.clone())));
         let peers = [before, after].into_iter().flatten().filter_map(peer);
         for ns in peers.chain([id.ns()]) {
             match ns {

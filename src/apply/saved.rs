@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::{self, DiskError, KNOWN, Known};
 use crate::kernel::Op;
 use crate::names::ProjectName;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::resource::state::{Desired, Foreign, Observed};
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::Leases;
@@ -113,6 +113,7 @@ impl SavedPlan {
         }
         for op in self.plan.waves.iter().flatten() {
             moved.extend(in_the_way(op, observed));
+            moved.extend(without_ground(op, &self.desired, observed));
         }
         moved
     }
@@ -122,9 +123,20 @@ impl SavedPlan {
 fn in_the_way(op: &Op, observed: &Observed) -> Option<String> {
     let Op::Create(entry) = op else { return None };
     let slots = entry.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
-    let Foreign { what, owner, on: _ } = slots.filter_map(|slot| observed.foreign.get(&slot)).next()?;
+    let Foreign { what, owner, on: _, bears: _ } =
+        slots.filter_map(|slot| observed.foreign.get(&slot)).next()?;
     let whose = owner.as_ref().map_or_else(String::new, |owner| format!(" of {owner}"));
     Some(format!("{what}{whose} is where {} would be", op.id()))
+}
+
+/// Says which link of others is gone that something is to be on.
+fn without_ground(op: &Op, desired: &Desired, observed: &Observed) -> Option<String> {
+    let to = match op {
+        Op::Create(entry) | Op::Update { from: _, to: entry } => entry,
+        Op::Delete(_) => return None,
+    };
+    let (what, name) = plan::lost_ground(to.resource.link()?, &desired.0, observed)?;
+    Some(format!("{what} {name} is gone, which {} is to be on", op.id()))
 }
 
 fn how_it_moved(id: &ResourceId, then: Option<&Resource>, now: Option<&Resource>) -> Option<String> {

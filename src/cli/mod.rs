@@ -27,6 +27,7 @@ mod naming;
 mod originals;
 mod path;
 mod ports;
+mod prepared;
 mod report;
 mod resolver;
 mod reunite;

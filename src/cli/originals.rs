@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use ipnet::IpNet;
+
 use super::failure::{Code, Failure};
 use super::scope::has_link;
-use crate::apply::Dirs;
 use crate::apply::generation::Past;
-use crate::kernel::sysctl;
-use crate::names::ProjectName;
+use crate::apply::{self, Dirs};
+use crate::kernel::{Op, sysctl};
+use crate::names::{IfName, ProjectName};
+use crate::plan::equivalent;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::sysctl::{Sysctl, SysctlKey};
@@ -32,7 +35,9 @@ impl Others<'_> {
         let known = self.dirs.neighbours();
         // A daemon's past may be older than their last apply.
         let is_on_record = self.dirs.originals_of_others().iter().any(|entry| entry.resource.id() == *id);
-        is_on_record || self.projects.iter().any(|project| !known.contains(project))
+        is_on_record
+            || self.dirs.others_have_lost_theirs()
+            || self.projects.iter().any(|project| !known.contains(project))
     }
 }
 
@@ -46,7 +51,7 @@ pub(super) fn restore(
     facts: &Facts,
     others: &Others<'_>,
 ) {
-    for entry in &past.originals {
+    for entry in &past.originals.known {
         let id = entry.resource.id();
         if desired.0.get(&id).is_some()
             || is_relied_on(&id, past, (desired, observed), (facts, others))
@@ -64,6 +69,39 @@ pub(super) fn restore(
         }
         desired.0.insert(entry);
     }
+}
+
+/// Says which parameters stay as netform has set them when nobody asks for them any more, since what they were is lost.
+pub(super) fn left(
+    past: &Past,
+    (desired, observed): (&Desired, &Observed),
+    facts: &Facts,
+    others: &Others<'_>,
+) -> Vec<String> {
+    let Some(path) = &past.originals.lost else { return vec![] };
+    let state = past.state();
+    let is_left = |entry: &&Entry| {
+        let id = entry.resource.id();
+        desired.0.get(&id).is_none()
+            && observed.own.get(&id).is_some_and(|live| live.resource == entry.resource)
+            && !goes(&id.ns(), desired, observed)
+            && !is_relied_on(&id, past, (desired, observed), (facts, others))
+    };
+    let sentence = |entry: &Entry| {
+        let Resource::Sysctl(sysctl) = &entry.resource else { return None };
+        let Sysctl { ns: _, key, value } = sysctl;
+        let usual = sysctl::in_a_new_namespace(&key.of_a_new_link().unwrap_or_else(|| key.clone())).flatten();
+        let how = usual.filter(|usual| usual != value).and_then(|usual| {
+            let usual = Resource::Sysctl(Sysctl { value: usual.into(), ..sysctl.clone() });
+            let op = Op::Update { from: entry.clone(), to: Entry { resource: usual, ..entry.clone() } };
+            equivalent(&op).pop()
+        });
+        let how =
+            how.map_or_else(String::new, |how| format!("; `{how}` sets it as the kernel begins with it"));
+        let path = path.display();
+        Some(format!("{key} stays {value}: what it was before netform changed it was lost with {path}{how}"))
+    };
+    apply::lasting(&state).filter(is_left).filter_map(sentence).collect()
 }
 
 /// Tells whether others rely on a parameter of the host.
@@ -84,7 +122,12 @@ fn is_relied_on(
     let will_be = desired.0.get(&forward).or_else(|| observed.own.get(&forward));
     let goes_on = will_be.is_some_and(|entry| entry.resource.fields().iter().any(|(_, value)| value == "1"));
     goes_on
-        && past.originals.iter().chain(&past.originals_of_others).any(|entry| entry.resource.id() == forward)
+        && past
+            .originals
+            .known
+            .iter()
+            .chain(&past.originals_of_others)
+            .any(|entry| entry.resource.id() == forward)
 }
 
 /// Tells whether a namespace is ours and goes, with all that is in it.
@@ -119,14 +162,43 @@ pub(super) fn reset(applied: &State, desired: &mut Desired, observed: &Observed)
     }
 }
 
-/// Refuses what the kernel has no such parameter for, before anything is done.
+/// Returns an IPv6 address that a link is to have.
+fn ipv6_on(desired: &Desired, ns: &NsRef, link: &IfName) -> Option<IpNet> {
+    let on_it = |id: &ResourceId| match id {
+        ResourceId::Address(home, on, addr) => (home, on) == (ns, link) && addr.addr().is_ipv6(),
+        ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::NftTable(_)
+        | ResourceId::NftElement(..)
+        | ResourceId::Passage(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => false,
+    };
+    let address = desired.0.iter().map(|(id, _)| id).find(|id| on_it(id))?;
+    if let ResourceId::Address(_, _, addr) = address { Some(*addr) } else { None }
+}
+
+/// Refuses what the kernel has no such parameter for, and what contradicts itself, before anything is done.
 pub(super) fn check(desired: &Desired, observed: &Observed) -> Result<(), Failure> {
     for (id, entry) in desired.0.iter() {
-        let Resource::Sysctl(Sysctl { ns, key, value: _ }) = &entry.resource else { continue };
-        if *ns == NsRef::Host || observed.own.get(id).is_some() || sysctl::is_known(key) {
+        let Resource::Sysctl(Sysctl { ns, key, value }) = &entry.resource else { continue };
+        if *ns == NsRef::Host {
             continue;
         }
         let place = entry.origin.as_ref().map_or_else(String::new, |origin| format!("{origin}: "));
+        if let (Some("disable_ipv6"), Some(link), true) = (key.name(), key.link(), value != "0")
+            && let Some(addr) = ipv6_on(desired, ns, link)
+        {
+            let message = format!("{place}{}: {key} is {value}, and {link} is to have {addr}", entry.owner);
+            let help = "take one of the two out";
+            return Err(Failure::new(Code::Manifest, message).help(help));
+        }
+        if observed.own.get(id).is_some() || sysctl::is_known(key) {
+            continue;
+        }
         let message = format!("{place}{}: the kernel has no parameter {key}", entry.owner);
         let list = key.of_a_new_link().map(|key| sysctl::path(&key));
         let list = list.as_deref().and_then(Path::parent).map(Path::display);

@@ -5,12 +5,18 @@ use std::io;
 
 use super::failure::chain;
 use super::naming;
+use super::session::Prepared;
+use super::voice::Voice;
+use crate::dns::resolv::ADDRESS;
 use crate::dns::server::{self, Server};
 use crate::dns::zone::Zones;
-use crate::kernel::{Op, netns};
+use crate::kernel::{Op, netns, redirect};
 use crate::names::ContainerName;
 use crate::plan::Plan;
+use crate::resource::ResourceId;
+use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
+use crate::resource::state::State;
 use crate::topology::Topology;
 use crate::watch::Held;
 
@@ -39,11 +45,7 @@ impl Resolver {
 
     /// Lets go of the namespaces that a plan deletes.
     pub(super) async fn make_way(&mut self, plan: &Plan) {
-        let going = plan.waves.iter().flatten().filter_map(|op| match op {
-            Op::Create(_) | Op::Update { .. } => None,
-            Op::Delete(entry) => entry.resource.id().netns().cloned().map(NsRef::Named),
-        });
-        self.leave(&going.collect()).await;
+        self.leave(&going(plan)).await;
     }
 
     async fn leave(&mut self, namespaces: &BTreeSet<NsRef>) {
@@ -79,6 +81,50 @@ impl Resolver {
         let broken = self.server.broken().await;
         held(&self.server.mend(&broken).await)
     }
+}
+
+/// Takes what led questions to a resolver out of namespaces that stay when the project leaves them: whoever has them does
+/// not get rid of it otherwise. Where a daemon answers, it does that itself.
+///
+/// This comes before all else, so that a run that is killed has done it: without a daemon it leads nowhere.
+pub(super) async fn forsake(prepared: &Prepared, voice: &Voice) {
+    let target = prepared.target();
+    let left = left_by(&prepared.applied, target).chain(left_by(&prepared.observed.own, target));
+    let mut left: BTreeSet<&NsRef> = left.filter(|ns| **ns != NsRef::Host).collect();
+    if left.is_empty() {
+        return;
+    }
+    let stays: BTreeSet<&NsRef> = links(target).flat_map(|(_, link)| link.namespaces()).collect();
+    let going = going(&prepared.plan);
+    left.retain(|ns| !stays.contains(ns) && !going.contains(ns));
+    let left = left.into_iter().cloned().collect();
+    for (ns, error) in redirect::leave(left, ADDRESS).await {
+        voice.note(&format!(
+            "warning: nft table ip netform-dns in namespace {ns} leads to nobody, and stays there: {error}"
+        ));
+    }
+}
+
+/// Returns the namespaces of links that a state has and another one has not, or elsewhere.
+fn left_by<'s>(state: &'s State, target: &State) -> impl Iterator<Item = &'s NsRef> {
+    let stays = |id: &ResourceId, link: &Link| {
+        let there = target.get(id).and_then(|entry| entry.resource.link());
+        there.is_some_and(|there| there.namespaces().eq(link.namespaces()))
+    };
+    links(state).filter(move |(id, link)| !stays(id, link)).flat_map(|(_, link)| link.namespaces())
+}
+
+fn links(state: &State) -> impl Iterator<Item = (&ResourceId, &Link)> {
+    state.iter().filter_map(|(id, entry)| Some((id, entry.resource.link()?)))
+}
+
+/// Returns the namespaces that a plan deletes.
+fn going(plan: &Plan) -> BTreeSet<NsRef> {
+    let going = plan.waves.iter().flatten().filter_map(|op| match op {
+        Op::Create(_) | Op::Update { .. } => None,
+        Op::Delete(entry) => entry.resource.id().netns().cloned().map(NsRef::Named),
+    });
+    going.collect()
 }
 
 fn held(failures: &[server::Failure]) -> Option<Held> {

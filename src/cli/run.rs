@@ -12,7 +12,7 @@ use super::reunite::reunited;
 use super::session::{Aim, Prepared, Session};
 use super::signals::Interrupts;
 use super::voice::{Told, Voice};
-use super::{confirm, ports, report, show, ssh};
+use super::{confirm, ports, report, resolver, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
@@ -309,8 +309,7 @@ pub(super) async fn check_guards(
         Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
         Guard::ManagementPath { .. } | Guard::Uplink { .. } => "--allow-management-path does it all the same",
     });
-    let help: std::collections::BTreeSet<_> = help.collect();
-    let help: Vec<_> = help.into_iter().collect();
+    let help = Vec::from_iter(help.collect::<std::collections::BTreeSet<_>>());
     Err(Failure::new(Code::Guarded, format!("a guard refused; nothing was changed\n{}", lines.join("\n")))
         .help(help.join("; ")))
 }
@@ -333,6 +332,7 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let How { style, on_failure, saves } = how;
     let _turn = session.claim_turn(prepared).await?;
     let _claim = ports::claim(session, prepared, &prepared.desired).await?;
+    resolver::forsake(prepared, &session.voice).await;
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();

@@ -1,16 +1,17 @@
 //! What has to be looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::naming;
+use super::session::Session;
 use crate::apply::generation::Past;
 use crate::kernel::live::Live;
-use crate::kernel::{Proxies, Scope, Seals};
+use crate::kernel::{Proxies, Scope, Seals, census};
 use crate::manifest::{Driver, Home, Manifest, Uplink};
-use crate::names::IfName;
+use crate::names::{IfName, NetnsName};
 use crate::resource::ResourceId;
 use crate::resource::link::Link;
-use crate::resource::netns::NsRef;
+use crate::resource::netns::{NsRef, Process};
 use crate::resource::state::{Entry, Observed, State};
 use crate::resource::sysctl::SysctlKey;
 
@@ -96,7 +97,7 @@ pub(super) fn has_link(state: &State, ns: &NsRef, link: &IfName) -> bool {
 
 /// Adds on which links routers were heard before netform changed that.
 pub(super) fn recall(scope: &mut Scope, past: &Past) {
-    let known = past.originals.iter().chain(&past.originals_of_others);
+    let known = past.originals.known.iter().chain(&past.originals_of_others);
     let heeded = known.filter_map(|entry| match entry.resource.id() {
         ResourceId::Sysctl(NsRef::Host, key) if key.name() == Some("accept_ra") => key.link().cloned(),
         ResourceId::Sysctl(..)
@@ -148,6 +149,20 @@ fn devices(manifest: &Manifest) -> BTreeSet<IfName> {
     let networks = manifest.containers.values().filter_map(|container| container.value.networks.as_ref());
     let attachments = networks.flat_map(|networks| networks.values());
     attachments.filter_map(|at| Some(at.value.device.as_ref()?.value.clone())).collect()
+}
+
+impl Session {
+    /// Returns which of the namespaces of containers are one, by several names. Where all are of netform's making none can be.
+    pub(super) fn same_namespaces(&self, scope: &Scope) -> BTreeMap<NsRef, NsRef> {
+        let Some(loaded) = self.loaded.as_ref().filter(|_| !scope.namespaces.is_empty()) else {
+            return BTreeMap::new();
+        };
+        let containers = loaded.manifest.containers.iter();
+        let own = containers.filter(|(_, at)| at.value.home.is_none());
+        let own: Vec<_> = own.map(|(name, _)| NsRef::Named(NetnsName::from(name))).collect();
+        let given = scope.namespaces.iter().filter(|ns| **ns != NsRef::Process(Process::NOBODY));
+        census::same(own.iter().chain(given))
+    }
 }
 
 /// Returns the namespaces of others that a manifest names.

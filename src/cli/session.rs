@@ -12,6 +12,7 @@ use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
 use super::originals::{self, Others};
 use super::ports;
+pub(super) use super::prepared::{Prepared, Target};
 use super::runtimes::{self, Runtimes};
 use super::scope::{Looked, declare, must_look_again, recall, seals, widen};
 use super::show::Style;
@@ -26,13 +27,13 @@ use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope, Seals, strangers};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Conflict, Plan, release};
+use crate::plan::{self, Away, Conflict, Plan, release};
 use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
 use crate::resource::sysctl::SysctlKey;
-use crate::topology::facts::{Facts, Leases};
-use crate::topology::{self, Topology};
+use crate::topology;
+use crate::topology::facts::Facts;
 
 /// How often what is remembered may turn out to be past before a plan is carried out all the same: it is verified.
 const MOST_LOOKS: usize = 3;
@@ -68,31 +69,6 @@ pub(super) struct Session {
     pub(super) shield: Shield,
     /// The project's turn at what all share.
     pub(super) turn: Turn,
-}
-
-/// A plan, with what it was made from.
-pub(super) struct Prepared {
-    /// `None` when the aim is nothing.
-    pub(super) topology: Option<Topology>,
-    pub(super) desired: Desired,
-    pub(super) scope: Scope,
-    pub(super) observed: Observed,
-    pub(super) applied: State,
-    /// What the generation shall say it led to, when that is not all that is desired.
-    pub(super) kept: Option<State>,
-    pub(super) leases: Leases,
-    /// The text that the generation shall keep.
-    pub(super) manifest: String,
-    pub(super) plan: Plan,
-}
-
-/// Where a plan shall lead.
-#[derive(Default)]
-pub(super) struct Target {
-    pub(super) topology: Option<Topology>,
-    pub(super) desired: Desired,
-    pub(super) leases: Leases,
-    pub(super) manifest: String,
 }
 
 impl Session {
@@ -280,10 +256,17 @@ impl Session {
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
+        let facts = Facts { same_namespaces: self.same_namespaces(&scope), ..facts };
         let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
+        let away = match aim {
+            Aim::Generation(_) => plan::settle_ground(&mut desired.0, &observed),
+            Aim::Manifest | Aim::Nothing => Away::default(),
+        };
         let others = Others { projects: &projects, dirs: &self.dirs };
         originals::restore(&self.past, (&mut desired, &observed), &facts, &others);
+        let lost = originals::left(&self.past, (&desired, &observed), &facts, &others);
         let (given_up, mut kept) = self.give_up(aim, &mut desired, &observed);
+        kept = away.whole.or(kept);
         scope.unmarked.extend(given_up.iter().cloned());
         let before = Looked::at(&scope);
         widen(&mut scope, &desired.0);
@@ -296,7 +279,9 @@ impl Session {
         let yielded = naming::yield_to_others(&mut desired, &observed);
         let mut extra = extra::extra(topology.as_ref(), &desired, &observed, &facts);
         extra.warnings.splice(0..0, self.past.warnings.iter().cloned());
-        extra.warnings.extend(yielded);
+        extra.warnings.extend(self.past.originals.warning.iter().cloned().chain(lost));
+        extra.warnings.extend(yielded.into_iter().chain(away.warnings));
+        extra.idle.extend(away.idle);
         extra.warnings.extend(self.runtimes.look.warnings.iter().cloned());
         if let Some(topology) = &topology {
             extra.warnings.extend(topology.warnings(&facts));

@@ -127,7 +127,7 @@ impl Session {
         let is_past = |id: ResourceId| id.ns() == NsRef::Host && !asked.contains(&id);
         let is_of_host = |id: &ResourceId| asked.contains(id) || was_asked.contains(id);
         asked != was_asked
-            || self.past.originals.iter().any(|entry| is_past(entry.resource.id()))
+            || self.past.originals.known.iter().any(|entry| is_past(entry.resource.id()))
             || plan.waves.iter().flatten().any(|op| is_of_host(&op.id()))
     }
 }

@@ -186,7 +186,13 @@ fn inside(container: &Container, attachment: &Attachment, entries: &mut Vec<Entr
     let address = |addr: &IpNet| Resource::Address(Address::new(ns.clone(), link.clone(), *addr));
     let route = |(via, dest): (Option<IpAddr>, IpNet)| {
         let way = Way::By { link: link.clone(), via, onlink: false };
-        Resource::Route(Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::of(dest.addr())) })
+        Resource::Route(Route {
+            ns: ns.clone(),
+            dest,
+            way,
+            rank: Rank::usual(Family::of(dest.addr())),
+            stray: None,
+        })
     };
     let beside = container.run.as_ref().is_some_and(|run| run.has_networks);
     let hops = default_via.iter().map(|via| (Some(*via), Family::of(*via)));

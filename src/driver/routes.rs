@@ -33,6 +33,6 @@ pub(super) fn of_container(container: &Container) -> Vec<Entry> {
 
 fn lowered(container: &Container, route: &StaticRoute, way: Way, owner: &Owner) -> Entry {
     let StaticRoute { origin, to, hop: _, rank } = route;
-    let resource = Route { ns: container.ns.clone(), dest: *to, way, rank: *rank };
+    let resource = Route { ns: container.ns.clone(), dest: *to, way, rank: *rank, stray: None };
     entry(Resource::Route(resource), owner, origin)
 }

@@ -55,7 +55,7 @@ pub(super) fn routes(container: &Container, attachment: &Attachment, network: &N
     let route = |addr: IpAddr| {
         let way = Way::By { link: link.clone(), via: None, onlink: false };
         let rank = Rank::usual(Family::of(addr));
-        Resource::Route(Route { ns: NsRef::Host, dest: IpNet::from(addr), way, rank })
+        Resource::Route(Route { ns: NsRef::Host, dest: IpNet::from(addr), way, rank, stray: None })
     };
     held.map(|addr| entry(route(addr), &owner, &attachment.origin)).collect()
 }

@@ -11,10 +11,14 @@ use super::answer::AddressAnswer;
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Refusal};
-use super::observe::{OwnLinks, insert, is_link_local};
+use super::observe::{insert, is_link_local};
 use super::reading::{self, NsReading};
-use super::{FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns};
+use super::whose::OwnLinks;
+use super::{
+    FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns, silence,
+};
 use crate::resource::address::Address;
+use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::PROTOCOL;
 use crate::resource::state::{Foreign, Observed};
@@ -27,23 +31,26 @@ const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
 pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), scope: &Scope) {
     let mut lost = connected::lost(ns, |index| own.contains_key(&index));
     for address in &ns.addresses {
-        let AddressAnswer { index, addr, protocol, routed: _ } = address;
+        let AddressAnswer { index, addr, protocol, routed: _, young: _ } = address;
         let Some((link, owner)) = own.get(index) else {
             external::see(observed, address, ns, scope);
             continue;
         };
         let resource = || Address::new(ns.ns.clone(), link.clone(), *addr);
-        if *protocol == PROTOCOL {
-            let lost = lost.remove(&(*index, *addr)).unwrap_or_default();
-            insert(observed, Resource::Address(Address { lost, ..resource() }), owner.clone());
+        let id = || ResourceId::Address(ns.ns.clone(), link.clone(), *addr);
+        let is_stray = *protocol != PROTOCOL && !scope.strays.is_empty() && scope.strays.contains_key(&id());
+        if *protocol == PROTOCOL || is_stray {
+            let (lost, stray) =
+                (lost.remove(&(*index, *addr)).unwrap_or_default(), is_stray.then_some(*protocol));
+            insert(observed, Resource::Address(Address { lost, stray, ..resource() }), owner.clone());
             continue;
         }
-        let id = ResourceId::Address(ns.ns.clone(), link.clone(), *addr);
+        let id = id();
         if scope.unmarked.contains(&id) {
             insert(observed, Resource::Address(resource()), Owner::Unmarked(protocol.to_smolstr()));
         } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
             let what = format!("address {addr} on {link}");
-            let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+            let foreign = Foreign { what, owner: None, on: Some(owner.clone()), bears: None };
             observed.foreign.insert(Slot::Object(id), foreign);
         }
     }
@@ -66,10 +73,10 @@ pub async fn of_host() -> Result<BTreeSet<IpAddr>, ObserveError> {
 
 /// Gives a link an address, or changes whose it is.
 pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner, u16)) -> Outcome {
-    let Address { ns, link, addr, lost: _ } = address;
+    let Address { ns, link, addr, lost: _, stray } = address;
     let channel = channel(live, ns)?;
     let index = found(channel, link)?;
-    let protocol = protocol(owner, NOBODYS_ADDRESS);
+    let protocol = stray.unwrap_or_else(|| protocol(owner, NOBODYS_ADDRESS));
     let message = match owner {
         Owner::External(_) => message::new_external_address(*addr, index, protocol),
         Owner::Project
@@ -80,7 +87,17 @@ pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner,
         | Owner::Policy(_)
         | Owner::Unmarked(_) => message::new_address(*addr, index, protocol),
     };
-    channel.request(message, flags).await.map_err(|refusal| {
+    let mut put = channel.request(message.clone(), flags).await;
+    let is_disabled = matches!(&put, Err(refusal) if refusal.errno() == Some(Errno::ACCESS));
+    if is_disabled && addr.addr().is_ipv6() && *ns != NsRef::Host {
+        // Hardened hosts have new links not speak it.
+        silence::set_ipv6((ns, link), true).await.map_err(|OpError { kind, message }| OpError {
+            kind,
+            message: format!("IPv6 is disabled on {link}, and {message}"),
+        })?;
+        put = channel.request(message, flags).await;
+    }
+    put.map_err(|refusal| {
         let disabled = addr.addr().is_ipv6() && refusal.errno() == Some(Errno::ACCESS);
         let OpError { kind, message } = refusal.into();
         if disabled {
@@ -95,7 +112,7 @@ pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner,
 
 /// Takes an address from a link.
 pub(super) async fn remove(live: &Live, address: &Address) -> Outcome {
-    let Address { ns, link, addr, lost: _ } = address;
+    let Address { ns, link, addr, lost: _, stray: _ } = address;
     let channel = channel(live, ns)?;
     let index = match channel.index(link) {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),

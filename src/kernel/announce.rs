@@ -51,7 +51,7 @@ pub(super) fn note(
 ) {
     let (ns, news) = match op {
         Op::Create(Entry { resource: Resource::Address(address), owner, .. }) => {
-            let Address { ns, link, addr, lost: _ } = address;
+            let Address { ns, link, addr, lost: _, stray: _ } = address;
             let is_router = match owner {
                 Owner::External(_) => true,
                 Owner::Attachment { .. }

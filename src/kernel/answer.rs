@@ -7,6 +7,7 @@
 mod hops;
 mod port;
 mod shares;
+mod silent;
 
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -83,6 +84,10 @@ pub(crate) struct LinkAnswer {
     pub(crate) carrier: bool,
     /// Whether it can send, as the kernel has told all who care: `IFF_RUNNING`.
     pub(crate) running: bool,
+    /// Whether it neither asks nor answers who has an address: `IFF_NOARP`.
+    pub(crate) mute: bool,
+    /// Whether it speaks IPv6; `None` where the kernel has none for it.
+    pub(crate) ipv6: Option<bool>,
     /// What Open vSwitch makes of it, when its database was asked.
     pub(crate) switch: Option<Switched>,
 }
@@ -126,13 +131,6 @@ pub(crate) struct Alias {
     mark: Option<Mark>,
 }
 
-impl Alias {
-    /// Tells whether it is no mark of anybody.
-    pub(crate) fn is_stray(&self) -> bool {
-        self.mark.is_none()
-    }
-}
-
 impl From<SmolStr> for Alias {
     fn from(text: SmolStr) -> Self {
         Self { mark: Mark::parse(&text), text }
@@ -158,6 +156,8 @@ pub(crate) struct AddressAnswer {
     pub(crate) protocol: u8,
     /// Whether the kernel makes a route to its subnet: not `IFA_F_NOPREFIXROUTE`.
     pub(crate) routed: bool,
+    /// Whether it was new when it was read, so that not all may have been there yet that comes with it.
+    pub(crate) young: bool,
 }
 
 /// A route.
@@ -228,6 +228,8 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         permanent: None,
         carrier: u32_at(header, 8)? & 0x1_0000 != 0,
         running: u32_at(header, 8)? & 0x40 != 0,
+        mute: u32_at(header, 8)? & 0x80 != 0,
+        ipv6: None,
         switch: None,
     };
     each(attributes, |kind, value| match kind {
@@ -239,6 +241,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         10 => link.master = u32_at(value, 0),
         18 => port::link_info(value, &mut link),
         20 => link.alias = text(value).into(),
+        26 => link.ipv6 = silent::speaks_ipv6(value),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
         52 => each(value, |kind, value| {
@@ -255,17 +258,18 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
 pub(crate) fn address(kind: u16, body: &[u8]) -> Option<AddressAnswer> {
     let (header, attributes) = body.split_at_checked(8).filter(|_| kind == RTM_NEWADDR)?;
     let prefix = *header.get(1)?;
-    let (mut local, mut other, mut protocol, mut flags) = (None, None, 0, 0);
+    let (mut local, mut other, mut protocol, mut flags, mut young) = (None, None, 0, 0, false);
     each(attributes, |kind, value| match kind {
         1 => other = ip(value),
         // Of a point-to-point link's two addresses this is ours.
         2 => local = ip(value),
+        6 => young = silent::is_young(value),
         8 => flags = u32_at(value, 0).unwrap_or(0),
         11 => protocol = value.first().copied().unwrap_or(0),
         _ => {}
     });
     let addr = IpNet::new(local.or(other)?, prefix).ok()?;
-    Some(AddressAnswer { index: u32_at(header, 4)?, addr, protocol, routed: flags & 0x200 == 0 })
+    Some(AddressAnswer { index: u32_at(header, 4)?, addr, protocol, routed: flags & 0x200 == 0, young })
 }
 
 /// Reads a route; `None` for anything else, or a route that is no IP route.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use smol_str::SmolStr;
 
 use super::answer::LinkAnswer;
-use super::observe::{self, OwnLinks};
 use super::reading::{NsReading, Other, Reading};
+use super::whose::{self, OwnLinks};
 use super::{Scope, maker};
 use crate::names::IfName;
 use crate::resource::Slot;
@@ -84,7 +84,7 @@ pub(super) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, sc
         let ours = own.values().find(|(name, _)| *name == parent);
         let other = others.into_iter().find(|other| other.is_elsewhere);
         if let (Some((_, on)), Some(Carried { what, owner, .. })) = (ours, other) {
-            let foreign = Foreign { what, owner, on: Some(on.clone()) };
+            let foreign = Foreign { what, owner, on: Some(on.clone()), bears: None };
             observed.foreign.insert(Slot::Shared(parent), foreign);
         }
     }
@@ -112,8 +112,8 @@ pub(super) fn vlan(link: &LinkAnswer, host: &NsReading) -> Option<LinkKind> {
 fn inside<'r>(ns: &'r NsReading, scope: &'r Scope) -> impl Iterator<Item = (u32, Carried)> + 'r {
     let standing = ns.links.iter().filter_map(|link| Some((ns.stands_on(link)?, link.shares?, link)));
     let others = standing.filter(|(_, _, link)| {
-        let ours = link.mark().is_some_and(|mark| mark.project == scope.project);
-        !ours && !observe::is_newborn(link, &ns.ns, scope)
+        let ours = whose::ours(link, &ns.ns, scope).is_some();
+        !ours && !whose::is_newborn(link, &ns.ns, scope)
     });
     others.map(|(parent, how, link)| {
         let owner = link.mark().as_ref().map(maker::owner_of);

@@ -25,7 +25,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::vlan::PortVlans;
 pub(super) use namespaces::id_of;
-pub use namespaces::{Group, inhabitants};
+pub use namespaces::{Group, inhabitants, same};
 
 /// A network namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
 use super::answer::{AddressAnswer, RouteAnswer};
-use super::links::{Outcome, channel, found, send_unless};
+use super::links::{NEW, Outcome, channel, found, send, send_unless};
 use super::live::Live;
 use super::message;
 use super::netlink::Channel;
@@ -56,22 +56,32 @@ pub(super) fn lost(ns: &NsReading, is_ours: impl Fn(u32) -> bool) -> BTreeMap<(u
     }
     let up = ns.links.iter().filter(|link| link.up && link.master.is_none());
     let up: BTreeSet<u32> = up.map(|link| link.index).collect();
-    let how = |dest: &IpNet| if hidden.contains(dest) { How::Replaced } else { How::Gone };
-    let gone = missing.into_iter().map(|((index, dest), addr)| (index, addr, Lost { dest, how: how(&dest) }));
-    let covered =
-        covered.into_iter().map(|((index, dest), addr)| (index, addr, Lost { dest, how: How::Covered }));
+    let lost_by = |by: fn(u32) -> How| {
+        let hidden = &hidden;
+        move |((index, dest), addr): ((u32, IpNet), IpNet)| {
+            let how = hidden.get(&dest).map_or(How::Gone, |priority| match dest {
+                // What is better than the kernel's own is come before in the same way, be that there or gone.
+                IpNet::V6(_) if *priority < PRIORITY => How::Preceded(*priority),
+                IpNet::V4(_) | IpNet::V6(_) => by(*priority),
+            });
+            (index, addr, Lost { dest, how })
+        }
+    };
+    let gone = missing.into_iter().map(lost_by(|_| How::Replaced));
+    let covered = covered.into_iter().map(lost_by(|_| How::Covered));
     for (index, addr, route) in gone.chain(covered).filter(|(index, ..)| up.contains(index)) {
         lost.entry((index, addr)).or_default().push(route);
     }
     lost
 }
 
-/// Takes out of `missing` what is there. Returns what of that has somebody's before it, and where such ones lead.
+/// Takes out of `missing` what is there. Returns what of that has somebody's before it, and where such ones lead, with their
+/// priorities.
 ///
 /// The kernel lists the routes to one place in the order in which it tries them (`fn_trie_dump_leaf()`, `net/ipv4/fib_trie.c`;
 /// `fib6_dump_node()`, `net/ipv6/ip6_fib.c`).
-fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeSet<IpNet>) {
-    let (mut covered, mut hidden) = (Made::new(), BTreeSet::new());
+fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeMap<IpNet, u32>) {
+    let (mut covered, mut hidden) = (Made::new(), BTreeMap::new());
     let places: BTreeSet<IpNet> = missing.keys().map(|(_, dest)| *dest).collect();
     for route in &ns.routes {
         if missing.is_empty() {
@@ -81,10 +91,10 @@ fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeSet<IpNet>) {
             && matches!((route.kind, route.table), (UNICAST, MAIN_TABLE) | (LOCAL, LOCAL_TABLE));
         let found = route.index.filter(|_| leads_there).map(|index| (index, route.dest));
         match found.and_then(|key| Some((key, missing.remove(&key)?))) {
-            Some((key, addr)) if hidden.contains(&route.dest) => drop(covered.insert(key, addr)),
+            Some((key, addr)) if hidden.contains_key(&route.dest) => drop(covered.insert(key, addr)),
             Some(_) => {}
             None if places.contains(&route.dest) && is_in_the_way(route, ns) => {
-                hidden.insert(route.dest);
+                hidden.entry(route.dest).or_insert(route.metric);
             }
             None => {}
         }
@@ -96,14 +106,15 @@ fn behind(ns: &NsReading, missing: &mut Made) -> (Made, BTreeSet<IpNet>) {
 /// reaches the same subnet came first, and what the manifest asks for is asked for. What only says that the kernel has made it
 /// is found out in a container, of which all addresses are known.
 fn is_in_the_way(route: &RouteAnswer, ns: &NsReading) -> bool {
-    let priority = if route.dest.addr().is_ipv4() { 0 } else { PRIORITY };
+    // Nothing comes before what has the best.
+    let is_before = match route.dest {
+        IpNet::V4(_) => route.metric == 0,
+        IpNet::V6(_) => (2..=PRIORITY).contains(&route.metric),
+    };
     let came_with = |it: &AddressAnswer| Some(it.index) == route.index && it.addr.trunc() == route.dest;
     let is_made = || route.protocol != KERNEL || ns.ns == NsRef::Host || ns.addresses.iter().any(came_with);
     let is_kernels = KERNEL_ROUTES.contains(&route.protocol) && route.kind == UNICAST && is_made();
-    (route.table, route.metric) == (MAIN_TABLE, priority)
-        && !route.narrow
-        && !is_kernels
-        && route.protocol != PROTOCOL
+    route.table == MAIN_TABLE && is_before && !route.narrow && !is_kernels && route.protocol != PROTOCOL
 }
 
 /// Returns the routes that come with our addresses on our links.
@@ -112,12 +123,13 @@ fn made(ns: &NsReading, is_ours: &impl Fn(u32) -> bool) -> Made {
     let ours = ns.addresses.iter().filter(|it| it.protocol == PROTOCOL && is_ours(it.index));
     for address in ours {
         match address.addr {
-            // Without one of its own nothing answers for it. Those of IPv6 come a little later than their addresses
-            // (`addrconf_dad_work()`), when nobody can tell them from lost ones.
-            IpNet::V4(addr) => {
-                made.insert((address.index, IpNet::from(IpAddr::V4(addr.addr()))), address.addr);
-            }
+            IpNet::V4(_) => {}
             IpNet::V6(_) => drop(with_ipv6.entry(address.index).or_insert(address.addr)),
+        }
+        // Without one of its own nothing answers for it. Those of IPv6 come a little later than their addresses
+        // (`addrconf_dad_work()`), when nobody can tell them from lost ones.
+        if address.addr.addr().is_ipv4() || !address.young {
+            made.insert((address.index, IpNet::from(address.addr.addr())), address.addr);
         }
         let subnet = address.addr.trunc();
         // An address alone has none in IPv4, and needs none; nor has 0.0.0.0/8.
@@ -142,6 +154,10 @@ pub(super) async fn restore(live: &Live, from: &Address, to: &Address) -> Outcom
     let channel = channel(live, &to.ns)?;
     let index = found(channel, &to.link)?;
     for lost in from.lost.iter().filter(|lost| !to.lost.contains(lost)) {
+        if lost.is_local() && lost.dest.addr().is_ipv6() {
+            renew(channel, to.addr, index).await?;
+            continue;
+        }
         if lost.how == How::Covered {
             unmake(channel, message::connected_route(to.addr, lost, index)).await?;
         }
@@ -158,6 +174,14 @@ pub(super) async fn restore(live: &Live, from: &Address, to: &Address) -> Outcom
         }
     }
     Ok(())
+}
+
+/// Gives a link an address again. A route to itself that somebody else puts back the kernel does not know for its own, and
+/// would leave behind (`ipv6_del_addr()`, `net/ipv6/addrconf.c`).
+async fn renew(channel: &Channel, addr: IpNet, index: u32) -> Outcome {
+    let old = RouteNetlinkMessage::DelAddress(message::address(addr, index));
+    send_unless(channel, old, &[Errno::ADDRNOTAVAIL]).await?;
+    send(channel, message::new_address(addr, index, PROTOCOL), NEW).await
 }
 
 async fn make(channel: &Channel, route: netlink_packet_route::route::RouteMessage, flags: u16) -> Outcome {
@@ -207,6 +231,7 @@ mod tests {
             addr: addr.parse().unwrap(),
             protocol: *protocol,
             routed: *routed,
+            young: false,
         };
         let local = addresses.iter().map(|(index, addr, ..)| {
             let addr = IpNet::from(addr.parse::<IpNet>().unwrap().addr());
@@ -276,6 +301,12 @@ mod tests {
         }
         check(vec![v4(), theirs(v6())], &["2 fd00::2/64 [fd00::/64 replaced]"]);
         check(vec![v4(), theirs(v6()), v6()], &["2 fd00::2/64 [fd00::/64 covered]"]);
+        // In IPv6 a better one comes before it, and is come before, unless there is none better.
+        let better = |metric| RouteAnswer { metric, ..theirs(v6()) };
+        check(vec![v4(), better(100), v6()], &["2 fd00::2/64 [fd00::/64 preceded by 100]"]);
+        check(vec![v4(), better(100)], &["2 fd00::2/64 [fd00::/64 preceded by 100]"]);
+        check(vec![v4(), RouteAnswer { metric: 99, ..v6() }, better(100), v6()], &[]);
+        check(vec![v4(), better(1), v6()], &[]);
         // What has another priority, is for some packets only, or is what the kernel or the manifest made, is nobody's fault.
         check(vec![v6(), RouteAnswer { metric: 50, ..theirs(v4()) }], &[&v4_gone("")]);
         check(vec![v6(), RouteAnswer { narrow: true, ..theirs(v4()) }, v4()], &[]);
@@ -292,17 +323,20 @@ mod tests {
             addr: "10.7.0.4/24".parse().unwrap(),
             protocol: 0,
             routed: true,
+            young: false,
         });
         assert_eq!(said(&ns), [""; 0]);
     }
 
     #[test]
-    fn an_address_without_a_route_to_itself_is_missed_in_ipv4() {
+    fn an_address_without_a_route_to_itself_is_missed_unless_it_is_about_to_come() {
         let mut ns = ns(
             &[(2, "10.7.0.2/24", PROTOCOL, true), (2, "fd00::2/128", PROTOCOL, true)],
             &[(2, "10.7.0.0/24")],
         );
         ns.routes.retain(|route| route.table != LOCAL_TABLE);
+        assert_eq!(said(&ns), ["2 10.7.0.2/24 [10.7.0.2/32]", "2 fd00::2/128 [fd00::2/128]"]);
+        ns.addresses.iter_mut().for_each(|address| address.young = true);
         assert_eq!(said(&ns), ["2 10.7.0.2/24 [10.7.0.2/32]"]);
         ns.tables = Tables::Main;
         assert_eq!(said(&ns), [""; 0]);

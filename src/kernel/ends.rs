@@ -10,12 +10,13 @@ use smol_str::ToSmolStr;
 
 use super::Scope;
 use super::answer::LinkAnswer;
-use super::observe::{self, peer_of};
+use super::observe::peer_of;
 use super::reading::{NsReading, Reading};
-use crate::names::{ContainerName, Mtu, NetName, ProjectName};
+use super::whose;
+use crate::names::{ContainerName, Mtu, NetName, NetnsName, ProjectName};
 use crate::resource::link::{LinkKind, Peer, Tag};
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Owner;
+use crate::resource::owner::{Mark, Owner};
 use crate::resource::route::PROTOCOL;
 
 /// The places of a namespace and of a link in it.
@@ -118,10 +119,11 @@ impl Reading {
         match (&mine, &theirs) {
             (None, None) => None,
             // Nobody knows better than the mark that is there.
-            (None, Some(_)) if owner(link, other, project).is_none() => Some(Place::Second),
-            (Some(_), None) if owner(other, link, project).is_none() => Some(Place::First),
+            (None, Some(_)) if owner((ns, link), other, project).is_none() => Some(Place::Second),
+            (Some(_), None) if owner((&there.ns, other), link, project).is_none() => Some(Place::First),
             _ => {
-                let (mine, theirs) = (owner(link, other, project), owner(other, link, project));
+                let mine = owner((ns, link), other, project);
+                let theirs = owner((&there.ns, other), link, project);
                 Some(if (mine, ns) <= (theirs, &there.ns) { Place::First } else { Place::Second })
             }
         }
@@ -134,10 +136,10 @@ impl Reading {
             let (there, other) = self.across(ns, *index)?;
             let (_, link) = self.across(&there.ns, other.index)?;
             let nobody = || Owner::Unmarked(PROTOCOL.to_smolstr());
-            let is_ours = owner(other, link, &scope.project).is_some();
-            let marked = owner(link, other, &scope.project).or_else(|| is_ours.then(nobody));
+            let is_ours = owner((&there.ns, other), link, &scope.project).is_some();
+            let marked = owner((ns, link), other, &scope.project).or_else(|| is_ours.then(nobody));
             // That of one that a killed run had no time to mark is known by the end that it was made with.
-            let holder = marked.or_else(|| observe::owner(other, &there.ns, scope))?;
+            let holder = marked.or_else(|| whose::owner(other, &there.ns, scope))?;
             Some(((ns.clone(), *index), holder))
         };
         self.ends.between.keys().filter_map(holder).collect()
@@ -154,14 +156,46 @@ pub(super) enum Place {
 }
 
 /// Returns whose an end is: by its mark, or, when somebody took that away, by its further name, which the mark on the
-/// other end tells how to read.
-fn owner(link: &LinkAnswer, other: &LinkAnswer, project: &ProjectName) -> Option<Owner> {
+/// other end tells how to read. That name counts also where the namespace says the same, and only the mark something else.
+fn owner((ns, link): (&NsRef, &LinkAnswer), other: &LinkAnswer, project: &ProjectName) -> Option<Owner> {
     let ours = |link: &LinkAnswer| link.mark().filter(|mark| mark.project == *project);
-    if let Some(mark) = ours(link) {
-        return Some(mark.owner);
+    let mark = ours(link);
+    match (&mark, ns) {
+        (Some(mark), NsRef::Named(home)) if !is_at_home(mark, home) => {}
+        (Some(mark), _) => return Some(mark.owner.clone()),
+        (None, _) => {}
     }
-    let network = ours(other).and(network(other))?;
-    let name = link.our_altname()?;
+    let named = named(link, ours(other).and(network(other)), project);
+    let is_told = |container: &ContainerName| match ns {
+        NsRef::Named(home) => NetnsName::from(container) == *home,
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => false,
+    };
+    match (mark, named) {
+        (Some(_), Some(Owner::Attachment { container, network })) if is_told(&container) => {
+            Some(Owner::Attachment { container, network })
+        }
+        (Some(mark), _) => Some(mark.owner),
+        (None, named) => named,
+    }
+}
+
+/// Tells whether a mark is of the container whose namespace has this name.
+fn is_at_home(mark: &Mark, home: &NetnsName) -> bool {
+    match &mark.owner {
+        Owner::Attachment { container, network: _ } => NetnsName::from(container) == *home,
+        Owner::Project
+        | Owner::Network(_)
+        | Owner::Container(_)
+        | Owner::Port(_)
+        | Owner::Policy(_)
+        | Owner::External(_)
+        | Owner::Unmarked(_) => false,
+    }
+}
+
+/// Returns whose an end is by its further name.
+fn named(link: &LinkAnswer, network: Option<NetName>, project: &ProjectName) -> Option<Owner> {
+    let (network, name) = (network?, link.our_altname()?);
     let name = name.strip_prefix(&format!("netform.{project}."))?.strip_suffix(&format!(".{network}"))?;
     Some(Owner::Attachment { container: ContainerName::try_from(name).ok()?, network })
 }

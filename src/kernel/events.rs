@@ -27,7 +27,7 @@ use crate::resource::{ResourceId, Slot};
 
 /// `enum rtnetlink_groups` in `include/uapi/linux/rtnetlink.h`: links, their qdiscs and filters, addresses and routes of both families, and the
 /// parameters that `RTM_NEWNETCONF` tells of, forwarding among them.
-const ROUTE_GROUPS: [u32; 8] = [1, 4, 5, 7, 9, 11, 24, 25];
+const ROUTE_GROUPS: [u32; 10] = [1, 4, 5, 7, 8, 9, 11, 19, 24, 25];
 
 /// `NFNLGRP_NFTABLES` in `include/uapi/linux/netfilter/nfnetlink.h`.
 const NFTABLES_GROUP: u32 = 7;

@@ -17,7 +17,7 @@ use crate::resource::{Resource, ResourceId};
 /// Sees an address on a link that is not ours. The number says that it is netform's; whose, says the firewall that leads it,
 /// or the last apply.
 pub(super) fn see(observed: &mut Observed, address: &AddressAnswer, ns: &NsReading, scope: &Scope) {
-    let AddressAnswer { index, addr, protocol, routed: _ } = address;
+    let AddressAnswer { index, addr, protocol, routed: _, young: _ } = address;
     let is_alone = addr.prefix_len() == addr.max_prefix_len();
     if ns.ns != NsRef::Host || *protocol != PROTOCOL || !is_alone {
         return;

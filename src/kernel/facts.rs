@@ -8,9 +8,10 @@ use ipnet::IpNet;
 use super::answer::{LinkAnswer, RouteAnswer};
 use super::message::MAIN_TABLE;
 use super::nft::Tables;
-use super::observe::{self, Holders, OwnLinks};
+use super::observe;
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading, Wrong};
+use super::whose::{Holders, OwnLinks};
 use super::{Scope, carried, device, identity, limits, maker, neighbours, vlans};
 use crate::halves::both;
 use crate::names::{IfName, Mtu, ProjectName};
@@ -18,7 +19,7 @@ use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::resource::route::PROTOCOL;
+use crate::resource::route::{PROTOCOL, Rank};
 use crate::resource::state::{Entry, Observed};
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
@@ -86,8 +87,8 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
         told: neighbours::told(host, own, &scope.proxies),
         mute: neighbours::mute(host, &scope.proxies),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
-        routes: routes(host, own),
-        subnets: subnets(host, &scope.project),
+        routes: routes(host, own, scope),
+        subnets: subnets(host, own, scope),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
         altnames: foreign().flat_map(altnames).collect(),
         routers: default_routes(host).filter_map(|route| route.via).collect(),
@@ -202,9 +203,14 @@ fn given(link: &LinkAnswer, host: &NsReading) -> Vec<(IpAddr, IfName)> {
     chosen.map(|addr| (addr, name.clone())).collect()
 }
 
-fn routes(host: &NsReading, own: &OwnLinks) -> BTreeSet<IpNet> {
+fn routes(host: &NsReading, own: &OwnLinks, scope: &Scope) -> BTreeSet<IpNet> {
+    let is_stray = |route: &RouteAnswer| {
+        let rank = Rank { table: route.table, metric: route.metric };
+        !scope.strays.is_empty()
+            && scope.strays.contains_key(&ResourceId::Route(NsRef::Host, route.dest, rank))
+    };
     let is_ours = |route: &RouteAnswer| {
-        [WITH_ADDRESS, PROTOCOL].contains(&route.protocol)
+        ([WITH_ADDRESS, PROTOCOL].contains(&route.protocol) || is_stray(route))
             && route.index.is_some_and(|index| own.contains_key(&index))
     };
     host.routes
@@ -226,11 +232,13 @@ fn is_everybodys(addr: IpAddr) -> bool {
 }
 
 /// Returns the subnets of bridges whose owner is known, us aside.
-fn subnets(host: &NsReading, project: &ProjectName) -> BTreeMap<IpNet, String> {
+fn subnets(host: &NsReading, own: &OwnLinks, scope: &Scope) -> BTreeMap<IpNet, String> {
     let mut subnets = BTreeMap::new();
     let is_bridge = |link: &&LinkAnswer| matches!(link.kind.as_str(), "bridge" | "openvswitch" | "tun");
     for link in host.links.iter().filter(is_bridge) {
-        let ours = link.mark().is_some_and(|mark| mark.project == *project);
+        // What only bears our mark is nobody's that is known.
+        let ours =
+            own.contains_key(&link.index) || link.mark().is_some_and(|mark| mark.project == scope.project);
         if let (false, Some(owner)) = (ours, maker::owner_of_link(link, &host.links)) {
             subnets.extend(addresses(link, host).map(|addr| (addr.trunc(), owner.clone())));
         }
@@ -270,7 +278,9 @@ fn namespaces(reading: &Reading, scope: &Scope) -> BTreeSet<NsRef> {
 fn live(observed: &Observed) -> Leases {
     let mut live = Leases::default();
     for (_, entry) in observed.own.iter() {
-        let Resource::Address(Address { ns: _, link: _, addr, lost: _ }) = &entry.resource else { continue };
+        let Resource::Address(Address { ns: _, link: _, addr, lost: _, stray: _ }) = &entry.resource else {
+            continue;
+        };
         match &entry.owner {
             Owner::Network(network) => {
                 live.subnets.entry(network.clone()).or_default().push(addr.trunc());

@@ -71,7 +71,10 @@ impl Kernel for Fake {
         let mut foreign = self.foreign.clone();
         for (id, entry) in self.own.iter().filter(|(_, entry)| hidden(entry)) {
             let slots = entry.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
-            foreign.extend(slots.map(|slot| (slot, Foreign { what: id.to_string(), owner: None, on: None })));
+            foreign
+                .extend(slots.map(|slot| {
+                    (slot, Foreign { what: id.to_string(), owner: None, on: None, bears: None })
+                }));
         }
         for (ns, key) in &scope.sysctls {
             if let Some(value) = self.parameter(ns, key) {

@@ -5,8 +5,8 @@
 
 use netlink_packet_core::NetlinkBuffer;
 
-use super::answer::attributes;
-use super::connected::LOCAL;
+use super::answer::{attributes, u32_at};
+use super::connected::{LOCAL, PRIORITY};
 use super::events::Notice;
 use super::message::MAIN_TABLE;
 use super::moved::{Parts, Whole};
@@ -25,6 +25,9 @@ const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 /// `RTM_NEWQDISC`, `_DELQDISC`, `_NEWTFILTER` and `_DELTFILTER`.
 const QDISCS: [u16; 4] = [36, 37, 44, 45];
+/// `RTM_NEWRULE` and `RTM_DELRULE`, of `include/uapi/linux/fib_rules.h`.
+const RTM_NEWRULE: u16 = 32;
+const RTM_DELRULE: u16 = 33;
 const RTM_NEWNETCONF: u16 = 80;
 const RTM_DELNETCONF: u16 = 81;
 
@@ -46,7 +49,9 @@ pub(super) fn network(datagram: &[u8], number: Option<i32>) -> Parts {
     let mut parts = Parts::default();
     each(datagram, |kind, flags, body| match number {
         // Nothing of ours limits anything in there.
-        Some(_) if QDISCS.contains(&kind) => {}
+        Some(_) if QDISCS.contains(&kind) || kind == RTM_NEWRULE => {}
+        // The host's rules are its own.
+        None if [RTM_NEWRULE, RTM_DELRULE].contains(&kind) => {}
         Some(number) if concerns(kind, flags, body) => drop(parts.numbers.insert(number)),
         None if leads_out(kind, body) => parts.whole.extend([Whole::Routes, Whole::Uplinks]),
         None if concerns(kind, flags, body) => host(&mut parts, kind, body),
@@ -81,16 +86,34 @@ fn is_connected(body: &[u8]) -> bool {
     /// `RT_TABLE_LOCAL`.
     const LOCAL_TABLE: u8 = 255;
     matches!(body, [2, 32, _, _, LOCAL_TABLE, KERNEL, _, LOCAL, ..])
+        || (matches!(body, [10, 128, _, _, LOCAL_TABLE, KERNEL, _, LOCAL, ..]) && !is_link_local(body))
         || matches!(body, [_, _, _, _, MAIN_TABLE, KERNEL, _, UNICAST, ..])
 }
 
-/// Tells whether a new route may come before one that the kernel has made to an IPv4 subnet: it has no next hop, as nearly all
-/// routes have that are told by others, and no priority.
+/// Tells whether a route leads to a link-local address: those come and go with links, of which the kernel tells, too.
+fn is_link_local(body: &[u8]) -> bool {
+    /// `RTA_DST`.
+    const DESTINATION: u16 = 1;
+    attribute(body, 12, DESTINATION, |dest| dest.starts_with(&[0xfe, 0x80]).then_some(())).is_some()
+}
+
+/// Tells whether a new route may come before one that the kernel has made to a subnet: it has no next hop, as nearly all
+/// routes have that are told by others, and no priority, or in IPv6 none that is worse.
 fn comes_before(body: &[u8]) -> bool {
-    /// `RTA_GATEWAY`, `_PRIORITY`, `_MULTIPATH` and `_VIA`, `include/uapi/linux/rtnetlink.h`.
-    const ELSEWHERE: [u16; 4] = [5, 6, 9, 18];
-    matches!(body, [2, length, _, _, MAIN_TABLE, protocol, ..] if (1..32).contains(length) && *protocol != KERNEL)
-        && !attributes(body.get(12..).unwrap_or_default()).any(|(kind, _)| ELSEWHERE.contains(&kind))
+    /// `RTA_GATEWAY`, `_MULTIPATH` and `_VIA`, `include/uapi/linux/rtnetlink.h`.
+    const ELSEWHERE: [u16; 3] = [5, 9, 18];
+    /// `RTA_PRIORITY`.
+    const RANK: u16 = 6;
+    let best = match body {
+        [2, length, _, _, MAIN_TABLE, protocol, ..] if (1..32).contains(length) && *protocol != KERNEL => 0,
+        [10, length, _, _, MAIN_TABLE, protocol, ..] if (1..128).contains(length) && *protocol != KERNEL => {
+            PRIORITY
+        }
+        _ => return false,
+    };
+    !attributes(body.get(12..).unwrap_or_default()).any(|(kind, value)| {
+        ELSEWHERE.contains(&kind) || (kind == RANK && u32_at(value, 0).is_none_or(|rank| rank > best))
+    })
 }
 
 /// Tells whether a message is about a new default route in the main table: what is on the uplink moves there. One that goes
@@ -190,6 +213,19 @@ mod tests {
         assert!(!concerns(RTM_NEWROUTE, 0, &direct(&[8, 0, 6, 0, 50, 0, 0, 0])), "of another priority");
         let local = [2, 32, 0, 0, 255, 2, 254, 2, 0, 0, 0, 0];
         assert!(concerns(RTM_DELROUTE, 0, &local), "what an address answers by");
+        let local6 = |first: [u8; 2]| {
+            let dest = [20, 0, 1, 0, first[0], first[1], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+            [[10, 128, 0, 0, 255, 2, 0, 2, 0, 0, 0, 0].as_slice(), &dest].concat()
+        };
+        assert!(concerns(RTM_DELROUTE, 0, &local6([0xfd, 0])));
+        assert!(!concerns(RTM_DELROUTE, 0, &local6([0xfe, 0x80])), "it goes with its link");
+        let direct6 = |rank: u8| {
+            [[10, 64, 0, 0, 254, 3, 0, 7, 0, 0, 0, 0].as_slice(), &[8, 0, 6, 0, rank, 4, 0, 0]].concat()
+        };
+        assert!(!concerns(RTM_NEWROUTE, 0, &direct6(0)), "1024 is worse");
+        let mut better = direct6(100);
+        better[17] = 0;
+        assert!(concerns(RTM_NEWROUTE, 0, &better));
         let broadcast = [2, 32, 0, 0, 255, 2, 253, 3, 0, 0, 0, 0];
         assert!(!concerns(RTM_DELROUTE, 0, &broadcast));
     }

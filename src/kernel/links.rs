@@ -14,8 +14,8 @@ use smol_str::SmolStr;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
 use super::{
-    FailureKind, Op, OpError, addresses, answer, connected, device, message, neighbours, netns, ovsdb, pair,
-    qdisc, routes, shared, vlans,
+    FailureKind, Op, OpError, addresses, answer, connected, device, lacks, message, neighbours, netns, ovsdb,
+    pair, qdisc, renamed, routes, shared, silence, vlans,
 };
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -63,7 +63,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
             }
             (Resource::Address(old), Resource::Address(new)) if old.lost != new.lost => {
                 connected::restore(live, old, new).await?;
-                if from.owner == to.owner {
+                if (&from.owner, old.stray) == (&to.owner, new.stray) {
                     return Ok(());
                 }
                 addresses::add(live, new, (&to.owner, NLM_F_CREATE | NLM_F_REPLACE)).await
@@ -80,6 +80,7 @@ pub(super) async fn carry_out(live: &Live, op: &Op) -> Outcome {
                 if old.loopback != new.loopback {
                     set_loopback(there, new.loopback).await?;
                 }
+                lacks::restore(there, &NsRef::Named(new.name.clone()), &old.lacks, &new.lacks).await?;
                 let words = written(new.stray.as_ref(), &live.mark(&to.owner));
                 send(there, message::mark_namespace(&words), 0).await
             }
@@ -225,7 +226,15 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
         return ovsdb::settle(live, to, mark).await;
     }
     let here = channel(live, &to.ns)?;
-    let (from, to) = (&*plain(from), &*plain(to));
+    let is_left_so = from.called() == to.called();
+    let [from, to] =
+        [from, to].map(|link| if is_left_so { renamed::by_its_name(plain(link)) } else { plain(link) });
+    let (from, to) = (&*from, &*to);
+    let (called, name) = (from.called(), to.called());
+    // All else is said of it by its own name.
+    if called != name && *name == to.name {
+        renamed::rename(live, here, (called, name)).await?;
+    }
     let master = master(here, to)?;
     let mut outcomes = vec![];
     let (was, words) = (written(from.amiss.mark.as_ref(), was), written(to.amiss.mark.as_ref(), mark));
@@ -255,6 +264,15 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
             outcomes.push(send(channel(live, &new.ns)?, change, 0).await);
         }
     }
+    let (old, new) = (&from.amiss, &to.amiss);
+    outcomes.push(silence::restore(live, (&to.ns, &to.name), &old.silent, &new.silent).await);
+    if let LinkKind::Veth(peer) = &to.kind {
+        let end = (&peer.ns, &peer.name);
+        outcomes.push(silence::restore(live, end, &old.peer_silent, &new.peer_silent).await);
+    }
+    if called != name && *name != to.name {
+        outcomes.push(renamed::rename(live, here, (called, name)).await);
+    }
     outcomes.into_iter().collect()
 }
 
@@ -282,7 +300,7 @@ pub(super) async fn delete(
         let Op::Delete(Entry { resource: Resource::Link(link), .. }) = op else { continue };
         match failed.get(&link.ns) {
             Some(closed) => outcomes.push((place, closed.outcome(op))),
-            None => by_ns.entry(link.ns.clone()).or_default().push((Some(place), link.name.clone())),
+            None => by_ns.entry(link.ns.clone()).or_default().push((Some(place), link.called().clone())),
         }
     }
     if !failed.contains_key(&NsRef::Host) {

@@ -239,11 +239,14 @@ impl Memory {
             sysctls,
             routes,
             addresses,
+            ipv6,
             proxies,
             limited,
             files,
             unmarked,
             strays,
+            renamed,
+            disowned,
             begun,
             devices,
             switch,
@@ -260,11 +263,18 @@ impl Memory {
             sysctls: sysctls.iter().filter(is_meant).cloned().collect(),
             routes: routes.clone(),
             addresses: addresses.clone(),
+            ipv6: parts
+                .namespaces
+                .iter()
+                .filter_map(|ns| Some((ns.clone(), ipv6.get(ns)?.clone())))
+                .collect(),
             proxies: proxies.clone(),
             limited: limited.clone(),
             files: files.iter().filter(|path| parts.has_file(path)).cloned().collect(),
             unmarked: unmarked.clone(),
             strays: strays.clone(),
+            renamed: renamed.clone(),
+            disowned: disowned.clone(),
             begun: begun.clone(),
             switch: *switch,
             vlans: *vlans,

@@ -19,8 +19,9 @@ use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::address::{
-    LOOPBACK, address, addresses_of, all_addresses, connected_route, new_address, new_external_address,
-    new_loopback_address, no_loopback_address,
+    LOOPBACK, LOOPBACK6, address, addresses_of, all_addresses, connected_route, new_address,
+    new_external_address, new_loopback_address, new_loopback6_address, no_loopback_address,
+    no_loopback6_address,
 };
 use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};
@@ -182,6 +183,13 @@ pub(crate) fn change_peer(from: &Peer, to: &Peer) -> Option<RouteNetlinkMessage>
     (from.up != to.up || message.attributes.len() > 1).then_some(RouteNetlinkMessage::NewLink(message))
 }
 
+/// Takes a link down.
+pub(crate) fn take_down(link: &IfName) -> RouteNetlinkMessage {
+    let mut message = named(link);
+    set_state(&mut message, false);
+    RouteNetlinkMessage::NewLink(message)
+}
+
 /// Gives a link a further name.
 pub(crate) fn add_altname(link: &IfName, altname: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLinkProp(properties(link, altname))
@@ -322,7 +330,7 @@ pub(crate) fn find_nsid(ns: BorrowedFd<'_>) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetNsId(message)
 }
 
-fn family(of: Family) -> AddressFamily {
+pub(super) fn family(of: Family) -> AddressFamily {
     match of {
         Family::Ipv4 => AddressFamily::Inet,
         Family::Ipv6 => AddressFamily::Inet6,

@@ -23,6 +23,7 @@ mod heard;
 mod identity;
 pub mod inside;
 mod kept;
+mod lacks;
 mod limits;
 mod links;
 pub mod listeners;
@@ -45,15 +46,18 @@ pub mod process;
 mod qdisc;
 mod reading;
 pub(crate) mod redirect;
+mod renamed;
 mod routes;
 pub mod sandbox;
 mod shared;
+mod silence;
 pub mod slice;
 pub mod stowaways;
 pub mod strangers;
 pub mod sysctl;
 mod vlans;
 mod wave;
+mod whose;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +65,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::address::Address;
 use crate::resource::file::FilePath;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
@@ -116,6 +121,8 @@ pub struct Scope {
     pub routes: BTreeSet<ResourceId>,
     /// Addresses of others' links that may be ours; one without our number is not.
     pub addresses: BTreeSet<ResourceId>,
+    /// Links of containers that are to have IPv6 addresses, by their namespaces.
+    pub ipv6: BTreeMap<NsRef, BTreeSet<IfName>>,
     /// Links of the host that may answer for addresses of ours.
     pub proxies: Proxies,
     /// Links of the host whose qdiscs matter.
@@ -125,8 +132,12 @@ pub struct Scope {
     /// Links, namespaces, addresses and routes that count as ours even when nobody's mark is on them, with
     /// [`Owner::Unmarked`] for an owner: they are being adopted or given up.
     pub unmarked: BTreeSet<ResourceId>,
-    /// Links and namespaces that the last apply led to and that carry nobody's mark now, with the marks that they bore.
-    pub strays: BTreeMap<ResourceId, Mark>,
+    /// Links, namespaces, addresses and routes that the last apply led to and that carry another mark now, or none.
+    pub strays: BTreeMap<ResourceId, Stray>,
+    /// Links that the last apply led to and that somebody has renamed, with the names that they had.
+    pub renamed: BTreeMap<ResourceId, IfName>,
+    /// Namespaces that carry our mark and are not ours, with whose they are.
+    pub disowned: BTreeMap<ResourceId, String>,
     /// Whether bridges of Open vSwitch matter, so that its database is asked.
     pub switch: bool,
     /// Whether VLANs of ports of bridges matter, so that the kernel is asked for them. Those of a bridge of ours that keeps them
@@ -141,6 +152,33 @@ pub struct Scope {
     pub seals: Option<Seals>,
 }
 
+/// The mark of something that carries another one now, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// The mark that it bore.
+    pub bore: Mark,
+    /// Whose it is to become: once it bears the mark of that, it is no stray any more.
+    pub becomes: Option<Owner>,
+}
+
+impl From<Mark> for Stray {
+    fn from(bore: Mark) -> Self {
+        Self { bore, becomes: None }
+    }
+}
+
+impl Stray {
+    /// Returns the mark that counts where this one is read.
+    fn or_right(&self, mark: Option<Mark>) -> Mark {
+        let Self { bore, becomes } = self;
+        let is_right = |mark: &Mark| {
+            mark.project == bore.project
+                && (mark.owner == bore.owner || Some(&mark.owner) == becomes.as_ref())
+        };
+        mark.filter(is_right).unwrap_or_else(|| bore.clone())
+    }
+}
+
 impl Scope {
     /// Returns the scope of a project that has nothing but what carries its mark.
     pub fn new(project: ProjectName) -> Self {
@@ -150,12 +188,15 @@ impl Scope {
             sysctls: BTreeSet::new(),
             routes: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            ipv6: BTreeMap::new(),
             proxies: Proxies::default(),
             limited: BTreeSet::new(),
             files: BTreeSet::new(),
             begun: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             strays: BTreeMap::new(),
+            renamed: BTreeMap::new(),
+            disowned: BTreeMap::new(),
             switch: false,
             vlans: false,
             devices: BTreeSet::new(),
@@ -169,11 +210,16 @@ impl Scope {
         self.sysctls.extend(other.sysctls.iter().cloned());
         self.routes.extend(other.routes.iter().cloned());
         self.addresses.extend(other.addresses.iter().cloned());
+        for (ns, links) in &other.ipv6 {
+            self.ipv6.entry(ns.clone()).or_default().extend(links.iter().cloned());
+        }
         self.proxies.extend(&other.proxies);
         self.limited.extend(other.limited.iter().cloned());
         self.files.extend(other.files.iter().cloned());
         self.unmarked.extend(other.unmarked.iter().cloned());
         self.strays.extend(other.strays.clone());
+        self.renamed.extend(other.renamed.clone());
+        self.disowned.extend(other.disowned.clone());
         self.switch |= other.switch;
         self.vlans |= other.vlans;
     }
@@ -186,6 +232,14 @@ impl Scope {
             }
             Resource::Address(_) if matches!(entry.owner, Owner::External(_)) => {
                 self.addresses.insert(entry.resource.id());
+            }
+            Resource::Address(Address { ns, link, addr, lost: _, stray: _ })
+                if *ns != NsRef::Host && addr.addr().is_ipv6() =>
+            {
+                match self.ipv6.get_mut(ns) {
+                    Some(links) => drop(links.insert(link.clone())),
+                    None => drop(self.ipv6.insert(ns.clone(), [link.clone()].into())),
+                }
             }
             Resource::Sysctl(sysctl) => {
                 // What a link in a container had before is what a new one there has.

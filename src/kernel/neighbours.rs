@@ -17,8 +17,9 @@ use super::answer::{LinkAnswer, RouteAnswer, each, ip, u32_at};
 use super::links::{NEW, Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::observe::{OwnLinks, insert};
+use super::observe::insert;
 use super::reading::NsReading;
+use super::whose::OwnLinks;
 use super::{FailureKind, OpError, Scope, facts};
 use crate::names::{IfName, ProjectName};
 use crate::resource::neighbour::Neighbour;
@@ -171,7 +172,7 @@ pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, sco
         }
         let owner = (*protocol == PROTOCOL).then(|| "another project".to_owned());
         let what = format!("the entry of {addr} among what {link} answers for");
-        observed.foreign.insert(Slot::Object(id), Foreign { what, owner, on: None });
+        observed.foreign.insert(Slot::Object(id), Foreign { what, owner, on: None, bears: None });
     }
 }
 

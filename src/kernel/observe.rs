@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::answer::LinkAnswer;
-use super::maker::{owner_of, owner_of_bridge, owner_of_link};
-use super::message::{self, NEWBORN};
+use super::maker::owner_of;
 use super::ovsdb::{self, Switched};
-use super::reading::{NsReading, Other, Reading, is_named_for};
-use super::shared::spare_name;
-use super::{Scope, addresses, carried, ends, file, neighbours, qdisc, routes, vlans};
+use super::reading::{NsReading, Other, Reading};
+use super::whose::{self, Holders, Home, OwnLinks, is_newborn, ours, own_links, taken};
+use super::{
+    Scope, addresses, carried, ends, file, lacks, message, neighbours, qdisc, routes, silence, vlans,
+};
 use crate::halves::both;
-use crate::names::{IfName, Mtu, NetnsName};
-use crate::resource::amiss::{Amiss, PortFault};
-use crate::resource::device::Device;
+use crate::names::{IfName, Mtu};
+use crate::resource::amiss::Amiss;
 use crate::resource::file::{FILE_MARK, TextFile, is_whole};
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::{Netns, NsRef};
@@ -26,28 +26,9 @@ use crate::resource::{Resource, ResourceId, Slot};
 /// A unicast route: `RTN_UNICAST`, `include/uapi/linux/rtnetlink.h`.
 pub(crate) const UNICAST: u8 = 1;
 
-/// The links of one namespace that are ours, by index: name and owner.
-pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
-
 /// Returns our objects, and what others hold of the places that ours may want.
 pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Observed {
     seen(reading, &Holders::of(reading, scope), tables, scope)
-}
-
-/// Whose links are, as marks and the other ends of pairs tell.
-pub(super) struct Holders {
-    /// Our links' peers: by their namespace and index, the owner of the pair.
-    peers: BTreeMap<(NsRef, u32), Owner>,
-    /// The host's links that are ours.
-    pub(super) host: OwnLinks,
-}
-
-impl Holders {
-    pub(super) fn of(reading: &Reading, scope: &Scope) -> Self {
-        let peers = peers(reading, scope);
-        let host = own_links(&reading.host, &peers, scope);
-        Self { peers, host }
-    }
 }
 
 /// Returns what [`observed`] does, for one who knows whose the links are.
@@ -81,10 +62,10 @@ pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, sco
                 );
                 continue;
             }
-            Other::Namespace(mark, ..) => strange(name, mark.as_ref(), scope),
+            Other::Namespace(mark, ..) => whose::strange(name, mark.as_ref(), scope),
             Other::Stale => {
                 let what = format!("file /run/netns/{name}, which a namespace left behind");
-                Foreign { what, owner: None, on: None }
+                Foreign { what, owner: None, on: None, bears: None }
             }
         };
         observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
@@ -117,7 +98,10 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
             && table.digest.is_empty()
         {
             let what = format!("nft table {} {}", table.id.family.as_str(), table.id.name);
-            foreign.insert(Slot::Object(entry.resource.id()), Foreign { what, owner: None, on: None });
+            foreign.insert(
+                Slot::Object(entry.resource.id()),
+                Foreign { what, owner: None, on: None, bears: None },
+            );
             strangers.push(table.id.clone());
         }
     }
@@ -138,82 +122,6 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
     Observed { own, foreign }
 }
 
-fn peers(reading: &Reading, scope: &Scope) -> BTreeMap<(NsRef, u32), Owner> {
-    let mut peers = BTreeMap::new();
-    // The other end of a pair that somebody else made is his.
-    for link in reading.host.links.iter().filter(|link| link.device().is_none()) {
-        if let (Some(owner), Some((ns, peer))) = (owner(link, &NsRef::Host, scope), peer_of(link, reading)) {
-            peers.insert((ns.ns.clone(), peer.index), owner);
-        }
-    }
-    peers.extend(reading.holders(scope));
-    peers
-}
-
-/// Returns the links of a namespace that are ours: marked ones, and the peers of marked ones.
-pub(crate) fn own_links(ns: &NsReading, peers: &BTreeMap<(NsRef, u32), Owner>, scope: &Scope) -> OwnLinks {
-    let owner = |link: &LinkAnswer| {
-        let peer = || peers.get(&(ns.ns.clone(), link.index)).cloned();
-        owner(link, &ns.ns, scope).or_else(peer)
-    };
-    ns.links
-        .iter()
-        // A mark on `lo` is the namespace's.
-        .filter(|link| link.index != 1)
-        .filter_map(|link| Some((link.index, (link.ifname()?, owner(link)?))))
-        .collect()
-}
-
-/// Returns the mark of a link that is ours, or counts as ours though nobody's mark is on it.
-fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
-    match link.mark() {
-        // What says that it is the host's, and may be, is never deleted for it.
-        Some(_) if link.device().is_some() && taken(link, ns, scope).is_none() => None,
-        Some(mark) => {
-            // Who marks it as his and leaves the name that another project gave it is not to be believed.
-            let is_ours = link.named_by().is_none_or(|project| project == scope.project.as_str());
-            Some(mark).filter(|mark| mark.project == scope.project && is_ours)
-        }
-        // Docker and its like mark nothing.
-        None if owner_of_bridge(link).is_some() => None,
-        None => {
-            let id = ResourceId::Link(ns.clone(), link.ifname()?);
-            if let Some(mark) = scope.strays.get(&id) {
-                return Some(mark.clone());
-            }
-            let is_ours = scope.unmarked.contains(&id) || taken(link, ns, scope).is_some();
-            is_ours.then(|| unmarked(&link.alias, scope))
-        }
-    }
-}
-
-/// Returns what a link was on the host, when we have taken it from there. What only says so is anybody's.
-pub(super) fn taken(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Device> {
-    let (_, device) = link.device().filter(|(project, _)| *project == scope.project)?;
-    let vouched = scope.seals.as_ref().is_none_or(|seals| seals.vouch(&device.name, (ns, link)));
-    vouched.then_some(device)
-}
-
-/// Returns what stands in for the mark of an object that has none.
-fn unmarked(alias: &str, scope: &Scope) -> Mark {
-    Mark { project: scope.project.clone(), owner: Owner::Unmarked(alias.into()), protected: false }
-}
-
-/// Returns the owner of a link of ours; of one that a killed run made and had no time to mark, the project.
-pub(super) fn owner(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Owner> {
-    let marked = ours(link, ns, scope).map(|mark| mark.owner);
-    marked.or_else(|| is_newborn(link, ns, scope).then_some(Owner::Project))
-}
-
-/// Tells whether a link is one that a killed run had made and not yet marked.
-pub(crate) fn is_newborn(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
-    let begun = |name: IfName| {
-        let is_spare = |id: &ResourceId| matches!(id, ResourceId::Link(home, link) if home == ns && spare_name(home, link) == name);
-        scope.begun.contains(&ResourceId::Link(ns.clone(), name.clone())) || scope.begun.iter().any(is_spare)
-    };
-    link.group == NEWBORN && link.alias.is_empty() && link.ifname().is_some_and(begun)
-}
-
 /// Finds the other end of a veth pair whose one end is in the host.
 pub(crate) fn peer_of<'a>(
     link: &LinkAnswer,
@@ -228,35 +136,17 @@ pub(crate) fn peer_of<'a>(
     Some((here, peer))
 }
 
-/// Returns a namespace that is not what its name says.
-fn strange(name: &NetnsName, mark: Option<&Mark>, scope: &Scope) -> Foreign {
-    let what = match mark.filter(|mark| mark.project == scope.project) {
-        Some(mark) => format!("namespace {name}, which is that of {}", mark.owner),
-        None => format!("namespace {name}"),
-    };
-    Foreign { what, owner: mark.map(owner_of), on: None }
-}
-
 fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
     let loopback = ns.addresses.iter().any(|it| it.index == 1 && it.addr == message::LOOPBACK);
-    let netns = || Netns { lo, loopback, ..Netns::new(name.clone()) };
-    match ns.mark() {
-        Some(mark) if mark.project == scope.project && is_named_for(&mark, &ns.ns) => {
-            insert(observed, Resource::Netns(netns()), mark.owner);
+    match whose::home(ns, name, scope) {
+        Home::Ours(owner, stray) => {
+            let lacks = lacks::of(ns, scope);
+            let netns = Netns { lo, loopback, lacks, stray, ..Netns::new(name.clone()) };
+            insert(observed, Resource::Netns(netns), owner);
         }
-        None if scope.unmarked.contains(&ResourceId::Netns(name.clone())) => {
-            let owner = unmarked(ns.alias(), scope).owner;
-            insert(observed, Resource::Netns(netns()), owner);
-        }
-        mark => {
-            if let (None, Some(bore)) = (&mark, scope.strays.get(&ResourceId::Netns(name.clone()))) {
-                let stray = Some(ns.alias().into());
-                return insert(observed, Resource::Netns(Netns { stray, ..netns() }), bore.owner.clone());
-            }
-            observed.foreign.insert(Slot::Ns(ns.ns.clone()), strange(name, mark.as_ref(), scope));
-        }
+        Home::Foreign(foreign) => drop(observed.foreign.insert(Slot::Ns(ns.ns.clone()), foreign)),
     }
 }
 
@@ -268,15 +158,16 @@ fn see_link(
     scope: &Scope,
 ) {
     // A name that no manifest can ask for is in nobody's way.
-    let (Some(name), false) = (link.ifname(), link.index == 1) else { return };
+    let (Some(name), false) = (whose::known_as(link, &ns.ns, scope), link.index == 1) else { return };
     let place = reading.place_of(&ns.ns, link, &scope.project);
     match ours(link, &ns.ns, scope) {
         _ if place == Some(ends::Place::Second) => {}
         Some(mark) => {
             let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
             resource.protected = mark.protected;
-            resource.amiss.mark =
-                (link.alias.is_stray() && !mark.owner.is_unmarked()).then(|| (*link.alias).clone());
+            silence::see(&mut resource, (link, ns), reading, scope);
+            let is_stray = !mark.owner.is_unmarked() && link.mark().as_ref() != Some(&mark);
+            resource.amiss.mark = is_stray.then(|| (*link.alias).clone());
             insert(observed, Resource::from(resource), mark.owner);
         }
         None if is_newborn(link, &ns.ns, scope) => {
@@ -285,20 +176,19 @@ fn see_link(
             insert(observed, Resource::from(own_link((link, name), (ns, own), kind)), Owner::Project);
         }
         None if place == Some(ends::Place::First) => {
-            let resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
+            let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
+            silence::see(&mut resource, (link, ns), reading, scope);
             insert(observed, Resource::from(resource), Owner::Unmarked((*link.alias).clone()));
         }
         None if own.contains_key(&link.index) => {}
         None => {
-            let kind = if link.kind.is_empty() { "interface" } else { &link.kind };
-            let owner = owner_of_link(link, &ns.links);
             // A port stands on its bridge, a macvlan on the link that it shares; a pair's ends stand on nothing.
             let below = link.peer.filter(|_| link.kind != "veth" && link.peer_ns.is_none());
             let mut stands = link.master.into_iter().chain(below);
             let on = stands.find_map(|index| own.get(&index));
             let on = on.or_else(|| own.values().find(|(name, _)| Some(name) == Switched::bridge(link)));
             let on = on.map(|(_, owner)| owner.clone());
-            let foreign = Foreign { what: format!("{kind} {name}"), owner, on };
+            let foreign = Foreign { on, ..whose::stranger((link, &name), ns, reading, scope) };
             observed.foreign.insert(Slot::Ifname(ns.ns.clone(), name), foreign);
         }
     }
@@ -309,6 +199,7 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
     let theirs = |index: u32| ns.links.iter().find(|link| link.index == index)?.ifname();
     let master = || link.master.and_then(|master| ours(&master).or_else(|| theirs(master)));
     let is_chosen = ns.ns == NsRef::Host && matches!(link.kind.as_str(), "veth" | "ifb");
+    let called = link.ifname().filter(|called| *called != name);
     Link {
         ns: ns.ns.clone(),
         name,
@@ -327,18 +218,9 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
         vlans: vlans::of(link, &ns.links),
         altname: link.our_altname(),
         protected: false,
-        amiss: Amiss { mark: None, port: faults(link, ns) },
+        amiss: Amiss { name: called, port: silence::faults(link, ns), ..Amiss::default() },
         kind,
     }
-}
-
-/// Returns what a port of a bridge does otherwise than it should. Where nobody speaks the spanning tree protocol a port is
-/// shut only while it, or its bridge, is down (`br_port_carrier_check()`, `net/bridge/br_if.c`).
-fn faults(link: &LinkAnswer, ns: &NsReading) -> Vec<PortFault> {
-    let bridge = || ns.links.iter().find(|bridge| Some(bridge.index) == link.master);
-    let state = link.port.state().filter(|_| link.up && link.running);
-    let state = state.filter(|_| bridge().is_some_and(|bridge| bridge.up && !bridge.stp));
-    link.port.faults().chain(state).collect()
 }
 
 fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> LinkKind {
@@ -380,7 +262,7 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
             mark => {
                 let what =
                     file::no_file(content).map_or_else(|| format!("file {}", path.display()), str::to_owned);
-                let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None };
+                let foreign = Foreign { what, owner: mark.as_ref().map(owner_of), on: None, bears: None };
                 observed.foreign.insert(Slot::Object(ResourceId::File(path.clone())), foreign);
             }
         }

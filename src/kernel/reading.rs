@@ -20,14 +20,14 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, census, file, message, neighbours, netns, routes, sysctl, vlans};
+use super::{ObserveError, Scope, census, file, lacks, message, neighbours, netns, routes, sysctl, vlans};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::file::FilePath;
 use crate::resource::link::Shares;
-use crate::resource::netns::NsRef;
+use crate::resource::netns::{NsRef, Table};
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::sysctl::SysctlKey;
+use crate::resource::sysctl::{Family, SysctlKey};
 pub(crate) use tables::Tables;
 use tables::{FEW, ReadRoute};
 use todo::{Elsewhere, SomeLinks, Task, Todo};
@@ -44,10 +44,12 @@ pub(crate) struct NsReading {
     pub(crate) links: Vec<LinkAnswer>,
     /// Its addresses.
     pub(crate) addresses: Vec<AddressAnswer>,
-    /// Its routes; elsewhere than in the host none of those that only tell what is here but is no IPv4 address.
+    /// Its routes; elsewhere than in the host none of those that only tell what is here but is no address.
     pub(crate) routes: Vec<RouteAnswer>,
     /// Which were asked for.
     pub(crate) tables: Tables,
+    /// The tables of routes that no rule leads to, as far as that was asked: where all tables were.
+    pub(crate) unruled: Vec<(Family, Table)>,
     /// The qdiscs of the host's links that matter.
     pub(crate) qdiscs: Vec<QdiscAnswer>,
     /// What links of the host answer for, as far as it matters.
@@ -305,6 +307,7 @@ impl NsReading {
             addresses: vec![],
             routes: vec![],
             tables: Tables::None,
+            unruled: vec![],
             qdiscs: vec![],
             proxied: vec![],
             sysctls: vec![],
@@ -354,6 +357,9 @@ impl NsReading {
         self.host_id = socket.ask(message::find_nsid(host), answer::nsid)?;
         let tables = if task.elsewhere.matter_in(&self.ns) { Tables::All } else { Tables::Main };
         self.read_rest(&mut socket, (tables, routes::read_inside))?;
+        if ours {
+            lacks::read(&mut self, &mut socket)?;
+        }
         self.read_sysctls(task.wanted.get(&self.ns).into_iter().flatten())?;
         Ok(Look::Read(Box::new(self)))
     }

@@ -8,13 +8,18 @@
 //! are what `nft list table ip netform-dns` shows. Sources: `include/uapi/linux/netfilter/nf_tables.h` and `nfnetlink.h`.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 
 use super::attribute::{attr, nest};
+use super::listeners::listeners;
+use super::netns;
+use crate::names::Protocol;
+use crate::resource::netns::NsRef;
 
 /// The table's name.
 pub(super) const NAME: &str = "netform-dns";
@@ -33,6 +38,7 @@ const BATCH_END: u16 = 0x11;
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;
 const NEWTABLE: u16 = SUBSYSTEM << 8;
+const GETTABLE: u16 = NEWTABLE | 1;
 const DELTABLE: u16 = NEWTABLE | 2;
 const NEWCHAIN: u16 = NEWTABLE | 3;
 const GETCHAIN: u16 = NEWTABLE | 4;
@@ -104,7 +110,7 @@ impl Redirect {
     }
 
     fn chain(self) -> Vec<u8> {
-        format!("to-{}\0", self.to).into_bytes()
+        chain(self.to)
     }
 
     fn rules(self, batch: &mut Batch) {
@@ -142,6 +148,41 @@ pub(crate) fn remove() -> io::Result<()> {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(()),
         done => done,
     }
+}
+
+/// Takes redirections of this address away from namespaces that nobody is served in any more, as after a daemon that was
+/// stopped, or killed; returns where that failed. What is gone has none.
+pub(crate) async fn leave(namespaces: Vec<NsRef>, addr: Ipv4Addr) -> Vec<(NsRef, io::Error)> {
+    let unseen: Vec<NsRef> = namespaces.clone();
+    let leave = move || {
+        let left = namespaces.into_iter().map(|ns| (leave_one(&ns, addr), ns));
+        left.filter_map(|(left, ns)| Some((ns, left.err()?))).collect()
+    };
+    let left = netns::on_thread(leave).await;
+    left.unwrap_or_else(|error| unseen.into_iter().map(|ns| (ns, error.kind().into())).collect())
+}
+
+/// Enters a namespace, and takes the redirection away unless somebody has the port that it leads to: a daemon, of this
+/// project or of another that has the same container.
+fn leave_one(ns: &NsRef, addr: Ipv4Addr) -> io::Result<()> {
+    let Some(file) = netns::open_if_namespace(ns).ok().flatten() else { return Ok(()) };
+    netns::join(file.as_fd())?;
+    let socket = Nft::open()?;
+    if !socket.has_table()? {
+        return Ok(());
+    }
+    for (_, listener) in listeners(&[Protocol::Udp].into()) {
+        if listener.at.ip() == IpAddr::V4(addr) && socket.has_chain(&chain(listener.at.port()))? {
+            return Ok(());
+        }
+    }
+    drop(socket);
+    remove()
+}
+
+/// Returns the name of the chain that leads to a port.
+fn chain(port: u16) -> Vec<u8> {
+    format!("to-{port}\0").into_bytes()
 }
 
 /// One direction of one protocol.
@@ -266,11 +307,20 @@ impl Nft {
         self.exchange(&batch.bytes, last)
     }
 
+    fn has_table(&self) -> io::Result<bool> {
+        self.has(GETTABLE, |_| {})
+    }
+
     fn has_chain(&self, chain: &[u8]) -> io::Result<bool> {
+        self.has(GETCHAIN, |out| attr(out, 3, chain))
+    }
+
+    /// Tells whether something of the table is there, or the table itself.
+    fn has(&self, kind: u16, what: impl FnOnce(&mut Vec<u8>)) -> io::Result<bool> {
         let mut request = Batch { bytes: vec![], last: 0 };
-        request.message(GETCHAIN, 0, IPV4, |out| {
+        request.message(kind, 0, IPV4, |out| {
             attr(out, 1, TABLE);
-            attr(out, 3, chain);
+            what(out);
         });
         match self.exchange(&request.bytes, request.last) {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(false),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -15,8 +16,9 @@ use super::answer::{self, LinkAnswer, RouteAnswer};
 use super::links::{NEW, NOBODYS_ROUTE, Outcome, channel, found, protocol, send, send_unless};
 use super::live::Live;
 use super::netlink::Channel;
-use super::observe::{OwnLinks, UNICAST, insert};
+use super::observe::{UNICAST, insert};
 use super::reading::{NsReading, Reading};
+use super::whose::{self, OwnLinks};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL, Rank, Refusal, Route, Way};
@@ -33,7 +35,7 @@ pub(super) async fn put(live: &Live, route: &Route, (owner, flags): (&Owner, u16
         Some((link, _)) => Some(found(channel, link)?),
         None => None,
     };
-    let message = message(route, index, protocol(owner, NOBODYS_ROUTE));
+    let message = message(route, index, number(route, owner));
     send(channel, RouteNetlinkMessage::NewRoute(message), flags).await
 }
 
@@ -44,7 +46,7 @@ pub(super) async fn replace(
     (to, new): (&Route, &Owner),
 ) -> Outcome {
     // Which route a replacement hits is decided by destination, table and metric, which are the route's id.
-    let Route { ns, dest, way: _, rank } = to;
+    let Route { ns, dest, way: _, rank, stray: _ } = to;
     if (&from.ns, &from.dest, &from.rank) == (ns, dest, rank) {
         put(live, to, (new, NLM_F_CREATE | NLM_F_REPLACE)).await
     } else {
@@ -60,8 +62,13 @@ pub(super) async fn remove(live: &Live, route: &Route, owner: &Owner) -> Outcome
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
         index => index?,
     };
-    let message = message(route, index, protocol(owner, NOBODYS_ROUTE));
+    let message = message(route, index, number(route, owner));
     send_unless(channel, RouteNetlinkMessage::DelRoute(message), &[Errno::SRCH, Errno::NODEV]).await
+}
+
+/// Returns the protocol number of a route: ours, or what stands in its place.
+fn number(route: &Route, owner: &Owner) -> u8 {
+    route.stray.unwrap_or_else(|| protocol(owner, NOBODYS_ROUTE))
 }
 
 fn index_of(channel: &Channel, route: &Route) -> Result<Option<u32>, super::netlink::Refusal> {
@@ -70,7 +77,7 @@ fn index_of(channel: &Channel, route: &Route) -> Result<Option<u32>, super::netl
 
 /// A route that leaves by the link with this index, if by any.
 fn message(route: &Route, index: Option<u32>, protocol: u8) -> RouteMessage {
-    let Route { ns: _, dest, way, rank: Rank { table, metric } } = route;
+    let Route { ns: _, dest, way, rank: Rank { table, metric }, stray: _ } = route;
     let mut message = RouteMessage::default();
     message.header.address_family =
         if dest.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
@@ -130,12 +137,12 @@ pub(super) fn in_other_tables(scope: &Scope) -> BTreeSet<NsRef> {
     elsewhere.collect()
 }
 
-/// Reads a route as [`answer::route`] does, unless it only tells what is here and is not for an IPv4 address: every namespace has a
+/// Reads a route as [`answer::route`] does, unless it only tells what is here and is for no address: every namespace has a
 /// handful of those.
 pub(super) fn read_inside(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
     /// `RT_TABLE_LOCAL` and `RTN_LOCAL`.
     const LOCAL: [u8; 2] = [255, 2];
-    let is_kept = matches!(body, [2, 32, _, _, table, _, _, kind, ..] if [*table, *kind] == LOCAL)
+    let is_kept = matches!(body, [2, 32, _, _, table, _, _, kind, ..] | [10, 128, _, _, table, _, _, kind, ..] if [*table, *kind] == LOCAL)
         || body.get(4) != Some(&LOCAL[0]);
     is_kept.then(|| answer::route(kind, body))?
 }
@@ -149,14 +156,11 @@ pub(super) fn see(
 ) {
     for route in &ns.routes {
         let is_seen = match refusal(route) {
-            Some(refusal) if route.protocol == PROTOCOL => {
-                see_refusal(observed, (route, refusal), (ns, own), reading, scope)
-            }
-            Some(_) => false,
+            Some(refusal) => see_refusal(observed, (route, refusal), (ns, own), reading, scope),
             None => see_one(observed, route, (&ns.ns, own), scope),
         };
         if !is_seen {
-            see_others(observed, route, ns, scope);
+            see_others(observed, route, (ns, own), scope);
         }
     }
 }
@@ -164,7 +168,12 @@ pub(super) fn see(
 /// Notes a route of others that is where one of ours may have to be: the kernel takes one for a destination, a table and a
 /// priority, by whatever link it leaves (`fib_table_insert()`, `net/ipv4/fib_trie.c`; `fib6_add_rt2node()`, `net/ipv6/
 /// ip6_fib.c`). A host may have hundreds of thousands, and there we know which matter.
-fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scope: &Scope) {
+fn see_others(
+    observed: &mut Observed,
+    route: &RouteAnswer,
+    (ns, own): (&NsReading, &OwnLinks),
+    scope: &Scope,
+) {
     let RouteAnswer {
         table,
         protocol: _,
@@ -190,8 +199,35 @@ fn see_others(observed: &mut Observed, route: &RouteAnswer, ns: &NsReading, scop
         (None, None) => String::new(),
     };
     let table = if *table == MAIN_TABLE { String::new() } else { format!(" in table {table}") };
-    let what = format!("route {dest}{next}{way}{table}");
-    observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on: None });
+    let (over, on) = overruled(route, (ns, own)).unzip();
+    let over = over.map(|over| format!(", which comes before {over}")).unwrap_or_default();
+    let what = format!("route {dest}{next}{way}{table}{over}");
+    observed.foreign.entry(Slot::Object(id)).or_insert(Foreign { what, owner: None, on, bears: None });
+}
+
+/// Returns what of ours in a container a route of others comes before, and whose that is: the subnet of an address, or where
+/// a route leads. What is put before all of a subnet is passed by ([`super::connected`]), where it can be; what is put before
+/// a part of it, or before a route, may be meant, and is shown.
+fn overruled(route: &RouteAnswer, (ns, own): (&NsReading, &OwnLinks)) -> Option<(IpNet, Owner)> {
+    let is_made = KERNEL_ROUTES.contains(&route.protocol) || route.protocol == PROTOCOL;
+    if ns.ns == NsRef::Host || route.table != MAIN_TABLE || route.narrow || is_made {
+        return None;
+    }
+    let owner = |index: &u32| own.get(index).map(|(_, owner)| owner.clone());
+    let is_inside = |dest: IpNet| dest.contains(&route.dest) && dest.prefix_len() < route.dest.prefix_len();
+    let subnet = ns.addresses.iter().filter(|it| it.protocol == PROTOCOL).find_map(|it| {
+        let dest = it.addr.trunc();
+        let is_best = dest == route.dest && dest.addr().is_ipv6() && route.metric == 1;
+        let is_over = dest.prefix_len() < dest.max_prefix_len() && (is_inside(dest) || is_best);
+        Some((dest, owner(&it.index).filter(|_| is_over)?))
+    });
+    subnet.or_else(|| {
+        ns.routes.iter().filter(|it| (it.table, it.protocol) == (MAIN_TABLE, PROTOCOL)).find_map(|it| {
+            let is_over = (it.dest.prefix_len() > 0 && is_inside(it.dest))
+                || (it.dest == route.dest && route.metric < it.metric);
+            Some((it.dest, owner(it.index.as_ref()?).filter(|_| is_over)?))
+        })
+    })
 }
 
 /// `RTN_BLACKHOLE`, `_UNREACHABLE` and `_PROHIBIT`, `include/uapi/linux/rtnetlink.h`.
@@ -202,6 +238,13 @@ fn refusal(route: &RouteAnswer) -> Option<Refusal> {
         8 => Some(Refusal::Prohibit),
         _ => None,
     }
+}
+
+/// Returns the number that stands in the place of ours on a route that is ours by what is on record. What says more than we
+/// could say again is somebody's.
+fn stray(route: &RouteAnswer, id: &ResourceId, scope: &Scope) -> Option<u8> {
+    let is_stray = route.protocol != PROTOCOL && route.plain && scope.strays.contains_key(id);
+    is_stray.then_some(route.protocol)
 }
 
 /// A route that leads nowhere is on no link that says whose it is. It is ours in a namespace in which nobody else of us
@@ -215,12 +258,16 @@ fn see_refusal(
 ) -> bool {
     let rank = Rank { table: route.table, metric: route.metric };
     let id = ResourceId::Route(ns.ns.clone(), route.dest, rank);
-    let is_home = ns.mark().is_some_and(|mark| mark.project == scope.project);
+    let stray = stray(route, &id, scope);
+    if route.protocol != PROTOCOL && stray.is_none() {
+        return false;
+    }
+    let is_home = whose::is_home(ns, scope);
     let is_asked = scope.routes.contains(&id) && ns.ns != NsRef::Host;
     let is_ours = is_asked || ((is_home || !own.is_empty()) && !has_others(ns, reading, scope));
     if is_ours {
         let way = Way::Refused(refusal);
-        let resource = Route { ns: ns.ns.clone(), dest: route.dest, way, rank };
+        let resource = Route { ns: ns.ns.clone(), dest: route.dest, way, rank, stray };
         insert(observed, Resource::Route(resource), Owner::Project);
     }
     is_ours
@@ -251,18 +298,19 @@ fn see_one(
     }
     let rank = Rank { table: *table, metric: *metric };
     let id = ResourceId::Route(ns.clone(), *dest, rank);
+    let stray = stray(route, &id, scope);
     let resource = || {
         let way = Way::By { link: link.clone(), via: *via, onlink: *onlink };
-        Resource::Route(Route { ns: ns.clone(), dest: *dest, way, rank })
+        Resource::Route(Route { ns: ns.clone(), dest: *dest, way, rank, stray })
     };
-    if ours {
+    if ours || stray.is_some() {
         insert(observed, resource(), owner.clone());
     } else if *plain && scope.unmarked.contains(&id) {
         insert(observed, resource(), Owner::Unmarked(protocol.to_smolstr()));
     } else if !KERNEL_ROUTES.contains(protocol) {
         let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("route {dest}{next} on {link}");
-        let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+        let foreign = Foreign { what, owner: None, on: Some(owner.clone()), bears: None };
         observed.foreign.insert(Slot::Object(id), foreign);
     }
     true

@@ -177,7 +177,8 @@ fn ipvlan_mode(mode: IpvlanMode, flag: IpvlanFlag) -> (IpVlanMode, IpVlanFlags) 
     (mode, flag)
 }
 
-fn rename(index: u32, name: &IfName) -> RouteNetlinkMessage {
+/// Gives a link another name.
+pub(super) fn rename(index: u32, name: &IfName) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes.push(LinkAttribute::IfName(name.to_string()));

@@ -92,6 +92,7 @@ impl Memory {
             addresses: host.addresses.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             routes: host.routes.iter().filter(|_| routes).cloned().collect(),
             tables: if routes { host.tables } else { Tables::None },
+            unruled: vec![],
             qdiscs: host.qdiscs.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             proxied: host.proxied.iter().filter(|it| indexes.contains(&it.index)).cloned().collect(),
             sysctls: host.sysctls.iter().filter(|(key, _)| is_parameter_in(parts, key)).cloned().collect(),

@@ -94,14 +94,14 @@ fn group<'a>(live: &Live, wave: &'a [Op], settled: &BTreeMap<usize, Outcome>) ->
     for (place, op) in wave.iter().enumerate().filter(|(place, _)| !settled.contains_key(place)) {
         match op {
             Op::Create(Entry {
-                resource: Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }),
+                resource: Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }),
                 owner,
                 ..
             }) => {
                 groups.new_namespaces.push((place, name.clone(), live.mark(owner)));
             }
             Op::Delete(Entry {
-                resource: Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }),
+                resource: Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }),
                 ..
             }) => {
                 groups.old_namespaces.push((place, name.clone()));

@@ -136,7 +136,7 @@ fn standing_on(step: &Step<'_>, observed: &Observed) -> Vec<Conflict> {
         is_outside && foreign.on.as_ref() == Some(&before.owner)
     });
     links
-        .map(|(_, Foreign { what, owner, on: _ })| Conflict {
+        .map(|(_, Foreign { what, owner, on: _, bears: _ })| Conflict {
             wish: Wish::Remove,
             owner: before.owner.clone(),
             origin: step.after.as_deref().and_then(|entry| entry.origin.clone()),
@@ -183,7 +183,8 @@ fn returned(step: &Step<'_>, desired: &State) -> Option<Conflict> {
 /// Returns what has the name that a link has to have again on the host.
 fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     let (before, name) = given_back(step)?;
-    let Foreign { what, owner, on: _ } = observed.foreign.get(&Slot::Ifname(NsRef::Host, name.clone()))?;
+    let Foreign { what, owner, on: _, bears: _ } =
+        observed.foreign.get(&Slot::Ifname(NsRef::Host, name.clone()))?;
     Some(Conflict {
         wish: Wish::Return,
         owner: before.owner.clone(),
@@ -199,7 +200,7 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     let wanted = step.after.as_deref()?;
     // Many may give a link addresses, or share it; everything else has one place for one object.
     let mut slots = wanted.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
-    let (slot, Foreign { what, owner, on: _ }) =
+    let (slot, Foreign { what, owner, on: _, bears: _ }) =
         slots.find_map(|slot| observed.foreign.get_key_value(&slot))?;
     Some(Conflict {
         wish: Wish::Make,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{vlans, vsctl};
+use super::{mended, remark, vlans, vsctl};
 use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -49,11 +49,11 @@ impl fmt::Display for In<'_> {
 
 fn created(resource: &Resource) -> Vec<String> {
     match resource {
-        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }) => {
             vec![format!("ip netns add {name}"), format!("ip -n {name} link set lo up")]
         }
         Resource::Link(link) => created_link(link),
-        Resource::Address(Address { ns, link, addr, lost: _ }) => {
+        Resource::Address(Address { ns, link, addr, lost: _, stray: _ }) => {
             let how = if addr.addr().is_ipv4() { " brd +" } else { " nodad" };
             vec![format!("{} addr add {addr} dev {link}{how}", In("ip", ns))]
         }
@@ -157,14 +157,11 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
         (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
         (Resource::Qdisc(_), Resource::Qdisc(to)) => limited(to, "change"),
         (Resource::Address(from), Resource::Address(to)) if from.lost != to.lost => connected(from, to),
-        (Resource::Netns(from), Resource::Netns(to)) if (from.lo, from.loopback) != (to.lo, to.loopback) => {
-            let up = (from.lo != to.lo).then(|| format!("ip -n {} link set lo {}", to.name, state(to.lo)));
-            // The kernel itself gives it to what comes up.
-            let verb = if to.loopback { "replace" } else { "del" };
-            let address = (from.loopback != to.loopback)
-                .then(|| format!("ip -n {} addr {verb} 127.0.0.1/8 dev lo scope host", to.name));
-            up.into_iter().chain(address).collect()
+        (Resource::Address(_), Resource::Address(to)) => vec![remark::address(to)],
+        (Resource::Route(from), Resource::Route(to)) if from.stray != to.stray => {
+            created(&Resource::Route(to.clone())).into_iter().map(remark::route).collect()
         }
+        (Resource::Netns(from), Resource::Netns(to)) => remark::namespace(from, to),
         (
             Resource::Netns(_)
             | Resource::Link(_)
@@ -193,11 +190,18 @@ fn connected(from: &Address, to: &Address) -> Vec<String> {
             (IpAddr::V4(addr), _) => (lost.dest.to_string(), format!("scope link src {addr}")),
             (IpAddr::V6(_), How::Gone) => (lost.dest.to_string(), "metric 256".to_owned()),
             (IpAddr::V6(_), How::Replaced | How::Covered) => (lost.dest.to_string(), "metric 255".to_owned()),
+            (IpAddr::V6(_), How::Preceded(by)) => (lost.dest.to_string(), format!("metric {}", by - 1)),
         };
         format!("{ip} route {verb} {what} dev {} proto kernel {how}", to.link)
     };
     let back = from.lost.iter().filter(|lost| !to.lost.contains(lost));
     let lines = back.flat_map(|lost| match (lost.how, to.addr) {
+        // The kernel makes it with the address.
+        (_, IpNet::V6(addr)) if lost.is_local() => {
+            let link = &to.link;
+            vec![format!("{ip} addr del {addr} dev {link}"), format!("{ip} addr add {addr} dev {link} nodad")]
+        }
+        (How::Preceded(_), _) => vec![route("append", lost)],
         (How::Gone, _) => vec![route("append", lost)],
         (How::Replaced, _) | (How::Covered, IpNet::V6(_)) => vec![route("prepend", lost)],
         (How::Covered, IpNet::V4(_)) => vec![route("del", lost), route("prepend", lost)],
@@ -208,7 +212,9 @@ fn connected(from: &Address, to: &Address) -> Vec<String> {
 fn updated_link(from: &Link, to: &Link) -> Vec<String> {
     let (ip, name) = (In("ip", &to.ns), &to.name);
     let set = |what: String| format!("{ip} link set {name} {what}");
-    let mut lines = vec![];
+    let renamed = from.amiss.name.as_ref().filter(|_| to.amiss.name.is_none());
+    let mut lines: Vec<_> =
+        renamed.map(|now| format!("{ip} link set {now} name {name}")).into_iter().collect();
     if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind) {
         let set = |what: String| format!("{} link set {} {what}", In("ip", &new.ns), new.name);
         lines.extend((old.mac != new.mac).then(|| set(format!("address {}", new.mac))));
@@ -253,6 +259,7 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines.extend(to.altname.as_ref().map(|altname| property("add", altname)));
     }
     lines.extend((from.up != to.up).then(|| set(state(to.up))));
+    lines.extend(mended::link(from, to));
     if lines.is_empty() {
         lines.push(set("alias ...  # the owner's mark".to_owned()));
     }
@@ -320,20 +327,20 @@ fn answered(Neighbour { ns, link, addr }: &Neighbour, verb: &str) -> String {
     format!("{} neigh {verb} proxy {addr} dev {link}{protocol}", In("ip", ns))
 }
 
-fn state(up: bool) -> String {
+pub(super) fn state(up: bool) -> String {
     if up { "up" } else { "down" }.to_owned()
 }
 
 fn deleted(resource: &Resource) -> Vec<String> {
     let line = match resource {
-        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+        Resource::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }) => {
             format!("ip netns del {name}")
         }
         Resource::Link(link) => match link.kind.device() {
             Some(device) => return given_back(link, device),
             None => return deleted_link(link),
         },
-        Resource::Address(Address { ns, link, addr, lost: _ }) => {
+        Resource::Address(Address { ns, link, addr, lost: _, stray: _ }) => {
             format!("{} addr del {addr} dev {link}", In("ip", ns))
         }
         Resource::Route(route) => format!("{} route del {}", In("ip", &route.ns), route_words(route)),
@@ -364,7 +371,7 @@ fn deleted_link(link: &Link) -> Vec<String> {
 }
 
 fn route_words(route: &Route) -> String {
-    let Route { ns: _, dest, way, rank: Rank { table, metric } } = route;
+    let Route { ns: _, dest, way, rank: Rank { table, metric }, stray: _ } = route;
     let dest = if dest.prefix_len() == 0 { "default".to_owned() } else { dest.to_string() };
     let metric = if *metric == 0 { String::new() } else { format!(" metric {metric}") };
     let table = if *table == MAIN_TABLE { String::new() } else { format!(" table {table}") };

@@ -8,7 +8,7 @@ use crate::names::IfName;
 use crate::resource::address::CONNECTED;
 use crate::resource::amiss::WELL;
 use crate::resource::neighbour::Neighbour;
-use crate::resource::netns::{LO, NsRef};
+use crate::resource::netns::{LO, NsRef, RULES};
 use crate::resource::passage::{Passage, chain, way};
 use crate::resource::qdisc::Hook;
 use crate::resource::route::Way;
@@ -121,7 +121,7 @@ pub(super) fn tells(fields: &[(&'static str, String)], name: &str) -> bool {
 /// Returns the value of a field. What is only told when something is wrong is well otherwise.
 pub(super) fn value(fields: &[(&'static str, String)], name: &str) -> Option<String> {
     let told = fields.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone());
-    let well = [CONNECTED, LO].into_iter().chain(WELL).find(|(other, _)| *other == name);
+    let well = [CONNECTED, LO, RULES].into_iter().chain(WELL).find(|(other, _)| *other == name);
     told.or_else(|| well.map(|(_, value)| value.to_owned()))
 }
 

@@ -69,6 +69,41 @@ pub(super) fn warning(notes: &[ForeignNote]) -> Option<String> {
     (!going.is_empty()).then(|| format!("what is not ours goes along: {named}{more}"))
 }
 
+/// Says what bears a mark of ours and is none of ours: nobody but who wrote it there is to wonder what becomes of it.
+pub(super) fn impostors(observed: &Observed) -> impl Iterator<Item = String> {
+    observed.foreign.iter().filter_map(|(slot, foreign)| {
+        let Foreign { what, owner, on: _, bears } = foreign;
+        let (bears, ns) = (bears.as_ref()?, slot_ns(slot)?);
+        let inside = if ns == NsRef::Host { String::new() } else { format!(" in {ns}") };
+        let (whose, cure) = match (owner, slot) {
+            (Some(owner), _) => (
+                format!("is that of {owner}"),
+                "it is left alone, and the mark is for that one to set back".to_owned(),
+            ),
+            (None, Slot::Ifname(_, name)) => (
+                "has nothing else that netform gives what it makes".to_owned(),
+                format!("it is left alone; `ip link set {name} alias ''` takes the mark off"),
+            ),
+            (None, _) => return None,
+        };
+        Some(format!("{what}{inside} bears the mark of {bears} and {whose}: {cure}"))
+    })
+}
+
+/// Returns where a link is, or a namespace.
+fn slot_ns(slot: &Slot) -> Option<NsRef> {
+    match slot {
+        Slot::Ifname(ns, _) => Some(ns.clone()),
+        Slot::Ns(_) => Some(NsRef::Host),
+        Slot::Altname(..)
+        | Slot::Addressed(..)
+        | Slot::Shared(_)
+        | Slot::Device(_)
+        | Slot::Filtered(_)
+        | Slot::Object(_) => None,
+    }
+}
+
 impl<'a> Going<'a> {
     fn of(steps: &'a [Step<'_>]) -> Self {
         let mut going = Self::default();

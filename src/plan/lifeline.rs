@@ -251,6 +251,7 @@ mod tests {
             dest,
             way: Way::By { link: ifname(link), via, onlink: false },
             rank: Rank::usual(Family::Ipv4),
+            stray: None,
         }))
     }
 

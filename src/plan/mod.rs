@@ -13,17 +13,20 @@ mod equivalent;
 mod extra;
 mod field;
 mod foreign;
+mod ground;
 mod guard;
 mod interruption;
 mod leave;
 mod lifeline;
 mod local;
+mod mended;
 mod names;
 mod order;
 mod overlap;
 mod policy;
 pub mod ports;
 pub mod release;
+mod remark;
 pub mod render;
 pub mod stray;
 pub mod target;
@@ -43,6 +46,7 @@ pub use conflict::{Conflict, at_stake};
 pub use equivalent::equivalent;
 pub use extra::Extra;
 pub use foreign::take_along;
+pub use ground::{Away, missing as lost_ground, settle as settle_ground};
 pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};
 pub use leave::{Spot, leaving};
 
@@ -359,6 +363,7 @@ fn planned(mut diff: diff::Diff<'_>, observed: &Observed, mut extra: Extra) -> P
     let waves = order::waves(&mut diff);
     let foreign = foreign::foreign(observed, &diff);
     extra.warnings.extend(foreign::warning(&foreign));
+    extra.warnings.extend(foreign::impostors(observed));
     let (changes, tally) = change::changes(&diff, extra.part.as_ref());
     Plan {
         changes,

@@ -252,12 +252,17 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
             *count += 1;
         }
     };
+    let renamed = renamed(todo);
     for (at, Todo { old, new, detached }) in todo.iter().enumerate() {
         let needs = new.map_or(vec![], |entry| entry.resource.requires());
         for need in &needs {
             makers.get(&need.slot).for_each(|maker| edge(maker, at));
             // A route that comes back must not be taken along by an address that goes.
             leavers.shared.get(&need.slot).into_iter().flatten().for_each(|leaver| edge(*leaver, at));
+        }
+        if !renamed.is_empty() {
+            let stands = needs.iter().filter_map(|need| renamed.get(&need.slot));
+            stands.for_each(|renames| edge(at, *renames));
         }
         if leavers.sole.is_empty() {
             continue;
@@ -281,6 +286,17 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
         }
     }
     (next, waits)
+}
+
+/// Returns the updates by which links lose their names, as when that somebody gave them another is undone: all that is said of
+/// what is on them is said by the names that they had.
+fn renamed(todo: &[Todo<'_>]) -> HashMap<Slot, usize> {
+    let lost = |(at, todo): (usize, &Todo<'_>)| {
+        let (old, new) = (todo.old?.resource.link()?, todo.new?.resource.link()?);
+        let is_lost = *old.called() == old.name && *new.called() != new.name;
+        is_lost.then(|| (Slot::Ifname(old.ns.clone(), old.name.clone()), at))
+    };
+    todo.iter().enumerate().filter_map(lost).collect()
 }
 
 #[cfg(test)]

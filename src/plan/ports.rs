@@ -172,7 +172,7 @@ pub fn taken(
         let judges = matches!(id, ResourceId::NftElement(_, set, _) if !set.starts_with("target"));
         let (what, owner) = (what.clone(), Some(format!("project {project}")));
         (judges && is_new(entry, observed))
-            .then(|| (Slot::Object(id.clone()), Foreign { what, owner, on: None }))
+            .then(|| (Slot::Object(id.clone()), Foreign { what, owner, on: None, bears: None }))
     });
     taken.collect()
 }

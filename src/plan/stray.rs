@@ -1,24 +1,95 @@
-//! Links and namespaces of ours whose marks somebody has changed or taken off.
+//! What is ours, and bears another mark than the one that says so: somebody has changed or taken off those of links and
+//! namespaces, or has put an address or a route of his own in the place of one of ours, or has renamed a link.
 //!
 //! Who made a link is written on it, and anybody may write something else there. What the last apply led to is known beside,
 //! so that a link which is the same in all that tells it from others is taken for ours all the same, and marked again. What
 //! is not sure to be it stays somebody else's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::ProjectName;
-use crate::resource::link::{Link, Peer};
+use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Mark;
-use crate::resource::state::{Entry, Observed, State};
+use crate::resource::owner::{Mark, Owner};
+use crate::resource::route::Route;
+use crate::resource::state::{Entry, Foreign, Observed, State};
 use crate::resource::{Resource, ResourceId, Slot};
 
-/// Returns what is nobody's where the last apply led to something of ours, with the mark that it bore.
-pub fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTreeMap<ResourceId, Mark> {
-    let nobodys = observed.foreign.iter().filter(|(_, foreign)| foreign.owner.is_none());
-    let ids = nobodys.filter_map(|(slot, _)| match slot {
+/// What may be ours, or not be it, against what is written on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// What is somebody's, or another resource's, where the last apply led to something of ours, with the mark that it bore.
+    pub strays: BTreeMap<ResourceId, Mark>,
+    /// Links that are called something else now, with the names that they had.
+    pub renamed: BTreeMap<ResourceId, IfName>,
+    /// Namespaces that bear our mark, and of which the last apply knows nothing.
+    pub unknown: BTreeSet<NetnsName>,
+}
+
+impl Doubts {
+    /// Returns what of an observation contradicts what the last apply led to. What a killed run has begun is known to be otherwise.
+    pub fn of(
+        applied: &State,
+        observed: &Observed,
+        begun: &BTreeSet<ResourceId>,
+        project: &ProjectName,
+    ) -> Self {
+        let mut doubts = Self { strays: suspects(applied, observed, project), ..Self::default() };
+        let (mut missing, mut new) = (vec![], vec![]);
+        let mut known = applied.iter().filter(|(id, _)| is_marked(id)).peekable();
+        for (id, seen) in observed.own.iter().filter(|(id, _)| is_marked(id)) {
+            while let Some((_, entry)) = known.next_if(|(other, _)| *other < id) {
+                missing.push(entry);
+            }
+            match known.next_if(|(other, _)| *other == id) {
+                _ if begun.contains(id) => {}
+                Some((_, entry)) if is_contrary(entry, seen) => {
+                    doubts.strays.insert(id.clone(), mark(entry, project));
+                }
+                Some(_) => {}
+                None => new.push(seen),
+            }
+        }
+        missing.extend(known.map(|(_, entry)| entry));
+        doubts.unknown = new.iter().filter_map(|seen| seen.resource.id().netns().cloned()).collect();
+        if !missing.is_empty() {
+            doubts.renamed = new.into_iter().filter_map(|seen| renamed(seen, &missing, observed)).collect();
+        }
+        doubts
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        let Self { strays, renamed, unknown } = self;
+        strays.is_empty() && renamed.is_empty() && unknown.is_empty()
+    }
+}
+
+/// Tells whether an object bears a text for a mark.
+fn is_marked(id: &ResourceId) -> bool {
+    matches!(id, ResourceId::Link(..) | ResourceId::Netns(_))
+}
+
+fn is_contrary(known: &Entry, seen: &Entry) -> bool {
+    let is_told = |owner: &Owner| *owner != Owner::Project;
+    known.owner != seen.owner && !known.owner.is_unmarked() && is_told(&known.owner) && is_told(&seen.owner)
+}
+
+/// Returns what is somebody's where the last apply led to something of ours. Of addresses and routes these are only what is on
+/// links of ours, or in namespaces of ours: there nobody else has anything to ask for.
+fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTreeMap<ResourceId, Mark> {
+    let is_home = |ns: NsRef| match ns {
+        NsRef::Named(name) => observed.own.get(&ResourceId::Netns(name)).is_some(),
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => false,
+    };
+    let on_ours = |id: &ResourceId, foreign: &Foreign| {
+        let is_on_ours = foreign.on.is_some() || is_home(id.ns());
+        (is_on_ours && observed.own.get(id).is_none()).then(|| id.clone())
+    };
+    let ids = observed.foreign.iter().filter_map(|(slot, foreign)| match slot {
         Slot::Ifname(ns, name) => Some(ResourceId::Link(ns.clone(), name.clone())),
         Slot::Ns(NsRef::Named(name)) => Some(ResourceId::Netns(name.clone())),
+        Slot::Object(id @ (ResourceId::Address(..) | ResourceId::Route(..))) => on_ours(id, foreign),
         Slot::Ns(NsRef::Host | NsRef::Path(_) | NsRef::Process(_))
         | Slot::Altname(..)
         | Slot::Addressed(..)
@@ -31,6 +102,56 @@ pub fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> 
     known.map(|entry| (entry.resource.id(), mark(entry, project))).collect()
 }
 
+/// Returns a link of the host that the last apply led to by another name, which nothing has now.
+fn renamed(seen: &Entry, missing: &[&Entry], observed: &Observed) -> Option<(ResourceId, IfName)> {
+    let link = seen.resource.link().filter(|link| is_renamable(link))?;
+    let is_it =
+        |known: &Link| is_renamable(known) && known.altname.is_some() && known.altname == link.altname;
+    let known =
+        missing.iter().filter(|entry| entry.owner == seen.owner).filter_map(|entry| entry.resource.link());
+    let known = known.into_iter().find(|known| is_it(known))?;
+    let is_taken = observed.foreign.contains_key(&Slot::Ifname(known.ns.clone(), known.name.clone()));
+    (!is_taken).then(|| (seen.resource.id(), known.name.clone()))
+}
+
+/// Tells whether nothing but a further name has to be known to have a link renamed: what others stand on, or a database tells
+/// of, is made anew.
+fn is_renamable(link: &Link) -> bool {
+    let is_plain = match link.kind {
+        LinkKind::Bridge | LinkKind::Veth(_) => true,
+        LinkKind::Macvlan(_)
+        | LinkKind::Ipvlan(_)
+        | LinkKind::Vlan(_)
+        | LinkKind::OpenVswitch(_)
+        | LinkKind::Device(_)
+        | LinkKind::Ifb
+        | LinkKind::Other(_) => false,
+    };
+    is_plain && link.ns == NsRef::Host && link.port.is_none()
+}
+
+/// Returns whose a namespace is that bears our mark, as far as the links in it tell: another project has some, and this one,
+/// if it `remembers` what it made, has not made it, or else has none there.
+pub fn claimant(name: &NetnsName, observed: &Observed, remembers: bool) -> Option<String> {
+    let home = NsRef::Named(name.clone());
+    let inside = observed.foreign.iter().filter(|(slot, _)| match slot {
+        Slot::Ifname(ns, _) => *ns == home,
+        Slot::Ns(_)
+        | Slot::Altname(..)
+        | Slot::Addressed(..)
+        | Slot::Shared(_)
+        | Slot::Device(_)
+        | Slot::Filtered(_)
+        | Slot::Object(_) => false,
+    });
+    let owner =
+        inside.filter_map(|(_, foreign)| foreign.owner.clone()).find(|it| it.starts_with("project "))?;
+    let is_inside =
+        |entry: &Entry| entry.resource.link().is_some_and(|link| link.namespaces().any(|ns| *ns == home));
+    let has_some = || observed.own.iter().any(|(_, entry)| is_inside(entry));
+    (remembers || !has_some()).then_some(owner)
+}
+
 /// Returns the mark that an object of ours bears.
 pub fn mark(entry: &Entry, project: &ProjectName) -> Mark {
     let protected = entry.resource.link().is_some_and(|link| link.protected);
@@ -41,7 +162,7 @@ pub fn mark(entry: &Entry, project: &ProjectName) -> Mark {
 /// is tied to; a namespace is by a link of ours in it, which no other can have.
 pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
     let is_same = |id: &ResourceId| match (link(applied, id), link(observed, id)) {
-        (Some(known), Some(seen)) => is_same_link(known, seen),
+        (Some(known), Some(seen)) => is_same_link(known, seen) && !is_claimed(known, seen),
         (None | Some(_), None | Some(_)) => false,
     };
     match id {
@@ -53,9 +174,13 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
             applied.iter().filter(|(_, entry)| is_inside(entry)).any(|(id, _)| is_same(id))
         }
         ResourceId::Link(..) => is_same(id),
-        ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
+        // They are on a link of ours, or in a namespace. Who has a route lead elsewhere means that.
+        ResourceId::Address(..) => observed.get(id).is_some(),
+        ResourceId::Route(..) => match (route(applied, id), route(observed, id)) {
+            (Some(known), Some(seen)) => known.way == seen.way,
+            (None | Some(_), None | Some(_)) => false,
+        },
+        ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
@@ -69,6 +194,22 @@ fn link<'s>(state: &'s State, id: &ResourceId) -> Option<&'s Link> {
     state.get(id)?.resource.link()
 }
 
+fn route<'s>(state: &'s State, id: &ResourceId) -> Option<&'s Route> {
+    match &state.get(id)?.resource {
+        Resource::Route(route) => Some(route),
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Neighbour(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::Qdisc(_)
+        | Resource::File(_) => None,
+    }
+}
+
 /// Tells whether a link is another one's continuation: of the same kind and tied to the same, with the same link-layer
 /// addresses, or, where the kernel has chosen those, with the name that says whose it is.
 fn is_same_link(known: &Link, seen: &Link) -> bool {
@@ -80,6 +221,13 @@ fn is_same_link(known: &Link, seen: &Link) -> bool {
         && known_end == seen_end
         && known.mac.is_none_or(|mac| seen.mac == Some(mac))
         && (known.mac.is_some() || known_end.is_some() || is_named)
+}
+
+/// Tells whether a link bears the mark of another resource, or another project, and not the name that we gave it.
+fn is_claimed(known: &Link, seen: &Link) -> bool {
+    let bears_another = seen.amiss.mark.as_ref().is_some_and(|text| Mark::parse(text).is_some());
+    let is_named = known.altname.is_some() && known.altname == seen.altname;
+    bears_another && !is_named
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Story {
             dest: "0.0.0.0/0".parse().unwrap(),
             way: Way::By { link: ifname("eth0"), via, onlink: false },
             rank: Rank::usual(Family::Ipv4),
+            stray: None,
         };
         self.put(&owner, 22, Resource::from(link)).put(&owner, 22, Resource::Address(address)).put(
             &owner,
@@ -332,6 +333,7 @@ fn what_others_hold_is_a_conflict_that_names_it_and_every_conflict_is_told() {
         what: what.to_owned(),
         owner: owner.map(str::to_owned),
         on: None,
+        bears: None,
     };
     let mut observed = Observed::default();
     observed.foreign.insert(

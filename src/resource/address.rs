@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ipnet::{AddrParseError, IpNet};
 use serde::{Deserialize, Serialize};
 
+use super::amiss;
 use super::netns::NsRef;
 use crate::names::IfName;
 
@@ -25,10 +26,13 @@ pub struct Address {
     /// not reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Lost>,
+    /// The number that stands in the place of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stray: Option<u8>,
 }
 
 /// A route that came with an address, and that no packet takes: to its subnet; with one IPv6 address of a link to all that
-/// are link-local; to an IPv4 address itself, without which it does not answer.
+/// are link-local; to the address itself, without which it does not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lost {
@@ -47,6 +51,8 @@ pub enum How {
     Replaced,
     /// It is there, and somebody's comes before it.
     Covered,
+    /// Somebody's of this priority comes before it, which is better than its own.
+    Preceded(u32),
 }
 
 impl Lost {
@@ -58,7 +64,7 @@ impl Lost {
 
 /// Tells whether what came with an address and leads there is a route of the table of what is here.
 pub(crate) fn is_local(dest: IpNet) -> bool {
-    dest.addr().is_ipv4() && dest.prefix_len() == dest.max_prefix_len()
+    dest.prefix_len() == dest.max_prefix_len()
 }
 
 impl fmt::Display for Lost {
@@ -68,6 +74,7 @@ impl fmt::Display for Lost {
             How::Gone => return write!(f, "{dest}"),
             How::Replaced => "replaced",
             How::Covered => "covered",
+            How::Preceded(priority) => return write!(f, "{dest} preceded by {priority}"),
         };
         write!(f, "{dest} {how}")
     }
@@ -83,10 +90,12 @@ impl FromStr for Lost {
     type Err = AddrParseError;
 
     fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        let preceded = |(dest, priority): (_, &str)| Some((dest, How::Preceded(priority.parse().ok()?)));
         let suffixes = [(" replaced", How::Replaced), (" covered", How::Covered)];
         let (dest, how) = suffixes
             .into_iter()
             .find_map(|(suffix, how)| Some((text.strip_suffix(suffix)?, how)))
+            .or_else(|| text.split_once(" preceded by ").and_then(preceded))
             .unwrap_or((text, How::Gone));
         Ok(Self { dest: dest.parse()?, how })
     }
@@ -106,30 +115,32 @@ pub const CONNECTED: (&str, &str) = ("connected route", "there");
 impl Address {
     /// Returns an address as it shall be.
     pub fn new(ns: NsRef, link: IfName, addr: IpNet) -> Self {
-        Self { ns, link, addr, lost: vec![] }
+        Self { ns, link, addr, lost: vec![], stray: None }
     }
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { ns: _, link: _, addr, lost } = self;
+        let Self { ns: _, link: _, addr, lost, stray } = self;
         let mut fields = vec![("address", addr.to_string())];
         if !lost.is_empty() {
             fields.push((CONNECTED.0, words(lost)));
         }
+        fields.extend(stray.map(amiss::protocol));
         fields
     }
 }
 
 /// Says what became of routes, those first that are gone.
 fn words(lost: &[Lost]) -> String {
-    let said = [How::Gone, How::Replaced, How::Covered].into_iter().filter_map(|how| {
-        let those: Vec<String> = lost.iter().filter(|it| it.how == how).map(named).collect();
+    let all @ [gone, replaced, behind] = ["gone", "replaced by another", "behind another"];
+    let word = |how: How| match how {
+        How::Gone => gone,
+        How::Replaced => replaced,
+        How::Covered | How::Preceded(_) => behind,
+    };
+    let said = all.into_iter().filter_map(|what| {
+        let those: Vec<String> = lost.iter().filter(|it| word(it.how) == what).map(named).collect();
         let are = if those.len() == 1 { "is" } else { "are" };
-        let what = match how {
-            How::Gone => "gone",
-            How::Replaced => "replaced by another",
-            How::Covered => "behind another",
-        };
         (!those.is_empty()).then(|| format!("{} {are} {what}", those.join(", ")))
     });
     said.collect::<Vec<_>>().join(", ")

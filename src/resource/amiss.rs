@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::Resource;
+use crate::names::IfName;
 
 /// What of a link is not as netform and the kernel have made it, and as every manifest means it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +12,28 @@ pub struct Amiss {
     /// What is written on it in the place of the mark that says whose it is; empty when nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<SmolStr>,
+    /// What it is called now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<IfName>,
     /// What it does not do as the port of a bridge, or does though it should not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub port: Vec<PortFault>,
+    /// What it does not speak.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<Silence>,
+    /// What its other end does not speak, when it is a pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peer_silent: Vec<Silence>,
+}
+
+/// What an interface does not speak, so that nobody on it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Silence {
+    /// Nobody is asked, or told, who has an address: `IFF_NOARP`, `include/uapi/linux/if.h`.
+    Arp,
+    /// IPv6, though it has addresses: `disable_ipv6`.
+    Ipv6,
 }
 
 /// What a port of a bridge does otherwise than the kernel has a new one do (`new_nbp()` in Linux `net/bridge/br_if.c`): each
@@ -43,8 +63,12 @@ pub enum PortFault {
 const MARK: (&str, &str) = ("mark", "ours");
 
 /// The fields of what is well, with what they say then.
-pub const WELL: [(&str, &str); 9] = [
+pub const WELL: [(&str, &str); 13] = [
     MARK,
+    ("arp", "on"),
+    ("ipv6", "on"),
+    ("peer arp", "on"),
+    ("peer ipv6", "on"),
     ("port state", "forwarding"),
     ("guard", "off"),
     ("learning", "on"),
@@ -58,29 +82,38 @@ pub const WELL: [(&str, &str); 9] = [
 impl Amiss {
     /// Tells whether all is well.
     pub fn is_none(&self) -> bool {
-        let Self { mark, port } = self;
-        mark.is_none() && port.is_empty()
+        let Self { mark, name, port, silent, peer_silent } = self;
+        let is_named = name.is_none();
+        mark.is_none() && is_named && port.is_empty() && silent.is_empty() && peer_silent.is_empty()
     }
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { mark, port } = self;
-        mark.iter()
-            .map(self::mark)
-            .chain(port.iter().map(|fault| (fault.name(), fault.word().to_owned())))
-            .collect()
+        // Its name is the first of the fields of a link.
+        let Self { mark, name: _, port, silent, peer_silent } = self;
+        let off = |name| (name, "off".to_owned());
+        let silent = silent.iter().map(|it| match it {
+            Silence::Arp => off("arp"),
+            Silence::Ipv6 => off("ipv6"),
+        });
+        let peer_silent = peer_silent.iter().map(|it| match it {
+            Silence::Arp => off("peer arp"),
+            Silence::Ipv6 => off("peer ipv6"),
+        });
+        let port = port.iter().map(|fault| (fault.name(), fault.word().to_owned()));
+        mark.iter().map(self::mark).chain(port).chain(silent).chain(peer_silent).collect()
     }
 }
 
 impl Resource {
-    /// Tells whether something is written on it in the place of a mark.
+    /// Tells whether something is written on it in the place of a mark, or it was renamed.
     pub fn is_stray(&self) -> bool {
         match self {
-            Self::Link(link) => link.amiss.mark.is_some(),
+            Self::Link(link) => link.amiss.mark.is_some() || link.amiss.name.is_some(),
             Self::Netns(netns) => netns.stray.is_some(),
-            Self::Address(_)
-            | Self::Route(_)
-            | Self::Sysctl(_)
+            Self::Address(address) => address.stray.is_some(),
+            Self::Route(route) => route.stray.is_some(),
+            Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
@@ -89,6 +122,11 @@ impl Resource {
             | Self::File(_) => false,
         }
     }
+}
+
+/// Says which number stands in the place of the mark of an address or a route.
+pub(super) fn protocol(number: u8) -> (&'static str, String) {
+    (MARK.0, format!("protocol {number}"))
 }
 
 /// Says what is written in the place of a mark.

@@ -85,6 +85,11 @@ impl Link {
         }
     }
 
+    /// Returns what it is called now: its name, unless somebody has renamed it.
+    pub fn called(&self) -> &IfName {
+        self.amiss.name.as_ref().unwrap_or(&self.name)
+    }
+
     /// Returns the namespaces that it lives in: a veth pair in two.
     pub fn namespaces(&self) -> impl Iterator<Item = &NsRef> {
         std::iter::once(&self.ns).chain(self.kind.peer().map(|peer| &peer.ns))
@@ -127,7 +132,7 @@ impl Link {
             kind,
         } = self;
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
-        let mut fields = vec![("interface", name.to_string())];
+        let mut fields = vec![("interface", amiss.name.as_ref().unwrap_or(name).to_string())];
         match kind {
             LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
             LinkKind::Ifb => fields.push(("kind", "ifb".to_owned())),

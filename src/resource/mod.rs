@@ -163,11 +163,11 @@ impl Resource {
     /// Returns what the object is known by.
     pub fn id(&self) -> ResourceId {
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }) => {
                 ResourceId::Netns(name.clone())
             }
             Self::Link(link) => ResourceId::Link(link.ns.clone(), link.name.clone()),
-            Self::Address(Address { ns, link, addr, lost: _ }) => {
+            Self::Address(Address { ns, link, addr, lost: _, stray: _ }) => {
                 ResourceId::Address(ns.clone(), link.clone(), *addr)
             }
             Self::Route(route) => ResourceId::Route(route.ns.clone(), route.dest, route.rank),
@@ -239,17 +239,17 @@ impl Resource {
     pub fn provides(&self) -> Vec<Slot> {
         let mut slots = vec![Slot::Object(self.id())];
         match self {
-            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, stray: _ }) => {
+            Self::Netns(Netns { name, whole: _, lo: _, loopback: _, lacks: _, stray: _ }) => {
                 slots.push(Slot::Ns(NsRef::Named(name.clone())))
             }
             Self::Link(link) => {
-                slots.push(Slot::Ifname(link.ns.clone(), link.name.clone()));
+                slots.push(Slot::Ifname(link.ns.clone(), link.called().clone()));
                 slots.extend(link.kind.peer().map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
                 slots.extend(link.altname.iter().map(|name| Slot::Altname(link.ns.clone(), name.clone())));
                 slots.extend(link.kind.shares().map(|parent| Slot::Shared(parent.clone())));
                 slots.extend(link.kind.device().map(|device| Slot::Device(device.name.clone())));
             }
-            Self::Address(Address { ns, link, addr, lost: _ }) => {
+            Self::Address(Address { ns, link, addr, lost: _, stray: _ }) => {
                 slots.push(Slot::Addressed(ns.clone(), link.clone(), Family::of(addr.addr())));
             }
             Self::Route(_)
@@ -278,11 +278,11 @@ impl Resource {
                 needs.extend(parent.map(|parent| dies(Slot::Ifname(NsRef::Host, parent.clone()))));
                 needs
             }
-            Self::Address(Address { ns, link, addr: _, lost: _ })
+            Self::Address(Address { ns, link, addr: _, lost: _, stray: _ })
             | Self::Neighbour(Neighbour { ns, link, addr: _ }) => {
                 vec![dies(Slot::Ns(ns.clone())), dies(Slot::Ifname(ns.clone(), link.clone()))]
             }
-            Self::Route(Route { ns, dest, way, rank: _ }) => match way {
+            Self::Route(Route { ns, dest, way, rank: _, stray: _ }) => match way {
                 Way::Refused(_) => vec![dies(Slot::Ns(ns.clone()))],
                 Way::By { link, via, onlink: _ } => {
                     // A link that loses its last address loses the routes that use it (`fib_del_ifaddr()`, `net/ipv4/

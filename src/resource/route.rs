@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::amiss;
 use super::netns::NsRef;
 use super::sysctl::Family;
 use crate::names::IfName;
@@ -33,6 +34,8 @@ pub struct Route {
     pub way: Way,
     /// Which of the routes of one destination it is.
     pub rank: Rank,
+    /// The number that stands in the place of ours.
+    pub stray: Option<u8>,
 }
 
 /// What becomes of the packets of a route.
@@ -112,7 +115,7 @@ impl Route {
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { ns: _, dest, way, rank: Rank { table, metric } } = self;
+        let Self { ns: _, dest, way, rank: Rank { table, metric }, stray } = self;
         let mut fields = vec![("destination", dest.to_string())];
         match way {
             Way::By { link, via, onlink } => {
@@ -124,6 +127,7 @@ impl Route {
         }
         fields.push(("metric", metric.to_string()));
         fields.extend((*table != MAIN_TABLE).then(|| ("table", table.to_string())));
+        fields.extend(stray.map(amiss::protocol));
         fields
     }
 
@@ -175,30 +179,32 @@ struct Written {
     metric: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stray: Option<u8>,
 }
 
 impl TryFrom<Written> for Route {
     type Error = &'static str;
 
     fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let Written { ns, dest, link, via, onlink, refusal, metric, table } = written;
+        let Written { ns, dest, link, via, onlink, refusal, metric, table, stray } = written;
         let way = match (link, refusal) {
             (Some(link), None) => Way::By { link, via, onlink },
             (None, Some(refusal)) => Way::Refused(refusal),
             (Some(_), Some(_)) | (None, None) => return Err("a route has a link, or leads nowhere"),
         };
-        Ok(Self { ns, dest, way, rank: Rank { table: table.unwrap_or(MAIN_TABLE), metric } })
+        Ok(Self { ns, dest, way, rank: Rank { table: table.unwrap_or(MAIN_TABLE), metric }, stray })
     }
 }
 
 impl From<Route> for Written {
-    fn from(Route { ns, dest, way, rank: Rank { table, metric } }: Route) -> Self {
+    fn from(Route { ns, dest, way, rank: Rank { table, metric }, stray }: Route) -> Self {
         let (link, via, onlink, refusal) = match way {
             Way::By { link, via, onlink } => (Some(link), via, onlink, None),
             Way::Refused(refusal) => (None, None, false, Some(refusal)),
         };
         let table = Some(table).filter(|table| *table != MAIN_TABLE);
-        Self { ns, dest, link, via, onlink, refusal, metric, table }
+        Self { ns, dest, link, via, onlink, refusal, metric, table, stray }
     }
 }
 

@@ -221,6 +221,9 @@ pub struct Foreign {
     pub owner: Option<String>,
     /// Whether it stands on an object of ours, so that plans show it as `?`; the resource that it stands on.
     pub on: Option<Owner>,
+    /// The resource of ours whose mark it bears, though all else says that it is none of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bears: Option<Owner>,
 }
 
 mod slots {

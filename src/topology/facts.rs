@@ -75,6 +75,9 @@ pub struct Facts {
     pub wrong_namespaces: BTreeSet<NsRef>,
     /// Which of them are the host's own, by another name.
     pub own_namespaces: BTreeSet<NsRef>,
+    /// Which namespaces are others by another name, each with that one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub same_namespaces: BTreeMap<NsRef, NsRef>,
     /// Addresses and subnets that are held now, in the kernel.
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.

@@ -282,8 +282,9 @@ fn check_namespaces(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                 help: Some(format!("write `mode: host` for `{}`, or name another namespace", party.name)),
             });
         }
-        match held.get(&by_name(&party.ns)) {
-            None => drop(held.insert(by_name(&party.ns), party)),
+        let ns = scene.facts.same_namespaces.get(&party.ns).unwrap_or(&party.ns);
+        match held.get(&by_name(ns)) {
+            None => drop(held.insert(by_name(ns), party)),
             Some(other) => problems.push(Problem {
                 message: format!(
                     "`{}` and `{}` have the same namespace `{}`",

@@ -18,7 +18,7 @@ use super::naming::{self, Naming};
 use super::resolver::Resolver;
 use super::session::{Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, ports, report, run, scope};
+use super::{confirm, ports, report, resolver, run, scope};
 use crate::apply::generation::{Generation, digest};
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
@@ -321,7 +321,7 @@ impl Keeper {
         let held = match in_the_way {
             None => None,
             // What is in force is kept up as far as it can be; something new is not begun.
-            Some(failure) if prepared.applied == prepared.desired.0 => Some(not_yet(&failure)),
+            Some(failure) if prepared.applied == *prepared.target() => Some(not_yet(&failure)),
             Some(failure) => return Err(failure),
         };
         let all = prepared.plan.len();
@@ -357,20 +357,23 @@ impl Keeper {
         let _turn = self.session.claim_turn(prepared).await?;
         let _claim = ports::claim(&self.session, prepared, desired).await?;
         let Prepared { scope, applied, leases, manifest, plan, .. } = prepared;
+        let state = prepared.target();
         let past = self.session.past.generation.as_ref();
         let known = past.filter(|generation| generation.manifest == *manifest);
         let (number, at) = match known {
             Some(generation) => (generation.number, generation.applied_at),
             None => (self.session.newest() + 1, run::now()),
         };
-        let saved = past.filter(|_| *applied == prepared.desired.0);
+        let saved = past.filter(|_| applied == state);
+        if saved.is_none() {
+            resolver::forsake(prepared, &self.session.voice).await;
+        }
         if let (Some(generation), true) = (saved, plan.is_empty()) {
             return Ok(generation.number);
         }
-        let state = prepared.desired.0.clone();
         let generation = saved
             .cloned()
-            .unwrap_or_else(|| Generation::new(number, at, manifest.clone(), state, leases.clone()));
+            .unwrap_or_else(|| Generation::new(number, at, manifest.clone(), state.clone(), leases.clone()));
         let on_failure = if saved.is_some() { OnFailure::Stop } else { OnFailure::RollBack };
         let context = report::Context { desired: &desired.0, on_failure, newest: self.session.newest() };
         let dirs = &self.session.dirs;

@@ -8,6 +8,7 @@ use crate::cli::failure::{self, Failure};
 use crate::cli::session::Aim;
 use crate::cli::{report, run};
 use crate::kernel::Scope;
+use crate::plan::stray::Doubts;
 use crate::plan::{Extra, Plan, plan};
 use crate::resource::state::{Desired, State};
 use crate::watch::{Leave, Order, Reconciled};
@@ -55,6 +56,11 @@ impl Keeper {
                 return Ok(None);
             }
             let part = Desired(slice.of(&generation.state));
+            // What bears another mark than that of its own is judged by all that there is.
+            let doubts = Doubts::of(&part.0, &slice.observed, &settled.scope.begun, &self.session.project);
+            if !doubts.is_empty() {
+                return Ok(None);
+            }
             let Ok(plan) = plan(&part, &slice.observed, &part.0, Extra::default()) else { return Ok(None) };
             if !plan.is_local() {
                 return Ok(None);

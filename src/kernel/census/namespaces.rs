@@ -80,6 +80,20 @@ pub fn inhabitants(names: BTreeSet<NetnsName>) -> BTreeMap<NetnsName, Vec<Proces
     inhabitants
 }
 
+/// Returns which of these namespaces are others of them by another name, each with the first that is it. What is not there is
+/// none.
+pub fn same<'n>(all: impl IntoIterator<Item = &'n NsRef>) -> BTreeMap<NsRef, NsRef> {
+    let (mut first, mut same) = (HashMap::new(), BTreeMap::new());
+    for ns in all {
+        let Some(id) = namespace(&netns::path(ns)) else { continue };
+        let known = first.entry(id).or_insert(ns);
+        if *known != ns {
+            same.insert(ns.clone(), (*known).clone());
+        }
+    }
+    same
+}
+
 /// Returns the numbers of all processes, in their order.
 fn pids() -> Vec<u32> {
     let mut pids: Vec<u32> =

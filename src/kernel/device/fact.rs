@@ -6,6 +6,7 @@ use super::super::answer::LinkAnswer;
 use super::super::message::MAIN_TABLE;
 use super::super::observe::{self, UNICAST};
 use super::super::reading::{NsReading, Other, Reading};
+use super::super::whose;
 use super::super::{Scope, maker};
 use crate::names::{IfName, Mtu, NetnsName};
 use crate::topology::facts::DeviceFact;
@@ -28,7 +29,7 @@ pub(in super::super) fn facts(reading: &Reading, scope: &Scope) -> BTreeMap<IfNa
 /// Returns what one was before it was taken for this project, wherever it is.
 fn taken(reading: &Reading, scope: &Scope, name: &IfName) -> Option<DeviceFact> {
     let all = reading.namespaces.iter().chain([&reading.host]);
-    let mut all = all.flat_map(|ns| ns.links.iter().filter_map(|link| observe::taken(link, &ns.ns, scope)));
+    let mut all = all.flat_map(|ns| ns.links.iter().filter_map(|link| whose::taken(link, &ns.ns, scope)));
     let device = all.find(|device| device.name == *name)?;
     let before = device.before?;
     Some(DeviceFact { mtu: before.mtu, mac: before.mac, held: vec![], obstacle: None, is_uplink: false })

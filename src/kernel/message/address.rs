@@ -1,8 +1,8 @@
 //! Requests about addresses.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
@@ -66,19 +66,40 @@ fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
 /// The address that the kernel gives `lo`, the first link of every namespace: `inetdev_event()`, `net/ipv4/devinet.c`.
 pub(crate) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
 
+/// Its other address: `init_loopback()`, `net/ipv6/addrconf.c`.
+pub(crate) const LOOPBACK6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
+
 /// Gives `lo` its address, as the kernel does.
 pub(crate) fn new_loopback_address() -> RouteNetlinkMessage {
+    on_loopback(LOOPBACK)
+}
+
+/// Gives it its other one.
+pub(crate) fn new_loopback6_address() -> RouteNetlinkMessage {
+    on_loopback(LOOPBACK6)
+}
+
+fn on_loopback(addr: IpNet) -> RouteNetlinkMessage {
     /// `IFAPROT_KERNEL_LO`, `include/uapi/linux/if_addr.h`.
     const KERNEL_LO: u8 = 1;
-    let mut message = address(LOOPBACK, 1);
+    let mut message = address(addr, 1);
     message.header.scope = AddressScope::Host;
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(KERNEL_LO)));
+    if addr.addr().is_ipv6() {
+        // What comes with another one leads to the address itself, as its own route does.
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+    }
     RouteNetlinkMessage::NewAddress(message)
 }
 
 /// Takes it away.
 pub(crate) fn no_loopback_address() -> RouteNetlinkMessage {
     RouteNetlinkMessage::DelAddress(address(LOOPBACK, 1))
+}
+
+/// The same for the other one.
+pub(crate) fn no_loopback6_address() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(address(LOOPBACK6, 1))
 }
 
 /// A route as the kernel makes it with an address on the link with this index: `fib_magic()` in Linux
@@ -108,8 +129,16 @@ pub(crate) fn connected_route(addr: IpNet, lost: &Lost, index: u32) -> RouteMess
             }
             message.attributes.push(RouteAttribute::PrefSource(RouteAddress::Inet(net.addr())));
         }
+        IpNet::V6(_) if lost.is_local() => {
+            message.header.table = LOCAL;
+            message.header.kind = RouteType::Local;
+        }
         IpNet::V6(_) => {
-            let priority = if lost.how == How::Gone { PRIORITY } else { PRIORITY - 1 };
+            let priority = match lost.how {
+                How::Gone => PRIORITY,
+                How::Replaced | How::Covered => PRIORITY - 1,
+                How::Preceded(priority) => priority - 1,
+            };
             message.attributes.push(RouteAttribute::Priority(priority));
         }
     }

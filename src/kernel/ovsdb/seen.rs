@@ -8,8 +8,9 @@ use super::Connection;
 use super::records::{Bridge, Port, Records};
 use crate::kernel::answer::LinkAnswer;
 use crate::kernel::moved::{Parts, Whole};
-use crate::kernel::observe::{self, OwnLinks};
+use crate::kernel::observe;
 use crate::kernel::reading::{NsReading, Reading};
+use crate::kernel::whose::OwnLinks;
 use crate::kernel::{ObserveError, Scope, maker};
 use crate::names::{IfName, Mtu};
 use crate::resource::link::{Link, LinkKind};
@@ -172,7 +173,7 @@ pub(crate) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, sc
         match &absent.what {
             Switched::Bridge(_) => {
                 let what = format!("bridge {} of Open vSwitch", absent.name);
-                observed.foreign.entry(slot).or_insert(Foreign { what, owner, on: None });
+                observed.foreign.entry(slot).or_insert(Foreign { what, owner, on: None, bears: None });
             }
             Switched::Port { bridge, port: _ } => {
                 let absent_bridge = || reading.absent.iter().find(|it| it.name == *bridge).and_then(ours);
@@ -180,7 +181,7 @@ pub(crate) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, sc
                 let on: Option<Owner> = there.or_else(|| absent_bridge().map(|mark| mark.owner));
                 let what = format!("port {} of {bridge}", absent.name);
                 if on.is_some() {
-                    observed.foreign.entry(slot).or_insert(Foreign { what, owner, on });
+                    observed.foreign.entry(slot).or_insert(Foreign { what, owner, on, bears: None });
                 }
             }
         }

@@ -13,8 +13,9 @@ use super::answer::LinkAnswer;
 use super::links::{NEW, Outcome, channel, found, send, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::observe::{self, OwnLinks};
+use super::observe;
 use super::reading::NsReading;
+use super::whose::OwnLinks;
 use super::{FailureKind, OpError, Scope};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
@@ -140,14 +141,14 @@ pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, sco
                 // Without a limit nothing of ours is behind them.
                 if scope.limited.contains(link) {
                     let what = format!("filter (pref {preference}) on {link}");
-                    let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+                    let foreign = Foreign { what, owner: None, on: Some(owner.clone()), bears: None };
                     observed.foreign.insert(Slot::Filtered(link.clone()), foreign);
                 }
                 continue;
             }
             What::Theirs(kind) => {
                 let what = format!("qdisc {kind} on {link}");
-                let foreign = Foreign { what, owner: None, on: Some(owner.clone()) };
+                let foreign = Foreign { what, owner: None, on: Some(owner.clone()), bears: None };
                 let id = ResourceId::Qdisc(link.clone(), Hook::Root);
                 observed.foreign.insert(Slot::Object(id), foreign);
                 continue;

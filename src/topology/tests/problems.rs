@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{problems, topology};
+use crate::resource::netns::NsRef;
 use crate::topology::Runtime;
 use crate::topology::facts::Facts;
 
@@ -60,14 +61,17 @@ fn a_namespace_belongs_to_one_container() {
     let told = problems("ctr web\nctr x netns=/run/netns/web", &Facts::default());
     assert!(told.contains("have the same namespace `/run/netns/web`"), "{told}");
     topology("ctr web\nctr x netns=/run/netns/other", &Facts::default());
+
+    let [web, path] = [NsRef::Named("web".try_into().unwrap()), NsRef::Path("/tmp/web".into())];
+    let facts = Facts { same_namespaces: [(path, web)].into(), ..Facts::default() };
+    let told = problems("ctr web\nctr x netns=/tmp/web\nctr y netns=/tmp/y", &facts);
+    assert!(told.contains("`web` and `x` have the same namespace `/tmp/web`"), "{told}");
+    assert_eq!(told.matches("topology::").count(), 1, "{told}");
 }
 
 #[test]
 fn a_container_waits_for_a_given_namespace_that_is_not_there() {
-    let facts = Facts {
-        namespaces: [crate::resource::netns::NsRef::Path("/run/x".into())].into(),
-        ..Facts::default()
-    };
+    let facts = Facts { namespaces: [NsRef::Path("/run/x".into())].into(), ..Facts::default() };
     let topology = topology("ctr own\nctr x netns=/run/x\nctr y netns=y", &facts);
 
     let runtimes: Vec<_> = topology.containers.iter().map(|container| container.runtime).collect();

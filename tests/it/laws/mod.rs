@@ -45,8 +45,12 @@ impl Host {
                 scope.sysctls.insert((ns, key));
             }
         }
-        let foreign =
-            |what: &str| Foreign { what: what.to_owned(), owner: Some("Docker".to_owned()), on: None };
+        let foreign = |what: &str| Foreign {
+            what: what.to_owned(),
+            owner: Some("Docker".to_owned()),
+            on: None,
+            bears: None,
+        };
         let mut kernel = Fake::default();
         kernel.foreign = BTreeMap::from([
             (Slot::Ifname(NsRef::Host, ifname("docker0")), foreign("bridge docker0")),

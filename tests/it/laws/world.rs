@@ -266,7 +266,7 @@ impl World {
         }
         if *hosts == 1 {
             let (dest, way) = ("10.66.0.0/16".parse().unwrap(), Way::Refused(Refusal::Blackhole));
-            let route = Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::Ipv4) };
+            let route = Route { ns: ns.clone(), dest, way, rank: Rank::usual(Family::Ipv4), stray: None };
             state.put(&owner, Resource::Route(route));
         }
         let Some((net, network, host)) = attached.first() else { return };
@@ -282,12 +282,13 @@ impl World {
                 dest,
                 way: Way::By { link: link.clone(), via, onlink: false },
                 rank: Rank::usual(Family::Ipv4),
+                stray: None,
             }),
         );
         if *backwards {
             let way = Way::By { link: link.clone(), via, onlink: false };
             let (dest, rank) = ("10.66.0.0/16".parse().unwrap(), Rank { table: 100, metric: 7 });
-            state.put(&attachment, Resource::Route(Route { ns: ns.clone(), dest, way, rank }));
+            state.put(&attachment, Resource::Route(Route { ns: ns.clone(), dest, way, rank, stray: None }));
         }
         if *localnet {
             let key = SysctlKey::PerLink { family: Family::Ipv4, link, name: "route_localnet".into() };

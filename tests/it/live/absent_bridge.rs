@@ -154,3 +154,66 @@ live! {
         assert!(explained.contains("`route_localnet`") && !explained.contains("os error"), "{explained}");
     }
 }
+
+/// What was applied before `SHOP` was left for something else, once the bridge was there and is gone.
+fn left_behind(world: &World) {
+    bridge(world);
+    world.apply(SHOP);
+    world.apply(
+        &SHOP.replace("lan, front", "front").replace("  nas: {networks: [lan], publish: ['445:445']}\n", ""),
+    );
+}
+
+live! {
+    fn whoever_goes_back_to_a_network_without_its_bridge_waits_for_it(world) {
+        left_behind(world);
+        world.sh("ip link del br-lan");
+
+        let told = world.run(&["rollback", "--yes", "1"]).exits(0).stdout;
+
+        assert!(told.contains("there is no bridge `br-lan`: network `lan` waits for it, with all that is on it"), "{told}");
+        assert!(world.pings("web", "172.25.0.1"));
+        assert!(!world.sh("nft list ruleset").contains("445"));
+        let again = world.run(&["rollback", "--dry-run", "3"]).exits(0).stdout;
+        assert!(again.contains("No changes."), "{again}");
+
+        // The generation still says all of it.
+        bridge(world);
+        world.run(&["rollback", "--yes", "3"]).exits(0);
+        world.file("netform.yaml", SHOP);
+        assert!(world.pings("nas", "10.20.0.1") && world.pings("web", "10.20.0.1"));
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn a_macvlan_is_not_gone_back_to_without_its_parent_either(world) {
+        world.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up");
+        let manifest = "netform: 1\nproject: shop\nnetworks: {street: {driver: macvlan, options: {parent: up0}, subnets: [192.168.7.0/24]}, front: {}}\ncontainers: {tv: {networks: [street, front]}}\n";
+        world.apply(manifest);
+        world.apply(&manifest.replace("[street, front]", "[front]"));
+        world.sh("ip link del up0");
+
+        let told = world.run(&["rollback", "--yes", "1"]).exits(0).stdout;
+
+        assert!(told.contains("there is no interface `up0`: network `street` waits for it"), "{told}");
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn a_saved_plan_whose_bridge_is_gone_is_stale(world) {
+        bridge(world);
+        world.file("netform.yaml", SHOP);
+        world.run(&["plan", "--out", "shop.plan"]).exits(0);
+        world.sh("ip link del br-lan");
+
+        let told = world.run(&["apply", "--yes", "shop.plan"]).exits(5).stderr;
+
+        assert!(told.contains("bridge br-lan is gone, which link") && told.contains("plan again"), "{told}");
+        assert!(!world.sh("ip netns list").contains("web"), "nothing was changed");
+        world.run(&["plan", "--out", "shop.plan"]).exits(0);
+        world.run(&["apply", "--yes", "shop.plan"]).exits(0);
+    }
+}

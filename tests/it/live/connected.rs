@@ -47,6 +47,22 @@ const LOSSES: &[(&str, &str)] = &[
         "address 10.7.0.1/24 on br-back has lost a connected route: local 10.7.0.1 is gone",
     ),
     ("ip -n db addr del 127.0.0.1/8 dev lo", "netns db lo up -> without 127.0.0.1"),
+    (
+        "ip -n web -6 route del local fd00:25::3 dev eth0 table local",
+        "address fd00:25::3/64 on eth0 in web has lost a connected route: local fd00:25::3 is gone",
+    ),
+    (
+        "ip -6 route del local fd00:25::1 dev br-front table local",
+        "address fd00:25::1/64 on br-front has lost a connected route: local fd00:25::1 is gone",
+    ),
+    ("ip -n web addr del ::1/128 dev lo", "netns web lo up -> without ::1"),
+    (
+        "ip -n db addr del ::1/128 dev lo; ip -n db addr del 127.0.0.1/8 dev lo",
+        "netns db lo up -> without 127.0.0.1 and ::1",
+    ),
+    ("ip -n db rule flush", "netns db rules all there -> without main, default"),
+    ("ip -n web -6 rule flush", "netns web rules all there -> without main (IPv6)"),
+    ("ip -n db rule del pref 0", "netns db rules all there -> without local"),
 ];
 
 /// What somebody puts before such a route, and what the plan says of it.
@@ -75,6 +91,18 @@ const COVERS: &[(&str, &str)] = &[
         "ip -n web -6 route replace fd00:25::/64 dev other metric 256",
         "address fd00:25::3/64 on eth0 in web has lost a connected route: fd00:25::/64 is replaced by another",
     ),
+    (
+        "ip -n web -6 route add unreachable fd00:25::/64 metric 100",
+        "address fd00:25::3/64 on eth0 in web has lost a connected route: fd00:25::/64 is behind another",
+    ),
+    (
+        "ip -n web -6 route add fd00:25::/64 dev other metric 7",
+        "address fd00:25::3/64 on eth0 in web has lost a connected route: fd00:25::/64 is behind another",
+    ),
+    (
+        "ip -6 route add blackhole fd00:25::/64 metric 20",
+        "address fd00:25::1/64 on br-front has lost a connected route: fd00:25::/64 is behind another",
+    ),
 ];
 
 /// Makes a link of somebody else's in a namespace, and in the host.
@@ -97,11 +125,12 @@ fn uncover(world: &World, cover: &str) {
     world.sh(&format!("{ns} route del {what}"));
 }
 
-/// All routes, as ip(8) prints them, and who has `lo`.
+/// All routes and rules, as ip(8) prints them, and what `lo` has.
 fn routes(world: &World) -> String {
     let all = ["", "-n web", "-n db"].map(|ns| {
         let text = world.sh(&format!(
-            "ip -d {ns} route show table all; ip -d {ns} -6 route show table all; ip {ns} -br link show lo"
+            "ip -d {ns} route show table all; ip -d {ns} -6 route show table all; ip {ns} -br link show lo; ip {ns} -br addr \
+             show lo; ip -d {ns} rule; ip -d {ns} -6 rule"
         ));
         // A link-local address is there once nobody else has it.
         let is_settled = |line: &&str| !line.contains("local fe80:") && !line.contains("anycast fe80:");
@@ -229,7 +258,8 @@ live! {
 live! {
     fn the_commands_of_the_plan_do_the_same(world) {
         let before = applied(world);
-        for (loss, _) in LOSSES {
+        // An address that is had again has no mark by hand.
+        for (loss, _) in LOSSES.iter().filter(|(loss, _)| !loss.contains("del local fd00")) {
             world.sh(loss);
             let verbose = world.run(&["plan", "-v"]).exits(0).stdout;
             let commands: Vec<_> = verbose.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();

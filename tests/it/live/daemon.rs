@@ -15,9 +15,15 @@ impl<'a> Daemon<'a> {
     /// Starts a daemon on `netform.yaml`, with further arguments, and waits until its first run is over.
     #[track_caller]
     pub fn start(world: &'a World, args: &[&str]) -> Self {
+        Self::of(world, "netform.yaml", args)
+    }
+
+    /// The same on another manifest; only the log of the last one is kept.
+    #[track_caller]
+    pub fn of(world: &'a World, manifest: &str, args: &[&str]) -> Self {
         let log = std::fs::File::create(world.dir().join("watch.log")).unwrap();
         let mut command = world.netform();
-        command.args(["watch", "netform.yaml"]).args(args).stdin(Stdio::null()).stderr(log);
+        command.args(["watch", manifest]).args(args).stdin(Stdio::null()).stderr(log);
         let daemon = Self { world, child: command.spawn().unwrap() };
         daemon.says("watching");
         daemon

@@ -211,3 +211,53 @@ live! {
         assert_eq!(world.sh("cd /proc/sys/net/ipv6/conf; cat uplink/proxy_ndp other/proxy_ndp"), "0\n0\n");
     }
 }
+
+live! {
+    fn what_a_damaged_record_has_lost_is_told_with_the_command_that_sets_it(world) {
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding").replace('\n', " ");
+        world.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+        world.file("plain.yaml", PLAIN);
+        for damage in ["echo nonsense", "echo nonsense | tee state/plain/originals.copy.json"] {
+            go(world, &[["apply", "plain.yaml"]]);
+            world.sh(&format!("{damage} > state/plain/originals.json"));
+            let is_lost = damage.contains("copy");
+            let told = world.run(&["plan", "plain.yaml"]).exits(0).stdout;
+            assert!(told.contains("state/plain/originals.json is damaged"), "{told}");
+            assert_eq!(told.contains("stay as they are"), is_lost, "{told}");
+
+            let told = world.run(&["destroy", "--yes", "plain.yaml"]).exits(0).stdout;
+
+            assert_eq!(forwards(), if is_lost { "1 1 " } else { "0 0 " });
+            for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+                let said = format!("{key} stays 1: what it was before netform changed it was lost with ");
+                assert_eq!(told.contains(&said), is_lost, "{told}");
+                let command = format!("`sysctl -w {key}=0`");
+                assert_eq!(told.contains(&command), is_lost, "{told}");
+            }
+            world.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+        }
+        // It is told once.
+        let told = world.run(&["apply", "--yes", "plain.yaml"]).exits(0).stdout;
+        assert!(!told.contains("damaged"), "{told}");
+        go(world, &[["destroy", "plain.yaml"]]);
+        assert_eq!(forwards(), "0 0 ");
+    }
+}
+
+live! {
+    fn what_another_project_has_on_record_is_not_lost_with_a_damaged_one(world) {
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward").trim().to_owned();
+        world.sh("sysctl -qw net.ipv4.ip_forward=0");
+        world.file("plain.yaml", PLAIN);
+        world.file("other.yaml", OTHER);
+        go(world, &[["apply", "plain.yaml"], ["apply", "other.yaml"]]);
+        world.sh("for file in originals.json originals.copy.json; do echo x > state/plain/$file; done");
+
+        // The one that knows goes first, and leaves on what the other one relies on.
+        world.file("plain.yaml", &PLAIN.replace("172.27.0.0", "172.27.1.0"));
+        go(world, &[["apply", "plain.yaml"], ["destroy", "other.yaml"]]);
+        assert_eq!(forwards(), "1");
+        go(world, &[["destroy", "plain.yaml"]]);
+        assert_eq!(forwards(), "0");
+    }
+}

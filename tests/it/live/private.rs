@@ -110,7 +110,7 @@ impl World {
 
     /// Returns what is foreign, by its own words: owner, and what it stands on.
     pub(crate) fn foreign(&mut self) -> BTreeMap<String, String> {
-        let text = |Foreign { what, owner, on }: Foreign| {
+        let text = |Foreign { what, owner, on, bears: _ }: Foreign| {
             let on = on.map_or_else(String::new, |on| format!(" on {on}"));
             (what, format!("{}{on}", owner.unwrap_or_else(|| "?".to_owned())))
         };
@@ -221,6 +221,7 @@ pub(crate) fn route(ns: NsRef, dest: &str, via: &str, metric: u32, owner: &str) 
             dest,
             way: Way::By { link: ifname("eth0"), via, onlink: false },
             rank: Rank { table: MAIN_TABLE, metric },
+            stray: None,
         }),
         owner,
     )

@@ -123,7 +123,11 @@ live! {
         for (deed, cure) in [
             ("ip link del br-front; ip link add br-front type bridge", "netform import network.front br-front"),
             ("ip netns del db; ip netns add db; ip -n db link set lo up", "netform import container.db db"),
-            ("ip link set br-front alias netform:blog:network.front", "project blog"),
+            (
+                "ip link set br-front alias netform:blog:network.front; \
+                 ip link property del dev br-front altname netform.shop.front",
+                "project blog",
+            ),
             ("ip link set br-front alias mine; ip link set br-front address 02:00:00:00:00:99", "netform import network.front br-front"),
             ("ip link set br-front alias mine; rm -r state/shop", "netform import network.front br-front"),
         ] {

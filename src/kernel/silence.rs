@@ -1,0 +1,111 @@
+//! What of a link somebody has switched off that nobody asks to be off: as the port of a bridge, and as what speaks to
+//! those that are on it.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkFlags;
+
+use super::answer::LinkAnswer;
+use super::links::{Outcome, channel, send};
+use super::live::Live;
+use super::message::named;
+use super::netlink::Refusal;
+use super::observe::peer_of;
+use super::reading::{NsReading, Reading};
+use super::{OpError, Scope, sysctl};
+use crate::names::IfName;
+use crate::resource::amiss::{PortFault, Silence};
+use crate::resource::link::{Link, LinkKind};
+use crate::resource::netns::NsRef;
+use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
+
+/// Returns what a port of a bridge does otherwise than it should. Where nobody speaks the spanning tree protocol a port is
+/// shut only while it, or its bridge, is down (`br_port_carrier_check()`, `net/bridge/br_if.c`).
+pub(super) fn faults(link: &LinkAnswer, ns: &NsReading) -> Vec<PortFault> {
+    let bridge = || ns.links.iter().find(|bridge| Some(bridge.index) == link.master);
+    let state = link.port.state().filter(|_| link.up && link.running);
+    let state = state.filter(|_| bridge().is_some_and(|bridge| bridge.up && !bridge.stp));
+    link.port.faults().chain(state).collect()
+}
+
+/// Notes what a link of ours does not speak, and its other end.
+pub(super) fn see(
+    resource: &mut Link,
+    (link, ns): (&LinkAnswer, &NsReading),
+    reading: &Reading,
+    scope: &Scope,
+) {
+    resource.amiss.silent = silences((link, &ns.ns), &resource.kind, scope);
+    if let LinkKind::Veth(_) = resource.kind {
+        let across = match &ns.ns {
+            NsRef::Host => peer_of(link, reading),
+            NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => reading.across(&ns.ns, link.index),
+        };
+        let silences = across.map(|(there, peer)| silences((peer, &there.ns), &resource.kind, scope));
+        resource.amiss.peer_silent = silences.unwrap_or_default();
+    }
+}
+
+/// What makes others has no ARP by itself: an `ifb`, ipvlan on layer 3, a VLAN of such a link, a device that came so.
+fn silences((link, ns): (&LinkAnswer, &NsRef), kind: &LinkKind, scope: &Scope) -> Vec<Silence> {
+    let has_arp = match kind {
+        LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Macvlan(_) => true,
+        LinkKind::Ipvlan(_)
+        | LinkKind::Vlan(_)
+        | LinkKind::OpenVswitch(_)
+        | LinkKind::Device(_)
+        | LinkKind::Ifb
+        | LinkKind::Other(_) => false,
+    };
+    let arp = (has_arp && link.mute).then_some(Silence::Arp);
+    let ipv6 = (link.ipv6 == Some(false) && is_to_speak_ipv6(link, ns, scope)).then_some(Silence::Ipv6);
+    arp.into_iter().chain(ipv6).collect()
+}
+
+/// Tells whether a link is to have IPv6 addresses, and no line of a manifest says that it shall not speak it.
+fn is_to_speak_ipv6(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
+    let Some(name) = link.ifname() else { return false };
+    scope.ipv6.get(ns).is_some_and(|links| links.contains(&name))
+        && !scope.sysctls.contains(&(ns.clone(), disable_ipv6(&name)))
+}
+
+/// Returns the parameter that says that a link does not speak IPv6.
+pub(super) fn disable_ipv6(link: &IfName) -> SysctlKey {
+    SysctlKey::PerLink { family: Family::Ipv6, link: link.clone(), name: "disable_ipv6".into() }
+}
+
+/// Has a link speak what it shall, and not what it did not.
+pub(super) async fn restore(
+    live: &Live,
+    end: (&NsRef, &IfName),
+    from: &[Silence],
+    to: &[Silence],
+) -> Outcome {
+    for silence in [Silence::Arp, Silence::Ipv6] {
+        let on = !to.contains(&silence);
+        if from.contains(&silence) != on {
+            continue;
+        }
+        match silence {
+            Silence::Arp => send(channel(live, end.0)?, arp(end.1, on), 0).await?,
+            Silence::Ipv6 => set_ipv6(end, on).await?,
+        }
+    }
+    Ok(())
+}
+
+fn arp(link: &IfName, on: bool) -> RouteNetlinkMessage {
+    let mut message = named(link);
+    message.header.change_mask = LinkFlags::Noarp;
+    message.header.flags = if on { LinkFlags::empty() } else { LinkFlags::Noarp };
+    RouteNetlinkMessage::NewLink(message)
+}
+
+/// Has a link speak IPv6, or not.
+pub(super) async fn set_ipv6((ns, link): (&NsRef, &IfName), on: bool) -> Outcome {
+    let (ns, key, value) = (ns.clone(), disable_ipv6(link), if on { "0" } else { "1" });
+    let written = sysctl::write(vec![Sysctl { ns, key: key.clone(), value: value.into() }]).await;
+    written.into_iter().collect::<Result<(), _>>().map_err(|error| {
+        let message = format!("sysctl {key} cannot be set to {value}: {error}");
+        OpError { message, ..OpError::from(Refusal::Socket(error)) }
+    })
+}

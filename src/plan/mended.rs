@@ -1,0 +1,70 @@
+//! What a user would type to mend what nobody asks to be otherwise: namespaces, and what links do not speak.
+
+use super::equivalent::{In, state};
+use crate::names::IfName;
+use crate::resource::amiss::Silence;
+use crate::resource::link::Link;
+use crate::resource::netns::{Lack, Netns, NsRef, Table};
+use crate::resource::sysctl::Family;
+
+/// Returns what gives a namespace what it lacks.
+pub(super) fn namespace(from: &Netns, to: &Netns) -> Vec<String> {
+    let ip = format!("ip -n {}", to.name);
+    let up = (from.lo != to.lo).then(|| format!("{ip} link set lo {}", state(to.lo)));
+    // The kernel itself gives it to what comes up.
+    let verb = if to.loopback { "replace" } else { "del" };
+    let address =
+        (from.loopback != to.loopback).then(|| format!("{ip} addr {verb} 127.0.0.1/8 dev lo scope host"));
+    let given = from.lacks.iter().filter(|lack| !to.lacks.contains(lack)).map(|lack| lacking(lack, to, true));
+    let taken =
+        to.lacks.iter().filter(|lack| !from.lacks.contains(lack)).map(|lack| lacking(lack, to, false));
+    up.into_iter().chain(address).chain(given).chain(taken).collect()
+}
+
+/// Returns what gives a namespace what the kernel gives every one, or takes it away.
+fn lacking(lack: &Lack, ns: &Netns, there: bool) -> String {
+    let name = &ns.name;
+    match lack {
+        Lack::Ipv6 => {
+            format!("ip netns exec {name} sysctl -w net/ipv6/conf/lo/disable_ipv6={}", u8::from(!there))
+        }
+        Lack::Loopback6 => {
+            let (verb, how) = if there { ("replace", " scope host noprefixroute") } else { ("del", "") };
+            format!("ip -n {name} addr {verb} ::1/128 dev lo{how}")
+        }
+        Lack::Rule(family, table) => rule(name.as_str(), (*family, *table), there),
+    }
+}
+
+fn rule(ns: &str, (family, table): (Family, Table), there: bool) -> String {
+    let (_, priority) = table.numbers();
+    let family = match family {
+        Family::Ipv4 => "",
+        Family::Ipv6 => " -6",
+    };
+    let (verb, made) = if there { ("add", " protocol kernel") } else { ("del", "") };
+    format!("ip -n {ns}{family} rule {verb} pref {priority} table {}{made}", table.name())
+}
+
+/// Returns what has a link and its other end speak again.
+pub(super) fn link(from: &Link, to: &Link) -> Vec<String> {
+    let mut lines = speaking((&to.ns, &to.name), &from.amiss.silent, &to.amiss.silent);
+    if let Some(peer) = to.kind.peer() {
+        lines.extend(speaking((&peer.ns, &peer.name), &from.amiss.peer_silent, &to.amiss.peer_silent));
+    }
+    lines
+}
+
+fn speaking((ns, link): (&NsRef, &IfName), from: &[Silence], to: &[Silence]) -> Vec<String> {
+    let changed = [Silence::Arp, Silence::Ipv6].into_iter();
+    let changed = changed.filter(|silence| from.contains(silence) != to.contains(silence));
+    let line = |silence: Silence| match (silence, !to.contains(&silence)) {
+        (Silence::Arp, on) => {
+            format!("{} link set {link} arp {}", In("ip", ns), if on { "on" } else { "off" })
+        }
+        (Silence::Ipv6, on) => {
+            format!("{} -w net/ipv6/conf/{link}/disable_ipv6={}", In("sysctl", ns), u8::from(!on))
+        }
+    };
+    changed.map(line).collect()
+}
