@@ -6,12 +6,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::{Common, Rendering, TextOrJson, WhichProject};
-use super::failure::{Code, Failure, disk_failure, unreadable};
+use super::failure::{Code, Failure, disk_failure};
 use super::run::{self, Ran, Request};
 use super::session::{Aim, Prepared, Session};
 use super::show::{self, Style};
 use crate::apply::saved::{Basis, SavedPlan, is_saved_plan};
-use crate::kernel::Kernel as _;
 use crate::plan::target::narrow;
 
 /// One generation, in a list.
@@ -192,7 +191,7 @@ pub(super) async fn apply_saved(
     let began = std::time::Instant::now();
     let mut scope = session.scope();
     super::scope::widen(&mut scope, &saved.desired.0);
-    let observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
+    let observed = session.survey(&mut scope).await?.observed;
     // A manifest that cannot be read now is not the one that was planned.
     let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());
     let moved = saved.moved(manifest.as_deref(), session.newest(), &observed);

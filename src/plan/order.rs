@@ -261,8 +261,9 @@ fn edges(todo: &[Todo<'_>]) -> (Vec<Vec<usize>>, Vec<usize>) {
             leavers.shared.get(&need.slot).into_iter().flatten().for_each(|leaver| edge(*leaver, at));
         }
         if !renamed.is_empty() {
-            let stands = needs.iter().filter_map(|need| renamed.get(&need.slot));
-            stands.for_each(|renames| edge(at, *renames));
+            let stood = old.map_or(vec![], |entry| entry.resource.requires());
+            let slots: HashSet<&Slot> = needs.iter().chain(&stood).map(|need| &need.slot).collect();
+            slots.into_iter().filter_map(|slot| renamed.get(slot)).for_each(|renames| edge(at, *renames));
         }
         if leavers.sole.is_empty() {
             continue;

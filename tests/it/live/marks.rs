@@ -468,3 +468,27 @@ live! {
         }
     }
 }
+
+live! {
+    fn a_saved_plan_sets_back_what_was_renamed_and_has_a_port_and_a_limit(world) {
+        let manifest = "\
+netform: 1
+project: shop
+networks: {front: {subnets: [172.25.0.0/16]}}
+containers: {web: {networks: {front: {bandwidth: {egress: 5mbit, ingress: 5mbit}}}}}
+";
+        world.apply(manifest);
+        let before = everything(world);
+        for deed in [
+            "ip link set netform.shop.web.front name zz9",
+            "ip link set netform.shop.web.front name zz9; ip link set br-front name aa9",
+            "ip link set netform.shop.web.front name zz9; tc qdisc del dev zz9 root",
+        ] {
+            world.sh(deed);
+            world.run(&["plan", "--out", "saved.json"]).exits(0);
+            world.run(&["apply", "--yes", "saved.json"]).exits(0);
+            assert_same(&everything(world), &before, deed);
+            world.assert_in_sync();
+        }
+    }
+}
