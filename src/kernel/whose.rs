@@ -89,11 +89,24 @@ pub(super) fn ours(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark>
         return Some(mark);
     }
     if let Some(mark) = mark {
-        return Some(mark).filter(|mark| mark.project == scope.project && is_made_by(link, ns, scope));
+        let is_ours = mark.project == scope.project;
+        return match is_ours && is_made_by(link, ns, scope) {
+            true => Some(mark),
+            // What only bears our mark can be adopted.
+            false if is_ours && link.named_by().is_none() && is_given_up(link, ns, scope) => {
+                Some(unmarked(&link.alias, scope))
+            }
+            false => None,
+        };
     }
-    let id = ResourceId::Link(ns.clone(), link.ifname()?);
-    let is_ours = scope.unmarked.contains(&id) || taken(link, ns, scope).is_some();
+    let is_ours = is_given_up(link, ns, scope) || taken(link, ns, scope).is_some();
     is_ours.then(|| unmarked(&link.alias, scope))
+}
+
+/// Tells whether a link is being adopted or given up.
+fn is_given_up(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
+    let id = link.ifname().filter(|_| !scope.unmarked.is_empty());
+    id.is_some_and(|name| scope.unmarked.contains(&ResourceId::Link(ns.clone(), name)))
 }
 
 /// Returns the mark that the last apply gave a link which bears another one now, or none.
@@ -115,7 +128,7 @@ fn is_made_by(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {
     // What is adopted, and had no time to get its name.
     let is_begun = || {
         let id = link.ifname().map(|name| ResourceId::Link(ns.clone(), name));
-        id.is_some_and(|id| scope.begun.contains(&id) || scope.unmarked.contains(&id))
+        id.is_some_and(|id| scope.begun.contains(&id))
     };
     link.group == group_of(&scope.project) || link.device().is_some() || is_begun()
 }

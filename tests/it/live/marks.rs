@@ -492,3 +492,20 @@ containers: {web: {networks: {front: {bandwidth: {egress: 5mbit, ingress: 5mbit}
         }
     }
 }
+
+live! {
+    fn a_bridge_that_only_bears_the_mark_is_foreign_and_can_be_adopted(world) {
+        let manifest = "\
+netform: 1
+project: shop
+networks: {front: {interface: aa0, subnets: [172.25.0.0/16]}}
+containers: {web: {networks: [front]}}
+";
+        world.sh("ip link add aa0 type bridge; ip link set aa0 alias netform:shop:network.front");
+        world.file("netform.yaml", manifest);
+        world.run(&["apply", "--yes"]).exits(9);
+        world.run(&["import", "network.front", "aa0", "--yes"]).exits(0);
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+    }
+}
