@@ -34,3 +34,30 @@ pub fn desired(topology: &Topology) -> Desired {
 pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
     driver::resolver_files(topology, resolv_conf)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::facts::Facts;
+    use crate::topology::sketch::resolved;
+
+    /// Checks that many containers become what they would become in one piece.
+    #[track_caller]
+    fn check_pieces(name: impl Fn(usize) -> String, is_divisible: bool) {
+        let containers = (0..200).map(|n| format!("\nctr {} @front @back", name(n)));
+        let text = format!("net front 10.0.0.0/16\nnet back 10.1.0.0/16{}", containers.collect::<String>());
+        let topology = resolved(&text, &Facts::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(driver::Lowering::of(&topology).is_divisible(), is_divisible);
+        let mut lowering = driver::Lowering::of(&topology);
+        let networks = lowering.networks();
+        let whole =
+            [networks, lowering.containers(&topology.containers), firewall::lower(&topology)].concat();
+        assert_eq!(desired(&topology).0, State::from(whole));
+    }
+
+    #[test]
+    fn many_containers_are_lowered_in_pieces_unless_names_may_be_taken_for_each_other() {
+        check_pieces(|n| format!("web{n}"), true);
+        check_pieces(|n| format!("web.{n}"), false);
+    }
+}

@@ -1,6 +1,5 @@
 //! What a topology is made of.
 
-use crate::desired::desired;
 use crate::driver::{Lowering, resolver_files};
 use crate::resource::Resource;
 use crate::resource::netns::NsRef;
@@ -13,23 +12,6 @@ use crate::topology::sketch::resolved;
 pub(super) fn lower(topology: &Topology) -> Vec<Entry> {
     let mut lowering = Lowering::of(topology);
     [lowering.networks(), lowering.containers(&topology.containers)].concat()
-}
-
-/// Checks that many containers become what they would become in one piece.
-#[track_caller]
-fn check_pieces(name: impl Fn(usize) -> String, is_divisible: bool) {
-    let containers = (0..200).map(|n| format!("\nctr {} @front @back", name(n)));
-    let text = format!("net front 10.0.0.0/16\nnet back 10.1.0.0/16{}", containers.collect::<String>());
-    let topology = resolved(&text, &Facts::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(Lowering::of(&topology).is_divisible(), is_divisible);
-    let whole: State = [lower(&topology), crate::firewall::lower(&topology)].concat().into();
-    assert_eq!(desired(&topology).0, whole);
-}
-
-#[test]
-fn many_containers_are_lowered_in_pieces_unless_names_may_be_taken_for_each_other() {
-    check_pieces(|n| format!("web{n}"), true);
-    check_pieces(|n| format!("web.{n}"), false);
 }
 
 fn lowered(text: &str) -> Vec<Entry> {
