@@ -18,11 +18,11 @@ pub fn desired(topology: &Topology) -> Desired {
         containers.len(),
         || {
             let mut others = firewall::lower(topology);
-            others.extend(lowering.clone().containers(last));
+            others.extend(lowering.containers(last));
             State::from(others)
         },
         || {
-            entries.extend(lowering.clone().containers(most));
+            entries.extend(lowering.containers(most));
             State::from(entries)
         },
     );

@@ -79,7 +79,6 @@ pub(super) fn on_host(network: &Network, wants: &Wants<'_>) -> Vec<Entry> {
 }
 
 /// The networks whose bridges need more than others'.
-#[derive(Clone)]
 pub(super) struct Wants<'t> {
     /// A port published on 127.0.0.1 leads there.
     localnet: HashSet<&'t NetName>,

@@ -43,7 +43,6 @@ use veth::End;
 const USUAL: usize = 6;
 
 /// How networks and containers become kernel objects; those of the firewall are left out.
-#[derive(Clone)]
 pub struct Lowering<'t> {
     topology: &'t Topology,
     networks: HashMap<&'t NetName, &'t Network>,
@@ -93,7 +92,8 @@ impl<'t> Lowering<'t> {
     }
 
     /// Returns the objects of containers. One whose namespace is not there yet has none.
-    pub fn containers(mut self, containers: &[Container]) -> Vec<Entry> {
+    pub fn containers(&self, containers: &[Container]) -> Vec<Entry> {
+        let mut names = self.names.clone();
         let mut entries = Vec::with_capacity(containers.len() * USUAL);
         for container in containers {
             match container.runtime {
@@ -105,14 +105,19 @@ impl<'t> Lowering<'t> {
             entries.extend(sysctls::of_container(container));
             entries.extend(external::of_container(container));
             for attachment in &container.attachments {
-                self.attachment(container, attachment, &mut entries);
+                self.attachment((container, attachment), &mut names, &mut entries);
             }
         }
         entries
     }
 
-    fn attachment(&mut self, container: &Container, attachment: &Attachment, entries: &mut Vec<Entry>) {
-        let Self { topology: _, networks, wants, pairs, names } = self;
+    fn attachment(
+        &self,
+        (container, attachment): (&Container, &Attachment),
+        names: &mut AltNames<'_>,
+        entries: &mut Vec<Entry>,
+    ) {
+        let Self { topology: _, networks, wants, pairs, names: _ } = self;
         let Some(network) = networks.get(&attachment.network).filter(|network| !network.waits) else {
             return;
         };

@@ -25,7 +25,6 @@ use crate::topology::{Attachment, Container, Driver, Network, Runtime, Topology}
 type Holder<'t> = (&'t Container, &'t Attachment);
 
 /// The pairs between two containers that are both there, by network.
-#[derive(Clone)]
 pub(super) struct Pairs<'t>(HashMap<&'t NetName, [Holder<'t>; 2]>);
 
 /// What of a pair between two containers belongs to an attachment.
