@@ -105,8 +105,7 @@ fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTre
 /// Returns a link of the host that the last apply led to by another name, which nothing has now.
 fn renamed(seen: &Entry, missing: &[&Entry], observed: &Observed) -> Option<(ResourceId, IfName)> {
     let link = seen.resource.link().filter(|link| is_renamable(link))?;
-    let is_it =
-        |known: &Link| is_renamable(known) && known.altname.is_some() && known.altname == link.altname;
+    let is_it = |known: &Link| is_renamable(known) && has_our_name(known, link);
     let known =
         missing.iter().filter(|entry| entry.owner == seen.owner).filter_map(|entry| entry.resource.link());
     let known = known.into_iter().find(|known| is_it(known))?;
@@ -146,9 +145,7 @@ pub fn claimant(name: &NetnsName, observed: &Observed, remembers: bool) -> Optio
     });
     let owner =
         inside.filter_map(|(_, foreign)| foreign.owner.clone()).find(|it| it.starts_with("project "))?;
-    let is_inside =
-        |entry: &Entry| entry.resource.link().is_some_and(|link| link.namespaces().any(|ns| *ns == home));
-    let has_some = || observed.own.iter().any(|(_, entry)| is_inside(entry));
+    let has_some = || observed.own.iter().any(|(_, entry)| has_end_in(entry, &home));
     (remembers || !has_some()).then_some(owner)
 }
 
@@ -167,11 +164,8 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
     };
     match id {
         ResourceId::Netns(name) => {
-            let is_inside = |entry: &Entry| {
-                let link = entry.resource.link();
-                link.is_some_and(|link| link.namespaces().any(|ns| *ns == NsRef::Named(name.clone())))
-            };
-            applied.iter().filter(|(_, entry)| is_inside(entry)).any(|(id, _)| is_same(id))
+            let home = NsRef::Named(name.clone());
+            applied.iter().filter(|(_, entry)| has_end_in(entry, &home)).any(|(id, _)| is_same(id))
         }
         ResourceId::Link(..) => is_same(id),
         // They are on a link of ours, or in a namespace. Who has a route lead elsewhere means that.
@@ -216,18 +210,26 @@ fn is_same_link(known: &Link, seen: &Link) -> bool {
     let is_kind = Resource::from(seen.clone()).can_become(&Resource::from(known.clone())).is_ok();
     let ends = [known, seen].map(|link| link.kind.peer().map(|Peer { mac, .. }| *mac));
     let [known_end, seen_end] = ends;
-    let is_named = known.altname.is_some() && known.altname == seen.altname;
     is_kind
         && known_end == seen_end
         && known.mac.is_none_or(|mac| seen.mac == Some(mac))
-        && (known.mac.is_some() || known_end.is_some() || is_named)
+        && (known.mac.is_some() || known_end.is_some() || has_our_name(known, seen))
 }
 
 /// Tells whether a link bears the mark of another resource, or another project, and not the name that we gave it.
 fn is_claimed(known: &Link, seen: &Link) -> bool {
     let bears_another = seen.amiss.mark.as_ref().is_some_and(|text| Mark::parse(text).is_some());
-    let is_named = known.altname.is_some() && known.altname == seen.altname;
-    bears_another && !is_named
+    bears_another && !has_our_name(known, seen)
+}
+
+/// Tells whether a link has the further name that we gave the one that we know.
+fn has_our_name(known: &Link, seen: &Link) -> bool {
+    known.altname.is_some() && known.altname == seen.altname
+}
+
+/// Tells whether an object is a link in a namespace, or has an end there.
+fn has_end_in(entry: &Entry, ns: &NsRef) -> bool {
+    entry.resource.link().is_some_and(|link| link.namespaces().any(|it| it == ns))
 }
 
 #[cfg(test)]
