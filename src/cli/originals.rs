@@ -12,6 +12,7 @@ use crate::apply::{self, Dirs};
 use crate::kernel::{Op, sysctl};
 use crate::names::{IfName, ProjectName};
 use crate::plan::equivalent;
+use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::sysctl::{Sysctl, SysctlKey};
@@ -164,21 +165,9 @@ pub(super) fn reset(applied: &State, desired: &mut Desired, observed: &Observed)
 
 /// Returns an IPv6 address that a link is to have.
 fn ipv6_on(desired: &Desired, ns: &NsRef, link: &IfName) -> Option<IpNet> {
-    let on_it = |id: &ResourceId| match id {
-        ResourceId::Address(home, on, addr) => (home, on) == (ns, link) && addr.addr().is_ipv6(),
-        ResourceId::Netns(_)
-        | ResourceId::Link(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::NftTable(_)
-        | ResourceId::NftElement(..)
-        | ResourceId::Passage(..)
-        | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => false,
-    };
-    let address = desired.0.iter().map(|(id, _)| id).find(|id| on_it(id))?;
-    if let ResourceId::Address(_, _, addr) = address { Some(*addr) } else { None }
+    let mut addresses = desired.0.iter().filter_map(|(_, entry)| entry.resource.address());
+    let is_it = |it: &&Address| (&it.ns, &it.link) == (ns, link) && it.addr.addr().is_ipv6();
+    addresses.find(is_it).map(|it| it.addr)
 }
 
 /// Refuses what the kernel has no such parameter for, and what contradicts itself, before anything is done.

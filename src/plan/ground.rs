@@ -11,7 +11,7 @@ use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed, State};
-use crate::resource::{Resource, ResourceId, Slot};
+use crate::resource::{ResourceId, Slot};
 
 /// What waits for links of others.
 #[derive(Debug, Default)]
@@ -84,21 +84,9 @@ fn network(owner: &Owner) -> Option<&NetName> {
 /// Returns the ports and addresses of the host all of which leads to addresses on these networks.
 fn leading_nowhere<T>(state: &State, networks: &BTreeMap<NetName, T>) -> BTreeSet<Owner> {
     let on_them = |entry: &Entry| network(&entry.owner).is_some_and(|name| networks.contains_key(name));
-    let address = |entry: &Entry| match &entry.resource {
-        Resource::Address(address) => Some(address.addr.addr()),
-        Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Route(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::Neighbour(_)
-        | Resource::Qdisc(_)
-        | Resource::File(_) => None,
-    };
+    let on_them = state.iter().map(|(_, entry)| entry).filter(|entry| on_them(entry));
     let gone: BTreeSet<IpAddr> =
-        state.iter().map(|(_, entry)| entry).filter(|entry| on_them(entry)).filter_map(address).collect();
+        on_them.filter_map(|entry| entry.resource.address()).map(|it| it.addr.addr()).collect();
     let (mut lost, mut led) = (BTreeSet::new(), BTreeSet::new());
     for (_, entry) in state.iter().filter(|(_, it)| matches!(it.owner, Owner::Port(_) | Owner::External(_))) {
         let data = entry.resource.element().and_then(|element| element.data.as_deref());

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use ipnet::{AddrParseError, IpNet};
 use serde::{Deserialize, Serialize};
 
-use super::amiss;
 use super::netns::NsRef;
+use super::{Resource, amiss};
 use crate::names::IfName;
 
 /// An address on a link, with its subnet's prefix length.
@@ -29,6 +29,25 @@ pub struct Address {
     /// The number that stands in the place of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stray: Option<u8>,
+}
+
+impl Resource {
+    /// Returns the address, when it is one.
+    pub fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Netns(_)
+            | Self::Link(_)
+            | Self::Route(_)
+            | Self::Sysctl(_)
+            | Self::NftTable(_)
+            | Self::NftElement(_)
+            | Self::Passage(_)
+            | Self::Neighbour(_)
+            | Self::Qdisc(_)
+            | Self::File(_) => None,
+        }
+    }
 }
 
 /// A route that came with an address, and that no packet takes: to its subnet; with one IPv6 address of a link to all that
