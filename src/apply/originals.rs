@@ -201,7 +201,7 @@ impl Dirs {
         self.take_over(&mut originals, touched, generation.map(|(_, state)| state));
         note(&mut originals, touched);
         // Who asks for nothing any more has nothing to set back.
-        let lost = file.lost && generation.is_none_or(|(_, state)| asks_for_any(state));
+        let lost = file.lost && generation.is_none_or(|(_, state)| lasting(state).next().is_some());
         if originals == file.originals && lost == file.lost && file.wrong.is_none() {
             return Ok(());
         }
@@ -247,12 +247,8 @@ pub fn shared(state: &State) -> BTreeSet<&ResourceId> {
     of_host.filter(|(_, entry)| is_asked(entry)).map(|(id, _)| id).collect()
 }
 
-/// Tells whether a state asks for parameters that outlast what they are for, of the host or of a container.
-fn asks_for_any(state: &State) -> bool {
-    lasting(state).next().is_some()
-}
-
-/// Returns the parameters that a state asks for and that are to be set back when nobody does any more.
+/// Returns the parameters that a state asks for and that are to be set back when nobody does any more, of the host or of a
+/// container.
 pub fn lasting(state: &State) -> impl Iterator<Item = &Entry> {
     let lasting = state.iter().filter(|(id, entry)| entry.origin.is_some() && outlasts(id, Some(entry)));
     lasting.map(|(_, entry)| entry)

@@ -115,7 +115,7 @@ impl Link {
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let Link {
             ns: _,
-            name,
+            name: _,
             mac,
             mtu,
             up,
@@ -132,7 +132,7 @@ impl Link {
             kind,
         } = self;
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
-        let mut fields = vec![("interface", amiss.name.as_ref().unwrap_or(name).to_string())];
+        let mut fields = vec![("interface", self.called().to_string())];
         match kind {
             LinkKind::Bridge => fields.push(("kind", "bridge".to_owned())),
             LinkKind::Ifb => fields.push(("kind", "ifb".to_owned())),
