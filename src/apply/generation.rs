@@ -7,11 +7,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use super::originals::Originals;
-use super::written::{self, Before, Written};
+use super::written::{self, Before, Leased, Written};
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::hex::hex;
@@ -95,7 +96,14 @@ pub struct Stamp(Vec<(PathBuf, u64, i64, i64)>);
 #[derive(Serialize, Deserialize)]
 struct LeaseFile {
     format: Known,
-    leases: Leases,
+    leases: Box<RawValue>,
+}
+
+impl LeaseFile {
+    fn leases(&self, path: &Path) -> Result<Leases, DiskError> {
+        let path = path.to_owned();
+        serde_json::from_str(self.leases.get()).map_err(|source| DiskError::Damaged { path, source })
+    }
 }
 
 impl Dirs {
@@ -108,10 +116,14 @@ impl Dirs {
     pub fn past(&self) -> Result<Past, DiskError> {
         let mut past = Past { originals: self.originals()?, adopted: self.adopted()?, ..Past::default() };
         past.originals_of_others = self.originals_of_others();
+        let path = self.leases();
+        let file = disk::read::<LeaseFile>(&path, KNOWN);
+        let apart = file.and_then(|file| file.map(|file| Ok((file.leases(&path)?, file))).transpose());
+        let leased = apart.as_ref().ok().and_then(Option::as_ref);
+        let leased = leased.map(|(leases, file)| Leased { text: file.leases.get(), leases });
         for number in self.numbers()?.into_iter().rev() {
-            match self.written_generation(number) {
+            match self.written_generation(number, leased) {
                 Ok(Some((generation, written))) => {
-                    past.leases = generation.leases.clone();
                     (past.generation, past.written) = (Some(generation), written);
                     break;
                 }
@@ -123,17 +135,19 @@ impl Dirs {
                 Err(error) => return Err(error),
             }
         }
-        match disk::read::<LeaseFile>(&self.leases(), KNOWN) {
-            Ok(Some(file)) => past.leases = file.leases,
-            Ok(None) => {}
+        let apart = match apart {
+            Ok(apart) => apart.map(|(leases, _)| leases),
             Err(DiskError::Damaged { path, source }) => {
                 past.warnings.push(format!(
                     "{} is damaged ({source}); addresses are kept as they are live",
                     path.display()
                 ));
+                None
             }
             Err(error) => return Err(error),
-        }
+        };
+        let of_generation = || past.generation.as_ref().map(|generation| generation.leases.clone());
+        past.leases = apart.or_else(of_generation).unwrap_or_default();
         Ok(past)
     }
 
@@ -163,13 +177,19 @@ impl Dirs {
     ///
     /// When it cannot be read, is damaged, or is from a later netform.
     pub fn generation(&self, number: u64) -> Result<Option<Generation>, DiskError> {
-        Ok(self.written_generation(number)?.map(|(generation, _)| generation))
+        Ok(self.written_generation(number, None)?.map(|(generation, _)| generation))
     }
 
-    fn written_generation(&self, number: u64) -> Result<Option<(Generation, Option<Written>)>, DiskError> {
+    fn written_generation(
+        &self,
+        number: u64,
+        leased: Option<Leased<'_>>,
+    ) -> Result<Option<(Generation, Option<Written>)>, DiskError> {
         let path = self.path(number, "json");
         let Some(text) = disk::text(&path)? else { return Ok(None) };
-        written::read(text).map(Some).map_err(|(source, text)| disk::unreadable(&path, &text, source, KNOWN))
+        written::read(text, leased)
+            .map(Some)
+            .map_err(|(source, text)| disk::unreadable(&path, &text, source, KNOWN))
     }
 
     /// Has a generation ready to be put beside the others; it counts only after [`Dirs::commit`].
@@ -199,13 +219,20 @@ impl Dirs {
 
     /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
     pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
-        disk::write(&self.leases(), &LeaseFile { format: Known, leases: leases.clone() })
+        let path = self.leases();
+        let leases = to_raw_value(leases)
+            .map_err(|error| DiskError::Write { path: path.clone(), source: error.into() })?;
+        disk::write(&path, &LeaseFile { format: Known, leases })
     }
 
     /// Returns the addresses that containers of other projects have, as far as that can be read.
     pub fn leased_by_others(&self) -> BTreeSet<IpAddr> {
-        let files = self.others().into_iter().filter_map(|other| disk::read(&other.leases(), KNOWN).ok()?);
-        let leases = files.flat_map(|file: LeaseFile| file.leases.addresses.into_values());
+        let read = |other: Self| {
+            let path = other.leases();
+            disk::read::<LeaseFile>(&path, KNOWN).ok()??.leases(&path).ok()
+        };
+        let leases =
+            self.others().into_iter().filter_map(read).flat_map(|leases| leases.addresses.into_values());
         leases.flat_map(|networks| networks.into_values().flatten()).collect()
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Nothing is begun before the generation is on the disk, so a small change must not wait until thousands of objects are put
 //! into words again. Where the manifest asks for an object stands apart, since a line more moves all that are behind it.
+//!
+//! Each object has a line of its own, so that it is found without reading what is before it. No other line ends in the text, for
+//! JSON allows none in a string.
 
 use std::ops::Range;
 
@@ -50,7 +53,7 @@ struct Object<'a> {
     ignore: &'a [String],
 }
 
-/// A generation as it is written. Unknown fields are passed over, a later format is refused.
+/// A generation as it is written, with its objects or without. Unknown fields are passed over, a later format is refused.
 #[derive(Deserialize)]
 struct Raw<'t> {
     #[serde(rename = "format")]
@@ -63,7 +66,15 @@ struct Raw<'t> {
     state: Vec<&'t RawValue>,
     #[serde(default)]
     origins: Origins,
-    leases: Leases,
+    #[serde(borrow)]
+    leases: &'t RawValue,
+}
+
+/// Leases that were read already, and how they are written: mostly a generation has the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leased<'a> {
+    pub(super) text: &'a str,
+    pub(super) leases: &'a Leases,
 }
 
 /// Where the manifest asks for the objects, in their order; earlier ones say that themselves.
@@ -113,15 +124,13 @@ pub(super) fn write(generation: &Generation, before: Option<Before<'_>>) -> serd
     text.pop();
     text.extend(b",\"state\":[");
     for (number, copy) in copied.iter().enumerate() {
-        if number > 0 {
-            text.push(b',');
-        }
+        text.extend(if number > 0 { b",\n".as_slice() } else { b"\n" });
         match copy {
             Some(copy) => text.extend(*copy),
             None => text.extend(worded.next().iter().flat_map(|words| words.get().bytes())),
         }
     }
-    text.extend(b"],\"origins\":");
+    text.extend(b"\n],\"origins\":");
     serde_json::to_writer(&mut text, &Origins::of(state))?;
     text.extend(b",\"leases\":");
     serde_json::to_writer(&mut text, leases)?;
@@ -155,45 +164,83 @@ impl<'a> Before<'a> {
 
 /// Reads a generation, on two threads; what the next one may copy from is not there when its objects are in another order
 /// than ours.
-pub(super) fn read(text: Vec<u8>) -> Result<(Generation, Option<Written>), (serde_json::Error, Vec<u8>)> {
-    let raw = match serde_json::from_slice::<Raw<'_>>(&text) {
-        Ok(raw) => raw,
-        Err(error) => return Err((error, text)),
-    };
-    let Raw { _format, number, applied_at, manifest, manifest_sha256, state: objects, origins, leases } = raw;
-    let (first, second) = halves(&objects, entries);
-    let entries = first.and_then(|mut all| {
-        all.extend(second?);
-        Ok(all)
+pub(super) fn read(
+    text: Vec<u8>,
+    leased: Option<Leased<'_>>,
+) -> Result<(Generation, Option<Written>), (serde_json::Error, Vec<u8>)> {
+    let lines = str::from_utf8(&text).ok().and_then(lines);
+    // What an earlier netform wrote has no lines, and what is damaged has an error with a place.
+    let read = lines.and_then(|(frame, objects)| {
+        assembled(serde_json::from_str(&frame).ok()?, objects, &text, leased).ok()
     });
-    let mut entries = match entries {
-        Ok(entries) => entries,
-        Err(error) => return Err((error, text)),
+    let read = read.map_or_else(
+        || {
+            let mut raw: Raw<'_> = serde_json::from_slice(&text)?;
+            let objects = std::mem::take(&mut raw.state).into_iter().map(RawValue::get).collect();
+            assembled(raw, objects, &text, leased)
+        },
+        Ok,
+    );
+    match read {
+        Ok((generation, objects)) => Ok((generation, objects.map(|objects| Written { text, objects }))),
+        Err(error) => Err((error, text)),
+    }
+}
+
+/// Parts a text by its lines into what is around the objects, and the objects.
+fn lines(text: &str) -> Option<(String, Vec<&str>)> {
+    let (before, rest) = text.split_once('\n')?;
+    let (objects, after) = rest.rsplit_once('\n').unwrap_or(("", rest));
+    let mut lines: Vec<&str> = if objects.is_empty() { vec![] } else { objects.split('\n').collect() };
+    // All but the last end in a comma.
+    if let Some((_, others)) = lines.split_last_mut() {
+        others.iter_mut().try_for_each(|line| {
+            *line = line.strip_suffix(',')?;
+            Some(())
+        })?;
+    }
+    (before.ends_with("\"state\":[") && after.starts_with(']')).then(|| ([before, after].concat(), lines))
+}
+
+/// Puts a generation together; tells where in its text each object stands, when they are in our order.
+fn assembled(
+    raw: Raw<'_>,
+    objects: Vec<&str>,
+    text: &[u8],
+    leased: Option<Leased<'_>>,
+) -> serde_json::Result<(Generation, Option<Vec<Range<usize>>>)> {
+    let Raw { _format, number, applied_at, manifest, manifest_sha256, state: _, origins, leases } = raw;
+    let leases = match leased {
+        Some(known) if known.text == leases.get() => known.leases.clone(),
+        Some(_) | None => serde_json::from_str(leases.get())?,
     };
+    let (first, second) = halves(&objects, entries);
+    let mut entries = first?;
+    entries.extend(second?);
     for (number, entry) in entries.iter_mut().enumerate() {
         entry.origin = origins.get(number).or(entry.origin.take());
     }
-    let start = text.as_ptr().addr();
-    let range = |object: &&RawValue| {
-        let at = object.get().as_ptr().addr() - start;
-        at..at + object.get().len()
-    };
     // One that says itself where it is asked for cannot be copied.
     let is_plain = origins.at.len() == objects.len();
-    let objects: Vec<_> = objects.iter().map(range).collect();
+    let start = text.as_ptr().addr();
+    let range = |object: &str| {
+        let at = object.as_ptr().addr() - start;
+        at..at + object.len()
+    };
+    let objects: Vec<_> = objects.into_iter().map(range).collect();
     let (state, in_order) = State::in_order(entries);
     let generation = Generation { number, applied_at, manifest, manifest_sha256, state, leases };
-    Ok((generation, (in_order && is_plain).then_some(Written { text, objects })))
+    Ok((generation, (in_order && is_plain).then_some(objects)))
 }
 
-fn entries(texts: &[&RawValue]) -> serde_json::Result<Vec<Entry>> {
-    texts.iter().map(|text| serde_json::from_str(text.get())).collect()
+fn entries(texts: &[&str]) -> serde_json::Result<Vec<Entry>> {
+    texts.iter().map(|text| serde_json::from_str(text)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::NetnsName;
+    use crate::names::{NetName, NetnsName};
     use crate::resource::netns::Netns;
 
     fn object(name: &str, owner: &str, line: u32) -> Entry {
@@ -208,7 +255,7 @@ mod tests {
     }
 
     fn read_back(text: &[u8]) -> (Generation, Option<Written>) {
-        read(text.to_vec()).unwrap()
+        read(text.to_vec(), None).unwrap()
     }
 
     #[test]
@@ -245,5 +292,57 @@ mod tests {
             generation.state.iter().map(|(_, entry)| entry.origin.as_ref().map(|origin| origin.line));
         assert_eq!(origins.collect::<Vec<_>>(), [None, Some(4)]);
         assert_eq!(written, None);
+    }
+
+    #[test]
+    fn an_object_has_a_line_and_is_read_wherever_it_stands() {
+        for count in [0, 1, 2, 200] {
+            let generation =
+                generation(1, (0..count).map(|n| object(&format!("c{n}"), "container.web", n)).collect());
+            let text = String::from_utf8(write(&generation, None).unwrap()).unwrap();
+            assert_eq!(text.lines().count(), count as usize + 2);
+            let (frame, objects) = lines(&text).unwrap();
+            assert_eq!(objects.len(), count as usize);
+            assert!(serde_json::from_str::<Raw<'_>>(&frame).is_ok());
+            for same in [
+                text.replace('\n', ""),
+                text.replace('\n', "\n\n"),
+                text.replace('\n', " \n "),
+                text.clone() + "\n",
+            ] {
+                let (again, written) = read_back(same.as_bytes());
+                assert_eq!(again, generation, "{same}");
+                assert!(written.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_told_at_its_place() {
+        let good = generation(1, (0..3).map(|n| object(&format!("c{n}"), "container.web", n)).collect());
+        let good = String::from_utf8(write(&good, None).unwrap()).unwrap();
+        for (from, to) in
+            [("\"},\n", "\"}\n"), ("}\n]", "},\n]"), ("c1", "c\u{1}"), ("\n]", "\n"), ("whole", "wh\nole")]
+        {
+            let bad = good.replacen(from, to, 1);
+            let error = read(bad.into_bytes(), None).unwrap_err().0;
+            assert!(error.line() > 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn leases_are_those_of_the_generation_where_another_file_says_something_else() {
+        let leased = |name: &str| {
+            let network = NetName::try_from(name).unwrap();
+            Leases { subnets: [(network, vec!["10.0.0.0/24".parse().unwrap()])].into(), ..Leases::default() }
+        };
+        let generation = Generation::new(1, 7, String::new(), State::default(), leased("front"));
+        let text = write(&generation, None).unwrap();
+        for other in ["front", "back"] {
+            let leases = leased(other);
+            let leased = serde_json::to_string(&leases).unwrap();
+            let leased = Leased { text: &leased, leases: &leases };
+            assert_eq!(read(text.clone(), Some(leased)).unwrap().0, generation);
+        }
     }
 }
