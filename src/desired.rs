@@ -1,6 +1,6 @@
 //! From what the user means to what the kernel shall hold.
 
-use crate::resource::state::{Desired, Entry, State};
+use crate::resource::state::{Desired, Entry, Placed};
 use crate::topology::Topology;
 use crate::{driver, firewall, halves};
 
@@ -11,23 +11,24 @@ const SHARE: usize = 4;
 pub fn desired(topology: &Topology) -> Desired {
     let containers = &topology.containers;
     let mut lowering = driver::Lowering::of(topology);
-    let mut entries = lowering.networks();
+    let networks = lowering.networks();
     let last = if lowering.is_divisible() { containers.len() / SHARE } else { 0 };
     let (most, last) = containers.split_at(containers.len() - last);
-    let (others, mut state) = halves::both(
+    let (others, mut objects) = halves::both(
         containers.len(),
         || {
-            let mut others = firewall::lower(topology);
+            let mut others: Vec<_> = firewall::lower(topology).into_iter().map(Placed::from).collect();
             others.extend(lowering.containers(last));
-            State::from(others)
+            Placed::in_order(others)
         },
         || {
-            entries.extend(lowering.containers(most));
-            State::from(entries)
+            let mut objects: Vec<_> = networks.into_iter().map(Placed::from).collect();
+            objects.extend(lowering.containers(most));
+            Placed::in_order(objects)
         },
     );
-    state.append(others);
-    Desired(state)
+    objects.extend(others);
+    Desired(objects.into())
 }
 
 /// Returns what is wanted besides while a daemon answers for names: the files that point the containers at it.
@@ -38,6 +39,7 @@ pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::state::State;
     use crate::topology::facts::Facts;
     use crate::topology::sketch::resolved;
 
@@ -49,9 +51,8 @@ mod tests {
         let topology = resolved(&text, &Facts::default()).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(driver::Lowering::of(&topology).is_divisible(), is_divisible);
         let mut lowering = driver::Lowering::of(&topology);
-        let networks = lowering.networks();
-        let whole =
-            [networks, lowering.containers(&topology.containers), firewall::lower(&topology)].concat();
+        let others = lowering.networks().into_iter().chain(firewall::lower(&topology)).map(Placed::from);
+        let whole: Vec<_> = lowering.containers(&topology.containers).into_iter().chain(others).collect();
         assert_eq!(desired(&topology).0, State::from(whole));
     }
 

@@ -17,7 +17,7 @@ use super::generation::Generation;
 use crate::halves::halves;
 use crate::resource::Resource;
 use crate::resource::owner::{Origin, Owner};
-use crate::resource::state::{Entry, State};
+use crate::resource::state::{Entry, Placed, State};
 use crate::topology::facts::Leases;
 
 /// The text of a generation, and where in it each object stands, in the order of their ids.
@@ -214,12 +214,10 @@ fn assembled(
         Some(known) if known.text == leases.get() => known.leases.clone(),
         Some(_) | None => serde_json::from_str(leases.get())?,
     };
-    let (first, second) = halves(&objects, entries);
-    let mut entries = first?;
-    entries.extend(second?);
-    for (number, entry) in entries.iter_mut().enumerate() {
-        entry.origin = origins.get(number).or(entry.origin.take());
-    }
+    let numbered: Vec<_> = objects.iter().copied().enumerate().collect();
+    let (first, second) = halves(&numbered, |objects| placed(objects, &origins));
+    let mut placed = first?;
+    placed.extend(second?);
     // One that says itself where it is asked for cannot be copied.
     let is_plain = origins.at.len() == objects.len();
     let start = text.as_ptr().addr();
@@ -228,13 +226,17 @@ fn assembled(
         at..at + object.len()
     };
     let objects: Vec<_> = objects.into_iter().map(range).collect();
-    let (state, in_order) = State::in_order(entries);
+    let (state, in_order) = State::in_order(placed);
     let generation = Generation { number, applied_at, manifest, manifest_sha256, state, leases };
     Ok((generation, (in_order && is_plain).then_some(objects)))
 }
 
-fn entries(texts: &[&str]) -> serde_json::Result<Vec<Entry>> {
-    texts.iter().map(|text| serde_json::from_str(text)).collect()
+fn placed(texts: &[(usize, &str)], origins: &Origins) -> serde_json::Result<Vec<Placed>> {
+    let object = |&(number, text): &(usize, &str)| {
+        let entry: Entry = serde_json::from_str(text)?;
+        Ok(Entry { origin: origins.get(number).or(entry.origin), ..entry }.into())
+    };
+    texts.iter().map(object).collect()
 }
 
 #[cfg(test)]

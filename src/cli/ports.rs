@@ -38,6 +38,9 @@ pub(super) async fn confront(
 /// Says whom new ports take connections from.
 pub(super) fn taken_over(desired: &Desired, observed: &Observed, facts: &Facts) -> Vec<String> {
     let protocols = ports::opened_protocols(desired, observed);
+    if protocols.is_empty() {
+        return vec![];
+    }
     let listeners = Register::new(listeners::listeners(&protocols)).on_host(hosts(facts));
     let hit = ports::opened(desired, observed, &listeners);
     if hit.is_empty() {

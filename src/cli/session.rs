@@ -21,6 +21,7 @@ use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
 use crate::apply::{self, Dirs};
 use crate::desired::desired;
+use crate::halves;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
@@ -302,6 +303,7 @@ impl Session {
             Ok(plan) => (plan, vec![]),
             Err(conflicts) => (Plan { extra, ..plan::plan_around(&desired, &observed, &applied) }, conflicts),
         };
+        halves::discard(facts.host_ends.len(), facts);
         extra::tell_inhabitants(&mut plan);
         extra::tell_stowaways(&mut plan).await;
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };

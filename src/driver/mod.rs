@@ -34,7 +34,7 @@ use crate::resource::file::{FILE_MARK, FilePath, NetnsFile, TextFile, is_whole};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Origin, Owner};
 use crate::resource::route::{Rank, Route, Way};
-use crate::resource::state::Entry;
+use crate::resource::state::{Entry, Placed};
 use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
 use crate::topology::{self, Attachment, Container, Driver, Network, Runtime, Topology};
 use veth::End;
@@ -92,9 +92,10 @@ impl<'t> Lowering<'t> {
     }
 
     /// Returns the objects of containers. One whose namespace is not there yet has none.
-    pub fn containers(&self, containers: &[Container]) -> Vec<Entry> {
+    pub fn containers(&self, containers: &[Container]) -> Vec<Placed> {
         let mut names = self.names.clone();
-        let mut entries = Vec::with_capacity(containers.len() * USUAL);
+        let mut placed = Vec::with_capacity(containers.len() * USUAL);
+        let mut entries = vec![];
         for container in containers {
             match container.runtime {
                 Runtime::Waiting | Runtime::Shared => continue,
@@ -107,8 +108,9 @@ impl<'t> Lowering<'t> {
             for attachment in &container.attachments {
                 self.attachment((container, attachment), &mut names, &mut entries);
             }
+            placed.extend(entries.drain(..).map(Placed::from));
         }
-        entries
+        placed
     }
 
     fn attachment(

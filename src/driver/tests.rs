@@ -11,7 +11,9 @@ use crate::topology::sketch::resolved;
 /// Returns all of a topology's objects but those of the firewall.
 pub(super) fn lower(topology: &Topology) -> Vec<Entry> {
     let mut lowering = Lowering::of(topology);
-    [lowering.networks(), lowering.containers(&topology.containers)].concat()
+    let networks = lowering.networks();
+    let containers = lowering.containers(&topology.containers);
+    networks.into_iter().chain(containers.iter().map(|object| object.entry().clone())).collect()
 }
 
 fn lowered(text: &str) -> Vec<Entry> {

@@ -11,8 +11,9 @@ use super::answer::AddressAnswer;
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Refusal};
-use super::observe::{insert, is_link_local};
+use super::observe::is_link_local;
 use super::reading::{self, NsReading};
+use super::sight::Sight;
 use super::whose::OwnLinks;
 use super::{
     FailureKind, ObserveError, OpError, Scope, answer, connected, external, message, netns, silence,
@@ -21,14 +22,14 @@ use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::PROTOCOL;
-use crate::resource::state::{Foreign, Observed};
+use crate::resource::state::Foreign;
 use crate::resource::{Resource, ResourceId, Slot};
 
 /// Addresses that the kernel makes itself: `IFAPROT_KERNEL_LO`, `_RA`, `_LL`.
 const KERNEL_ADDRESSES: [u8; 3] = [1, 2, 3];
 
 /// Notes the addresses of a namespace that are ours, and that others put on our links.
-pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), scope: &Scope) {
+pub(super) fn see(observed: &mut Sight, (ns, own): (&NsReading, &OwnLinks), scope: &Scope) {
     let mut lost = connected::lost(ns, |index| own.contains_key(&index));
     for address in &ns.addresses {
         let AddressAnswer { index, addr, protocol, routed: _, young: _ } = address;
@@ -42,12 +43,12 @@ pub(super) fn see(observed: &mut Observed, (ns, own): (&NsReading, &OwnLinks), s
         if *protocol == PROTOCOL || is_stray {
             let (lost, stray) =
                 (lost.remove(&(*index, *addr)).unwrap_or_default(), is_stray.then_some(*protocol));
-            insert(observed, Resource::Address(Address { lost, stray, ..resource() }), owner.clone());
+            observed.insert(Resource::Address(Address { lost, stray, ..resource() }), owner.clone());
             continue;
         }
         let id = id();
         if scope.unmarked.contains(&id) {
-            insert(observed, Resource::Address(resource()), Owner::Unmarked(protocol.to_smolstr()));
+            observed.insert(Resource::Address(resource()), Owner::Unmarked(protocol.to_smolstr()));
         } else if !KERNEL_ADDRESSES.contains(protocol) && !is_link_local(addr.addr()) {
             let what = format!("address {addr} on {link}");
             let foreign = Foreign { what, owner: None, on: Some(owner.clone()), bears: None };

@@ -6,13 +6,14 @@ use smol_str::SmolStr;
 
 use super::answer::LinkAnswer;
 use super::reading::{NsReading, Other, Reading};
+use super::sight::Sight;
 use super::whose::{self, OwnLinks};
 use super::{Scope, maker};
 use crate::names::IfName;
 use crate::resource::Slot;
 use crate::resource::link::{Ipvlan, LinkKind, Macvlan, Shares};
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Foreign, Observed};
+use crate::resource::state::Foreign;
 use crate::resource::vlan::Vlan;
 use crate::topology::facts::Carried;
 
@@ -79,7 +80,7 @@ pub(super) fn carried(
 }
 
 /// Notes what others have on links of ours: it would go with them.
-pub(super) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, scope: &Scope) {
+pub(super) fn see(observed: &mut Sight, reading: &Reading, own: &OwnLinks, scope: &Scope) {
     for (parent, others) in carried(reading, own, scope) {
         let ours = own.values().find(|(name, _)| *name == parent);
         let other = others.into_iter().find(|other| other.is_elsewhere);

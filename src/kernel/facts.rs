@@ -14,13 +14,13 @@ use super::reading::{NsReading, Reading, Wrong};
 use super::whose::{Holders, OwnLinks};
 use super::{Scope, carried, device, identity, limits, maker, neighbours, vlans};
 use crate::halves::both;
-use crate::names::{IfName, Mtu, ProjectName};
+use crate::names::{ContainerName, IfName, Mtu, NetName, ProjectName};
 use crate::resource::address::Address;
 use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::{PROTOCOL, Rank};
-use crate::resource::state::{Entry, Observed};
+use crate::resource::state::{Entry, Observed, Placed};
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::{Facts, Leases, LinkFact, Silent};
@@ -57,8 +57,9 @@ impl Survey {
                 *on = owner.clone();
             }
         }
-        let observed = Observed { own: entries.into(), foreign };
-        let Facts { interfaces, host_ends, live, .. } = held(&observed);
+        let objects: Vec<Placed> = entries.into_iter().map(Placed::from).collect();
+        let Held { interfaces, host_ends, live } = held(&objects);
+        let observed = Observed { own: objects.into(), foreign };
         Self { observed, facts: Facts { interfaces, host_ends, live, ..facts }, projects }
     }
 }
@@ -66,12 +67,12 @@ impl Survey {
 pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey {
     let Tables { own, others, barriers, docker_user } = tables;
     let holders = Holders::of(reading, scope);
-    let (facts, observed) = both(
+    let (facts, (observed, [of_host, of_others])) = both(
         reading.namespaces.len(),
         || facts(reading, &holders.host, scope),
-        || observe::seen(reading, &holders, own, scope),
+        || observe::seen(reading, &holders, own, scope, held),
     );
-    let Facts { interfaces, host_ends, live, .. } = held(&observed);
+    let Held { interfaces, host_ends, live } = of_host.and(of_others);
     let facts = Facts { barriers, docker_user, interfaces, host_ends, live, ..facts };
     Survey { observed, facts, projects: others }
 }
@@ -114,10 +115,36 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
     }
 }
 
-/// Returns what is held now: names by the live links, subnets by the bridges' addresses, addresses by the containers'.
-fn held(observed: &Observed) -> Facts {
-    let mut facts = Facts { live: live(observed), ..Facts::default() };
-    for (id, entry) in observed.own.iter() {
+/// What is held now: names by the live links, subnets by the bridges' addresses, addresses by the containers'.
+#[derive(Default)]
+struct Held {
+    interfaces: BTreeMap<NetName, IfName>,
+    host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
+    live: Leases,
+}
+
+impl Held {
+    /// Returns what is held in two parts.
+    fn and(self, other: Self) -> Self {
+        let Self { mut interfaces, mut host_ends, mut live } = self;
+        interfaces.extend(other.interfaces);
+        for (container, ends) in other.host_ends {
+            host_ends.entry(container).or_default().extend(ends);
+        }
+        for (network, subnets) in other.live.subnets {
+            live.subnets.entry(network).or_default().extend(subnets);
+        }
+        for (container, networks) in other.live.addresses {
+            let held = live.addresses.entry(container).or_default();
+            networks.into_iter().for_each(|(network, all)| held.entry(network).or_default().extend(all));
+        }
+        Self { interfaces, host_ends, live }
+    }
+}
+
+fn held(objects: &[Placed]) -> Held {
+    let mut facts = Held { live: live(objects), ..Held::default() };
+    for (id, entry) in objects.iter().map(|object| (object.id(), object.entry())) {
         let ResourceId::Link(NsRef::Host, name) = id else { continue };
         match &entry.owner {
             // A VLAN that a network stands on is nobody's bridge.
@@ -275,9 +302,9 @@ fn namespaces(reading: &Reading, scope: &Scope) -> BTreeSet<NsRef> {
     there.filter(|ns| scope.namespaces.contains(ns)).cloned().collect()
 }
 
-fn live(observed: &Observed) -> Leases {
+fn live(objects: &[Placed]) -> Leases {
     let mut live = Leases::default();
-    for (_, entry) in observed.own.iter() {
+    for entry in objects.iter().map(Placed::entry) {
         let Resource::Address(Address { ns: _, link: _, addr, lost: _, stray: _ }) = &entry.resource else {
             continue;
         };

@@ -50,6 +50,7 @@ mod renamed;
 mod routes;
 pub mod sandbox;
 mod shared;
+mod sight;
 mod silence;
 pub mod slice;
 pub mod stowaways;

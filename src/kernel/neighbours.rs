@@ -17,8 +17,8 @@ use super::answer::{LinkAnswer, RouteAnswer, each, ip, u32_at};
 use super::links::{NEW, Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::observe::insert;
 use super::reading::NsReading;
+use super::sight::Sight;
 use super::whose::OwnLinks;
 use super::{FailureKind, OpError, Scope, facts};
 use crate::names::{IfName, ProjectName};
@@ -156,7 +156,7 @@ fn answer(kind: u16, body: &[u8]) -> Option<ProxyAnswer> {
 
 /// Notes what links of the host answer for. Ours has our number, and is in a subnet that a link of ours has, or was asked
 /// for by us; everything else is somebody else's.
-pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, scope: &Scope) {
+pub(super) fn see(observed: &mut Sight, host: &NsReading, own: &OwnLinks, scope: &Scope) {
     let is_behind = |addr: &IpAddr| {
         let ours = host.addresses.iter().filter(|it| it.protocol == PROTOCOL && own.contains_key(&it.index));
         ours.into_iter().any(|it| it.addr.contains(addr))
@@ -167,7 +167,7 @@ pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, sco
         let resource = Resource::Neighbour(Neighbour { ns: NsRef::Host, link: link.clone(), addr: *addr });
         let id = resource.id();
         if *protocol == PROTOCOL && (scope.proxies.held.contains(&id) || is_behind(addr)) {
-            insert(observed, resource, Owner::Project);
+            observed.insert(resource, Owner::Project);
             continue;
         }
         let owner = (*protocol == PROTOCOL).then(|| "another project".to_owned());

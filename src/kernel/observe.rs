@@ -7,6 +7,7 @@ use super::answer::LinkAnswer;
 use super::maker::owner_of;
 use super::ovsdb::{self, Switched};
 use super::reading::{NsReading, Other, Reading};
+use super::sight::Sight;
 use super::whose::{self, Holders, Home, OwnLinks, is_newborn, ours, own_links, taken};
 use super::{
     Scope, addresses, carried, ends, file, lacks, message, neighbours, qdisc, routes, silence, vlans,
@@ -19,7 +20,7 @@ use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::{Netns, NsRef};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::part;
-use crate::resource::state::{Entry, Foreign, Observed, State};
+use crate::resource::state::{Entry, Foreign, Observed, Placed};
 use crate::resource::sysctl::Sysctl;
 use crate::resource::{Resource, ResourceId, Slot};
 
@@ -28,38 +29,52 @@ pub(crate) const UNICAST: u8 = 1;
 
 /// Returns our objects, and what others hold of the places that ours may want.
 pub(crate) fn observed(reading: &Reading, tables: Vec<Entry>, scope: &Scope) -> Observed {
-    seen(reading, &Holders::of(reading, scope), tables, scope)
+    seen(reading, &Holders::of(reading, scope), tables, scope, |_| ()).0
 }
 
-/// Returns what [`observed`] does, for one who knows whose the links are.
-pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, scope: &Scope) -> Observed {
+/// Returns what [`observed`] does, for one who knows whose the links are; tells besides what `of` makes of our objects, in either
+/// of two parts.
+pub(super) fn seen<T: Send>(
+    reading: &Reading,
+    holders: &Holders,
+    tables: Vec<Entry>,
+    scope: &Scope,
+    of: impl Fn(&[Placed]) -> T + Sync,
+) -> (Observed, [T; 2]) {
+    let made = |sight: Sight| {
+        let sight = sight.in_order();
+        let of = of(sight.own());
+        (sight, of)
+    };
     let namespaces = || {
-        let mut observed = Observed::default();
+        let mut observed = Sight::default();
         for ns in &reading.namespaces {
             see_all(&mut observed, ns, &own_links(ns, &holders.peers, scope), reading, scope);
         }
-        observed
+        made(observed)
     };
     let host = || {
         let mut observed = see_tables(tables);
         see_all(&mut observed, &reading.host, &holders.host, reading, scope);
         see_files(&mut observed, reading, scope);
-        observed
+        carried::see(&mut observed, reading, &holders.host, scope);
+        if !reading.absent.is_empty() {
+            ovsdb::see(&mut observed, reading, &holders.host, scope);
+        }
+        see_others(&mut observed, reading, scope);
+        made(observed)
     };
-    let (namespaces, mut observed) = both(reading.namespaces.len(), namespaces, host);
-    observed.append(namespaces);
-    carried::see(&mut observed, reading, &holders.host, scope);
-    if !reading.absent.is_empty() {
-        ovsdb::see(&mut observed, reading, &holders.host, scope);
-    }
+    let ((namespaces, of_these), (host, of_host)) = both(reading.namespaces.len(), namespaces, host);
+    (host.and(namespaces), [of_host, of_these])
+}
+
+/// Notes namespaces that were not looked into, and files that look like some.
+fn see_others(observed: &mut Sight, reading: &Reading, scope: &Scope) {
     for (name, other) in &reading.others {
         let foreign = match other {
             Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
-                insert(
-                    &mut observed,
-                    Resource::Netns(Netns { whole: false, ..Netns::new(name.clone()) }),
-                    Owner::Project,
-                );
+                let netns = Netns { whole: false, ..Netns::new(name.clone()) };
+                observed.insert(Resource::Netns(netns), Owner::Project);
                 continue;
             }
             Other::Namespace(mark, ..) => whose::strange(name, mark.as_ref(), scope),
@@ -70,11 +85,10 @@ pub(super) fn seen(reading: &Reading, holders: &Holders, tables: Vec<Entry>, sco
         };
         observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
     }
-    observed
 }
 
 /// Notes all that is in a namespace.
-fn see_all(observed: &mut Observed, ns: &NsReading, own: &OwnLinks, reading: &Reading, scope: &Scope) {
+fn see_all(observed: &mut Sight, ns: &NsReading, own: &OwnLinks, reading: &Reading, scope: &Scope) {
     see_namespace(observed, ns, scope);
     for link in &ns.links {
         see_link(observed, link, (ns, own), reading, scope);
@@ -85,12 +99,12 @@ fn see_all(observed: &mut Observed, ns: &NsReading, own: &OwnLinks, reading: &Re
     neighbours::see(observed, ns, own, scope);
     for (key, value) in &ns.sysctls {
         let sysctl = Sysctl { ns: ns.ns.clone(), key: key.clone(), value: value.into() };
-        insert(observed, Resource::Sysctl(sysctl), Owner::Project);
+        observed.insert(Resource::Sysctl(sysctl), Owner::Project);
     }
 }
 
 /// Tells our tables from those of others: ours say of which rules they are made.
-fn see_tables(tables: Vec<Entry>) -> Observed {
+fn see_tables(tables: Vec<Entry>) -> Sight {
     let mut foreign = BTreeMap::new();
     let mut strangers = vec![];
     for entry in &tables {
@@ -118,8 +132,7 @@ fn see_tables(tables: Vec<Entry>) -> Observed {
         | Resource::Qdisc(_)
         | Resource::File(_) => true,
     };
-    let own = State::from(tables.into_iter().filter(is_ours).collect::<Vec<_>>());
-    Observed { own, foreign }
+    Sight::of(tables.into_iter().filter(is_ours).map(Placed::from).collect(), foreign)
 }
 
 /// Finds the other end of a veth pair whose one end is in the host.
@@ -136,7 +149,7 @@ pub(crate) fn peer_of<'a>(
     Some((here, peer))
 }
 
-fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
+fn see_namespace(observed: &mut Sight, ns: &NsReading, scope: &Scope) {
     let NsRef::Named(name) = &ns.ns else { return };
     let lo = ns.links.iter().any(|link| link.index == 1 && link.up);
     let loopback = ns.addresses.iter().any(|it| it.index == 1 && it.addr == message::LOOPBACK);
@@ -144,14 +157,14 @@ fn see_namespace(observed: &mut Observed, ns: &NsReading, scope: &Scope) {
         Home::Ours(owner, stray) => {
             let lacks = lacks::of(ns, scope);
             let netns = Netns { lo, loopback, lacks, stray, ..Netns::new(name.clone()) };
-            insert(observed, Resource::Netns(netns), owner);
+            observed.insert(Resource::Netns(netns), owner);
         }
         Home::Foreign(foreign) => drop(observed.foreign.insert(Slot::Ns(ns.ns.clone()), foreign)),
     }
 }
 
 fn see_link(
-    observed: &mut Observed,
+    observed: &mut Sight,
     link: &LinkAnswer,
     (ns, own): (&NsReading, &OwnLinks),
     reading: &Reading,
@@ -168,17 +181,17 @@ fn see_link(
             silence::see(&mut resource, (link, ns), reading, scope);
             let is_stray = !mark.owner.is_unmarked() && link.mark().as_ref() != Some(&mark);
             resource.amiss.mark = is_stray.then(|| (*link.alias).clone());
-            insert(observed, Resource::from(resource), mark.owner);
+            observed.insert(Resource::from(resource), mark.owner);
         }
         None if is_newborn(link, &ns.ns, scope) => {
             // Nothing that is asked for is equal to it, so it is always made anew.
             let kind = LinkKind::Other(format!("unfinished {}", link.kind));
-            insert(observed, Resource::from(own_link((link, name), (ns, own), kind)), Owner::Project);
+            observed.insert(Resource::from(own_link((link, name), (ns, own), kind)), Owner::Project);
         }
         None if place == Some(ends::Place::First) => {
             let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));
             silence::see(&mut resource, (link, ns), reading, scope);
-            insert(observed, Resource::from(resource), Owner::Unmarked((*link.alias).clone()));
+            observed.insert(Resource::from(resource), Owner::Unmarked((*link.alias).clone()));
         }
         None if own.contains_key(&link.index) => {}
         None => {
@@ -241,7 +254,7 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
     }
 }
 
-fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
+fn see_files(observed: &mut Sight, reading: &Reading, scope: &Scope) {
     for (path, text) in &reading.files {
         let ours = if is_whole(path) { None } else { part::of(text, &scope.project) };
         let content = match ours {
@@ -254,10 +267,10 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
         let file = TextFile { path: path.clone(), content: content.clone() };
         match mark {
             Some(mark) if mark.project == scope.project => {
-                insert(observed, Resource::File(file), mark.owner);
+                observed.insert(Resource::File(file), mark.owner);
             }
             None if content.is_empty() && scope.begun.contains(&ResourceId::File(path.clone())) => {
-                insert(observed, Resource::File(file), Owner::Project);
+                observed.insert(Resource::File(file), Owner::Project);
             }
             mark => {
                 let what =
@@ -267,10 +280,6 @@ fn see_files(observed: &mut Observed, reading: &Reading, scope: &Scope) {
             }
         }
     }
-}
-
-pub(super) fn insert(observed: &mut Observed, resource: Resource, owner: Owner) {
-    observed.own.insert(Entry { resource, owner, origin: None, ignore: vec![] });
 }
 
 /// Tells whether an address is one that the kernel gives every link.

@@ -16,13 +16,14 @@ use super::answer::{self, LinkAnswer, RouteAnswer};
 use super::links::{NEW, NOBODYS_ROUTE, Outcome, channel, found, protocol, send, send_unless};
 use super::live::Live;
 use super::netlink::Channel;
-use super::observe::{UNICAST, insert};
+use super::observe::UNICAST;
 use super::reading::{NsReading, Reading};
+use super::sight::Sight;
 use super::whose::{self, OwnLinks};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL, Rank, Refusal, Route, Way};
-use crate::resource::state::{Foreign, Observed};
+use crate::resource::state::Foreign;
 use crate::resource::{Resource, ResourceId, Slot};
 
 /// Routes that the kernel makes itself: `RTPROT_UNSPEC`, `_REDIRECT`, `_KERNEL`, `_RA`.
@@ -149,7 +150,7 @@ pub(super) fn read_inside(kind: u16, body: &[u8]) -> Option<RouteAnswer> {
 
 /// Notes the routes of a namespace that are ours, that others put on our links, or that are in the place of one of ours.
 pub(super) fn see(
-    observed: &mut Observed,
+    observed: &mut Sight,
     (ns, own): (&NsReading, &OwnLinks),
     reading: &Reading,
     scope: &Scope,
@@ -168,12 +169,7 @@ pub(super) fn see(
 /// Notes a route of others that is where one of ours may have to be: the kernel takes one for a destination, a table and a
 /// priority, by whatever link it leaves (`fib_table_insert()`, `net/ipv4/fib_trie.c`; `fib6_add_rt2node()`, `net/ipv6/
 /// ip6_fib.c`). A host may have hundreds of thousands, and there we know which matter.
-fn see_others(
-    observed: &mut Observed,
-    route: &RouteAnswer,
-    (ns, own): (&NsReading, &OwnLinks),
-    scope: &Scope,
-) {
+fn see_others(observed: &mut Sight, route: &RouteAnswer, (ns, own): (&NsReading, &OwnLinks), scope: &Scope) {
     let RouteAnswer {
         table,
         protocol: _,
@@ -250,7 +246,7 @@ fn stray(route: &RouteAnswer, id: &ResourceId, scope: &Scope) -> Option<u8> {
 /// A route that leads nowhere is on no link that says whose it is. It is ours in a namespace in which nobody else of us
 /// has anything; where another project has, it is ours when we asked for it.
 fn see_refusal(
-    observed: &mut Observed,
+    observed: &mut Sight,
     (route, refusal): (&RouteAnswer, Refusal),
     (ns, own): (&NsReading, &OwnLinks),
     reading: &Reading,
@@ -268,7 +264,7 @@ fn see_refusal(
     if is_ours {
         let way = Way::Refused(refusal);
         let resource = Route { ns: ns.ns.clone(), dest: route.dest, way, rank, stray };
-        insert(observed, Resource::Route(resource), Owner::Project);
+        observed.insert(Resource::Route(resource), Owner::Project);
     }
     is_ours
 }
@@ -283,12 +279,7 @@ fn has_others(ns: &NsReading, reading: &Reading, scope: &Scope) -> bool {
 }
 
 /// Notes a route that is on a link of ours; tells whether it is.
-fn see_one(
-    observed: &mut Observed,
-    route: &RouteAnswer,
-    (ns, own): (&NsRef, &OwnLinks),
-    scope: &Scope,
-) -> bool {
+fn see_one(observed: &mut Sight, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) -> bool {
     let RouteAnswer { table, protocol, kind, dest, via, index, hops: _, metric, onlink, narrow: _, plain } =
         route;
     let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return false };
@@ -304,9 +295,9 @@ fn see_one(
         Resource::Route(Route { ns: ns.clone(), dest: *dest, way, rank, stray })
     };
     if ours || stray.is_some() {
-        insert(observed, resource(), owner.clone());
+        observed.insert(resource(), owner.clone());
     } else if *plain && scope.unmarked.contains(&id) {
-        insert(observed, resource(), Owner::Unmarked(protocol.to_smolstr()));
+        observed.insert(resource(), Owner::Unmarked(protocol.to_smolstr()));
     } else if !KERNEL_ROUTES.contains(protocol) {
         let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("route {dest}{next} on {link}");

@@ -35,16 +35,15 @@ pub struct State {
 }
 
 impl State {
-    /// Takes entries; tells whether they came in the order of their ids, each once.
-    pub fn in_order(entries: Vec<Entry>) -> (Self, bool) {
-        let placed: Vec<_> = entries.into_iter().map(placed).collect();
-        let in_order = placed.is_sorted_by(|(one, _), (next, _)| one < next);
-        (Self::of(placed), in_order)
+    /// Takes objects; tells whether they came in the order of their ids, each once.
+    pub fn in_order(objects: Vec<Placed>) -> (Self, bool) {
+        let in_order = objects.is_sorted_by(|one, next| one.id < next.id);
+        (objects.into(), in_order)
     }
 
     /// Puts an object in, in place of one with the same id, and returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let (id, entry) = placed(entry);
+        let Placed { id, entry } = entry.into();
         Arc::make_mut(&mut self.entries).insert(id, entry).map(Arc::unwrap_or_clone)
     }
 
@@ -84,8 +83,56 @@ impl State {
     }
 }
 
-fn placed(entry: Entry) -> (ResourceId, Arc<Entry>) {
-    (entry.resource.id(), Arc::new(entry))
+/// An object by its id, in a place of its own: an entry is large, and this is where it stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    id: ResourceId,
+    entry: Arc<Entry>,
+}
+
+impl Placed {
+    /// Puts objects in the order of their ids, those with the same id in the order in which they come.
+    ///
+    /// Those of a kind mostly come in order, with others between them, so they are told apart first. An id is large: numbers are
+    /// sorted, and each object is moved once.
+    pub fn in_order(objects: Vec<Self>) -> Vec<Self> {
+        if objects.is_sorted_by(|one, next| one.id <= next.id) {
+            return objects;
+        }
+        let kinds: Vec<u8> = objects.iter().map(|object| rank(&object.id)).collect();
+        let kind = |number: &usize| kinds.get(*number);
+        let id = |number: &usize| objects.get(*number).map(|object| &object.id);
+        let mut order: Vec<usize> = (0..objects.len()).collect();
+        order.sort_by_key(kind);
+        for alike in order.chunk_by_mut(|one, next| kind(one) == kind(next)) {
+            alike.sort_by(|one, other| id(one).cmp(&id(other)));
+        }
+        let mut slots: Vec<_> = objects.into_iter().map(Some).collect();
+        order.into_iter().filter_map(|number| slots.get_mut(number)?.take()).collect()
+    }
+
+    /// Returns what the object is known by.
+    pub fn id(&self) -> &ResourceId {
+        &self.id
+    }
+
+    /// Returns the object.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl From<Entry> for Placed {
+    fn from(entry: Entry) -> Self {
+        Self { id: entry.resource.id(), entry: Arc::new(entry) }
+    }
+}
+
+impl From<Vec<Placed>> for State {
+    fn from(objects: Vec<Placed>) -> Self {
+        let pair = |Placed { id, entry }| (id, entry);
+        Self { entries: Arc::new(Placed::in_order(objects).into_iter().map(pair).collect()) }
+    }
 }
 
 impl Serialize for State {
@@ -106,42 +153,16 @@ impl<'de> Deserialize<'de> for State {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<State, A::Error> {
-                let mut entries = vec![];
-                while let Some(entry) = list.next_element()? {
-                    entries.push(placed(entry));
+                let mut objects = vec![];
+                while let Some(entry) = list.next_element::<Entry>()? {
+                    objects.push(Placed::from(entry));
                 }
-                Ok(State::of(entries))
+                Ok(objects.into())
             }
         }
 
         d.deserialize_seq(Entries)
     }
-}
-
-impl State {
-    fn of(entries: Vec<(ResourceId, Arc<Entry>)>) -> Self {
-        Self { entries: Arc::new(in_order(entries).into_iter().collect()) }
-    }
-}
-
-/// Puts entries in the order of their ids, those with the same id in the order in which they come.
-///
-/// Those of a kind mostly come in order, with others between them, so they are told apart first. An id is large: numbers are
-/// sorted, and each entry is moved once.
-fn in_order(entries: Vec<(ResourceId, Arc<Entry>)>) -> Vec<(ResourceId, Arc<Entry>)> {
-    if entries.is_sorted_by(|(one, _), (next, _)| one <= next) {
-        return entries;
-    }
-    let kinds: Vec<u8> = entries.iter().map(|(id, _)| rank(id)).collect();
-    let kind = |number: &usize| kinds.get(*number);
-    let id = |number: &usize| entries.get(*number).map(|(id, _)| id);
-    let mut order: Vec<usize> = (0..entries.len()).collect();
-    order.sort_by_key(kind);
-    for alike in order.chunk_by_mut(|one, next| kind(one) == kind(next)) {
-        alike.sort_by(|one, other| id(one).cmp(&id(other)));
-    }
-    let mut slots: Vec<_> = entries.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|number| slots.get_mut(number)?.take()).collect()
 }
 
 /// Returns where the kind of an object is in the order of all.
@@ -175,16 +196,16 @@ impl From<State> for Vec<Entry> {
 
 impl Extend<Entry> for State {
     fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
-        let mut entries = entries.into_iter().map(placed).peekable();
+        let mut entries = entries.into_iter().map(Placed::from).peekable();
         if entries.peek().is_some() {
-            Arc::make_mut(&mut self.entries).extend(entries);
+            Arc::make_mut(&mut self.entries).extend(entries.map(|Placed { id, entry }| (id, entry)));
         }
     }
 }
 
 impl FromIterator<Entry> for State {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        Self::of(entries.into_iter().map(placed).collect())
+        entries.into_iter().map(Placed::from).collect::<Vec<_>>().into()
     }
 }
 

@@ -8,15 +8,15 @@ use super::Connection;
 use super::records::{Bridge, Port, Records};
 use crate::kernel::answer::LinkAnswer;
 use crate::kernel::moved::{Parts, Whole};
-use crate::kernel::observe;
 use crate::kernel::reading::{NsReading, Reading};
+use crate::kernel::sight::Sight;
 use crate::kernel::whose::OwnLinks;
 use crate::kernel::{ObserveError, Scope, maker};
 use crate::names::{IfName, Mtu};
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
-use crate::resource::state::{Foreign, Observed};
+use crate::resource::state::Foreign;
 use crate::resource::vswitch::{SwitchPort, Vswitch};
 use crate::resource::{Resource, Slot};
 
@@ -159,13 +159,13 @@ fn port_of(port: &Port, mark: &str) -> Option<Switched> {
 }
 
 /// Notes records whose links are not there: ours, those in our way, and those that are on a bridge of ours.
-pub(crate) fn see(observed: &mut Observed, reading: &Reading, own: &OwnLinks, scope: &Scope) {
+pub(crate) fn see(observed: &mut Sight, reading: &Reading, own: &OwnLinks, scope: &Scope) {
     let mark_of = |absent: &Absent| Mark::parse(&absent.mark);
     let ours = |absent: &Absent| mark_of(absent).filter(|mark| mark.project == scope.project);
     for absent in &reading.absent {
         if let Some(mark) = ours(absent) {
             let resource = Resource::from(Link { protected: mark.protected, ..absent.link() });
-            observe::insert(observed, resource, mark.owner);
+            observed.insert(resource, mark.owner);
             continue;
         }
         let owner = mark_of(absent).as_ref().map(maker::owner_of);

@@ -13,14 +13,14 @@ use super::answer::LinkAnswer;
 use super::links::{NEW, Outcome, channel, found, send, send_unless};
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
-use super::observe;
 use super::reading::NsReading;
+use super::sight::Sight;
 use super::whose::OwnLinks;
 use super::{FailureKind, OpError, Scope};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::qdisc::{Bucket, Direction, Hook, NUMBER, Qdisc, QdiscKind};
-use crate::resource::state::{Foreign, Observed};
+use crate::resource::state::Foreign;
 use crate::resource::{Resource, ResourceId, Slot};
 use wire::{Place, Told};
 
@@ -123,7 +123,7 @@ fn incoming(filters: &[(u16, Option<u32>)], kind: &str) -> Vec<What> {
 }
 
 /// Notes the qdiscs on our links, ours and those of others.
-pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, scope: &Scope) {
+pub(super) fn see(observed: &mut Sight, host: &NsReading, own: &OwnLinks, scope: &Scope) {
     for QdiscAnswer { index, what } in &host.qdiscs {
         let Some((link, owner)) = own.get(index) else { continue };
         let is_detour = host.links.iter().any(|link| link.index == *index && link.kind == "ifb");
@@ -155,7 +155,7 @@ pub(super) fn see(observed: &mut Observed, host: &NsReading, own: &OwnLinks, sco
             }
         };
         let qdisc = Resource::Qdisc(Qdisc { link: link.clone(), kind });
-        observe::insert(observed, qdisc, owner.clone());
+        observed.insert(qdisc, owner.clone());
     }
 }
 
