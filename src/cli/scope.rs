@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::HashSet;
+
 use super::naming;
 use super::session::Session;
 use crate::apply::generation::Past;
@@ -20,9 +22,10 @@ pub(super) fn widen(scope: &mut Scope, state: &State) {
     state.iter().for_each(|(_, entry)| scope.add(entry));
     // What netform makes itself is found by its mark; of others' namespaces nothing tells which has something of ours.
     let homes = state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces);
+    let made: HashSet<&NetnsName> = state.iter().map_while(|(id, _)| id.netns()).collect();
     let given = homes.filter(|ns| match ns {
         NsRef::Path(_) | NsRef::Process(_) => true,
-        NsRef::Named(name) => state.get(&ResourceId::Netns(name.clone())).is_none(),
+        NsRef::Named(name) => !made.contains(name),
         NsRef::Host => false,
     });
     scope.namespaces.extend(given.cloned());

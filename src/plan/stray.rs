@@ -36,8 +36,8 @@ impl Doubts {
     ) -> Self {
         let mut doubts = Self { strays: suspects(applied, observed, project), ..Self::default() };
         let (mut missing, mut new) = (vec![], vec![]);
-        let mut known = applied.iter().filter(|(id, _)| is_marked(id)).peekable();
-        for (id, seen) in observed.own.iter().filter(|(id, _)| is_marked(id)) {
+        let mut known = marked(applied).peekable();
+        for (id, seen) in marked(&observed.own) {
             while let Some((_, entry)) = known.next_if(|(other, _)| *other < id) {
                 missing.push(entry);
             }
@@ -65,9 +65,9 @@ impl Doubts {
     }
 }
 
-/// Tells whether an object bears a text for a mark.
-fn is_marked(id: &ResourceId) -> bool {
-    matches!(id, ResourceId::Link(..) | ResourceId::Netns(_))
+/// Returns the objects that bear a text for a mark: namespaces and links, which come before all others.
+fn marked(state: &State) -> impl Iterator<Item = (&ResourceId, &Entry)> {
+    state.iter().take_while(|(id, _)| matches!(id, ResourceId::Netns(_) | ResourceId::Link(..)))
 }
 
 fn is_contrary(known: &Entry, seen: &Entry) -> bool {

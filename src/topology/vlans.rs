@@ -187,6 +187,11 @@ pub(super) fn apart(member: &Member<'_>) -> Option<(Place, String)> {
 
 /// Returns a sentence for each network with containers that do not reach its gateway.
 pub(super) fn warnings(topology: &Topology) -> Vec<String> {
+    // Mostly nobody is, and the networks need not be asked for all containers each.
+    let mut attachments = topology.containers.iter().flat_map(|container| &container.attachments);
+    if attachments.all(|attachment| attachment.apart == Apart::No) {
+        return vec![];
+    }
     let told = topology.networks.iter().filter(|network| !network.internal).filter_map(|network| {
         let is_apart = |attachment: &&Attachment| {
             attachment.network == network.name && attachment.apart != Apart::No
