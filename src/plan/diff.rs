@@ -7,6 +7,7 @@ use foldhash::{HashMap, HashSet};
 
 use super::agree::{agrees, settled};
 use super::names;
+use crate::halves::halves;
 use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::nft::{NftTable, Stance};
@@ -101,28 +102,34 @@ impl<'a> Diff<'a> {
     }
 
     fn compare(&mut self) {
-        for row in &self.rows {
-            let Row { id, desired, observed, applied } = *row;
-            let (before, after, act) = match (desired, observed) {
-                (None, None) => continue,
-                (Some(wanted), None) => (None, Some(Cow::Borrowed(wanted)), Act::Create),
-                // A kernel parameter cannot be deleted, and what it was before us nobody knows.
-                (None, Some(Entry { resource: Resource::Sysctl(_), .. })) => continue,
-                (None, Some(seen)) => (Some(self.with_body(seen)), None, Act::Delete),
-                (Some(wanted), Some(seen)) => {
-                    if agrees(wanted, &seen.resource) && !must_remark(wanted, seen) {
-                        continue;
-                    }
-                    let after = settled(wanted, &seen.resource);
-                    let act = match seen.resource.can_become(&after.resource) {
-                        Ok(()) => Act::Update,
-                        Err(reason) => Act::Replace(reason),
-                    };
-                    (Some(self.with_body(seen)), Some(after), act)
+        let (mut steps, more): (Vec<_>, Vec<_>) =
+            halves(&self.rows, |rows| rows.iter().filter_map(|row| self.step(row)).collect());
+        steps.extend(more);
+        self.steps = steps;
+    }
+
+    /// Returns what is done about an object, when something is.
+    fn step(&self, row: &Row<'a>) -> Option<Step<'a>> {
+        let Row { id, desired, observed, applied } = *row;
+        let (before, after, act) = match (desired, observed) {
+            (None, None) => return None,
+            (Some(wanted), None) => (None, Some(Cow::Borrowed(wanted)), Act::Create),
+            // A kernel parameter cannot be deleted, and what it was before us nobody knows.
+            (None, Some(Entry { resource: Resource::Sysctl(_), .. })) => return None,
+            (None, Some(seen)) => (Some(self.with_body(seen)), None, Act::Delete),
+            (Some(wanted), Some(seen)) => {
+                if agrees(wanted, &seen.resource) && !must_remark(wanted, seen) {
+                    return None;
                 }
-            };
-            self.steps.push(Step { id, applied, before, after, act });
-        }
+                let after = settled(wanted, &seen.resource);
+                let act = match seen.resource.can_become(&after.resource) {
+                    Ok(()) => Act::Update,
+                    Err(reason) => Act::Replace(reason),
+                };
+                (Some(self.with_body(seen)), Some(after), act)
+            }
+        };
+        Some(Step { id, applied, before, after, act })
     }
 
     /// Returns a table with the commands that make it, which the kernel does not tell, so that it can be made again.

@@ -38,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::halves::both;
 use crate::kernel::Op;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
@@ -364,11 +365,12 @@ fn planned(mut diff: diff::Diff<'_>, observed: &Observed, mut extra: Extra) -> P
     let foreign = foreign::foreign(observed, &diff);
     extra.warnings.extend(foreign::warning(&foreign));
     extra.warnings.extend(foreign::impostors(observed));
-    let (changes, tally) = change::changes(&diff, extra.part.as_ref());
+    let (drift, (changes, tally)) =
+        both(diff.rows.len(), || drift::drift(&diff), || change::changes(&diff, extra.part.as_ref()));
     Plan {
         changes,
         waves,
-        drift: drift::drift(&diff),
+        drift,
         foreign,
         extra,
         lost: diff.lost(),
