@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use super::args::Common;
 use crate::apply::generation::{Past, Stamp};
 use crate::apply::{Dirs, DiskError};
+use crate::halves::make_room;
 use crate::names::ProjectName;
 
 /// How much of a manifest is looked at, in bytes: one that is too large is refused later, and not to be read for a guess.
@@ -30,7 +31,11 @@ impl Ahead {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &guess(manifest)?);
         let reading = {
             let dirs = dirs.clone();
-            std::thread::Builder::new().name("past".to_owned()).spawn(move || read(&dirs)).ok()?
+            let work = move || {
+                make_room();
+                read(&dirs)
+            };
+            std::thread::Builder::new().name("past".to_owned()).spawn(work).ok()?
         };
         Some(Self { dirs, reading })
     }

@@ -53,6 +53,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
+use crate::halves;
 use crate::kernel::ovsdb;
 use crate::plan::target::Selection;
 use crate::watch::protocol;
@@ -115,6 +116,7 @@ pub fn main() -> ExitCode {
 fn keep_what_is_freed() {
     const LARGE: usize = 16 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+    halves::make_room();
 }
 
 /// Returns an error without suggestions of verbs that are netform's own to use.

@@ -128,13 +128,20 @@ pub(crate) fn ordinary_bytes(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Returns what is in a file; a directory, a pipe or the like holds nothing.
 fn contents(file: File) -> io::Result<Vec<u8>> {
+    Ok(ordinary_contents(file)?.unwrap_or_default())
+}
+
+/// Returns what is in a file; `None` when it is no ordinary one.
+fn ordinary_contents(file: File) -> io::Result<Option<Vec<u8>>> {
     let metadata = file.metadata()?;
-    let mut bytes = vec![];
-    if metadata.is_file() {
-        bytes.reserve(usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default());
-        file.take(u64::MAX).read_to_end(&mut bytes)?;
+    if !metadata.is_file() {
+        return Ok(None);
     }
-    Ok(bytes)
+    // A plain `File` would be asked once more how large it is.
+    let length = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(length);
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Reads a file of somebody else.

@@ -167,6 +167,15 @@ impl Blocking {
         Self::of(NETLINK_ROUTE)
     }
 
+    /// Opens one by which only dumps are asked for, one at a time: it needs no room for what nobody waits for.
+    pub(crate) fn open_to_read() -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        let _ = socket.set_netlink_get_strict_chk(true);
+        let _ = socket.set_ext_ack(true);
+        sockopt::set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
     fn of(protocol: isize) -> io::Result<Self> {
         let socket = Socket::new(protocol)?;
         prepare(&socket);

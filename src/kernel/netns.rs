@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::netlink::{Blocking, Refusal};
 use super::{message, process};
+use crate::halves::make_room;
 use crate::names::NetnsName;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
@@ -118,6 +119,7 @@ pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
 pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (tell, told) = oneshot::channel();
     std::thread::Builder::new().name("netns".to_owned()).spawn(move || {
+        make_room();
         let _ = tell.send(work());
     })?;
     told.await.map_err(|_| io::Error::other("a thread died"))

@@ -331,7 +331,7 @@ impl NsReading {
             }
             joined => joined?,
         }
-        let mut socket = Blocking::open()?;
+        let mut socket = Blocking::open_to_read()?;
         self.links = socket.dump(message::all_links(), answer::link)?;
         let mark = self.mark();
         let ours =

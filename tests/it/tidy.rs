@@ -18,14 +18,14 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("import", &["names", "resource", "manifest"]),
     ("explain", &["names", "resource", "kernel", "runtime"]),
     ("doctor", &["names", "resource", "kernel", "explain"]),
-    ("plan", &["names", "resource", "kernel"]),
+    ("plan", &["halves", "names", "resource", "kernel"]),
     ("apply", &["halves", "names", "resource", "kernel", "plan", "topology"]),
     ("watch", &["names", "resource", "kernel", "plan", "apply"]),
     (
         "cli",
         &[
-            "names", "resource", "manifest", "topology", "desired", "kernel", "plan", "apply", "firewall",
-            "watch", "dns", "runtime", "explain", "import", "doctor",
+            "halves", "names", "resource", "manifest", "topology", "desired", "kernel", "plan", "apply",
+            "firewall", "watch", "dns", "runtime", "explain", "import", "doctor",
         ],
     ),
 ];

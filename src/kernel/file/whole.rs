@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::contents;
+use super::ordinary_contents;
 use crate::resource::file::{HOMES, is_whole};
 
 /// What stands at the beginning where something else than a file of ours is read: no text does.
@@ -55,10 +55,7 @@ impl Directory {
             Err(Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(Some(odd(&what_is_at(path)))),
             Err(errno) => return Err(errno.into()),
         };
-        if !file.metadata()?.is_file() {
-            return Ok(Some(odd(&what_is_at(path))));
-        }
-        let mut bytes = contents(file)?;
+        let Some(mut bytes) = ordinary_contents(file)? else { return Ok(Some(odd(&what_is_at(path)))) };
         if let Some(first) = bytes.first_mut().filter(|first| **first == NO_FILE) {
             *first = b'\n';
         }
