@@ -1,5 +1,6 @@
 //! `netform watch`: the daemon's runs, made of what the other verbs are made of.
 
+mod beginning;
 mod following;
 mod heap;
 mod held;
@@ -45,7 +46,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
             .help("name the manifest: a file or a directory"));
     }
     heap::give_back();
-    let mut session = Session::open(common, manifest)?;
+    let beginning::Beginning { mut session, fresh, unreadable } = beginning::begin(common, manifest)?;
     session.naming = Naming::Daemon;
     session.kernel.remember();
     let Watching { drift, resync, contested_after, metrics } = how;
@@ -68,10 +69,10 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         resolver,
         path: manifest.to_owned(),
         style: Style::of_stderr(common),
-        fresh: None,
+        fresh,
         refused: None,
         objects: vec![],
-        unreadable: None,
+        unreadable,
         trial: None,
         undone: None,
         following: Following::default(),
@@ -283,7 +284,8 @@ impl Keeper {
     /// Returns where a run shall lead: to the manifest that is kept up, unless that was tried and undone.
     fn aim(&self) -> Aim {
         let is_undone = self.session.loaded.as_ref().is_some_and(|loaded| self.is_undone(loaded));
-        match (self.session.newest(), is_undone) {
+        // Of what is in force, no more may be left than what it led to.
+        match (self.session.newest(), is_undone || self.session.loaded.is_none()) {
             (newest, true) if newest > 0 => Aim::Generation(newest),
             (_, true | false) => Aim::Manifest,
         }

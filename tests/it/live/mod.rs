@@ -55,6 +55,7 @@ mod proxy;
 mod publish;
 mod readme;
 mod resolve;
+mod restart;
 mod routes;
 mod safety;
 mod sandbox;
