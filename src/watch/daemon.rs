@@ -338,7 +338,7 @@ impl Daemon {
                     Ended::Held(self.backoff.failed(fastrand::f64()))
                 } else {
                     self.backoff.succeeded();
-                    Ended::Well
+                    reconciled.again.map_or(Ended::Well, Ended::Again)
                 }
             }
             Err(Trouble::Undecided { generation }) => {

@@ -153,6 +153,8 @@ pub struct Reconciled {
     pub names: Names,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// In how long another look is worth while, though nothing may tell of it.
+    pub again: Option<Duration>,
 }
 
 /// Why the manifest, as it stands, is not in force; what was applied last is kept up.

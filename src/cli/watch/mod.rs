@@ -174,7 +174,7 @@ impl Keeper {
             return self.only_serve().await.map_err(|failure| Trouble::Failed(failure.to_string()));
         }
         self.resolver.let_go().await;
-        let unmended = if order.mend { self.resolver.mend().await } else { None };
+        let unmended = self.resolver.mend(order.mend).await;
         let reading = order.reread && self.reread();
         if reading {
             // Where there is room for what is new depends on all that others have.
@@ -233,8 +233,8 @@ impl Keeper {
         let (prepared, _) = self.session.prepare_around(self.aim(), &Selection::default()).await?;
         let (generation, objects) = (self.session.newest(), prepared.desired.0.len());
         let (differing, names) = (prepared.plan.len(), Names::Daemon);
-        let held = self.resolver.serve(prepared.topology).await;
-        Ok(Reconciled { generation, objects, differing, held, names, ..Reconciled::default() })
+        let reconciled = Reconciled { generation, objects, differing, names, ..Reconciled::default() };
+        Ok(self.resolver.serve(prepared.topology).await.told_of(reconciled))
     }
 
     /// Puts a manifest in force; when that fails, the one before it stays the one that is kept up.
@@ -279,13 +279,13 @@ impl Keeper {
         self.resolver.make_way(&prepared.plan).await;
         let carried_out = self.carry_out(&prepared, &desired).await;
         let (topology, scope) = (prepared.topology.filter(|_| carried_out.is_ok()), prepared.scope);
-        let unserved = self.resolver.serve(topology).await;
+        let served = self.resolver.serve(topology).await;
         let generation = carried_out?;
         let names = Names::Daemon;
         let before = Reconciled { generation, objects, differing, held, names, ..Reconciled::default() };
         let reconciled = Reconciled { drift, left, changed, warnings, ..before };
         self.settled = is_settled.then(|| Settled::new(scope, aim, &order.leave, &reconciled));
-        Ok(Reconciled { held: reconciled.held.clone().or(unserved), ..reconciled })
+        Ok(served.told_of(reconciled))
     }
 
     /// Carries out a plan that leads to `desired`; returns the generation that is in force afterwards.

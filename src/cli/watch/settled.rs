@@ -72,9 +72,8 @@ impl Keeper {
                 (reconciled.changed, reconciled.drift) = (plan.changes.len(), plan.drift);
             }
         }
-        reconciled.held = reconciled.held.or(self.resolver.serve(None).await);
         self.settled = Some(settled);
-        Ok(Some(reconciled))
+        Ok(Some(self.resolver.serve(None).await.told_of(reconciled)))
     }
 
     /// Carries out a plan that sets back what moved of a state.

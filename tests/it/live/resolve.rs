@@ -27,7 +27,7 @@ fn ask(world: &World, from: &str, name: &str) -> String {
 
 /// Waits until the resolver of a container says something.
 #[track_caller]
-fn answers(world: &World, daemon: &Daemon<'_>, (from, name): (&str, &str), what: &str) {
+pub(super) fn answers(world: &World, daemon: &Daemon<'_>, (from, name): (&str, &str), what: &str) {
     let told = || format!("{name} is {what}, not {}\n{}", ask(world, from, name), daemon.log());
     patiently(&told, || ask(world, from, name) == what);
 }
@@ -38,7 +38,7 @@ fn start(world: &World, ns: &str) {
 }
 
 /// Starts a daemon that keeps a manifest.
-fn watch<'w>(world: &'w World, manifest: &str) -> Daemon<'w> {
+pub(super) fn watch<'w>(world: &'w World, manifest: &str) -> Daemon<'w> {
     world.file("ask.py", include_str!("ask.py"));
     world.file("netform.yaml", manifest);
     Daemon::start(world, &[])
