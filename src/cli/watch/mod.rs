@@ -3,6 +3,7 @@
 mod following;
 mod heap;
 mod held;
+mod homes;
 mod leave;
 mod settled;
 mod wish;
@@ -283,7 +284,8 @@ impl Keeper {
         let generation = carried_out?;
         let names = Names::Daemon;
         let before = Reconciled { generation, objects, differing, held, names, ..Reconciled::default() };
-        let reconciled = Reconciled { drift, left, changed, warnings, ..before };
+        let homes = homes::of(&drift, &prepared.desired.0);
+        let reconciled = Reconciled { drift, left, changed, warnings, homes, ..before };
         self.settled = is_settled.then(|| Settled::new(scope, aim, &order.leave, &reconciled));
         Ok(served.told_of(reconciled))
     }

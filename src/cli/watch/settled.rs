@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Keeper;
+use super::{Keeper, homes};
 use crate::apply::{self, Job, OnFailure, Progress};
 use crate::cli::failure::{self, Failure};
 use crate::cli::session::Aim;
@@ -69,6 +69,7 @@ impl Keeper {
             if !plan.is_empty() {
                 let state = generation.state.clone();
                 self.set_back(&settled.scope, &plan, state).await?;
+                reconciled.homes = homes::of(&plan.drift, &part.0);
                 (reconciled.changed, reconciled.drift) = (plan.changes.len(), plan.drift);
             }
         }

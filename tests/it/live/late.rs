@@ -1,7 +1,7 @@
-//! Namespaces of somebody else that are not ready when they come.
+//! Namespaces of somebody else that are not ready when they come, and that are made anew again and again.
 
 use super::daemon::{Daemon, patiently};
-use super::resolve::{answers, watch};
+use super::resolve::{answers, ask, watch};
 use super::world::{World, live};
 
 /// `six` has no IPv4 address: nothing makes a table of local addresses in its namespace but its `lo`.
@@ -48,5 +48,37 @@ live! {
             answers(world, &daemon, ("six", "web"), "NOERROR");
         }
         status(world, &daemon, "in sync", true);
+    }
+}
+
+live! {
+    fn a_namespace_that_its_owner_makes_anew_again_and_again_is_no_contest(world) {
+        world.sh("ip netns add legacy4; ip -n legacy4 link set lo up; ip netns add legacy6");
+        let daemon = watch(world, SHOP);
+
+        for late in [0, 11, 22, 33, 5, 55, 0, 3, 80] {
+            world.sh(&format!("ip netns del legacy4; ip netns add legacy4; sleep 0.{late:03}; ip -n legacy4 link set lo up"));
+            answers(world, &daemon, ("four", "web"), "NOERROR 172.25.0.9");
+            daemon.brings_it_in_sync("a restart");
+        }
+        assert!(world.pings("legacy4", "172.25.0.9"));
+        assert!(!daemon.log().contains("contested"), "{}", daemon.log());
+
+        // What somebody changes in there is another matter.
+        let before = daemon.log().len();
+        for _ in 0..6 {
+            world.sh("ip -n legacy4 link set eth0 mtu 1400");
+            patiently(&|| daemon.log(), || {
+                let mtu = world.sh("ip -n legacy4 -o link show eth0");
+                mtu.contains("mtu 1500") || daemon.log()[before..].contains("contested")
+            });
+        }
+        assert!(daemon.log()[before..].contains("contested"), "{}", daemon.log());
+
+        // It is over once the namespace is another one.
+        world.sh("ip netns del legacy4; ip netns add legacy4; ip -n legacy4 link set lo up");
+        answers(world, &daemon, ("four", "web"), "NOERROR 172.25.0.9");
+        daemon.brings_it_in_sync("a restart");
+        assert_eq!(ask(world, "web", "four"), "NOERROR 172.25.0.4");
     }
 }

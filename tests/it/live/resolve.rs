@@ -20,7 +20,7 @@ containers:
 const RESOLV_CONF: &str = "/etc/netns/four/resolv.conf";
 
 /// Asks 127.0.0.11 from inside a container; returns the code and the answers.
-fn ask(world: &World, from: &str, name: &str) -> String {
+pub(super) fn ask(world: &World, from: &str, name: &str) -> String {
     let asked = world.run(&["exec", from, "--", "python3", "ask.py", "udp", name]);
     format!("{}{}", asked.stdout, asked.stderr).trim().to_owned()
 }
