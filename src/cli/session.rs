@@ -14,7 +14,7 @@ use super::originals::{self, Others};
 use super::ports;
 pub(super) use super::prepared::{Prepared, Target};
 use super::runtimes::{self, Runtimes};
-use super::scope::{Looked, declare, must_look_again, recall, seals, widen};
+use super::scope::{Looked, declare, given_namespaces, must_look_again, recall, seals, widen};
 use super::show::Style;
 use super::turns::Turn;
 use super::voice::Voice;
@@ -253,6 +253,7 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
+        self.call_namespaces_as_now()?;
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
@@ -286,14 +287,13 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology.warnings(&facts));
         }
-        extra.warnings.extend(given_up.iter().map(|id| {
-            format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")
-        }));
+        extra.warnings.extend(tell_given_up(aim, &given_up));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
                 .map_err(|errors| unselectable(&errors))?;
             let narrowed = target::narrow(&part, &desired, &observed, &applied);
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
+            kept.iter_mut().for_each(|kept| given_up.iter().for_each(|id| drop(kept.remove(id))));
             extra.part = Some(part);
         }
         extra.warnings.extend(ports::confront(&desired, &mut observed, (&projects, &facts)).await?);
@@ -349,24 +349,43 @@ impl Session {
         }
     }
 
-    /// Has an earlier generation give up what was adopted after it, and not remove it; returns that, and what the new
-    /// generation shall say it led to then.
+    /// Has what is not this project's to remove given up: what was adopted after an earlier generation, and namespaces that
+    /// the manifest calls somebody else's now. Returns that, and what the new generation shall say it led to then.
     fn give_up(
         &self,
         aim: Aim,
         desired: &mut Desired,
         observed: &Observed,
     ) -> (BTreeSet<ResourceId>, Option<State>) {
-        match aim {
-            Aim::Manifest | Aim::Nothing => (BTreeSet::new(), None),
-            Aim::Generation(_) => {
-                let kept = desired.0.clone();
-                let given_up = release::give_up(desired, observed, &self.past.adopted);
-                let kept = (!given_up.is_empty()).then_some(kept);
-                (given_up, kept)
+        let given_up = match aim {
+            Aim::Nothing => BTreeSet::new(),
+            Aim::Manifest => {
+                let homes = self.loaded.as_ref().map(|loaded| given_namespaces(&loaded.manifest));
+                release::give_up_homes(desired, observed, &homes.unwrap_or_default())
             }
-        }
+            Aim::Generation(_) => release::give_up(desired, observed, &self.past.adopted),
+        };
+        let without = || {
+            let mut kept = desired.0.clone();
+            given_up.iter().for_each(|id| drop(kept.remove(id)));
+            kept
+        };
+        let kept = (!given_up.is_empty()).then(without);
+        (given_up, kept)
     }
+}
+
+/// Says what is given up, and why.
+fn tell_given_up(aim: Aim, given_up: &BTreeSet<ResourceId>) -> impl Iterator<Item = String> {
+    let why = match aim {
+        Aim::Manifest => {
+            "is somebody else's by the manifest: it is given up, and stays with all that is in it"
+        }
+        Aim::Nothing | Aim::Generation(_) => {
+            "was there before netform and was adopted since: it is given up, and stays as it is"
+        }
+    };
+    given_up.iter().map(move |id| format!("{id} {why}"))
 }
 
 fn dirs(common: &Common, project: &ProjectName) -> Dirs {

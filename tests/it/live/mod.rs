@@ -27,6 +27,7 @@ mod firewall;
 mod flows;
 mod foreign;
 mod homes;
+mod housing;
 mod inhabited;
 mod isolated;
 mod kernel;
