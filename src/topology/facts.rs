@@ -35,6 +35,12 @@ pub struct Facts {
     pub addresses: BTreeMap<IpAddr, IfName>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.
     pub routes: BTreeSet<IpNet>,
+    /// The subnets that others' links of the host are on, with one of these.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub connected: BTreeMap<IpNet, IfName>,
+    /// The destinations of others' routes that lead to somebody beyond the subnets of the host.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub led: BTreeSet<IpNet>,
     /// The range that IPv6 subnets are taken from when no pool has any: a /48 of the host's own.
     pub own_range: Option<Ipv6Net>,
     /// Subnets that belong to others, with their owner's name: other projects, Docker networks.

@@ -74,4 +74,5 @@ mod veth;
 mod vm;
 mod walk;
 mod watch;
+mod within;
 pub(crate) mod world;
