@@ -36,6 +36,7 @@ mod links;
 mod macvlan;
 mod management;
 mod marks;
+mod meeting;
 mod memory;
 mod names;
 mod network;
