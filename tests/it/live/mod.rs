@@ -31,6 +31,7 @@ mod inhabited;
 mod isolated;
 mod kernel;
 mod lasting;
+mod late;
 mod leftovers;
 mod links;
 mod macvlan;
