@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -202,11 +201,15 @@ impl Dirs {
         disk::write(&self.leases(), &LeaseFile { format: Known, leases: leases.clone() })
     }
 
-    /// Returns the addresses that containers of other projects have, as far as that can be read.
-    pub fn leased_by_others(&self) -> BTreeSet<IpAddr> {
-        let files = self.others().into_iter().filter_map(|other| disk::read(&other.leases(), KNOWN).ok()?);
-        let leases = files.flat_map(|file: LeaseFile| file.leases.addresses.into_values());
-        leases.flat_map(|networks| networks.into_values().flatten()).collect()
+    /// Returns who holds which address in other projects, as far as that can be read.
+    pub fn leases_of_others(&self) -> BTreeMap<ProjectName, Leases> {
+        let leases = |other: Self| {
+            let project = other.state.file_name().and_then(|name| name.to_str());
+            let project = project.and_then(|name| ProjectName::try_from(name).ok())?;
+            let file: LeaseFile = disk::read(&other.leases(), KNOWN).ok()??;
+            Some((project, file.leases))
+        };
+        self.others().into_iter().filter_map(leases).collect()
     }
 
     /// Returns which other projects have these namespaces on record, or are about to make them.
