@@ -149,20 +149,12 @@ pub(super) fn check_place(out: &Path) -> Result<(), Failure> {
         // A link that leads nowhere is somebody's all the same.
         Err(_) => out.symlink_metadata().is_err(),
     };
-    if may_be_replaced { Ok(()) } else { Err(in_place_of(out, "it is there already, and is no saved plan")) }
-}
-
-/// Refuses to save a plan in place of the manifest that it is made from.
-pub(super) fn check_apart(session: &Session, out: &Path) -> Result<(), Failure> {
-    let Ok(real) = out.canonicalize() else { return Ok(()) };
-    let mut files = session.loaded.iter().flat_map(|loaded| loaded.files());
-    let is_manifest = files.any(|file| file.canonicalize().is_ok_and(|file| file == real));
-    if is_manifest { Err(in_place_of(out, "the manifest is read from there")) } else { Ok(()) }
-}
-
-fn in_place_of(out: &Path, why: &str) -> Failure {
-    Failure::new(Code::Usage, format!("cannot save the plan as {}: {why}", out.display()))
-        .help("name a file that is not there yet, or an older plan")
+    if may_be_replaced {
+        return Ok(());
+    }
+    let message =
+        format!("cannot save the plan as {}: it is there already, and is no saved plan", out.display());
+    Err(Failure::new(Code::Usage, message).help("name a file that is not there yet, or an older plan"))
 }
 
 /// Saves a plan.

@@ -7,13 +7,15 @@ use super::failure::{Code, Failure};
 use super::loaded::Loaded;
 use super::runtimes::rehoused;
 use super::scope::given_namespaces;
-use super::session::Session;
+use super::session::{Aim, Session};
 use crate::kernel::census;
 use crate::manifest::Home;
 use crate::names::ContainerName;
+use crate::plan::release;
+use crate::resource::ResourceId;
 use crate::resource::link::Link;
 use crate::resource::netns::{NsRef, Process};
-use crate::resource::state::State;
+use crate::resource::state::{Desired, Observed, State};
 
 impl Session {
     /// Has the past call namespaces as the manifest does now.
@@ -43,6 +45,31 @@ impl Session {
             self.past.written = None;
         }
         Ok(())
+    }
+
+    /// Has what is not this project's to remove given up: what was adopted after an earlier generation, and namespaces that
+    /// the manifest calls somebody else's now. Returns that, and what the new generation shall say it led to then.
+    pub(super) fn give_up(
+        &self,
+        aim: Aim,
+        desired: &mut Desired,
+        observed: &Observed,
+    ) -> (BTreeSet<ResourceId>, Option<State>) {
+        let given_up = match aim {
+            Aim::Nothing => BTreeSet::new(),
+            Aim::Manifest => {
+                let homes = self.loaded.as_ref().map(|loaded| given_namespaces(&loaded.manifest));
+                release::give_up_homes(desired, observed, &homes.unwrap_or_default())
+            }
+            Aim::Generation(_) => release::give_up(desired, observed, &self.past.adopted),
+        };
+        let without = || {
+            let mut kept = desired.0.clone();
+            given_up.iter().for_each(|id| drop(kept.remove(id)));
+            kept
+        };
+        let kept = (!given_up.is_empty()).then(without);
+        (given_up, kept)
     }
 
     /// Refuses to take a namespace for somebody else's that the project has made, and would remove.
@@ -91,4 +118,17 @@ fn called_before(
         NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => false,
     };
     (all_own.into_iter().filter(is_gone).collect(), theirs)
+}
+
+/// Says what is given up, and why.
+pub(super) fn tell_given_up(aim: Aim, given_up: &BTreeSet<ResourceId>) -> impl Iterator<Item = String> {
+    let why = match aim {
+        Aim::Manifest => {
+            "is somebody else's by the manifest: it is given up, and stays with all that is in it"
+        }
+        Aim::Nothing | Aim::Generation(_) => {
+            "was there before netform and was adopted since: it is given up, and stays as it is"
+        }
+    };
+    given_up.iter().map(move |id| format!("{id} {why}"))
 }

@@ -279,7 +279,6 @@ async fn plan(
 ) -> Result<bool, Failure> {
     out.map_or(Ok(()), history::check_place)?;
     let mut session = Session::open(common, manifest)?;
-    out.map_or(Ok(()), |out| history::check_apart(&session, out))?;
     session.tell_of_unfinished();
     let mut prepared = session.prepare_part(*aim, selection).await?;
     lacking::warn(&mut prepared.plan).await;

@@ -7,6 +7,7 @@ use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
+use super::housing::tell_given_up;
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -14,7 +15,7 @@ use super::originals::{self, Others};
 use super::ports;
 pub(super) use super::prepared::{Prepared, Target};
 use super::runtimes::{self, Runtimes};
-use super::scope::{Looked, declare, given_namespaces, must_look_again, recall, seals, widen};
+use super::scope::{Looked, declare, must_look_again, recall, seals, widen};
 use super::show::Style;
 use super::turns::Turn;
 use super::voice::Voice;
@@ -27,10 +28,9 @@ use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope, Seals, strangers};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Away, Conflict, Plan, release};
-use crate::resource::ResourceId;
+use crate::plan::{self, Away, Conflict, Plan};
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Desired, Observed, State};
+use crate::resource::state::Desired;
 use crate::resource::sysctl::SysctlKey;
 use crate::topology;
 use crate::topology::facts::{Facts, Leases};
@@ -360,44 +360,6 @@ impl Session {
             }
         }
     }
-
-    /// Has what is not this project's to remove given up: what was adopted after an earlier generation, and namespaces that
-    /// the manifest calls somebody else's now. Returns that, and what the new generation shall say it led to then.
-    fn give_up(
-        &self,
-        aim: Aim,
-        desired: &mut Desired,
-        observed: &Observed,
-    ) -> (BTreeSet<ResourceId>, Option<State>) {
-        let given_up = match aim {
-            Aim::Nothing => BTreeSet::new(),
-            Aim::Manifest => {
-                let homes = self.loaded.as_ref().map(|loaded| given_namespaces(&loaded.manifest));
-                release::give_up_homes(desired, observed, &homes.unwrap_or_default())
-            }
-            Aim::Generation(_) => release::give_up(desired, observed, &self.past.adopted),
-        };
-        let without = || {
-            let mut kept = desired.0.clone();
-            given_up.iter().for_each(|id| drop(kept.remove(id)));
-            kept
-        };
-        let kept = (!given_up.is_empty()).then(without);
-        (given_up, kept)
-    }
-}
-
-/// Says what is given up, and why.
-fn tell_given_up(aim: Aim, given_up: &BTreeSet<ResourceId>) -> impl Iterator<Item = String> {
-    let why = match aim {
-        Aim::Manifest => {
-            "is somebody else's by the manifest: it is given up, and stays with all that is in it"
-        }
-        Aim::Nothing | Aim::Generation(_) => {
-            "was there before netform and was adopted since: it is given up, and stays as it is"
-        }
-    };
-    given_up.iter().map(move |id| format!("{id} {why}"))
 }
 
 fn dirs(common: &Common, project: &ProjectName) -> Dirs {

@@ -174,7 +174,7 @@ fn a_plan_is_saved_in_place_of_nothing_but_a_plan() {
     let (dir, path) = written("netform: 1\nproject: shop\ninclude: [parts.yaml]\n");
     let text = std::fs::read_to_string(&path).unwrap();
     let at = |name: &str| dir.path().join(name).display().to_string();
-    std::fs::write(at("parts.yaml"), "").unwrap();
+    std::fs::write(at("parts.yaml"), "containers: {}\n").unwrap();
     std::fs::write(at("notes"), "mine").unwrap();
     std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
     std::os::unix::fs::symlink("parts.yaml", at("other.yaml")).unwrap();
@@ -185,8 +185,8 @@ fn a_plan_is_saved_in_place_of_nothing_but_a_plan() {
         (at("link"), "is no saved plan"),
         (at("."), "is no saved plan"),
         ("/dev/null".to_owned(), "is no saved plan"),
-        (at("parts.yaml"), "the manifest is read from there"),
-        (at("other.yaml"), "the manifest is read from there"),
+        (at("parts.yaml"), "is no saved plan"),
+        (at("other.yaml"), "is no saved plan"),
     ] {
         let (code, stdout, stderr) = netform(&["plan", &path, "--out", &out]);
         assert_eq!((code, stdout.as_str()), (64, ""), "{out}: {stderr}");
