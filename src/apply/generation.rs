@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -225,15 +224,16 @@ impl Dirs {
         disk::write(&path, &LeaseFile { format: Known, leases })
     }
 
-    /// Returns the addresses that containers of other projects have, as far as that can be read.
-    pub fn leased_by_others(&self) -> BTreeSet<IpAddr> {
-        let read = |other: Self| {
+    /// Returns who holds which address in other projects, as far as that can be read.
+    pub fn leases_of_others(&self) -> BTreeMap<ProjectName, Leases> {
+        let leases = |other: Self| {
+            let project = other.state.file_name().and_then(|name| name.to_str());
+            let project = project.and_then(|name| ProjectName::try_from(name).ok())?;
             let path = other.leases();
-            disk::read::<LeaseFile>(&path, KNOWN).ok()??.leases(&path).ok()
+            let file: LeaseFile = disk::read(&path, KNOWN).ok()??;
+            Some((project, file.leases(&path).ok()?))
         };
-        let leases =
-            self.others().into_iter().filter_map(read).flat_map(|leases| leases.addresses.into_values());
-        leases.flat_map(|networks| networks.into_values().flatten()).collect()
+        self.others().into_iter().filter_map(leases).collect()
     }
 
     /// Returns which other projects have these namespaces on record, or are about to make them.
@@ -269,6 +269,11 @@ impl Dirs {
     /// Tells whether a generation was committed.
     pub(super) fn is_committed(&self, number: u64) -> bool {
         self.path(number, "json").exists()
+    }
+
+    /// Tells whether a generation can be committed.
+    pub(super) fn is_prepared(&self, number: u64) -> bool {
+        self.path(number, "pending").exists()
     }
 
     /// Removes what was prepared and never committed.

@@ -1,7 +1,8 @@
 //! The daemon's resolver, as its runs see it: who is served, and what has to be let go of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::failure::chain;
 use super::naming;
@@ -18,7 +19,13 @@ use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::state::State;
 use crate::topology::Topology;
-use crate::watch::Held;
+use crate::watch::{Held, Reconciled};
+
+/// How long a namespace may take to become ready before the user is told: whoever makes one brings up its `lo` right afterwards.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// After which time, at least and at most, a namespace is looked at again that was not ready, though nothing tells of it.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// A server, with what it was told last.
 pub(super) struct Resolver {
@@ -28,13 +35,48 @@ pub(super) struct Resolver {
     running: BTreeSet<ContainerName>,
     /// Whether it has to be told again, whatever it was told last.
     unsettled: bool,
+    /// The namespaces that are not ready to be served, with what they lack and since when.
+    waiting: BTreeMap<NsRef, (Lack, Instant)>,
+    /// Whether the way to it could not be brought back somewhere.
+    unmended: bool,
+}
+
+/// What a namespace lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Its `lo` is not up.
+    Lo,
+    /// It is gone by now, or on its way.
+    Itself,
+}
+
+/// What serving came to.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    /// What is wrong.
+    held: Option<Held>,
+    /// Who is not answered yet.
+    warnings: Vec<String>,
+    /// In how long that is worth another look.
+    again: Option<Duration>,
+}
+
+impl Served {
+    /// Adds it to what a run came to.
+    pub(super) fn told_of(self, mut run: Reconciled) -> Reconciled {
+        let Self { held, warnings, again } = self;
+        run.held = run.held.or(held);
+        run.warnings.extend(warnings);
+        Reconciled { again, ..run }
+    }
 }
 
 impl Resolver {
     /// Starts a server, with nobody to serve yet.
     pub(super) fn start() -> io::Result<Self> {
         let server = Server::new(server::Options { resolv_conf: naming::source() })?;
-        Ok(Self { server, topology: None, running: BTreeSet::new(), unsettled: false })
+        let (topology, running, waiting) = (None, BTreeSet::new(), BTreeMap::new());
+        Ok(Self { server, topology, running, unsettled: false, waiting, unmended: false })
     }
 
     /// Lets go of namespaces whose names are gone: a socket would keep them alive, with all that is in them. Whoever shares
@@ -60,26 +102,54 @@ impl Resolver {
 
     /// Serves the containers of a topology whose namespaces are there; without one, those of the last.
     ///
-    /// Returns what is wrong, unless it is about to pass: a namespace that is gone by now, or one whose `lo` is still down.
-    pub(super) async fn serve(&mut self, topology: Option<Topology>) -> Option<Held> {
+    /// Namespaces that are not ready are tried again at the next run, which the kernel's events lead to, and which comes in
+    /// any case: some namespaces are not heard, and some events are lost.
+    pub(super) async fn serve(&mut self, topology: Option<Topology>) -> Served {
         let edited = topology.is_some() && self.topology != topology;
         self.topology = topology.or_else(|| self.topology.take());
-        let topology = self.topology.as_ref()?;
+        let Some(topology) = self.topology.as_ref() else { return Served::default() };
         let there = topology.containers.iter().filter(|container| netns::is_there(&container.ns));
         let running: BTreeSet<_> = there.map(|container| container.name.clone()).collect();
         if !edited && !self.unsettled && running == self.running && self.server.gone().is_empty() {
-            return None;
+            return Served::default();
         }
         self.running = running;
         let failures = self.server.set(&Zones::new(topology, &self.running)).await;
         self.unsettled = !failures.is_empty();
-        held(&failures)
+        self.wait(&failures, Instant::now())
     }
 
-    /// Brings back what leads questions to the resolver, where somebody took it away.
-    pub(super) async fn mend(&mut self) -> Option<Held> {
+    /// Notes who is not ready, and returns what that means.
+    fn wait(&mut self, failures: &[server::Failure], now: Instant) -> Served {
+        let waiting = failures.iter().filter_map(|failure| Some((&failure.ns, lack(failure)?)));
+        let waiting = waiting.map(|(ns, lack)| {
+            let before = self.waiting.get(ns).filter(|(before, _)| *before == lack);
+            (ns.clone(), *before.unwrap_or(&(lack, now)))
+        });
+        self.waiting = waiting.collect();
+        let waits = |since: &Instant| now.saturating_duration_since(*since);
+        let warned =
+            self.waiting.iter().filter(|(_, (lack, since))| *lack == Lack::Lo && waits(since) >= GRACE);
+        Served {
+            held: held(failures),
+            warnings: warned
+                .map(|(ns, _)| format!("names are not answered in namespace {ns} until its `lo` is up"))
+                .collect(),
+            // As long as it has waited already, so seldom when it waits for long.
+            again: self.waiting.values().map(|(_, since)| waits(since).clamp(AGAIN.0, AGAIN.1)).min(),
+        }
+    }
+
+    /// Brings back what leads questions to the resolver, where somebody `may` have taken it away, or it could not be
+    /// brought back the last time.
+    pub(super) async fn mend(&mut self, may: bool) -> Option<Held> {
+        if !may && !self.unmended {
+            return None;
+        }
         let broken = self.server.broken().await;
-        held(&self.server.mend(&broken).await)
+        let failures = self.server.mend(&broken).await;
+        self.unmended = !failures.is_empty();
+        held(&failures)
     }
 }
 
@@ -128,10 +198,16 @@ fn going(plan: &Plan) -> BTreeSet<NsRef> {
 }
 
 fn held(failures: &[server::Failure]) -> Option<Held> {
-    let is_lasting = |failure: &&server::Failure| {
-        // The kernel tells when a namespace comes, and when `lo` goes up: 127.0.0.11 is its address.
-        !matches!(failure.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AddrNotAvailable)
-    };
-    let lines: Vec<_> = failures.iter().filter(is_lasting).map(|failure| chain(failure)).collect();
+    let lines: Vec<_> = failures.iter().filter(|it| lack(it).is_none()).map(|it| chain(it)).collect();
     (!lines.is_empty()).then(|| Held { message: lines.join("; "), may_pass: true })
+}
+
+/// Returns what a namespace lacks that nothing is wrong with.
+fn lack(failure: &server::Failure) -> Option<Lack> {
+    let lacks = [
+        // 127.0.0.11 is an address of `lo`.
+        (io::ErrorKind::AddrNotAvailable, Lack::Lo),
+        (io::ErrorKind::NotFound, Lack::Itself),
+    ];
+    lacks.into_iter().find(|(kind, _)| failure.source.kind() == *kind).map(|(_, lack)| lack)
 }

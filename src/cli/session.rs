@@ -1,12 +1,13 @@
 //! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
+use super::housing::tell_given_up;
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -28,13 +29,12 @@ use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope, Seals, strangers};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Away, Conflict, Plan, release};
-use crate::resource::ResourceId;
+use crate::plan::{self, Away, Conflict, Plan};
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Desired, Observed, State};
+use crate::resource::state::Desired;
 use crate::resource::sysctl::SysctlKey;
 use crate::topology;
-use crate::topology::facts::Facts;
+use crate::topology::facts::{Facts, Leases};
 
 /// How often what is remembered may turn out to be past before a plan is carried out all the same: it is verified.
 const MOST_LOOKS: usize = 3;
@@ -235,17 +235,26 @@ impl Session {
         Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
-    /// Adds who else is on the networks on which somebody is to have an address: mostly nobody is new, and nobody is asked.
+    /// Adds who else is on the networks that this project shares with others: mostly it shares none, and nobody is asked.
     pub(super) async fn acquainted(&self, facts: Facts) -> Result<Facts, Failure> {
-        let links = self.loaded.as_ref().map(|loaded| topology::strangers::asked(&loaded.manifest, &facts));
-        let links = links.filter(|links| !links.is_empty());
-        let Some(links) = links else { return Ok(facts) };
+        let Some(Loaded { manifest, .. }) = &self.loaded else { return Ok(facts) };
+        let shared = topology::strangers::shared(manifest);
+        if shared.is_empty() {
+            return Ok(facts);
+        }
+        let others = self.dirs.leases_of_others();
+        let taken = topology::strangers::taken(&others, &shared);
+        let links = topology::strangers::asked(manifest, &facts);
+        if links.is_empty() {
+            return Ok(Facts { taken, ..facts });
+        }
         let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
-        let leased = self.dirs.leased_by_others();
+        let leased = others.values().flat_map(|leases| leases.addresses.values().flat_map(BTreeMap::values));
+        let leased: BTreeSet<_> = leased.flatten().copied().collect();
         for link in links {
             neighbours.entry(link).or_default().extend(&leased);
         }
-        Ok(Facts { neighbours, ..facts })
+        Ok(Facts { neighbours, taken, ..facts })
     }
 
     async fn plan_around(
@@ -254,6 +263,7 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
+        self.call_namespaces_as_now()?;
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
@@ -287,14 +297,13 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology.warnings(&facts));
         }
-        extra.warnings.extend(given_up.iter().map(|id| {
-            format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")
-        }));
+        extra.warnings.extend(tell_given_up(aim, &given_up));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
                 .map_err(|errors| unselectable(&errors))?;
             let narrowed = target::narrow(&part, &desired, &observed, &applied);
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
+            kept.iter_mut().for_each(|kept| given_up.iter().for_each(|id| drop(kept.remove(id))));
             extra.part = Some(part);
         }
         extra.warnings.extend(ports::confront(&desired, &mut observed, (&projects, &facts)).await?);
@@ -323,7 +332,10 @@ impl Session {
     /// Returns what a plan shall lead to, as far as no daemon matters.
     fn target_without_daemon(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         match aim {
-            Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
+            Aim::Nothing => {
+                let leases = Leases { segments: BTreeMap::new(), ..self.past.leases.clone() };
+                Ok(Target { leases, ..Target::default() })
+            }
             Aim::Manifest => {
                 let Some(loaded) = &self.loaded else {
                     return Err(Failure::new(Code::Usage, "this needs a manifest"));
@@ -347,25 +359,6 @@ impl Session {
                 let Generation { state, leases, manifest, .. } = generation;
                 let state = runtimes::as_of_now(state, facts);
                 Ok(Target { topology: None, desired: Desired(state), leases, manifest })
-            }
-        }
-    }
-
-    /// Has an earlier generation give up what was adopted after it, and not remove it; returns that, and what the new
-    /// generation shall say it led to then.
-    fn give_up(
-        &self,
-        aim: Aim,
-        desired: &mut Desired,
-        observed: &Observed,
-    ) -> (BTreeSet<ResourceId>, Option<State>) {
-        match aim {
-            Aim::Manifest | Aim::Nothing => (BTreeSet::new(), None),
-            Aim::Generation(_) => {
-                let kept = desired.0.clone();
-                let given_up = release::give_up(desired, observed, &self.past.adopted);
-                let kept = (!given_up.is_empty()).then_some(kept);
-                (given_up, kept)
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::resolv::ADDRESS;
 use super::zone::Zone;
-use crate::kernel::netns;
+use crate::kernel::netns::{self, Identity};
 use crate::kernel::redirect::{self, Redirect};
 use crate::resource::netns::NsRef;
 
@@ -34,10 +34,6 @@ const BUFFER: usize = 1 << 20;
 
 /// How often another port is tried, until one is free for UDP and for TCP.
 const TRIES: usize = 16;
-
-/// Which namespace a file stands for: its device and inode. A namespace keeps its number for as long as it lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
 
 /// A namespace with a resolver.
 #[derive(Debug)]
@@ -94,17 +90,18 @@ fn redirect_to(port: u16) -> Redirect {
     Redirect { addr: ADDRESS, from: DNS, to: port }
 }
 
-/// Tells which namespace is behind a name.
-pub(super) fn identity(ns: &NsRef) -> io::Result<Identity> {
-    let stat = rustix::fs::fstat(netns::open(ns)?)?;
-    Ok(Identity(stat.st_dev, stat.st_ino))
-}
-
 /// Opens the sockets of a namespace. To be called on a thread that may move there.
+///
+/// # Errors
+///
+/// `AddrNotAvailable` when its `lo` is down: 127.0.0.11 is an address of that.
 pub(super) fn open(ns: &NsRef) -> io::Result<Opened> {
     let file = netns::open(ns)?;
-    let stat = rustix::fs::fstat(&file)?;
+    let identity = netns::identity_of(file.as_fd())?;
     netns::join(file.as_fd())?;
+    if !is_ours_to_answer_from()? {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    }
     let (udp, tcp, port) = bind()?;
     // Without it 300 queries at once are too many. Whoever may not have that much gets as much as they may.
     if sockopt::set_socket_recv_buffer_size_force(&udp, BUFFER).is_err() {
@@ -113,7 +110,19 @@ pub(super) fn open(ns: &NsRef) -> io::Result<Opened> {
     redirect_to(port).ensure()?;
     udp.set_nonblocking(true)?;
     tcp.set_nonblocking(true)?;
-    Ok(Opened { identity: Identity(stat.st_dev, stat.st_ino), udp, tcp, port })
+    Ok(Opened { identity, udp, tcp, port })
+}
+
+/// Tells whether 127.0.0.11 is an address here, in the namespace of the calling thread.
+///
+/// To bind to it does not tell. In a namespace whose `lo` has never been up, and where nothing else has an IPv4 address,
+/// there is no table of local addresses, and the kernel takes every address for one of broadcasts: the socket hears what is sent there, and answers
+/// as from 127.0.0.1 for as long as it lives (`__inet_dev_addr_type()` in Linux `net/ipv4/fib_frontend.c`, `__inet_bind()` in
+/// `net/ipv4/af_inet.c`). Once there is a table, it stays.
+fn is_ours_to_answer_from() -> io::Result<bool> {
+    let asker = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Nothing is sent. Without a way there is none; one that leads out of the namespace is not that of `lo`.
+    Ok(asker.connect((ADDRESS, DNS)).is_ok() && asker.local_addr()?.ip().is_loopback())
 }
 
 fn bind() -> io::Result<(UdpSocket, TcpListener, u16)> {
@@ -150,8 +159,7 @@ pub(super) fn mend(ns: &NsRef, redirect: Redirect) -> io::Result<()> {
 /// Takes what was written to a namespace away, unless the namespace is gone. To be called on a thread that may move there.
 pub(super) fn forsake(ns: &NsRef, identity: Identity) -> io::Result<()> {
     let Ok(file) = netns::open(ns) else { return Ok(()) };
-    let stat = rustix::fs::fstat(&file)?;
-    if Identity(stat.st_dev, stat.st_ino) != identity {
+    if netns::identity_of(file.as_fd())? != identity {
         return Ok(());
     }
     netns::join(file.as_fd())?;

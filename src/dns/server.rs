@@ -17,12 +17,12 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::forward::Forwarder;
-use super::seat::{self, Identity, Opened, Seat};
+use super::seat::{self, Opened, Seat};
 use super::shared::{Job, Shared, Tally};
 use super::zone::{Zone, Zones};
 use super::{tcp, udp};
 use crate::kernel::live::raise_descriptor_limit;
-use crate::kernel::netns::on_thread;
+use crate::kernel::netns::{self, Identity, on_thread};
 use crate::resource::netns::NsRef;
 
 /// What a server needs to know of its host.
@@ -215,7 +215,7 @@ impl Server {
     /// keep them alive until [`Server::set`] is called without them.
     pub fn gone(&self) -> BTreeSet<NsRef> {
         let is_gone =
-            |ns: &NsRef, seat: &Seat| seat::identity(ns).map_or(true, |found| found != seat.identity);
+            |ns: &NsRef, seat: &Seat| netns::identity(ns).map_or(true, |found| found != seat.identity);
         let gone = self.seats.iter().filter(|(ns, (_, seat))| is_gone(ns, seat));
         gone.map(|(ns, _)| ns.clone()).collect()
     }
@@ -295,7 +295,7 @@ enum Visit {
 /// Goes from namespace to namespace: opens those that are not served yet, and leaves the unwanted.
 fn visit(wanted: Vec<(NsRef, Option<Identity>)>, unwanted: Vec<(NsRef, Identity)>) -> Vec<(NsRef, Visit)> {
     let come = wanted.into_iter().map(|(ns, served)| {
-        let is_served = served.is_some_and(|served| seat::identity(&ns).is_ok_and(|found| found == served));
+        let is_served = served.is_some_and(|served| netns::identity(&ns).is_ok_and(|found| found == served));
         let visit = if is_served { Visit::Served } else { Visit::Opened(seat::open(&ns)) };
         (ns, visit)
     });

@@ -38,6 +38,26 @@ pub fn path(ns: &NsRef) -> PathBuf {
     }
 }
 
+/// Tells a namespace from all others that there are: the device and the inode of its file. It keeps them for as long as it lives,
+/// and then another one may get them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity(u64, u64);
+
+/// Tells which namespace is behind a name.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn identity(ns: &NsRef) -> io::Result<Identity> {
+    identity_of(open(ns)?.as_fd())
+}
+
+/// Tells which namespace is open.
+pub(crate) fn identity_of(ns: BorrowedFd<'_>) -> io::Result<Identity> {
+    let stat = rustix::fs::fstat(ns)?;
+    Ok(Identity(stat.st_dev, stat.st_ino))
+}
+
 /// Opens a namespace.
 ///
 /// # Errors

@@ -31,6 +31,8 @@ pub struct Agenda {
     /// When to look again at namespaces that came or went, and at which.
     echoes: Vec<Instant>,
     echoing: Parts,
+    /// When to look again for another reason that nothing tells of.
+    again_at: Option<Instant>,
     /// Containers may have come or gone.
     containers: bool,
     /// Since when somebody wants it.
@@ -81,6 +83,7 @@ impl Agenda {
             moved: Moved::Everywhere,
             echoes: vec![],
             echoing: Parts::default(),
+            again_at: None,
             containers: false,
             asked: Some(now),
             resync_at: now + resync,
@@ -146,6 +149,7 @@ impl Agenda {
             self.kernel.map(|burst| rested(burst.over(KERNEL_QUIET, KERNEL_LATEST))),
             self.files.map(|burst| burst.over(FILES_QUIET, FILES_LATEST)),
             self.echoes.first().map(|at| rested(*at)),
+            self.again_at.map(rested),
             self.retry_at,
         ];
         let due = due.into_iter().flatten().fold(rested(self.resync_at), Instant::min);
@@ -167,6 +171,7 @@ impl Agenda {
             self.retry_at = None;
         }
         self.kernel = None;
+        self.again_at = None;
         let mut moved = std::mem::take(&mut self.moved);
         moved.extend(self.echoing.clone().into());
         self.echoes.retain(|at| *at > now);
@@ -186,6 +191,10 @@ impl Agenda {
         self.resync_at = now + self.resync;
         match ended {
             Ended::Well => self.rest_until = now + rest,
+            Ended::Again(pause) => {
+                self.rest_until = now + rest;
+                self.again_at = Some(now + pause);
+            }
             // Only the manifest has to wait: what is in force is kept up meanwhile.
             Ended::Held(pause) => {
                 self.rest_until = now + rest;
@@ -206,6 +215,8 @@ impl Agenda {
 pub enum Ended {
     /// There is nothing to try again.
     Well,
+    /// There is something to look at again after this time.
+    Again(Duration),
     /// The manifest is to be tried again after this time.
     Held(Duration),
     /// Everything is to be tried again after this time.
@@ -303,7 +314,7 @@ mod tests {
     fn who_asks_waits_neither_for_a_rest_nor_for_what_failed() {
         let now = Instant::now();
         let mut agenda = idle(now);
-        for ended in [Ended::Well, Ended::Held(ms(5000)), Ended::Failed(ms(5000))] {
+        for ended in [Ended::Well, Ended::Again(ms(5000)), Ended::Held(ms(5000)), Ended::Failed(ms(5000))] {
             agenda.end(now, ms(1000), ended);
             agenda.note(&Event::Reload, now + ms(7));
             assert_eq!(agenda.next(), now + ms(7), "{ended:?}");
@@ -348,6 +359,22 @@ mod tests {
         assert_eq!(agenda.next(), now + RESYNC);
         agenda.note(&Event::Kernel(Notice::Firewall), now);
         assert_eq!(agenda.begin(now + ms(2000)), look(Parts::whole(Whole::Firewall)));
+    }
+
+    #[test]
+    fn what_nothing_tells_of_is_looked_at_again_and_whoever_looks_before_says_when() {
+        let now = Instant::now();
+        let mut agenda = idle(now);
+        agenda.end(now, ms(100), Ended::Again(ms(1000)));
+        assert_eq!(agenda.next(), now + ms(1000));
+        agenda.note(&kernel(), now + ms(500));
+        assert_eq!(agenda.begin(now + ms(508)), look(links()));
+        assert_eq!(agenda.next(), now + RESYNC, "that run looks at it, too");
+        agenda.end(now + ms(510), ms(1), Ended::Again(ms(1000)));
+        assert_eq!(agenda.next(), now + ms(1510));
+        assert_eq!(agenda.begin(now + ms(1510)), look(Parts::default()));
+        agenda.end(now + ms(1511), ms(1), Ended::Well);
+        assert_eq!(agenda.next(), now + ms(1511) + RESYNC);
     }
 
     #[test]

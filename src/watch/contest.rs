@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::kernel::netns::Identity;
 use crate::plan::Spot;
+use crate::resource::ResourceId;
 
 /// Within which time corrections count.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -15,12 +17,27 @@ pub struct Contest {
     limit: Option<usize>,
     corrected: BTreeMap<Spot, VecDeque<Instant>>,
     contested: BTreeSet<Spot>,
+    /// The namespaces of others that what was corrected, or is contested, was in.
+    homes: BTreeMap<ResourceId, Identity>,
 }
 
 impl Contest {
     /// Returns a contest in which nothing is contested yet.
     pub fn new(limit: Option<usize>) -> Self {
         Self { limit, ..Self::default() }
+    }
+
+    /// Notes which namespaces of others the objects are in; tells whether something is contested no more. Who makes one anew takes
+    /// all that was in it away, and means none of it: that is no contest, and ends one.
+    pub fn moved(&mut self, homes: &BTreeMap<ResourceId, Identity>) -> bool {
+        let before = self.contested.len();
+        for (object, home) in homes {
+            if self.homes.insert(object.clone(), *home).is_some_and(|before| before != *home) {
+                self.corrected.retain(|spot, _| spot.object != *object);
+                self.contested.retain(|spot| spot.object != *object);
+            }
+        }
+        self.contested.len() < before
     }
 
     /// Notes that something was corrected; tells whether that makes it contested. The firewall never is: whoever loads his
@@ -49,6 +66,7 @@ impl Contest {
     pub fn settle(&mut self) {
         self.corrected.clear();
         self.contested.clear();
+        self.homes.clear();
     }
 
     /// Forgets corrections that do not count any more.
@@ -56,13 +74,17 @@ impl Contest {
         self.corrected.retain(|_, times| {
             times.back().is_some_and(|time| now.saturating_duration_since(*time) < WINDOW)
         });
+        let known: BTreeSet<_> =
+            self.corrected.keys().chain(&self.contested).map(|spot| &spot.object).collect();
+        self.homes.retain(|object, _| known.contains(object));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::ResourceId;
+    use crate::kernel::netns;
+    use crate::resource::netns::NsRef;
     use crate::resource::nft::{NftFamily, NftTableId};
 
     fn spot(path: &str) -> Spot {
@@ -99,6 +121,26 @@ mod tests {
         let spot = Spot { object: ResourceId::NftTable(table), field: None };
         let (mut contest, now) = (Contest::new(Some(2)), Instant::now());
         assert!((0..100).all(|_| !contest.corrected(&spot, now)));
+    }
+
+    #[test]
+    fn a_namespace_that_its_owner_makes_anew_is_no_contest_and_ends_one() {
+        let (mut contest, now) = (Contest::new(Some(2)), Instant::now());
+        // Which namespaces they are does not matter, as long as they are two.
+        let homes: Vec<_> = ["net", "mnt"]
+            .map(|kind| netns::identity(&NsRef::Path(format!("/proc/self/ns/{kind}").into())).unwrap())
+            .map(|home| [(spot("a").object, home), (spot("b").object, home)].into())
+            .into();
+
+        for turn in 0..10 {
+            assert!(!contest.moved(&homes[turn % 2]));
+            assert!(!contest.corrected(&spot("a"), now), "the first in each");
+        }
+        assert!(contest.corrected(&spot("a"), now));
+        assert!(!contest.moved(&homes[1]) && contest.contested().len() == 1, "it is the same still");
+        contest.forget(now + minutes(1000));
+        assert!(contest.moved(&homes[0]));
+        assert!(contest.contested().is_empty());
     }
 
     #[test]

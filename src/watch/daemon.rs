@@ -331,6 +331,10 @@ impl Daemon {
                 if reconciled.edited {
                     self.contest.settle();
                 }
+                if self.contest.moved(&reconciled.homes) {
+                    // What was left alone until now is not any more.
+                    self.agenda.ask(now);
+                }
                 let contested = self.contest_with(reconciled, now);
                 self.ledger.reconciled(reconciled, took, &contested);
                 self.ledger.contested(self.contest.contested());
@@ -338,7 +342,7 @@ impl Daemon {
                     Ended::Held(self.backoff.failed(fastrand::f64()))
                 } else {
                     self.backoff.succeeded();
-                    Ended::Well
+                    reconciled.again.map_or(Ended::Well, Ended::Again)
                 }
             }
             Err(Trouble::Undecided { generation }) => {

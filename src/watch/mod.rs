@@ -20,7 +20,7 @@ pub mod protocol;
 mod socket;
 mod supervisor;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,8 +30,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::apply::Dirs;
 use crate::kernel::events::Notice;
 use crate::kernel::moved::{Moved, Parts};
+use crate::kernel::netns::Identity;
 use crate::names::ProjectName;
 use crate::plan::{Drift, Spot};
+use crate::resource::ResourceId;
 pub use agenda::Agenda;
 pub use backoff::Backoff;
 pub use contest::Contest;
@@ -153,6 +155,10 @@ pub struct Reconciled {
     pub names: Names,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// In how long another look is worth while, though nothing may tell of it.
+    pub again: Option<Duration>,
+    /// The namespaces of others that what drifted is in, or leads into.
+    pub homes: BTreeMap<ResourceId, Identity>,
 }
 
 /// Why the manifest, as it stands, is not in force; what was applied last is kept up.

@@ -1,10 +1,13 @@
 //! `netform watch`: the daemon's runs, made of what the other verbs are made of.
 
+mod beginning;
 mod following;
 mod heap;
 mod held;
+mod homes;
 mod leave;
 mod settled;
+mod wish;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -13,13 +16,13 @@ use std::time::Duration;
 
 use super::args::{Common, DriftArg, Watching};
 use super::failure::{self, Code, Failure};
-use super::loaded::{self, Loaded};
+use super::loaded::Loaded;
 use super::naming::{self, Naming};
 use super::resolver::Resolver;
 use super::session::{Aim, Prepared, Session};
 use super::show::Style;
-use super::{confirm, ports, report, resolver, run, scope};
-use crate::apply::generation::{Generation, digest};
+use super::{ports, report, resolver, run, scope};
+use crate::apply::generation::Generation;
 use crate::apply::{self, Job, OnFailure, Outcome, Progress};
 use crate::kernel::events::files_of;
 use crate::kernel::moved::{Moved, Parts, Whole};
@@ -45,7 +48,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
             .help("name the manifest: a file or a directory"));
     }
     heap::give_back();
-    let mut session = Session::open(common, manifest)?;
+    let beginning::Beginning { mut session, fresh, unreadable } = beginning::begin(common, manifest)?;
     session.naming = Naming::Daemon;
     session.kernel.remember();
     let Watching { drift, resync, contested_after, metrics } = how;
@@ -68,10 +71,10 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         resolver,
         path: manifest.to_owned(),
         style: Style::of_stderr(common),
-        fresh: None,
+        fresh,
         refused: None,
         objects: vec![],
-        unreadable: None,
+        unreadable,
         trial: None,
         undone: None,
         following: Following::default(),
@@ -173,7 +176,7 @@ impl Keeper {
             return self.only_serve().await.map_err(|failure| Trouble::Failed(failure.to_string()));
         }
         self.resolver.let_go().await;
-        let unmended = if order.mend { self.resolver.mend().await } else { None };
+        let unmended = self.resolver.mend(order.mend).await;
         let reading = order.reread && self.reread();
         if reading {
             // Where there is room for what is new depends on all that others have.
@@ -227,75 +230,13 @@ impl Keeper {
         Ok(Reconciled { held: held.or(reconciled.held.clone()), ..reconciled })
     }
 
-    /// Reads the manifest; tells whether it is another one than the last time.
-    fn reread(&mut self) -> bool {
-        let new = match loaded::load(&self.path, self.style) {
-            Ok(new) if new.manifest.project.value != self.session.project => {
-                let (old, new) = (&self.session.project, &new.manifest.project.value);
-                self.unreadable = Some(format!(
-                    "its project is {new} now, and this daemon keeps {old}: start another one for {new}"
-                ));
-                self.fresh = None;
-                return false;
-            }
-            Ok(new) => new,
-            Err(failure) => {
-                self.unreadable = Some(failure.to_string());
-                self.fresh = None;
-                return false;
-            }
-        };
-        self.unreadable = None;
-        let text = new.text();
-        if self.session.loaded.as_ref().is_some_and(|loaded| loaded.text() == text) {
-            self.fresh = None;
-            return false;
-        }
-        let known = self.fresh.as_ref().is_some_and(|fresh| fresh.text() == text);
-        self.fresh = Some(new);
-        !known
-    }
-
-    /// Returns the generation that waits for its confirmation, and notes what becomes of its manifest.
-    async fn undecided(&mut self) -> Result<Option<u64>, Failure> {
-        let manifest = |session: &Session| session.past.generation.as_ref().map(|it| it.manifest.clone());
-        let tried = manifest(&self.session);
-        if let Some(generation) = confirm::undecided(&mut self.session).await? {
-            self.trial = tried;
-            return Ok(Some(generation));
-        }
-        if let Some(trial) = self.trial.take() {
-            let stands = manifest(&self.session).as_ref() == Some(&trial);
-            self.undone = (!stands).then(|| digest(&trial));
-        }
-        // It may have been tried while nobody ran here.
-        let unconfirmed = self.session.dirs.unconfirmed(self.session.newest());
-        let unconfirmed = unconfirmed.map_err(|error| failure::disk_failure(&error))?;
-        self.undone = unconfirmed.or_else(|| self.undone.take());
-        Ok(None)
-    }
-
-    /// Tells whether a manifest was tried and not confirmed.
-    fn is_undone(&self, loaded: &Loaded) -> bool {
-        self.undone.as_ref().is_some_and(|undone| *undone == digest(&loaded.text()))
-    }
-
-    /// Returns where a run shall lead: to the manifest that is kept up, unless that was tried and undone.
-    fn aim(&self) -> Aim {
-        let is_undone = self.session.loaded.as_ref().is_some_and(|loaded| self.is_undone(loaded));
-        match (self.session.newest(), is_undone) {
-            (newest, true) if newest > 0 => Aim::Generation(newest),
-            (_, true | false) => Aim::Manifest,
-        }
-    }
-
     /// Has names answered, and leaves everything as it is.
     async fn only_serve(&mut self) -> Result<Reconciled, Failure> {
         let (prepared, _) = self.session.prepare_around(self.aim(), &Selection::default()).await?;
         let (generation, objects) = (self.session.newest(), prepared.desired.0.len());
         let (differing, names) = (prepared.plan.len(), Names::Daemon);
-        let held = self.resolver.serve(prepared.topology).await;
-        Ok(Reconciled { generation, objects, differing, held, names, ..Reconciled::default() })
+        let reconciled = Reconciled { generation, objects, differing, names, ..Reconciled::default() };
+        Ok(self.resolver.serve(prepared.topology).await.told_of(reconciled))
     }
 
     /// Puts a manifest in force; when that fails, the one before it stays the one that is kept up.
@@ -340,13 +281,14 @@ impl Keeper {
         self.resolver.make_way(&prepared.plan).await;
         let carried_out = self.carry_out(&prepared, &desired).await;
         let (topology, scope) = (prepared.topology.filter(|_| carried_out.is_ok()), prepared.scope);
-        let unserved = self.resolver.serve(topology).await;
+        let served = self.resolver.serve(topology).await;
         let generation = carried_out?;
         let names = Names::Daemon;
         let before = Reconciled { generation, objects, differing, held, names, ..Reconciled::default() };
-        let reconciled = Reconciled { drift, left, changed, warnings, ..before };
+        let homes = homes::of(&drift, &prepared.desired.0);
+        let reconciled = Reconciled { drift, left, changed, warnings, homes, ..before };
         self.settled = is_settled.then(|| Settled::new(scope, aim, &order.leave, &reconciled));
-        Ok(Reconciled { held: reconciled.held.clone().or(unserved), ..reconciled })
+        Ok(served.told_of(reconciled))
     }
 
     /// Carries out a plan that leads to `desired`; returns the generation that is in force afterwards.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Keeper;
+use super::{Keeper, homes};
 use crate::apply::{self, Job, OnFailure, Progress};
 use crate::cli::failure::{self, Failure};
 use crate::cli::session::Aim;
@@ -69,12 +69,12 @@ impl Keeper {
             if !plan.is_empty() {
                 let state = generation.state.clone();
                 self.set_back(&settled.scope, &plan, state).await?;
+                reconciled.homes = homes::of(&plan.drift, &part.0);
                 (reconciled.changed, reconciled.drift) = (plan.changes.len(), plan.drift);
             }
         }
-        reconciled.held = reconciled.held.or(self.resolver.serve(None).await);
         self.settled = Some(settled);
-        Ok(Some(reconciled))
+        Ok(Some(self.resolver.serve(None).await.told_of(reconciled)))
     }
 
     /// Carries out a plan that sets back what moved of a state.

@@ -196,6 +196,26 @@ live! {
 }
 
 live! {
+    fn a_namespace_whose_lo_was_never_up_is_not_served_yet(world) {
+        let mut story = Story::new(world, WALK);
+        world.sh("ip netns del web; ip netns add web");
+        let running = story.topology.containers.iter().map(|container| container.name.clone()).collect();
+        let zones = Zones::new(&story.topology, &running);
+
+        // The kernel binds to any address where there is no table of local ones, and answers as from another.
+        let failures = story.runtime.block_on(story.server.set(&zones));
+        let kinds: Vec<_> = failures.iter().map(|failure| failure.source.kind()).collect();
+        assert_eq!(kinds, [std::io::ErrorKind::AddrNotAvailable]);
+        assert_eq!(world.sh("ip netns exec web nft list tables"), "", "nothing is left behind");
+
+        world.sh("ip -n web link set lo up");
+        story.run_all_but(&[]);
+        assert_eq!(story.ask("web", "udp two"), "NOERROR 10.1.0.3");
+        assert_eq!(story.ask("web", "tcp two"), "NOERROR 10.1.0.3");
+    }
+}
+
+live! {
     fn no_query_is_lost_while_everything_changes(world) {
         let mut story = Story::new(world, WALK);
         let script = world.file("flood.py", "from ask import *\nimport sys\ns = udp()\nwhile True:\n    \

@@ -166,6 +166,8 @@ live! {
         wired(world);
         world.apply("netform: 1\nproject: lan\nnetworks: {front: {subnets: [10.5.0.0/24]}}\ncontainers: {a: {networks: [front]}}\n");
         let mut held = world.beside("ip netns exec a sleep 60");
+        let inside = format!("ip netns identify {}", held.id());
+        patiently(&|| "in a".to_owned(), || world.try_sh(&inside).stdout == "a\n");
 
         world.apply(
             "netform: 1

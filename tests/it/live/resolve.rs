@@ -20,14 +20,14 @@ containers:
 const RESOLV_CONF: &str = "/etc/netns/four/resolv.conf";
 
 /// Asks 127.0.0.11 from inside a container; returns the code and the answers.
-fn ask(world: &World, from: &str, name: &str) -> String {
+pub(super) fn ask(world: &World, from: &str, name: &str) -> String {
     let asked = world.run(&["exec", from, "--", "python3", "ask.py", "udp", name]);
     format!("{}{}", asked.stdout, asked.stderr).trim().to_owned()
 }
 
 /// Waits until the resolver of a container says something.
 #[track_caller]
-fn answers(world: &World, daemon: &Daemon<'_>, (from, name): (&str, &str), what: &str) {
+pub(super) fn answers(world: &World, daemon: &Daemon<'_>, (from, name): (&str, &str), what: &str) {
     let told = || format!("{name} is {what}, not {}\n{}", ask(world, from, name), daemon.log());
     patiently(&told, || ask(world, from, name) == what);
 }
@@ -38,7 +38,7 @@ fn start(world: &World, ns: &str) {
 }
 
 /// Starts a daemon that keeps a manifest.
-fn watch<'w>(world: &'w World, manifest: &str) -> Daemon<'w> {
+pub(super) fn watch<'w>(world: &'w World, manifest: &str) -> Daemon<'w> {
     world.file("ask.py", include_str!("ask.py"));
     world.file("netform.yaml", manifest);
     Daemon::start(world, &[])

@@ -1,7 +1,7 @@
 //! Bridges of Open vSwitch whose packets the kernel forwards.
 
 use super::super::switch::Switch;
-use super::super::world::{World, live};
+use super::super::world::{World, eventually, live};
 use super::{Feature, has};
 
 const SHOP: &str = "\
@@ -34,6 +34,9 @@ live! {
         assert!(world.sh("ip -d link show br-front").contains("openvswitch"));
         let serve = "ip netns exec web busybox nc -ll -p 80 -e /bin/echo hello";
         let mut server = world.beside(serve);
+        // 80 is 50 in there, and `LISTEN` is 0A.
+        let listens = "ip netns exec web grep -q ':0050 .* 0A ' /proc/net/tcp /proc/net/tcp6";
+        eventually("it listens", || world.try_sh(listens).code == 0);
         for (from, to) in [("ip netns exec db", "172.25.0.10 80"), ("", "172.25.0.10 80"), ("", "127.0.0.1 8080"), ("ip netns exec db", "172.25.0.1 8080")] {
             assert!(hears(world, from, to), "`{from}` to {to}");
         }
