@@ -56,7 +56,8 @@ impl Dirs {
         self.neighbours().iter().map(|other| self.of_neighbour(other)).collect()
     }
 
-    fn of_neighbour(&self, project: &ProjectName) -> Self {
+    /// Returns the directories of another project that keeps something beside this one.
+    pub(super) fn of_neighbour(&self, project: &ProjectName) -> Self {
         let (state, run) = (&self.state, &self.run);
         Self { state: state.with_file_name(project.as_str()), run: run.with_file_name(project.as_str()) }
     }

@@ -1,8 +1,7 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use super::originals::Originals;
 use super::written::{self, Before, Written};
+use crate::names::ProjectName;
 use crate::resource::ResourceId;
 use crate::resource::hex::hex;
 use crate::resource::state::{Entry, State};
@@ -201,11 +201,13 @@ impl Dirs {
         disk::write(&self.leases(), &LeaseFile { format: Known, leases: leases.clone() })
     }
 
-    /// Returns the addresses that containers of other projects have, as far as that can be read.
-    pub fn leased_by_others(&self) -> BTreeSet<IpAddr> {
-        let files = self.others().into_iter().filter_map(|other| disk::read(&other.leases(), KNOWN).ok()?);
-        let leases = files.flat_map(|file: LeaseFile| file.leases.addresses.into_values());
-        leases.flat_map(|networks| networks.into_values().flatten()).collect()
+    /// Returns who holds which address in other projects, as far as that can be read.
+    pub fn leases_of_others(&self) -> BTreeMap<ProjectName, Leases> {
+        let leases = |project: ProjectName| {
+            let file: LeaseFile = disk::read(&self.of_neighbour(&project).leases(), KNOWN).ok()??;
+            Some((project, file.leases))
+        };
+        self.neighbours().into_iter().filter_map(leases).collect()
     }
 
     /// Tells whether a generation was committed.

@@ -1,6 +1,6 @@
 //! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::ahead::{self, Ahead};
@@ -33,7 +33,7 @@ use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Observed, State};
 use crate::resource::sysctl::SysctlKey;
 use crate::topology;
-use crate::topology::facts::Facts;
+use crate::topology::facts::{Facts, Leases};
 
 /// How often what is remembered may turn out to be past before a plan is carried out all the same: it is verified.
 const MOST_LOOKS: usize = 3;
@@ -234,17 +234,26 @@ impl Session {
         Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
-    /// Adds who else is on the networks on which somebody is to have an address: mostly nobody is new, and nobody is asked.
+    /// Adds who else is on the networks that this project shares with others: mostly it shares none, and nobody is asked.
     pub(super) async fn acquainted(&self, facts: Facts) -> Result<Facts, Failure> {
-        let links = self.loaded.as_ref().map(|loaded| topology::strangers::asked(&loaded.manifest, &facts));
-        let links = links.filter(|links| !links.is_empty());
-        let Some(links) = links else { return Ok(facts) };
+        let Some(Loaded { manifest, .. }) = &self.loaded else { return Ok(facts) };
+        let shared = topology::strangers::shared(manifest);
+        if shared.is_empty() {
+            return Ok(facts);
+        }
+        let others = self.dirs.leases_of_others();
+        let taken = topology::strangers::taken(&others, &shared);
+        let links = topology::strangers::asked(manifest, &facts);
+        if links.is_empty() {
+            return Ok(Facts { taken, ..facts });
+        }
         let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
-        let leased = self.dirs.leased_by_others();
+        let leased = others.values().flat_map(|leases| leases.addresses.values().flat_map(BTreeMap::values));
+        let leased: BTreeSet<_> = leased.flatten().copied().collect();
         for link in links {
             neighbours.entry(link).or_default().extend(&leased);
         }
-        Ok(Facts { neighbours, ..facts })
+        Ok(Facts { neighbours, taken, ..facts })
     }
 
     async fn plan_around(
@@ -321,7 +330,10 @@ impl Session {
     /// Returns what a plan shall lead to, as far as no daemon matters.
     fn target_without_daemon(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         match aim {
-            Aim::Nothing => Ok(Target { leases: self.past.leases.clone(), ..Target::default() }),
+            Aim::Nothing => {
+                let leases = Leases { segments: BTreeMap::new(), ..self.past.leases.clone() };
+                Ok(Target { leases, ..Target::default() })
+            }
             Aim::Manifest => {
                 let Some(loaded) = &self.loaded else {
                     return Err(Failure::new(Code::Usage, "this needs a manifest"));

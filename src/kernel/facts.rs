@@ -32,6 +32,9 @@ const CHOSEN_ROUTES: [u8; 5] = [observe::UNICAST, 6, 7, 8, 9];
 /// Routes that come with a link's addresses: `RTPROT_KERNEL`.
 const WITH_ADDRESS: u8 = 2;
 
+/// Routes that a router told: `RTPROT_RA`.
+const BY_ROUTER: u8 = 9;
+
 /// What one look at the kernel tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
@@ -79,6 +82,7 @@ pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey
 /// Returns what is known of the host besides what is [held].
 fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
     let host = &reading.host;
+    let connected = connected(host, own);
     let foreign = || host.links.iter().filter(|link| !own.contains_key(&link.index));
     Facts {
         uplink_mtu: uplink_mtu(host),
@@ -88,6 +92,8 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
         mute: neighbours::mute(host, &scope.proxies),
         addresses: foreign().flat_map(|link| given(link, host)).collect(),
         routes: routes(host, own, scope),
+        led: led(host, own, &connected),
+        connected,
         subnets: subnets(host, own, scope),
         foreign_links: foreign().filter_map(LinkAnswer::ifname).collect(),
         altnames: foreign().flat_map(altnames).collect(),
@@ -219,6 +225,36 @@ fn routes(host: &NsReading, own: &OwnLinks, scope: &Scope) -> BTreeSet<IpNet> {
         .map(|route| route.dest.trunc())
         .filter(|dest| dest.prefix_len() > 0 && !is_everybodys(dest.addr()))
         .collect()
+}
+
+/// Returns the subnets that others' links are on: those of their addresses, also where these bring no route
+/// (`IFA_F_NOPREFIXROUTE`), and those that came with an address or that a router told to be on the link.
+fn connected(host: &NsReading, own: &OwnLinks) -> BTreeMap<IpNet, IfName> {
+    let is_on_link = |route: &&RouteAnswer| {
+        let RouteAnswer { protocol, kind, via, .. } = route;
+        *kind == observe::UNICAST && via.is_none() && [WITH_ADDRESS, BY_ROUTER].contains(protocol)
+    };
+    let with_addresses = host.addresses.iter().map(|it| (it.index, it.addr.trunc()));
+    let on_link = host.routes.iter().filter(is_on_link).filter_map(|it| Some((it.index?, it.dest.trunc())));
+    let is_subnet = |(index, dest): &(u32, IpNet)| {
+        (1..dest.max_prefix_len()).contains(&dest.prefix_len())
+            && !is_everybodys(dest.addr())
+            && !own.contains_key(index)
+    };
+    let name = |index| host.links.iter().find(|link| link.index == index)?.ifname();
+    let subnets = with_addresses.chain(on_link).filter(is_subnet);
+    subnets.filter_map(|(index, dest)| Some((dest, name(index)?))).collect()
+}
+
+/// Returns where routes of others lead to somebody, be it by a gateway or a tunnel: not those that lead nowhere.
+fn led(host: &NsReading, own: &OwnLinks, connected: &BTreeMap<IpNet, IfName>) -> BTreeSet<IpNet> {
+    let is_led = |route: &&RouteAnswer| {
+        route.kind == observe::UNICAST
+            && route.protocol != PROTOCOL
+            && !route.index.is_some_and(|index| own.contains_key(&index))
+    };
+    let routes = host.routes.iter().filter(is_led).map(|route| route.dest.trunc());
+    routes.filter(|dest| !is_everybodys(dest.addr()) && !connected.contains_key(dest)).collect()
 }
 
 /// Tells whether every host has routes to addresses like this one.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
-use crate::names::{ContainerName, IfName, Mac, Mtu, NetName};
+use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, ProjectName};
 use crate::resource::link::Shares;
 use crate::resource::netns::{NsRef, Process};
 use crate::resource::sysctl::Family;
-use crate::resource::vlan::Filtering;
+use crate::resource::vlan::{Filtering, VlanId};
 
 /// What planning needs to know of the host, of others, and of before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,12 @@ pub struct Facts {
     pub addresses: BTreeMap<IpAddr, IfName>,
     /// The destinations of all routes of all tables that are not this project's, default routes left out.
     pub routes: BTreeSet<IpNet>,
+    /// The subnets that others' links of the host are on, with one of these.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub connected: BTreeMap<IpNet, IfName>,
+    /// The destinations of others' routes that lead to somebody beyond the subnets of the host.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub led: BTreeSet<IpNet>,
     /// The range that IPv6 subnets are taken from when no pool has any: a /48 of the host's own.
     pub own_range: Option<Ipv6Net>,
     /// Subnets that belong to others, with their owner's name: other projects, Docker networks.
@@ -47,6 +54,9 @@ pub struct Facts {
     /// Who is known to be behind links of the host that networks share with others, as far as somebody new is to be there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub neighbours: BTreeMap<IfName, BTreeSet<IpAddr>>,
+    /// Which project has which address where networks of this one are, too, by [`Segment::name`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken: BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>>,
     /// The routers that default routes of the host lead by.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub routers: BTreeSet<IpAddr>,
@@ -226,4 +236,31 @@ pub struct Leases {
     /// Containers that somebody else runs, as they were seen last.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub runs: BTreeMap<ContainerName, Running>,
+    /// Where the networks are that are there now, for other projects that are to be on the same links of the host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<NetName, Segment>,
+}
+
+/// Where a network is on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// The bridge, or the parent.
+    pub link: IfName,
+    /// The addresses that the host has beside its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host: Vec<IpAddr>,
+    /// The containers that are in a VLAN of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vlans: BTreeMap<ContainerName, VlanId>,
+}
+
+impl Segment {
+    /// Returns what tells those who hear each other: a link of the host, and the VLAN in which they are.
+    pub fn name(link: &IfName, vlan: Option<VlanId>) -> SmolStr {
+        match vlan {
+            None => link.as_str().into(),
+            Some(vlan) => smol_str::format_smolstr!("{link} VLAN {vlan}"),
+        }
+    }
 }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::facts::{Facts, Leases};
 use super::prefix::{address, family, number, usable};
 use super::scene::{Member, Net, Scene};
+use super::strangers::Beside;
 use super::subnet::Ground;
 use super::text::list;
 use super::{existing, strangers};
@@ -122,12 +123,13 @@ impl<'a> Space<'a> {
     }
 
     /// Returns the first of `held` that is free to be kept.
-    fn keep(&mut self, held: &[IpAddr]) -> Option<IpAddr> {
+    fn keep(&mut self, held: &[IpAddr], beside: Beside<'_>) -> Option<IpAddr> {
         let (low, high) = self.usable;
         let free = |addr: &&IpAddr| {
             self.ground.pool.contains(*addr)
                 && (low..=high).contains(&number(**addr))
                 && !self.holders.contains_key(*addr)
+                && !is_beside(beside, addr)
         };
         let addr = *held.iter().find(free)?;
         self.holders.insert(addr, Holder::Dynamic);
@@ -135,12 +137,12 @@ impl<'a> Space<'a> {
     }
 
     /// Returns the lowest address that is free; one of a container that leaves only when there is no other.
-    fn take(&mut self) -> Option<IpAddr> {
+    fn take(&mut self, beside: Beside<'_>) -> Option<IpAddr> {
         while self.next <= self.last {
             let addr = address(family(self.ground.cidr), self.next);
             self.next = self.next.checked_add(1)?;
             let is_others = self.others.iter().any(|others| others.contains(&addr));
-            let is_taken = self.holders.contains_key(&addr) || is_others;
+            let is_taken = self.holders.contains_key(&addr) || is_others || is_beside(beside, &addr);
             if !self.leaving.contains(&addr) && !is_taken {
                 self.holders.insert(addr, Holder::Dynamic);
                 return Some(addr);
@@ -148,8 +150,13 @@ impl<'a> Space<'a> {
         }
         let mut leaving: Vec<_> = self.leaving.iter().copied().collect();
         leaving.sort_unstable();
-        self.keep(&leaving)
+        self.keep(&leaving, beside)
     }
+}
+
+/// Tells whether another project has an address there.
+fn is_beside(beside: Beside<'_>, addr: &IpAddr) -> bool {
+    beside.is_some_and(|beside| beside.contains_key(addr))
 }
 
 type Chosen = Vec<(usize, Vec<Option<IpAddr>>)>;
@@ -173,7 +180,8 @@ fn reserve_statics<'a>(
                 }
                 continue;
             };
-            match (*slot, refusal(space, member, at)) {
+            let refusal = refusal(space, member, at);
+            match (*slot, refusal.or_else(|| strangers::refusal(scene.facts, net, member, at))) {
                 (Some(first), _) => problems.push(twice(member, space, at, first)),
                 (None, Some(problem)) => problems.push(problem),
                 (None, None) => {
@@ -280,13 +288,14 @@ fn fill(
     problems: &mut Vec<Problem>,
 ) -> Vec<(usize, Vec<IpNet>)> {
     // Who holds an address comes before who held it, and both before who is new.
-    for leases in [&scene.facts.live, &scene.facts.leases] {
+    for (leases, is_live) in [(&scene.facts.live, true), (&scene.facts.leases, false)] {
         for (index, addresses) in &mut chosen {
-            let Some(held) = scene.members.get(*index).and_then(|member| held(leases, member, net)) else {
-                continue;
-            };
+            let Some(member) = scene.members.get(*index) else { continue };
+            let Some(held) = held(leases, member, net) else { continue };
+            // What is live stays, and a warning says who else has it.
+            let beside = if is_live { None } else { strangers::beside(scene.facts, net, member) };
             for (slot, space) in addresses.iter_mut().zip(&mut *spaces).filter(|(slot, _)| slot.is_none()) {
-                *slot = space.keep(held);
+                *slot = space.keep(held, beside);
             }
         }
     }
@@ -294,8 +303,9 @@ fn fill(
     let waits = existing::waits(scene, net);
     let mut short: Vec<Vec<&Member<'_>>> = vec![vec![]; spaces.len()];
     for (index, addresses) in &mut chosen {
+        let beside = scene.members.get(*index).and_then(|member| strangers::beside(scene.facts, net, member));
         for ((slot, space), short) in addresses.iter_mut().zip(&mut *spaces).zip(&mut short) {
-            *slot = slot.or_else(|| if short.is_empty() && !waits { space.take() } else { None });
+            *slot = slot.or_else(|| if short.is_empty() && !waits { space.take(beside) } else { None });
             if slot.is_none() && !waits {
                 short.extend(scene.members.get(*index));
             }

@@ -1,7 +1,8 @@
 //! What is remembered of a topology, so that addresses and subnets stay.
 
-use super::facts::Leases;
-use super::{Container, Topology, existing};
+use super::facts::{Leases, Segment};
+use super::{Container, Network, Topology, existing};
+use crate::names::NetName;
 
 /// Returns who holds which address and which network which subnets, to be saved after an apply.
 ///
@@ -24,7 +25,21 @@ pub fn leases(topology: &Topology, before: &Leases) -> Leases {
         addresses: topology.containers.iter().map(held).collect(),
         parents: behind.filter_map(|network| network.on_host().cloned()).collect(),
         runs: topology.containers.iter().filter_map(run).collect(),
+        segments: topology.networks.iter().filter_map(|network| segment(topology, network)).collect(),
     };
     existing::held_meanwhile(topology, before, &mut leases);
     leases
+}
+
+/// Returns where a network is on the host.
+fn segment(topology: &Topology, network: &Network) -> Option<(NetName, Segment)> {
+    let link = network.on_host()?.clone();
+    let host = network.shim.iter().flat_map(|shim| shim.addresses.iter().copied()).collect();
+    // Mostly nobody is in a VLAN, and a network has one link whatever its containers are.
+    let in_vlans = topology.containers.iter().flat_map(|container| {
+        let on = container.attachments.iter().filter(|attachment| attachment.network == network.name);
+        on.filter_map(|attachment| Some((container.name.clone(), attachment.carries().0?)))
+    });
+    let vlans = if network.may_have_vlans() { in_vlans.collect() } else { [].into() };
+    Some((network.name.clone(), Segment { link, host, vlans }))
 }

@@ -37,6 +37,7 @@ mod text;
 mod veth;
 mod vlans;
 mod vswitch;
+mod within;
 
 #[cfg(test)]
 pub(crate) mod sketch;

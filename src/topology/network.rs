@@ -24,6 +24,11 @@ impl Network {
         (!matches!(self.driver, Driver::Veth(OtherEnd::Container) | Driver::Physical))
             .then_some(&self.interface)
     }
+
+    /// Tells whether containers may be in VLANs of it.
+    pub(super) fn may_have_vlans(&self) -> bool {
+        self.external || self.filtering.is_some() || matches!(self.driver, Driver::OpenVswitch(_))
+    }
 }
 
 /// Returns the networks.

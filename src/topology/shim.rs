@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::prefix::usable;
 use super::scene::{Net, Scene};
 use super::subnet::Ground;
-use super::{prefix, text};
+use super::{prefix, strangers, text};
 use crate::manifest::problem::Problem;
 use crate::manifest::{At, Driver};
 use crate::names::IfName;
@@ -32,7 +32,8 @@ pub(super) fn check(scene: &Scene<'_>, grounds: &[Option<Vec<Ground<'_>>>], prob
                 problems.push(outside(net, at, grounds));
                 continue;
             };
-            problems.extend(unusable(scene, net, at, ground));
+            let refusal = unusable(scene, net, at, ground);
+            problems.extend(refusal.or_else(|| strangers::refusal_of_host(scene.facts, net, at)));
             match taken.iter().find(|(other, _)| *other == index) {
                 Some((_, first)) => problems.push(twice(net, at, first)),
                 None => taken.push((index, at)),

@@ -7,11 +7,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::facts::{Facts, Leases};
+use smol_str::SmolStr;
+
+use super::facts::{Facts, Leases, Segment};
 use super::resolve::Asker;
-use super::scene::{Member, Scene};
-use crate::manifest::{self, Manifest};
-use crate::names::{ContainerName, IfName, NetName};
+use super::scene::{Member, Net, Scene};
+use crate::manifest::problem::Problem;
+use crate::manifest::{self, At, Manifest, Place};
+use crate::names::{ContainerName, IfName, NetName, ProjectName};
 
 /// Returns the links of the host whose neighbours matter: of networks that others use, on which somebody needs an address
 /// that nobody has chosen.
@@ -44,6 +47,81 @@ pub fn asked(manifest: &Manifest, facts: &Facts) -> BTreeSet<IfName> {
 fn has(leases: &Leases, container: &ContainerName, network: &NetName) -> bool {
     let held = leases.addresses.get(container).and_then(|networks| networks.get(network));
     held.is_some_and(|held| !held.is_empty())
+}
+
+/// Returns the links of the host that networks share with others.
+pub fn shared(manifest: &Manifest) -> BTreeSet<IfName> {
+    manifest.networks.values().filter_map(|at| stands_on(&at.value)).cloned().collect()
+}
+
+/// Returns which project has which address on these links of the host.
+pub fn taken(
+    others: &BTreeMap<ProjectName, Leases>,
+    links: &BTreeSet<IfName>,
+) -> BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>> {
+    let mut taken: BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>> = BTreeMap::new();
+    for (project, leases) in others {
+        for (network, Segment { link, host, vlans }) in
+            leases.segments.iter().filter(|it| links.contains(&it.1.link))
+        {
+            let mut add = |vlan, addresses: &[IpAddr]| {
+                let segment = taken.entry(Segment::name(link, vlan)).or_default();
+                segment.extend(addresses.iter().map(|addr| (*addr, project.clone())));
+            };
+            add(None, host);
+            for (container, networks) in &leases.addresses {
+                let held = networks.get(network);
+                held.into_iter().for_each(|held| add(vlans.get(container).copied(), held));
+            }
+        }
+    }
+    taken
+}
+
+/// Which project has which address where an attachment is.
+pub(super) type Beside<'f> = Option<&'f BTreeMap<IpAddr, ProjectName>>;
+
+/// Returns which other project has which address where an attachment is.
+pub(super) fn beside<'f>(facts: &'f Facts, net: &Net<'_>, member: &Member<'_>) -> Beside<'f> {
+    if facts.taken.is_empty() {
+        return None;
+    }
+    let vlan = member.spec.port.as_ref().and_then(|port| port.value.vlan);
+    facts.taken.get(&Segment::name(stands_on(net.spec)?, vlan))
+}
+
+/// Says that another project has an address that the manifest gives a container; where it is live, a [warning](warnings) does.
+pub(super) fn refusal(facts: &Facts, net: &Net<'_>, member: &Member<'_>, at: &At<IpAddr>) -> Option<Problem> {
+    let project = beside(facts, net, member)?.get(&at.value)?;
+    let live = facts.live.addresses.get(member.container).and_then(|networks| networks.get(net.name));
+    let is_live = live.is_some_and(|live| live.contains(&at.value));
+    (!is_live).then(|| had(net, (at, format!("`{}` is to have it", member.container)), project))
+}
+
+/// Says that another project has an address that the host is to have beside the containers of a network.
+pub(super) fn refusal_of_host(facts: &Facts, net: &Net<'_>, at: &At<IpAddr>) -> Option<Problem> {
+    let project = facts.taken.get(&Segment::name(stands_on(net.spec)?, None))?.get(&at.value)?;
+    let live = facts.live.subnets.get(net.name);
+    let is_live = live.is_some_and(|live| live.iter().any(|it| it.addr() == at.value));
+    (!is_live).then(|| had(net, (at, "the host is to have it".to_owned()), project))
+}
+
+fn had(net: &Net<'_>, (at, wanted): (&At<IpAddr>, String), project: &ProjectName) -> Problem {
+    let (link, place): (&str, Place) = match (&net.spec.external, net.spec.driver.parent()) {
+        (Some(at), _) | (None, Some(at)) => (at.value.as_str(), at.place),
+        (None, None) => ("", net.place),
+    };
+    Problem {
+        message: format!("project {project} has address {} on {link}, too", at.value),
+        code: "topology::address_taken",
+        labels: vec![(at.place, wanted), (place, format!("project {project} is on {link}, too"))],
+        help: Some("use an address that nobody has there, or leave it out, and one is chosen".to_owned()),
+    }
+}
+
+/// Returns the link of the host that a network is on beside others: their bridge, or its parent.
+fn stands_on(spec: &manifest::Network) -> Option<&IfName> {
+    spec.external.as_ref().or_else(|| spec.driver.parent()).map(|at| &at.value)
 }
 
 /// Returns the link of the host that a network shares with others: their bridge, or its parent. Behind one that routes, all
@@ -108,5 +186,30 @@ pub(super) fn warnings(scene: &Scene<'_>, addresses: &[Vec<IpNet>], origin: Aske
             net.name,
         ))
     });
-    if facts.is_assumed { vec![] } else { told.collect() }
+    if facts.is_assumed { vec![] } else { told.chain(twice(scene, addresses, origin)).collect() }
+}
+
+/// Returns a sentence for each container that has an address of another project's: what is live stays.
+fn twice<'s>(
+    scene: &'s Scene<'_>,
+    addresses: &'s [Vec<IpNet>],
+    origin: Asker<'s>,
+) -> impl Iterator<Item = String> + 's {
+    let members = scene.members.iter().zip(addresses).filter(|_| !scene.facts.taken.is_empty());
+    members.flat_map(move |(member, addresses)| {
+        let net = scene.net(member);
+        let beside = net.and_then(|net| Some((net.name, beside(scene.facts, net, member)?)));
+        let found = addresses.iter().filter_map(move |address| {
+            let (network, beside) = beside?;
+            Some((network, address.addr(), beside.get(&address.addr())?))
+        });
+        found.map(move |(network, address, project)| {
+            format!(
+                "{}: container {} and project {project} have the same address {address} on network {network}: who asks for it \
+                 finds either; give it another `address`",
+                origin(member.place),
+                member.container,
+            )
+        })
+    })
 }

@@ -8,7 +8,7 @@ use super::facts::{Facts, LinkFact};
 use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
-use super::{Network, Topology, existing, pool, vswitch};
+use super::{Network, Topology, existing, pool, vswitch, within};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Driver, OtherEnd, Place};
 
@@ -217,8 +217,9 @@ fn check_overlaps(
 
 /// Tells who else has a given subnet.
 ///
-/// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle: the subnet is the more
-/// specific, and was given on purpose. One that is as specific or more would draw packets away from the bridge.
+/// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle, unless a link of the host is on
+/// that network: the subnet is the more specific, and was given on purpose. One that is as specific or more would draw packets
+/// away from the bridge.
 /// Returns the first route of others into a subnet.
 fn routed(facts: &Facts, cidr: IpNet) -> Option<&IpNet> {
     facts.routes.range(cidr..).next().filter(|route| cidr.contains(*route))
@@ -235,7 +236,7 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
              it sends there may not reach a container; see `ip route show table all root {route}`"
         ))
     };
-    subnets.filter_map(sentence).collect()
+    subnets.filter_map(sentence).chain(within::warnings(&topology.networks, facts)).collect()
 }
 
 fn foreign_claim(
@@ -253,12 +254,12 @@ fn foreign_claim(
             help: Some(format!("give `{}` another subnet, or none, and the pools give one", net.name)),
         });
     }
-    let route = routed(facts, cidr)?;
     // What is live stays, whatever routes came up since: somebody's route to one address must not keep all else from
     // being looked after.
     if facts.live.subnets.get(net.name).is_some_and(|live| live.contains(&cidr)) {
         return None;
     }
+    let Some(route) = routed(facts, cidr) else { return within::problem(facts, net, ground) };
     let has_it = |bridge: &LinkFact| bridge.addresses.iter().any(|address| address.trunc() == *route);
     let bridge = facts.bridges.iter().find(|(_, bridge)| has_it(bridge)).map(|(name, _)| name);
     let name = net.name;

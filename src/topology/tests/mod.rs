@@ -29,13 +29,13 @@ use super::{Attachment, Container, Topology};
 
 /// Returns the topology of a sketch that has no problem.
 #[track_caller]
-fn topology(text: &str, facts: &Facts) -> Topology {
+pub(super) fn topology(text: &str, facts: &Facts) -> Topology {
     resolved(text, facts).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// Returns the problems of a sketch that has some.
 #[track_caller]
-fn problems(text: &str, facts: &Facts) -> String {
+pub(super) fn problems(text: &str, facts: &Facts) -> String {
     match resolved(text, facts) {
         Ok(_) => panic!("there is a problem in\n{text}"),
         Err(problems) => problems,

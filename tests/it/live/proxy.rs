@@ -44,17 +44,23 @@ pub(super) fn answers(world: &World) -> String {
 const BOTH: &str = "2001:db8::5:7 dev uplink proxy proto 110\n1 2 1 ";
 const NONE: &str = "0 1 0 ";
 
+/// Applies a network within the prefix for which nobody answers any more: one that is new is refused.
+fn unanswered(world: &World) {
+    world.apply(SHOP);
+    world.apply(&SHOP.replace("ndp_proxy: true", "ndp_proxy: false"));
+}
+
 live! {
     fn a_router_with_nothing_but_the_prefix_reaches_a_container_and_is_reached(world) {
         router(world);
-        world.apply(&SHOP.replace("ndp_proxy: true", "ndp_proxy: false"));
+        unanswered(world);
         let _web = world.serve("web", &Listen::tcp(80), "web");
         assert_eq!(world.ask("out", "tcp", "2001:db8::5:7", 80), None);
         assert!(!world.pings("web", "2001:db8::1"), "the router does not find who asks");
 
         world.apply(SHOP);
 
-        assert_eq!(answers(world), "2001:db8::5:7 dev uplink proxy proto 110\n1 1 1 ", "it did forward before");
+        assert_eq!(answers(world), BOTH);
         world.sh("ip -n out neigh flush all");
         eventually("the router asks the web server", || {
             world.ask("out", "tcp", "2001:db8::5:7", 80).as_deref() == Some("web 2001:db8::1")
@@ -65,9 +71,9 @@ live! {
         assert!(!changes && !plan.contains("Warning"), "{plan}");
 
         world.apply(&SHOP.replace("::5:7", "::5:9"));
-        assert_eq!(answers(world), "2001:db8::5:9 dev uplink proxy proto 110\n1 1 1 ");
+        assert_eq!(answers(world), "2001:db8::5:9 dev uplink proxy proto 110\n1 2 1 ");
         world.apply(&SHOP.replace("ndp_proxy: true", "ndp_proxy: false"));
-        assert_eq!(answers(world), "0 1 1 ");
+        assert_eq!(answers(world), "0 2 1 ");
         world.apply(SHOP);
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(answers(world), NONE);
@@ -133,7 +139,7 @@ live! {
             told()
         });
 
-        let plain = SHOP.replace(", ndp_proxy: true", "");
+        let plain = SHOP.replace(", ndp_proxy: true", "").replace("2001:db8::5:", "fd00:25::5:");
         let done = world.apply(&plain);
 
         assert!(told() && accepts() == "2", "the route that a router told stays:\n{done}");
@@ -149,7 +155,7 @@ live! {
         // Without IPv6 nothing changes for routers.
         advertise();
         eventually("it is heard again", told);
-        world.apply(&plain.replace(", '2001:db8::5:0/112'", "").replace("'2001:db8::5:7', ", ""));
+        world.apply(&plain.replace(", 'fd00:25::5:0/112'", "").replace("'fd00:25::5:7', ", ""));
         assert!(told() && accepts() == "1");
     }
 }
@@ -351,7 +357,7 @@ live! {
 live! {
     fn the_key_is_set_by_hand_as_any_other_and_of_networks_that_are_created(world) {
         router(world);
-        world.apply(&SHOP.replace(", ndp_proxy: true", ""));
+        unanswered(world);
         world.run(&["set", "networks.front.ndp_proxy=uplink"]).exits(0);
         assert_eq!(world.run(&["get", "networks.front.ndp_proxy"]).exits(0).stdout, "uplink\n");
         let create = ["network", "create", "--subnet", "2001:db8::9:0/112", "-o", "ndp_proxy=true", "-o"];
@@ -406,15 +412,15 @@ live! {
 live! {
     fn an_earlier_generation_answers_as_it_did_and_a_part_of_a_plan_leaves_the_rest(world) {
         router(world);
-        world.apply(&SHOP.replace("ndp_proxy: true", "ndp_proxy: false"));
+        unanswered(world);
         world.apply(SHOP);
         world.apply(&SHOP.replace("::5:7", "::5:9"));
 
-        world.run(&["rollback", "2", "--yes"]).exits(0);
-        assert!(answers(world).starts_with("2001:db8::5:7 dev uplink proxy proto 110\n1 "), "{}", answers(world));
-        world.run(&["rollback", "1", "--yes"]).exits(0);
-        assert!(answers(world).starts_with("0 "), "{}", answers(world));
         world.run(&["rollback", "3", "--yes"]).exits(0);
+        assert!(answers(world).starts_with("2001:db8::5:7 dev uplink proxy proto 110\n1 "), "{}", answers(world));
+        world.run(&["rollback", "2", "--yes"]).exits(0);
+        assert!(answers(world).starts_with("0 "), "{}", answers(world));
+        world.run(&["rollback", "4", "--yes"]).exits(0);
         assert!(answers(world).starts_with("2001:db8::5:9 dev uplink proxy proto 110\n1 "), "{}", answers(world));
 
         world.sh("ip -6 neigh del proxy 2001:db8::5:9 dev uplink && sysctl -qw net.ipv6.conf.uplink.proxy_ndp=0");
