@@ -72,6 +72,7 @@ mod systemd;
 mod translate;
 mod twins;
 mod uplink;
+mod usurped;
 mod veth;
 mod vm;
 mod walk;
