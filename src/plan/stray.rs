@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::file::{FilePath, HOMES};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -86,6 +87,11 @@ fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTre
         Slot::Ifname(ns, name) => Some(ResourceId::Link(ns.clone(), name.clone())),
         Slot::Ns(NsRef::Named(name)) => Some(ResourceId::Netns(name.clone())),
         Slot::Object(id @ (ResourceId::Address(..) | ResourceId::Route(..))) => on_ours(id, foreign),
+        Slot::Object(id @ ResourceId::File(path)) => {
+            let is_ours =
+                foreign.owner.is_none() && home_of(path).is_some_and(|ns| is_home(&ns, &observed.own));
+            is_ours.then(|| id.clone())
+        }
         Slot::Ns(NsRef::Host | NsRef::Path(_) | NsRef::Process(_))
         | Slot::Altname(..)
         | Slot::Addressed(..)
@@ -96,6 +102,12 @@ fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTre
     });
     let known = ids.filter_map(|id| applied.get(&id)).filter(|entry| !entry.owner.is_unmarked());
     known.map(|entry| (entry.resource.id(), mark(entry, project))).collect()
+}
+
+/// Returns the namespace in whose directory a file is, where there is one for each.
+fn home_of(path: &FilePath) -> Option<NsRef> {
+    let name = path.strip_prefix(HOMES).ok()?.parent()?.to_str()?;
+    Some(NsRef::Named(NetnsName::try_from(name.to_owned()).ok()?))
 }
 
 /// Tells whether a namespace is one that netform made.
@@ -179,13 +191,14 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
             (Some(known), Some(seen)) => known.way == seen.way || is_home(ns, observed),
             (None | Some(_), None | Some(_)) => false,
         },
+        // It is in the directory of a namespace that netform made.
+        ResourceId::File(_) => observed.get(id).is_some(),
         ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
         | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => false,
+        | ResourceId::Qdisc(..) => false,
     }
 }
 

@@ -113,13 +113,13 @@ impl Resource {
             Self::Netns(netns) => netns.stray.is_some(),
             Self::Address(address) => address.stray.is_some(),
             Self::Route(route) => route.stray.is_some(),
+            Self::File(file) => file.is_unmarked(),
             Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
             | Self::Neighbour(_)
-            | Self::Qdisc(_)
-            | Self::File(_) => false,
+            | Self::Qdisc(_) => false,
         }
     }
 }

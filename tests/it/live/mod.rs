@@ -60,6 +60,7 @@ mod resolve;
 mod routes;
 mod safety;
 mod sandbox;
+mod scribbled;
 mod show;
 mod signals;
 mod silent;
