@@ -26,6 +26,7 @@ mod families;
 mod firewall;
 mod flows;
 mod foreign;
+mod frames;
 mod homes;
 mod inhabited;
 mod isolated;
