@@ -11,6 +11,7 @@ mod coexist;
 mod connected;
 mod containers;
 pub(crate) mod daemon;
+mod deaf;
 mod device;
 mod disk;
 mod dns;
