@@ -247,6 +247,11 @@ impl Dirs {
         self.path(number, "json").exists()
     }
 
+    /// Tells whether a generation can be committed.
+    pub(super) fn is_prepared(&self, number: u64) -> bool {
+        self.path(number, "pending").exists()
+    }
+
     /// Removes what was prepared and never committed.
     pub(super) fn discard(&self) -> Result<(), DiskError> {
         let pending = self.numbered("pending")?;

@@ -32,6 +32,8 @@ pub enum Settled {
         /// The generation's number.
         generation: u64,
     },
+    /// It had done everything, and what it led to was lost with its files; the next plan goes on from what is there.
+    Lost,
     /// It was undone.
     Undone {
         /// How many operations that took.
@@ -55,6 +57,9 @@ pub enum RecoverError {
     /// The journal cannot be used.
     #[error("a run was killed, and what it began cannot be told")]
     Journal(#[source] DiskError),
+    /// What it came to cannot be written down, by this run or by the one that did it.
+    #[error("a run is over, and what it changed cannot be written down")]
+    Unwritten(#[source] DiskError),
     /// The kernel cannot be read.
     #[error("a run was killed, and what it left cannot be seen")]
     Kernel(#[source] ObserveError),
@@ -89,17 +94,8 @@ pub async fn recover<K: Kernel>(
     let generation = journal.generation;
     let observed = kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
     // Once committed, whatever differs is drift, and for the next plan to judge.
-    let settled = if generation == journal::REPAIR && is_after(&journal.touched, &observed) {
-        dirs.remember(&journal.touched, None).map_err(RecoverError::Journal)?;
-        let newest = dirs.numbers().map_err(RecoverError::Journal)?.last().copied();
-        Settled::Finished { generation: newest.unwrap_or_default() }
-    } else if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
-        dirs.commit(generation).map_err(RecoverError::Journal)?;
-        let committed = dirs.generation(generation).map_err(RecoverError::Journal)?;
-        dirs.remember(&journal.touched, committed.as_ref()).map_err(RecoverError::Journal)?;
-        let leases = committed.map(|committed| committed.leases);
-        leases.map_or(Ok(()), |leases| dirs.save_leases(&leases)).map_err(RecoverError::Journal)?;
-        Settled::Finished { generation }
+    let settled = if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
+        wound_up(dirs, generation, &journal.touched).map_err(RecoverError::Unwritten)?
     } else {
         let (mut touched, stays) = (journal.touched.clone(), dirs.used_by_others(&journal.touched));
         // They have taken over what it was, and whoever comes last sets it back.
@@ -125,14 +121,36 @@ pub async fn recover<K: Kernel>(
     gone.for_each(|path| file::tidy(path));
     kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
-    dirs.close_journal().map_err(RecoverError::Journal)?;
+    dirs.close_journal().map_err(RecoverError::Unwritten)?;
     Ok(Some(found(settled)))
+}
+
+/// Saves what a run led to that had done everything. Twice is as good as once.
+fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled, DiskError> {
+    if generation == journal::REPAIR {
+        dirs.remember(touched, None)?;
+        return Ok(Settled::Finished { generation: dirs.numbers()?.last().copied().unwrap_or_default() });
+    }
+    // Without its generation it has still changed what is there, and what was there before is in the journal.
+    if !dirs.is_committed(generation) && !dirs.is_prepared(generation) {
+        dirs.remember(touched, None)?;
+        return Ok(Settled::Lost);
+    }
+    dirs.commit(generation)?;
+    let committed = match dirs.generation(generation) {
+        // It is passed over, as any that is damaged.
+        Err(DiskError::Damaged { .. }) => None,
+        other => other?,
+    };
+    dirs.remember(touched, committed.as_ref())?;
+    committed.map_or(Ok(()), |committed| dirs.save_leases(&committed.leases))?;
+    Ok(Settled::Finished { generation })
 }
 
 /// Returns the operations that led to where everything is now, of which nobody can tell whether flows were ended for them.
 fn carried_out(touched: &[Touched], settled: &Settled) -> Vec<Op> {
     let ways = touched.iter().map(|Touched { id: _, before, after }| match settled {
-        Settled::Finished { .. } => (before, after),
+        Settled::Finished { .. } | Settled::Lost => (before, after),
         // What came had been permitted for a while.
         Settled::Undone { .. } => (after, before),
         // Where it is, is for the plan to find.

@@ -158,6 +158,29 @@ async fn a_repair_saves_nothing_and_one_that_was_killed_counts_as_done() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_killed_is_over_though_all_that_it_wrote_is_lost() {
+    for lost in ["state/shop", "state/shop/generations", "state/shop/generations/2.pending"] {
+        let mut bench = Bench::new();
+        bench.apply(1, &["a"], &mut go_on).await;
+        let dirs = bench.dirs();
+        let (applied, all) = (dirs.past().unwrap().state(), desired(&["a", "b"]));
+        let observed = bench.kernel.observe(&scope()).await.unwrap();
+        let touched = plan(&all, &observed, &applied, Extra::default()).unwrap().touched();
+        bench.kernel.own.extend(all.0.iter().map(|(_, entry)| entry.clone()).collect::<Vec<_>>());
+        Journal::new(2, 2, touched).write(&dirs).unwrap();
+        let _ = fs::remove_dir_all(bench.dir.path().join(lost));
+
+        let recovery = recover(&mut bench.kernel, &dirs, &scope(), &mut go_on).await.unwrap().unwrap();
+
+        assert!(matches!(recovery.settled, Settled::Lost), "{recovery:?}");
+        assert!(!dirs.has_journal() && bench.kernel.own.len() == 2);
+        assert!(recover(&mut bench.kernel, &dirs, &scope(), &mut go_on).await.unwrap().is_none());
+        assert!(matches!(bench.apply(3, &[], &mut go_on).await, Outcome::Applied { .. }));
+        assert!(bench.kernel.own.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_begun_when_nothing_can_be_written_down() {
     let mut bench = Bench::new();
     fs::write(bench.dir.path().join("run"), "in the way").unwrap();

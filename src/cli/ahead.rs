@@ -46,7 +46,8 @@ fn read(dirs: &Dirs) -> Read {
     (dirs.stamp(), dirs.past())
 }
 
-fn guess(manifest: &Path) -> Option<ProjectName> {
+/// Returns the project that a manifest's text names in plain words; the manifest may be wrong.
+pub(super) fn guess(manifest: &Path) -> Option<ProjectName> {
     // What is read from a pipe is gone.
     if !std::fs::metadata(manifest).ok()?.is_file() {
         return None;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::args::Common;
-use crate::apply::{Dirs, DiskError};
+use crate::apply::{Dirs, DiskError, RecoverError};
 use crate::kernel::{FailureKind, ObserveError};
 use crate::names::ProjectName;
 use crate::plan::Conflict;
@@ -174,6 +174,17 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
             )
         }
         DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
+    }
+}
+
+/// Returns the failure of a run that cannot finish or undo what an earlier one began.
+pub(super) fn unrecovered(error: &RecoverError) -> Failure {
+    let failure = Failure::of(Code::Failed, error);
+    match error {
+        RecoverError::Unwritten(_) => {
+            failure.help("make room there, or have it writable: it is written before anything else is done")
+        }
+        RecoverError::Journal(_) | RecoverError::Kernel(_) => failure,
     }
 }
 

@@ -129,14 +129,32 @@ fn earlier(session: &Session, generation: Option<u64>) -> Result<Aim, Failure> {
     Ok(Aim::Generation(number))
 }
 
-/// Refuses to save a plan where there is no directory: a misspelt path should not become one.
+/// Refuses to save a plan where there is no directory, since a misspelt path should not become one, and in place of anything
+/// but another plan, or a file with nothing in it.
 pub(super) fn check_place(out: &Path) -> Result<(), Failure> {
-    let Some(dir) = out.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) else {
-        return Ok(());
+    if let Some(dir) = out.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        let message =
+            format!("cannot save the plan as {}: there is no directory {}", out.display(), dir.display());
+        return Err(
+            Failure::new(Code::NoInput, message).help(format!("make it with `mkdir -p {}`", dir.display()))
+        );
+    }
+    let is_plan = |mut file: std::fs::File| {
+        let mut beginning = [0; 256];
+        let read = file.read(&mut beginning).unwrap_or_default();
+        beginning.get(..read).is_some_and(|beginning| read == 0 || is_saved_plan(beginning))
     };
+    let may_be_replaced = match std::fs::metadata(out) {
+        Ok(there) => there.is_file() && std::fs::File::open(out).is_ok_and(is_plan),
+        // A link that leads nowhere is somebody's all the same.
+        Err(_) => out.symlink_metadata().is_err(),
+    };
+    if may_be_replaced {
+        return Ok(());
+    }
     let message =
-        format!("cannot save the plan as {}: there is no directory {}", out.display(), dir.display());
-    Err(Failure::new(Code::NoInput, message).help(format!("make it with `mkdir -p {}`", dir.display())))
+        format!("cannot save the plan as {}: it is there already, and is no saved plan", out.display());
+    Err(Failure::new(Code::Usage, message).help("name a file that is not there yet, or an older plan"))
 }
 
 /// Saves a plan.

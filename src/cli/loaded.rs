@@ -1,6 +1,6 @@
 //! A manifest that was read, and what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use ipnet::Ipv6Net;
 use super::failure::{Code, Failure, chain};
 use super::scope::given_namespaces;
 use super::show::Style;
+use crate::apply::generation::Generation;
 use crate::manifest::problem::{self, Problems, Sources};
 use crate::manifest::{self, Input, LoadError, Manifest, Place};
 use crate::names::Mtu;
@@ -99,6 +100,43 @@ pub(super) fn check_text(name: &str, text: &str, style: Style) -> Result<(), Fai
         Loaded { manifest, sources, style }.resolved(&facts)
     });
     resolved.map(drop).map_err(|problems| wrong(&problems, style))
+}
+
+/// Returns the manifest that a generation keeps; `None` where its text says nothing to this netform. `path` is where a
+/// manifest is that declares nothing.
+///
+/// Of several files their names stand in comments between them: whatever else looks like one leaves a part that is no
+/// manifest, or changes nothing.
+pub(super) fn kept(generation: &Generation, path: &Path, style: Style) -> Option<Loaded> {
+    let text = generation.manifest.as_str();
+    let origins = generation.state.iter().filter_map(|(_, entry)| entry.origin.as_ref());
+    let names: BTreeSet<&str> = origins.map(|origin| origin.file.as_str()).collect();
+    let is_known = |name: &str| names.contains(name);
+    let is_file = |name: &str| is_known(name) || name.ends_with(".yaml") || name.ends_with(".yml");
+    let name = names.first().map_or_else(|| path.display().to_string(), |name| (*name).to_owned());
+    let ways = [parts(text, is_known), parts(text, is_file), vec![(name, text.to_owned())]];
+    ways.into_iter().find_map(|files| {
+        let files = files.into_iter().map(|(name, text)| (name, text.into_bytes()));
+        let manifest::Loaded { manifest, sources } = manifest::parse(files).ok()?;
+        (joined(&sources) == text).then_some(Loaded { manifest, sources, style })
+    })
+}
+
+/// Takes the text of several files apart at the comments that name them.
+fn parts(text: &str, is_name: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let mut parts: Vec<(String, String)> = vec![];
+    for line in text.split_inclusive('\n') {
+        let name = line.trim_end().strip_prefix("# ").filter(|name| is_name(name));
+        match (name, parts.last_mut()) {
+            (Some(name), _) => parts.push((name.to_owned(), String::new())),
+            (None, Some((_, part))) => part.push_str(line),
+            (None, None) => return vec![],
+        }
+    }
+    for (_, part) in &mut parts {
+        part.truncate(part.strip_suffix('\n').map_or(part.len(), str::len));
+    }
+    parts
 }
 
 /// Reads a manifest as if one of its files had another text, and checks it as [`check`] does.

@@ -19,6 +19,7 @@ mod failure;
 mod flags;
 mod forget;
 mod history;
+mod housing;
 mod import;
 mod interrupt;
 mod lacking;

@@ -2,7 +2,7 @@
 //! and what was undone.
 
 use super::failure::{self, Code, Failure, chain};
-use crate::apply::{self, OnFailure, Report};
+use crate::apply::{self, OnFailure, Recovery, Report, Settled};
 use crate::kernel::Op;
 use crate::resource::ResourceId;
 use crate::resource::owner::Origin;
@@ -20,6 +20,34 @@ pub(super) struct Context<'a> {
     pub(super) on_failure: OnFailure,
     /// The newest generation; 0 when there is none.
     pub(super) newest: u64,
+}
+
+/// Says what came of a run that was killed.
+pub(super) fn recovered(recovery: &Recovery) -> String {
+    let Recovery { began_at: _, objects, settled } = recovery;
+    match settled {
+        Settled::Finished { generation } => {
+            format!("A run was killed after it had done everything; generation {generation} is saved.")
+        }
+        Settled::Lost => {
+            "A run was killed after it had done everything, and what it led to was lost with its files. The plan goes on \
+             from what the kernel holds."
+                .to_owned()
+        }
+        Settled::Undone { operations } => {
+            format!(
+                "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
+            )
+        }
+        Settled::Untold { journal } => format!(
+            "A run was killed, and its journal is damaged; it is kept as {}. The plan goes on from what the kernel holds.",
+            journal.display()
+        ),
+        Settled::Stranded { left } => {
+            let left: String = left.iter().map(|left| format!("\n  {}", left.id)).collect();
+            format!("A run was killed, and could not be undone whole; the plan goes on from what is there:{left}")
+        }
+    }
 }
 
 /// Returns the failure of a run that changed nothing.

@@ -15,7 +15,7 @@ use super::voice::{Told, Voice};
 use super::{confirm, ports, report, resolver, show, ssh};
 use crate::apply::generation::Generation;
 use crate::apply::lock::{self, Holder, LockError};
-use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress, Recovery, Settled};
+use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress};
 use crate::kernel::Scope;
 use crate::plan::target::Selection;
 use crate::plan::{Guard, Limits, guard};
@@ -240,35 +240,12 @@ pub(super) async fn recover(session: &mut Session) -> Result<(), Failure> {
     let _turn = session.claim_turn_to_recover().await?;
     let mut watcher = |_: Progress<'_>| ControlFlow::Continue(());
     let recovered = apply::recover(&mut session.kernel, &session.dirs, &scope, &mut watcher).await;
-    let recovered = recovered.map_err(|error| Failure::of(Code::Failed, &error))?;
+    let recovered = recovered.map_err(|error| failure::unrecovered(&error))?;
     // Another run may have ended while this one waited for the lock.
     session.refresh_past()?;
     voice.generation(session.newest());
-    let Some(Recovery { began_at: _, objects, settled }) = recovered else { return Ok(()) };
-    match settled {
-        Settled::Finished { generation } => {
-            voice.note(&format!(
-                "A run was killed after it had done everything; generation {generation} is saved."
-            ));
-        }
-        Settled::Undone { operations } => {
-            voice.note(&format!(
-                "A run was killed while it changed {objects} objects; it was undone ({operations} operations)."
-            ));
-        }
-        Settled::Untold { journal } => {
-            voice.note(&format!(
-                "A run was killed, and its journal is damaged; it is kept as {}. The plan goes on from what the kernel \
-                 holds.",
-                journal.display()
-            ));
-        }
-        Settled::Stranded { left } => {
-            let left: String = left.iter().map(|left| format!("\n  {}", left.id)).collect();
-            voice.note(&format!(
-                "A run was killed, and could not be undone whole; the plan goes on from what is there:{left}"
-            ));
-        }
+    if let Some(recovery) = recovered {
+        voice.note(&report::recovered(&recovery));
     }
     Ok(())
 }

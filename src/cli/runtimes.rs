@@ -99,6 +99,25 @@ pub(super) fn wanted(manifest: &Manifest) -> Vec<Wanted> {
 /// Returns a state of before in the namespaces of now: containers that were started again live elsewhere, and what was in a
 /// process that has ended, or in a chain of Docker's that is gone, cannot be had again.
 pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
+    let is_there = |resource: &Resource| match resource {
+        Resource::File(file) => is_whole(&file.path) || file.path.exists(),
+        Resource::Passage(passage) => facts.docker_user.contains(&passage.family),
+        Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Sysctl(_)
+        | Resource::Netns(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Neighbour(_)
+        | Resource::Qdisc(_) => true,
+    };
+    let state = Vec::from(state).into_iter().filter(|entry| is_there(&entry.resource)).collect();
+    rehoused(state, &|ns, owner| moved(ns, owner, facts))
+}
+
+/// Returns a state in other namespaces, without what is in none.
+pub(super) fn rehoused(state: State, to: &dyn Fn(NsRef, &Owner) -> Option<NsRef>) -> State {
     let now = |entry: Entry| -> Option<Entry> {
         let Entry { mut resource, owner, origin, ignore } = entry;
         let ns = match &mut resource {
@@ -106,7 +125,7 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
                 LinkKind::Veth(peer) => {
                     // Of a pair between two containers, this end is the other one's.
                     let other = peer.tag.as_ref().map_or(&owner, |tag| &tag.owner);
-                    peer.ns = moved(peer.ns.clone(), other, facts)?;
+                    peer.ns = to(peer.ns.clone(), other)?;
                     Some(&mut link.ns)
                 }
                 LinkKind::Macvlan(_) | LinkKind::Ipvlan(_) | LinkKind::Device(_) => Some(&mut link.ns),
@@ -119,18 +138,16 @@ pub(super) fn as_of_now(state: State, facts: &Facts) -> State {
             Resource::Address(address) => Some(&mut address.ns),
             Resource::Route(route) => Some(&mut route.ns),
             Resource::Sysctl(sysctl) => Some(&mut sysctl.ns),
-            Resource::File(file) if !is_whole(&file.path) && !file.path.exists() => return None,
-            Resource::Passage(passage) if !facts.docker_user.contains(&passage.family) => return None,
             Resource::File(_)
+            | Resource::Passage(_)
             | Resource::Netns(_)
             | Resource::NftTable(_)
             | Resource::NftElement(_)
-            | Resource::Passage(_)
             | Resource::Neighbour(_)
             | Resource::Qdisc(_) => None,
         };
         if let Some(ns) = ns {
-            *ns = moved(ns.clone(), &owner, facts)?;
+            *ns = to(ns.clone(), &owner)?;
         }
         Some(Entry { resource, owner, origin, ignore })
     };

@@ -7,6 +7,7 @@ use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
+use super::housing::tell_given_up;
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
 use super::naming::{self, Naming};
@@ -27,10 +28,9 @@ use crate::kernel::moved::Moved;
 use crate::kernel::{Kernel as _, Scope, Seals, strangers};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
-use crate::plan::{self, Away, Conflict, Plan, release};
-use crate::resource::ResourceId;
+use crate::plan::{self, Away, Conflict, Plan};
 use crate::resource::netns::NsRef;
-use crate::resource::state::{Desired, Observed, State};
+use crate::resource::state::Desired;
 use crate::resource::sysctl::SysctlKey;
 use crate::topology;
 use crate::topology::facts::{Facts, Leases};
@@ -262,6 +262,7 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
+        self.call_namespaces_as_now()?;
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
@@ -295,14 +296,13 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology.warnings(&facts));
         }
-        extra.warnings.extend(given_up.iter().map(|id| {
-            format!("{id} was there before netform and was adopted since: it is given up, and stays as it is")
-        }));
+        extra.warnings.extend(tell_given_up(aim, &given_up));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
                 .map_err(|errors| unselectable(&errors))?;
             let narrowed = target::narrow(&part, &desired, &observed, &applied);
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
+            kept.iter_mut().for_each(|kept| given_up.iter().for_each(|id| drop(kept.remove(id))));
             extra.part = Some(part);
         }
         extra.warnings.extend(ports::confront(&desired, &mut observed, (&projects, &facts)).await?);
@@ -357,25 +357,6 @@ impl Session {
                 let Generation { state, leases, manifest, .. } = generation;
                 let state = runtimes::as_of_now(state, facts);
                 Ok(Target { topology: None, desired: Desired(state), leases, manifest })
-            }
-        }
-    }
-
-    /// Has an earlier generation give up what was adopted after it, and not remove it; returns that, and what the new
-    /// generation shall say it led to then.
-    fn give_up(
-        &self,
-        aim: Aim,
-        desired: &mut Desired,
-        observed: &Observed,
-    ) -> (BTreeSet<ResourceId>, Option<State>) {
-        match aim {
-            Aim::Manifest | Aim::Nothing => (BTreeSet::new(), None),
-            Aim::Generation(_) => {
-                let kept = desired.0.clone();
-                let given_up = release::give_up(desired, observed, &self.past.adopted);
-                let kept = (!given_up.is_empty()).then_some(kept);
-                (given_up, kept)
             }
         }
     }

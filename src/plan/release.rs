@@ -58,3 +58,20 @@ pub fn give_up(
     }
     ids
 }
+
+/// Asks for namespaces of ours that are `homes` of somebody else now to be given up and not removed; returns which these are.
+pub fn give_up_homes(
+    desired: &mut Desired,
+    observed: &Observed,
+    homes: &BTreeSet<NsRef>,
+) -> BTreeSet<ResourceId> {
+    let names = homes.iter().filter_map(|ns| match ns {
+        NsRef::Named(name) => Some(ResourceId::Netns(name.clone())),
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => None,
+    });
+    let undesired = names.filter(|id| desired.0.get(id).is_none());
+    let released: Vec<Entry> = undesired.filter_map(|id| unmarked(observed.own.get(&id)?)).collect();
+    let ids = released.iter().map(|entry| entry.resource.id()).collect();
+    desired.0.extend(released);
+    ids
+}

@@ -170,6 +170,36 @@ fn a_plan_is_not_saved_where_there_is_no_directory() {
 }
 
 #[test]
+fn a_plan_is_saved_in_place_of_nothing_but_a_plan() {
+    let (dir, path) = written("netform: 1\nproject: shop\ninclude: [parts.yaml]\n");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(at("parts.yaml"), "containers: {}\n").unwrap();
+    std::fs::write(at("notes"), "mine").unwrap();
+    std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+    std::os::unix::fs::symlink("parts.yaml", at("other.yaml")).unwrap();
+
+    for (out, why) in [
+        (path.clone(), "is no saved plan"),
+        (at("notes"), "is no saved plan"),
+        (at("link"), "is no saved plan"),
+        (at("."), "is no saved plan"),
+        ("/dev/null".to_owned(), "is no saved plan"),
+        (at("parts.yaml"), "is no saved plan"),
+        (at("other.yaml"), "is no saved plan"),
+    ] {
+        let (code, stdout, stderr) = netform(&["plan", &path, "--out", &out]);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{out}: {stderr}");
+        assert!(
+            stderr.contains(&format!("cannot save the plan as {out}: ")) && stderr.contains(why),
+            "{stderr}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(std::fs::read_to_string(at("notes")).unwrap(), "mine");
+}
+
+#[test]
 fn an_apply_takes_a_saved_plan_and_says_so() {
     let (_, help, _) = netform(&["apply", "--help"]);
 

@@ -1,5 +1,6 @@
 //! `netform watch`: the daemon's runs, made of what the other verbs are made of.
 
+mod beginning;
 mod following;
 mod heap;
 mod held;
@@ -47,7 +48,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
             .help("name the manifest: a file or a directory"));
     }
     heap::give_back();
-    let mut session = Session::open(common, manifest)?;
+    let beginning::Beginning { mut session, fresh, unreadable } = beginning::begin(common, manifest)?;
     session.naming = Naming::Daemon;
     session.kernel.remember();
     let Watching { drift, resync, contested_after, metrics } = how;
@@ -70,10 +71,10 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         resolver,
         path: manifest.to_owned(),
         style: Style::of_stderr(common),
-        fresh: None,
+        fresh,
         refused: None,
         objects: vec![],
-        unreadable: None,
+        unreadable,
         trial: None,
         undone: None,
         following: Following::default(),

@@ -64,7 +64,8 @@ impl Keeper {
     /// Returns where a run shall lead: to the manifest that is kept up, unless that was tried and undone.
     pub(super) fn aim(&self) -> Aim {
         let is_undone = self.session.loaded.as_ref().is_some_and(|loaded| self.is_undone(loaded));
-        match (self.session.newest(), is_undone) {
+        // Of what is in force, no more may be left than what it led to.
+        match (self.session.newest(), is_undone || self.session.loaded.is_none()) {
             (newest, true) if newest > 0 => Aim::Generation(newest),
             (_, true | false) => Aim::Manifest,
         }

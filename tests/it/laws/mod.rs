@@ -236,6 +236,7 @@ proptest! {
             match settled {
                 Some(Settled::Untold { journal }) => prop_assert!(false, "{journal:?}"),
                 Some(Settled::Stranded { left }) => prop_assert!(false, "{left:?}"),
+                Some(Settled::Lost) => prop_assert!(false, "nothing was lost"),
                 Some(Settled::Undone { .. }) => prop_assert_eq!(host.holds().await, before),
                 Some(Settled::Finished { .. }) => prop_assert!(host.plan(&b.desired()).await.is_empty()),
                 None => {}

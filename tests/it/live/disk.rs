@@ -117,3 +117,25 @@ live! {
         assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward").trim(), "1");
     }
 }
+
+live! {
+    fn what_a_run_came_to_may_be_lost_before_it_is_saved(world) {
+        for next in ["apply", "destroy"] {
+            world.sh("sysctl -q -w net.ipv4.ip_forward=0; rm -rf state; mkdir -p state/shop/originals.copy.json && mount -t tmpfs tmpfs state/shop/originals.copy.json");
+            world.file("netform.yaml", FRONT);
+            let done = world.run(&["apply", "--yes"]).exits(0);
+            assert!(done.stderr.contains("all was done, but"), "{}", done.stderr);
+            // It is what keeps the original values of the host's parameters, so it is written first.
+            let refused = world.run(&["destroy", "--yes"]).exits(1);
+            assert!(refused.stderr.contains("what it changed cannot be written down"), "{}", refused.stderr);
+            assert!(!refused.stderr.contains("killed"), "{}", refused.stderr);
+
+            world.sh("umount state/shop/originals.copy.json; rm -r state");
+            let done = world.run(&[next, "--yes"]).exits(0);
+            assert!(done.stderr.contains("lost with its files"), "{}", done.stderr);
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
+            assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward").trim(), "0");
+        }
+    }
+}

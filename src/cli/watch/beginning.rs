@@ -1,0 +1,87 @@
+//! What a daemon begins with. What is in force may be another manifest than the one it is given, and that one may be wrong,
+//! or blocked: an earlier daemon has kept up the last good one, and so does the next.
+
+use std::path::{Path, PathBuf};
+
+use super::super::ahead;
+use super::super::args::{Common, WhichProject};
+use super::super::failure::{Code, Failure};
+use super::super::loaded::{self, Loaded};
+use super::super::session::Session;
+use super::super::show::Style;
+use crate::apply::generation::Generation;
+use crate::apply::{Dirs, projects};
+use crate::names::ProjectName;
+
+/// What a daemon begins with.
+pub(super) struct Beginning {
+    /// Its manifest is the one that is in force, if that can be read.
+    pub(super) session: Session,
+    /// What shall be put in force instead.
+    pub(super) fresh: Option<Loaded>,
+    /// Why the manifest cannot be read.
+    pub(super) unreadable: Option<String>,
+}
+
+/// Reads the manifest and what is in force. A manifest that is wrong, or gone, is a failure where nothing is.
+pub(super) fn begin(common: &Common, manifest: &Path) -> Result<Beginning, Failure> {
+    let style = Style::of_stderr(common);
+    match Session::open(common, manifest) {
+        Ok(mut session) => {
+            let Some(generation) = in_force(&session.past.generation) else {
+                return Ok(Beginning { session, fresh: None, unreadable: None });
+            };
+            let fresh = session.loaded.take_if(|given| given.text() != generation.manifest);
+            if fresh.is_some() {
+                session.loaded = loaded::kept(generation, manifest, style);
+            }
+            Ok(Beginning { session, fresh, unreadable: None })
+        }
+        Err(failure) if matches!(failure.code, Code::Manifest | Code::NoInput) => {
+            let Some(project) = whose(common, manifest) else { return Err(failure) };
+            let which = WhichProject { project: Some(project.to_string()), manifest: manifest.to_owned() };
+            let mut session = Session::of_project(common, &which)?;
+            let Some(generation) = in_force(&session.past.generation) else { return Err(failure) };
+            session.loaded = loaded::kept(generation, manifest, style);
+            Ok(Beginning { session, fresh: None, unreadable: Some(failure.to_string()) })
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Returns the generation that is in force: what was destroyed is not.
+fn in_force(newest: &Option<Generation>) -> Option<&Generation> {
+    newest.as_ref().filter(|generation| is_in_force(generation))
+}
+
+fn is_in_force(generation: &Generation) -> bool {
+    !generation.manifest.is_empty()
+}
+
+/// Returns whose a manifest is that says it no more, or in part: the project whose name stands there in plain words, or else the
+/// only one whose newest generation came from there.
+fn whose(common: &Common, manifest: &Path) -> Option<ProjectName> {
+    let files =
+        || std::fs::read_dir(manifest).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let named = ahead::guess(manifest).or_else(|| files().find_map(|file| ahead::guess(&file)));
+    let newest = |project: &ProjectName| {
+        let dirs = Dirs::new(&common.state_dir, &common.run_dir, project);
+        let number = dirs.numbers().ok()?.last().copied()?;
+        dirs.generation(number).ok().flatten().filter(is_in_force)
+    };
+    if let Some(project) = named.filter(|project| newest(project).is_some()) {
+        return Some(project);
+    }
+    // A relative name says where something is to somebody in another directory only by chance.
+    if !manifest.is_absolute() {
+        return None;
+    }
+    let is_from_here = |generation: Generation| {
+        let files = generation.state.iter().filter_map(|(_, entry)| entry.origin.as_ref());
+        let mut files = files.map(|origin| PathBuf::from(origin.file.as_str()));
+        files.any(|file| file == manifest || file.parent() == Some(manifest))
+    };
+    let mut candidates =
+        projects(&common.state_dir).into_iter().filter(|it| newest(it).is_some_and(is_from_here));
+    candidates.next().filter(|_| candidates.next().is_none())
+}
