@@ -84,20 +84,14 @@ impl Dirs {
     pub fn is_known(&self) -> bool {
         self.state.exists() || self.has_journal()
     }
-
-    /// Returns the other projects that keep something beside this one.
-    pub fn neighbours(&self) -> BTreeSet<ProjectName> {
-        let all = self.state.parent().map(projects).unwrap_or_default();
-        all.into_iter()
-            .filter(|other| self.state.file_name().is_some_and(|own| own != other.as_str()))
-            .collect()
-    }
 }
 
-/// Returns the projects that keep something below `state_dir`; none when that cannot be read.
+/// Returns the projects that keep something below `state_dir`; none when that cannot be read. What is not called as a
+/// project may be, such as somebody's copy of one's directory, is no project's.
 pub fn projects(state_dir: &Path) -> BTreeSet<ProjectName> {
-    let all = fs::read_dir(state_dir).into_iter().flatten();
-    let names = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let all = fs::read_dir(state_dir).into_iter().flatten().filter_map(Result::ok);
+    let dirs = all.filter(|entry| entry.path().is_dir());
+    let names = dirs.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| ProjectName::try_from(name).ok()).collect()
 }
 

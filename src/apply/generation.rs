@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use super::originals::Originals;
 use super::written::{self, Before, Written};
-use crate::names::{NetnsName, ProjectName};
+use crate::names::ProjectName;
 use crate::resource::ResourceId;
 use crate::resource::hex::hex;
 use crate::resource::state::{Entry, State};
@@ -203,43 +203,11 @@ impl Dirs {
 
     /// Returns who holds which address in other projects, as far as that can be read.
     pub fn leases_of_others(&self) -> BTreeMap<ProjectName, Leases> {
-        let leases = |other: Self| {
-            let project = other.state.file_name().and_then(|name| name.to_str());
-            let project = project.and_then(|name| ProjectName::try_from(name).ok())?;
-            let file: LeaseFile = disk::read(&other.leases(), KNOWN).ok()??;
+        let leases = |project: ProjectName| {
+            let file: LeaseFile = disk::read(&self.of_neighbour(&project).leases(), KNOWN).ok()??;
             Some((project, file.leases))
         };
-        self.others().into_iter().filter_map(leases).collect()
-    }
-
-    /// Returns which other projects have these namespaces on record, or are about to make them.
-    pub fn makers_of(&self, names: &BTreeSet<NetnsName>) -> BTreeMap<NetnsName, ProjectName> {
-        let mut makers = BTreeMap::new();
-        for other in self.others() {
-            let project = other.state.file_name().and_then(|name| name.to_str());
-            let Some(project) = project.and_then(|name| ProjectName::try_from(name).ok()) else { continue };
-            let numbers = other.numbers().unwrap_or_default();
-            let newest = numbers.iter().rev().find_map(|number| other.generation(*number).ok()?);
-            let begun = other.read_journal().ok().flatten().map_or(vec![], |journal| journal.touched);
-            let has = |name: &NetnsName| {
-                let id = ResourceId::Netns(name.clone());
-                newest.as_ref().is_some_and(|newest| newest.state.get(&id).is_some())
-                    || begun.iter().any(|touched| touched.id == id && touched.after.is_some())
-            };
-            makers.extend(names.iter().filter(|name| has(name)).map(|name| (name.clone(), project.clone())));
-        }
-        makers
-    }
-
-    /// Tells whether another project surely has no such namespace: it keeps its record beside this one's, which says so, and no run
-    /// of it is under way.
-    pub fn is_without(&self, project: &ProjectName, name: &NetnsName) -> bool {
-        let is_meant = |other: &Self| other.state.file_name().is_some_and(|dir| dir == project.as_str());
-        let Some(other) = self.others().into_iter().find(is_meant) else { return false };
-        let newest = other.numbers().ok().and_then(|numbers| numbers.last().copied());
-        let newest = newest.and_then(|number| other.generation(number).ok()?);
-        let has = |it: Generation| it.state.get(&ResourceId::Netns(name.clone())).is_some();
-        newest.is_some_and(|newest| !has(newest)) && matches!(other.read_journal(), Ok(None))
+        self.neighbours().into_iter().filter_map(leases).collect()
     }
 
     /// Tells whether a generation was committed.

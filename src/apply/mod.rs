@@ -5,6 +5,7 @@
 //! Whenever a run is killed, [`recover`] finds the journal and finishes or undoes.
 
 mod adopted;
+mod beside;
 mod disk;
 mod execute;
 pub mod generation;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -108,15 +108,6 @@ impl Dirs {
             before.filter(|_| after.as_ref().is_some_and(is_asked))
         });
         begun.map(|before| Entry { origin: None, ..before }).collect()
-    }
-
-    /// Returns the directories of the other projects that keep their state beside this one's.
-    pub(super) fn others(&self) -> Vec<Self> {
-        let beside = self.state.parent().and_then(|parent| std::fs::read_dir(parent).ok());
-        let dirs = beside.into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-        let others = dirs.filter(|state| *state != self.state);
-        let run = |state: &Path| self.run.with_file_name(state.file_name().unwrap_or_default());
-        others.map(|state| Self { run: run(&state), state }).collect()
     }
 
     /// Reads what was noted up to a generation.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::ask;
 use super::failure::chain;
-use super::naming;
-use super::session::Prepared;
+use super::naming::{self, Naming};
+use super::session::{Prepared, Session};
 use super::voice::Voice;
 use crate::dns::resolv::ADDRESS;
 use crate::dns::server::{self, Server};
@@ -151,13 +152,22 @@ impl Resolver {
         self.unmended = !failures.is_empty();
         held(&failures)
     }
+
+    /// Takes what leads questions to it out of namespaces that others have taken off the project, of which it has not heard:
+    /// it was suspended, or is stopped at the same moment. Elsewhere it stays for whoever comes next.
+    pub(super) async fn end(&self, applied: &State, voice: &Voice) {
+        let stays: BTreeSet<&NsRef> = links(applied).flat_map(|(_, link)| link.namespaces()).collect();
+        let left = self.server.serving().filter(|ns| !stays.contains(ns)).cloned().collect();
+        leave(left, Some(std::process::id()), voice).await;
+    }
 }
 
 /// Takes what led questions to a resolver out of namespaces that stay when the project leaves them: whoever has them does
-/// not get rid of it otherwise. Where a daemon answers, it does that itself.
+/// not get rid of it otherwise. Where a daemon answers, it does that itself; one that is suspended does not hear of it, and
+/// may be killed before it does.
 ///
 /// This comes before all else, so that a run that is killed has done it: without a daemon it leads nowhere.
-pub(super) async fn forsake(prepared: &Prepared, voice: &Voice) {
+pub(super) async fn forsake(prepared: &Prepared, session: &Session) {
     let target = prepared.target();
     let left = left_by(&prepared.applied, target).chain(left_by(&prepared.observed.own, target));
     let mut left: BTreeSet<&NsRef> = left.filter(|ns| **ns != NsRef::Host).collect();
@@ -167,8 +177,19 @@ pub(super) async fn forsake(prepared: &Prepared, voice: &Voice) {
     let stays: BTreeSet<&NsRef> = links(target).flat_map(|(_, link)| link.namespaces()).collect();
     let going = going(&prepared.plan);
     left.retain(|ns| !stays.contains(ns) && !going.contains(ns));
-    let left = left.into_iter().cloned().collect();
-    for (ns, error) in redirect::leave(left, ADDRESS).await {
+    let left: Vec<NsRef> = left.into_iter().cloned().collect();
+    if left.is_empty() {
+        return;
+    }
+    let asleep = match session.naming {
+        Naming::Daemon => None,
+        Naming::Asked => ask::status(&session.dirs).await.filter(|status| status.suspended_until.is_some()),
+    };
+    leave(left, asleep.map(|status| status.pid), &session.voice).await;
+}
+
+async fn leave(namespaces: Vec<NsRef>, asleep: Option<u32>, voice: &Voice) {
+    for (ns, error) in redirect::leave(namespaces, ADDRESS, asleep).await {
         voice.note(&format!(
             "warning: nft table ip netform-dns in namespace {ns} leads to nobody, and stays there: {error}"
         ));

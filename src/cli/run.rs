@@ -309,7 +309,7 @@ pub(super) async fn carry_out(session: &mut Session, prepared: &Prepared, how: H
     let How { style, on_failure, saves } = how;
     let _turn = session.claim_turn(prepared).await?;
     let _claim = ports::claim(session, prepared, &prepared.desired).await?;
-    resolver::forsake(prepared, &session.voice).await;
+    resolver::forsake(prepared, session).await;
     let Prepared { topology: _, desired, scope, observed: _, applied, kept, leases, manifest, plan } =
         prepared;
     let kept = kept.as_ref().unwrap_or(&desired.0).clone();

@@ -81,10 +81,7 @@ pub fn holders(mut inodes: BTreeSet<u64>) -> BTreeMap<u64, Process> {
         if inodes.is_empty() {
             break;
         }
-        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().filter_map(Result::ok) {
-            let Some(inode) = fs::read_link(entry.path()).ok().and_then(|to| socket(to.to_str()?)) else {
-                continue;
-            };
+        for inode in sockets(pid) {
             if inodes.remove(&inode) {
                 let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
                 holders.insert(inode, Process { pid, name: name.trim_end().to_owned() });
@@ -92,6 +89,17 @@ pub fn holders(mut inodes: BTreeSet<u64>) -> BTreeMap<u64, Process> {
         }
     }
     holders
+}
+
+/// Tells whether a process has a socket, as far as we may know.
+pub(super) fn has_socket(pid: u32, inode: u64) -> bool {
+    sockets(pid).any(|it| it == inode)
+}
+
+/// Returns the sockets of a process.
+fn sockets(pid: u32) -> impl Iterator<Item = u64> {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().filter_map(Result::ok);
+    files.filter_map(|file| socket(fs::read_link(file.path()).ok()?.to_str()?))
 }
 
 fn socket(link: &str) -> Option<u64> {

@@ -78,6 +78,10 @@ fn see_all(observed: &mut Observed, ns: &NsReading, own: &OwnLinks, reading: &Re
     see_namespace(observed, ns, scope);
     for link in &ns.links {
         see_link(observed, link, (ns, own), reading, scope);
+        // Nearly no link has names besides its own and its mark.
+        if link.altnames.iter().any(|name| whose::is_taken_by(name)) {
+            observed.foreign.extend(whose::further_names(link, ns, scope));
+        }
     }
     addresses::see(observed, (ns, own), scope);
     routes::see(observed, (ns, own), reading, scope);

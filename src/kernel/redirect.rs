@@ -16,7 +16,7 @@ use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 
 use super::attribute::{attr, nest};
-use super::listeners::listeners;
+use super::listeners::{has_socket, listeners};
 use super::netns;
 use crate::names::Protocol;
 use crate::resource::netns::NsRef;
@@ -151,11 +151,16 @@ pub(crate) fn remove() -> io::Result<()> {
 }
 
 /// Takes redirections of this address away from namespaces that nobody is served in any more, as after a daemon that was
-/// stopped, or killed; returns where that failed. What is gone has none.
-pub(crate) async fn leave(namespaces: Vec<NsRef>, addr: Ipv4Addr) -> Vec<(NsRef, io::Error)> {
+/// stopped, or killed; returns where that failed. What is gone has none. One of the processes that may answer there may be
+/// `asleep`, and does not count: it does not know yet that it is not wanted.
+pub(crate) async fn leave(
+    namespaces: Vec<NsRef>,
+    addr: Ipv4Addr,
+    asleep: Option<u32>,
+) -> Vec<(NsRef, io::Error)> {
     let unseen: Vec<NsRef> = namespaces.clone();
     let leave = move || {
-        let left = namespaces.into_iter().map(|ns| (leave_one(&ns, addr), ns));
+        let left = namespaces.into_iter().map(|ns| (leave_one(&ns, addr, asleep), ns));
         left.filter_map(|(left, ns)| Some((ns, left.err()?))).collect()
     };
     let left = netns::on_thread(leave).await;
@@ -164,7 +169,7 @@ pub(crate) async fn leave(namespaces: Vec<NsRef>, addr: Ipv4Addr) -> Vec<(NsRef,
 
 /// Enters a namespace, and takes the redirection away unless somebody has the port that it leads to: a daemon, of this
 /// project or of another that has the same container.
-fn leave_one(ns: &NsRef, addr: Ipv4Addr) -> io::Result<()> {
+fn leave_one(ns: &NsRef, addr: Ipv4Addr, asleep: Option<u32>) -> io::Result<()> {
     let Some(file) = netns::open_if_namespace(ns).ok().flatten() else { return Ok(()) };
     netns::join(file.as_fd())?;
     let socket = Nft::open()?;
@@ -172,7 +177,9 @@ fn leave_one(ns: &NsRef, addr: Ipv4Addr) -> io::Result<()> {
         return Ok(());
     }
     for (_, listener) in listeners(&[Protocol::Udp].into()) {
-        if listener.at.ip() == IpAddr::V4(addr) && socket.has_chain(&chain(listener.at.port()))? {
+        let is_there =
+            listener.at.ip() == IpAddr::V4(addr) && socket.has_chain(&chain(listener.at.port()))?;
+        if is_there && !asleep.is_some_and(|pid| has_socket(pid, listener.inode)) {
             return Ok(());
         }
     }

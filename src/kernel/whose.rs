@@ -14,11 +14,11 @@ use super::observe::peer_of;
 use super::reading::{NsReading, Reading, is_named_for};
 use super::shared::spare_name;
 use crate::names::{IfName, NetnsName};
-use crate::resource::ResourceId;
-use crate::resource::device::Device;
+use crate::resource::device::{self, Device};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::state::Foreign;
+use crate::resource::{ResourceId, Slot};
 
 /// The links of one namespace that are ours, by index: name and owner.
 pub(crate) type OwnLinks = BTreeMap<u32, (IfName, Owner)>;
@@ -229,6 +229,29 @@ pub(super) fn stranger(
         None => owner_of_link(link, &ns.links).or_else(|| owner_of_pair(link, ns, reading)),
     };
     Foreign { what: format!("{kind} {name}"), owner, on: None, bears }
+}
+
+/// Tells whether a further name takes a name from others: it is none that netform has given.
+pub(super) fn is_taken_by(altname: &str) -> bool {
+    !altname.starts_with("netform.") && !device::is_piece(altname)
+}
+
+/// Returns the further names of a link that no other link in its namespace can be called by: the kernel looks for a name among
+/// both (`netdev_name_in_use()` in Linux `net/core/dev.c`).
+pub(super) fn further_names(
+    link: &LinkAnswer,
+    ns: &NsReading,
+    scope: &Scope,
+) -> impl Iterator<Item = (Slot, Foreign)> {
+    let kind = if link.kind.is_empty() { "interface" } else { &link.kind };
+    let known = known_as(link, &ns.ns, scope);
+    let names = link.altnames.iter().filter(|name| is_taken_by(name));
+    let names = names.filter(move |name| known.as_ref().is_none_or(|known| known.as_str() != name.as_str()));
+    names.map(move |name| {
+        let what = format!("further name {name} of {kind} {}", link.name);
+        let owner = owner_of_link(link, &ns.links);
+        (Slot::Altname(ns.ns.clone(), name.clone()), Foreign { what, owner, on: None, bears: None })
+    })
 }
 
 /// Returns whose a pair is whose end in a container bears no mark.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::diff::{Act, Diff, Step};
+use super::equivalent::In;
 use super::{Plan, Touched};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
@@ -183,8 +184,8 @@ fn returned(step: &Step<'_>, desired: &State) -> Option<Conflict> {
 /// Returns what has the name that a link has to have again on the host.
 fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     let (before, name) = given_back(step)?;
-    let Foreign { what, owner, on: _, bears: _ } =
-        observed.foreign.get(&Slot::Ifname(NsRef::Host, name.clone()))?;
+    let (_, Foreign { what, owner, on: _, bears: _ }) =
+        taken(observed, &Slot::Ifname(NsRef::Host, name.clone()))?;
     Some(Conflict {
         wish: Wish::Return,
         owner: before.owner.clone(),
@@ -196,12 +197,28 @@ fn homeless(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     })
 }
 
+/// Returns what of others has a place; a link's name may be a further one of another link.
+fn taken<'o>(observed: &'o Observed, slot: &Slot) -> Option<(&'o Slot, &'o Foreign)> {
+    let further = || match slot {
+        Slot::Ifname(ns, name) => {
+            observed.foreign.get_key_value(&Slot::Altname(ns.clone(), name.as_str().into()))
+        }
+        Slot::Ns(_)
+        | Slot::Altname(..)
+        | Slot::Addressed(..)
+        | Slot::Shared(_)
+        | Slot::Device(_)
+        | Slot::Filtered(_)
+        | Slot::Object(_) => None,
+    };
+    observed.foreign.get_key_value(slot).or_else(further)
+}
+
 fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
     let wanted = step.after.as_deref()?;
     // Many may give a link addresses, or share it; everything else has one place for one object.
     let mut slots = wanted.resource.provides().into_iter().filter(|slot| !slot.is_for_many());
-    let (slot, Foreign { what, owner, on: _, bears: _ }) =
-        slots.find_map(|slot| observed.foreign.get_key_value(&slot))?;
+    let (slot, Foreign { what, owner, on: _, bears: _ }) = slots.find_map(|slot| taken(observed, &slot))?;
     Some(Conflict {
         wish: Wish::Make,
         owner: wanted.owner.clone(),
@@ -216,6 +233,12 @@ fn conflict(step: &Step<'_>, observed: &Observed) -> Option<Conflict> {
 fn help(owner: &Owner, object: &ResourceId, (slot, by, what): (&Slot, Option<&str>, &str)) -> String {
     // What is known to be somebody's is not adopted.
     let adopt = |advice: String| if by.is_none() { advice } else { String::new() };
+    if let Slot::Altname(ns, name) = slot {
+        let ip = In("ip", ns);
+        return format!(
+            "`{ip} link property del dev {name} altname {name}` takes it off there; or give {owner} another `interface`"
+        );
+    }
     match object {
         ResourceId::Link(..)
             if matches!(slot, Slot::Ifname(NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_), _)) =>

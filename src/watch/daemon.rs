@@ -104,8 +104,12 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
     supervisor::stopping();
     // A run that is under way is not broken off: it leaves everything working.
     if running.is_some() {
-        let (_, result) = result_of(&mut running).await;
+        let (reconciler, result) = result_of(&mut running).await;
         daemon.ledger.last_words(result);
+        idle = Some(reconciler);
+    }
+    if let Some(reconciler) = &mut idle {
+        reconciler.end().await;
     }
     daemon.ledger.tell(Happened::Stopped);
     let _ = std::fs::remove_file(options.dirs.watch_socket());

@@ -198,6 +198,9 @@ pub trait Reconciler {
     /// When nothing could be done, or what was done had to be undone.
     async fn reconcile(&mut self, order: &Order) -> Result<Reconciled, Trouble>;
 
+    /// Takes back what only makes sense while it runs and is in nobody's interest any more; it is not called again.
+    async fn end(&mut self);
+
     /// Is given what tells the daemon that a container came or went.
     fn hear(&mut self, bell: Bell);
 

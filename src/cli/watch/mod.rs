@@ -129,6 +129,14 @@ impl Reconciler for Keeper {
         result.map_err(|trouble| following::overtaken(&self.session, trouble))
     }
 
+    async fn end(&mut self) {
+        // What cannot be read says nothing of what is not wanted.
+        if self.session.refresh_past().is_ok() {
+            let applied = self.session.past.state();
+            self.resolver.end(&applied, &self.session.voice).await;
+        }
+    }
+
     fn hear(&mut self, bell: Bell) {
         self.following.bell = Some(bell);
     }
@@ -308,7 +316,7 @@ impl Keeper {
         };
         let saved = past.filter(|_| applied == state);
         if saved.is_none() {
-            resolver::forsake(prepared, &self.session.voice).await;
+            resolver::forsake(prepared, &self.session).await;
         }
         if let (Some(generation), true) = (saved, plan.is_empty()) {
             return Ok(generation.number);

@@ -2,6 +2,7 @@
 
 mod absent_bridge;
 mod adopt;
+mod altnames;
 mod announce;
 mod apply;
 mod bad;
