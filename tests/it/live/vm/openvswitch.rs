@@ -17,8 +17,14 @@ containers:
 
 /// Tells whether a namespace gets an answer over TCP.
 fn hears(world: &World, from: &str, to: &str) -> bool {
-    let answer = world.try_sh(&format!("{from} timeout 5 busybox nc -w 3 {to} </dev/null")).stdout;
-    answer.contains("hello")
+    let began = std::time::Instant::now();
+    let answer = world.try_sh(&format!("{from} timeout 5 busybox nc -w 3 {to} </dev/null"));
+    let hears = answer.stdout.contains("hello");
+    if !hears {
+        eprintln!("`{from}` to {to}: code {} after {:?}: {}", answer.code, began.elapsed(), answer.stderr);
+        eprintln!("{}", world.try_sh("ovs-appctl dpctl/dump-flows; ovs-appctl fdb/show br-front; ip netns exec db ip neigh; ip netns exec web ip neigh").stdout);
+    }
+    hears
 }
 
 live! {
