@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -44,6 +44,10 @@ pub struct Originals {
     pub lost: Option<PathBuf>,
     /// What the user should know of that file.
     pub warning: Option<String>,
+}
+
+fn is_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| there.is_file())
 }
 
 fn is_false(value: &bool) -> bool {
@@ -116,6 +120,10 @@ impl Dirs {
             Ok(Some(file)) => file,
             Ok(None) => self.copied_originals().unwrap_or_else(OriginalsFile::none),
             Err(error @ DiskError::Damaged { .. }) => self.instead_of_damaged(&error),
+            // A directory in its place says no more than a damaged file.
+            Err(error @ DiskError::Read { .. }) if !is_file(&self.originals_path()) => {
+                self.instead_of_damaged(&error)
+            }
             Err(error) => return Err(error),
         };
         if !file.is_asked {
@@ -198,8 +206,13 @@ impl Dirs {
         }
         let generation = number.unwrap_or(file.generation);
         let file = OriginalsFile { format: Known, generation, is_asked: true, lost, originals, wrong: None };
-        disk::write(&self.copy_of_originals(), &file)?;
-        disk::write(&self.originals_path(), &file)
+        [self.copy_of_originals(), self.originals_path()].iter().try_for_each(|path| {
+            if path.is_dir() {
+                // No file can take its place; where it cannot be moved, the next line says so.
+                let _ = std::fs::rename(path, path.with_extension("damaged"));
+            }
+            disk::write(path, &file)
+        })
     }
 
     /// Takes over what others have on record of what the project begins to ask for: what it has found is theirs.

@@ -93,7 +93,7 @@ pub(super) async fn rollback(
     generation: Option<u64>,
     request: &Request<'_>,
 ) -> Result<Ran, Failure> {
-    let mut session = Session::of_project(common, which)?;
+    let mut session = Session::of_known_project(common, which)?;
     let aim = earlier(&session, generation)?;
     run::run(&mut session, &Request { aim, ..request.clone() }).await
 }
@@ -105,7 +105,7 @@ pub(super) async fn preview(
     generation: Option<u64>,
     request: &Request<'_>,
 ) -> Result<(), Failure> {
-    let mut session = Session::of_project(common, which)?;
+    let mut session = Session::of_known_project(common, which)?;
     let aim = earlier(&session, generation)?;
     let prepared = session.prepare(aim).await?;
     show::plan(&prepared.plan, &prepared.desired, request.show, request.style, "plan")

@@ -14,6 +14,7 @@ use crate::names::{IfName, ProjectName};
 use crate::plan::equivalent;
 use crate::resource::address::Address;
 use crate::resource::netns::NsRef;
+use crate::resource::owner::Origin;
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::sysctl::{Sysctl, SysctlKey};
 use crate::resource::{Resource, ResourceId, Slot};
@@ -79,30 +80,54 @@ pub(super) fn left(
     facts: &Facts,
     others: &Others<'_>,
 ) -> Vec<String> {
-    let Some(path) = &past.originals.lost else { return vec![] };
-    let state = past.state();
-    let is_left = |entry: &&Entry| {
+    let is_left = |entry: &Entry| {
         let id = entry.resource.id();
         desired.0.get(&id).is_none()
             && observed.own.get(&id).is_some_and(|live| live.resource == entry.resource)
             && !goes(&id.ns(), desired, observed)
             && !is_relied_on(&id, past, (desired, observed), (facts, others))
     };
-    let sentence = |entry: &Entry| {
-        let Resource::Sysctl(sysctl) = &entry.resource else { return None };
-        let Sysctl { ns: _, key, value } = sysctl;
-        let usual = sysctl::in_a_new_namespace(&key.of_a_new_link().unwrap_or_else(|| key.clone())).flatten();
-        let how = usual.filter(|usual| usual != value).and_then(|usual| {
-            let usual = Resource::Sysctl(Sysctl { value: usual.into(), ..sysctl.clone() });
-            let op = Op::Update { from: entry.clone(), to: Entry { resource: usual, ..entry.clone() } };
-            equivalent(&op).pop()
-        });
-        let how =
-            how.map_or_else(String::new, |how| format!("; `{how}` sets it as the kernel begins with it"));
-        let path = path.display();
-        Some(format!("{key} stays {value}: what it was before netform changed it was lost with {path}{how}"))
+    let (what, why) = match &past.originals.lost {
+        Some(path) => {
+            (past.state(), format!("what it was before netform changed it was lost with {}", path.display()))
+        }
+        // What bears our mark says that there has been an apply.
+        None if past.generation.is_none() && has_marks(observed) => {
+            let why = "whether netform has changed it is not known, since its records are gone".to_owned();
+            (forwarding(observed), why)
+        }
+        None => return vec![],
     };
-    apply::lasting(&state).filter(is_left).filter_map(sentence).collect()
+    apply::lasting(&what).filter(|entry| is_left(entry)).filter_map(|entry| stays(entry, &why)).collect()
+}
+
+/// Tells whether anything is live that bears the project's mark.
+fn has_marks(observed: &Observed) -> bool {
+    observed.own.iter().any(|(id, _)| matches!(id, ResourceId::NftTable(_) | ResourceId::Netns(_)))
+}
+
+/// Returns the host's switches of forwarding that are on, as if the project had asked for them.
+fn forwarding(observed: &Observed) -> State {
+    let nowhere = Origin { file: "".into(), line: 0, column: 0 };
+    let switches =
+        [SysctlKey::Ipv4Forward, SysctlKey::Ipv6Forward].map(|key| ResourceId::Sysctl(NsRef::Host, key));
+    let live = switches.iter().filter_map(|id| observed.own.get(id));
+    let on = live.filter(|entry| entry.resource.fields().iter().any(|(_, value)| value == "1"));
+    on.map(|entry| Entry { origin: Some(nowhere.clone()), ..entry.clone() }).collect()
+}
+
+/// Says that a parameter stays, why, and how to set it as the kernel begins with it.
+fn stays(entry: &Entry, why: &str) -> Option<String> {
+    let Resource::Sysctl(sysctl) = &entry.resource else { return None };
+    let Sysctl { ns: _, key, value } = sysctl;
+    let usual = sysctl::in_a_new_namespace(&key.of_a_new_link().unwrap_or_else(|| key.clone())).flatten();
+    let how = usual.filter(|usual| usual != value).and_then(|usual| {
+        let usual = Resource::Sysctl(Sysctl { value: usual.into(), ..sysctl.clone() });
+        let op = Op::Update { from: entry.clone(), to: Entry { resource: usual, ..entry.clone() } };
+        equivalent(&op).pop()
+    });
+    let how = how.map_or_else(String::new, |how| format!("; `{how}` sets it as the kernel begins with it"));
+    Some(format!("{key} stays {value}: {why}{how}"))
 }
 
 /// Tells whether others rely on a parameter of the host.

@@ -168,6 +168,7 @@ fn dropped() -> Probe {
         chain: "fw".to_owned(),
         handle: None,
         text: "policy drop".to_owned(),
+        policy: None,
     };
     let decision = Decision {
         kind: DecidedBy::Policy,

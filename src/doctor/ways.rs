@@ -1,8 +1,9 @@
 //! What loses the packets of containers, as they were followed.
 
-use super::{Cure, Facts, Finding, Goal, Probe, Severity, forwarding_off, inside_of, parameter};
+use super::{Cure, Facts, Finding, Goal, Probe, Project, Severity, forwarding_off, inside_of, parameter};
 use crate::explain::path::{DecidedBy, Decision, RuleName, Verdict};
 use crate::kernel::census::Namespace;
+use crate::resource::link::Link;
 
 /// What decides against packets of containers.
 pub(super) fn lost(facts: &Facts) -> Vec<Finding> {
@@ -17,6 +18,9 @@ fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
         Verdict::Unknown => Severity::Note,
     };
     let Decision { kind, at, sentence, rule, parameter: switch } = &path.decision;
+    if rule.as_ref().is_some_and(|rule| is_declared(facts, rule)) {
+        return None;
+    }
     let switch =
         switch.as_ref().and_then(|(ns, path)| Some((facts.scene.namespaces.get(*ns)?, path.as_str())));
     let goal = match goal {
@@ -40,11 +44,32 @@ fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
     };
     let text = rule.as_ref().map(|rule| format!(": {}", rule.text)).unwrap_or_default();
     let evidence = format!("{at}: {sentence}{text}");
+    // How somebody else has set up a namespace of his own is for him to know.
+    let is_theirs =
+        path.decision.parameter.as_ref().is_some_and(|(place, _)| !is_of_a_project(facts, *place));
+    let severity = if is_theirs { Severity::Note } else { severity };
     Some(Finding { code, severity, subject, sentence: what, evidence, cure })
 }
 
+/// Tells whether a policy that a project declares is why a rule drops something.
+fn is_declared(facts: &Facts, rule: &RuleName) -> bool {
+    let Some(owner) = &rule.policy else { return false };
+    let named = |project: &&Project| rule.table.strip_prefix("netform-") == Some(project.name.as_str());
+    let mut of = facts.projects.iter().filter(named);
+    of.any(|project| project.state.iter().any(|(_, entry)| entry.owner == *owner))
+}
+
+/// Tells whether a namespace is the host's, or has something of a project.
+fn is_of_a_project(facts: &Facts, place: usize) -> bool {
+    let Some(space) = facts.scene.namespaces.get(place) else { return false };
+    let links = facts.projects.iter().flat_map(|project| project.state.iter());
+    let links = links.filter_map(|(_, entry)| entry.resource.link());
+    let mut homes = links.flat_map(Link::namespaces);
+    space.home || space.mark.is_some() || homes.any(|ns| facts.place(ns) == Some(place))
+}
+
 fn by_rule(probe: &Probe, rule: &RuleName, bridge: Option<&str>) -> (&'static str, Cure) {
-    let RuleName { family, table, chain, handle: _, text: _ } = rule;
+    let RuleName { family, table, chain, .. } = rule;
     if table.starts_with("netform-") {
         let advice = "somebody has changed netform's own table: netform apply writes it anew".to_owned();
         return ("firewall-changed", Cure { command: None, advice: Some(advice) });

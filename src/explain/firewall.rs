@@ -44,7 +44,7 @@ const TABLES: [(&str, &str); 8] = [
 ];
 
 /// What the sets and maps of netform's tables are for, by their names without the family.
-const SETS: [(&str, &str); 44] = [
+const SETS: [(&str, &str); 45] = [
     ("bridges", "the bridges of its networks"),
     ("internal", "the bridges of networks that nothing leaves or comes to"),
     ("open", "the bridges of networks that everybody may reach"),
@@ -84,6 +84,7 @@ const SETS: [(&str, &str); 44] = [
     ("untagged", "the host's ends of containers in a VLAN, which send nothing with a tag"),
     ("trunked", "the host's ends of containers that send VLANs with their tags"),
     ("guarded", "the host's ends of containers that send with their own addresses only"),
+    ("only_ip", "the host's ends of containers that send nothing but IP and ARP to each other"),
     ("held", "the addresses that may come from these"),
     ("near_allow_flow", "between which neighbours and on which ports policies allow connections"),
     ("near_deny_flow", "between which neighbours and on which ports policies deny connections"),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::names::NetName;
 use crate::resource::owner::Owner;
 use crate::resource::policy::Verdict;
-use crate::topology::policy::{Decided, Range, Way};
+use crate::topology::policy::{Decided, Policies, Range, Way};
 use crate::topology::{Driver, Network, Topology};
 
 use super::elements::{attachments, by_attachment, by_network};
@@ -23,7 +23,7 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
             out.put(&inside, vec![prefix_text(subnet.cidr)], None, &by_network(network));
         }
     }
-    let guarded: Vec<&Network> =
+    let mut guarded: Vec<&Network> =
         judged().filter(|network| policies.guarded.contains(&network.name)).collect();
     for decided in &policies.decided {
         let Some(policy) = policies.all.get(decided.policy) else { continue };
@@ -31,9 +31,23 @@ pub(super) fn add(topology: &Topology, out: &mut Elements) {
         put(decided, policy.verdict, (&guarded, &asked), out);
     }
     // What comes to a port of Open vSwitch passes no chain of the host.
-    let guarded = guarded.iter().filter(|network| !matches!(network.driver, Driver::OpenVswitch(_)));
-    let names: Vec<&NetName> = guarded.map(|network| &network.name).collect();
-    guard(topology, &names, out);
+    guarded.retain(|network| !matches!(network.driver, Driver::OpenVswitch(_)));
+    let apart: Vec<&NetName> =
+        guarded.iter().filter(|it| keeps_apart(policies, it)).map(|it| &it.name).collect();
+    let names: Vec<&NetName> = guarded.iter().map(|network| &network.name).collect();
+    guard(topology, (&names, &apart), out);
+}
+
+/// Tells whether a policy denies everything to somebody of a network from somebody else of it.
+fn keeps_apart(policies: &Policies, network: &Network) -> bool {
+    let denies = |decided: &&Decided| {
+        decided.service.is_none()
+            && policies.all.get(decided.policy).is_some_and(|policy| policy.verdict == Verdict::Deny)
+    };
+    policies.decided.iter().filter(denies).any(|decided| match &decided.way {
+        Way::Between(from, to) => touches(network, from) && touches(network, to),
+        Way::ToHost(..) | Way::FromHost(_) => false,
+    })
 }
 
 fn put(decided: &Decided, verdict: Verdict, (guarded, asked): (&[&Network], &Asked<'_>), out: &mut Elements) {
@@ -77,12 +91,15 @@ fn touches(network: &Network, range: &Range) -> bool {
 }
 
 /// Has the containers of these networks send with addresses of their own only. A container on several networks may answer
-/// with any of its addresses by any of them.
-fn guard(topology: &Topology, networks: &[&NetName], out: &mut Elements) {
+/// with any of its addresses by any of them. On networks that are kept `apart`, nothing else goes from one to the other.
+fn guard(topology: &Topology, (networks, apart): (&[&NetName], &[&NetName]), out: &mut Elements) {
     for (container, attachment) in attachments(topology).filter(|(_, it)| networks.contains(&&it.network)) {
         let Some(port) = &attachment.port else { continue };
         let asked = by_attachment(container, attachment);
         out.put("guarded", vec![port.to_string()], None, &asked);
+        if apart.contains(&&attachment.network) {
+            out.put("only_ip", vec![port.to_string()], None, &asked);
+        }
         for address in container.attachments.iter().flat_map(|other| &other.addresses) {
             let key = vec![port.to_string(), address.addr().to_string()];
             out.put(&of_family("held", address.addr()), key, None, &asked);
@@ -197,11 +214,13 @@ mod tests {
     deny_pair4 172.25.0.2 . 172.25.0.4-172.25.0.255  # policy.deny:container.web:network.front+host
     deny_all_to_host4 172.25.0.2 . 0.0.0.0/0  # policy.deny:container.web:network.front+host
     guarded nf-791db2905c  # attachment.web@front
+    only_ip nf-791db2905c  # attachment.web@front
     held4 nf-791db2905c . 172.25.0.2  # attachment.web@front
     guarded nf-727baffd7d  # attachment.db@back
     held4 nf-727baffd7d . 10.7.0.2  # attachment.db@back
     held4 nf-727baffd7d . 172.25.0.3  # attachment.db@back
     guarded nf-8cea2108f4  # attachment.db@front
+    only_ip nf-8cea2108f4  # attachment.db@front
     held4 nf-8cea2108f4 . 10.7.0.2  # attachment.db@front
     held4 nf-8cea2108f4 . 172.25.0.3  # attachment.db@front
     ");

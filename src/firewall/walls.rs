@@ -182,6 +182,9 @@ pub(super) fn bridge(body: &mut Body) {
         "policies",
         [within(iif(), "@guarded"), within(oif(), "@guarded"), jump("policies")],
     );
+    // What has no addresses that policies are about is nobody's, and may carry anything.
+    let other = is_not(meta(MetaKey::Protocol), one_of(&["arp", "ip", "ip6"]));
+    body.rule("policies", "policy-only-ip", [within(iif(), "@only_ip"), other, drop()]);
     body.rule("policies", "policy-discovery", [is(field("icmpv6", "type"), one_of(&DISCOVERY)), leave()]);
     body.rule("policies", "policy-opening", [opens_connection(), go_to("policy-opening")]);
     for (version, [allow, deny]) in [

@@ -88,6 +88,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) mute: bool,
     /// Whether it speaks IPv6; `None` where the kernel has none for it.
     pub(crate) ipv6: Option<bool>,
+    /// Whether the host forwards what comes by it, of IPv4; `None` where the kernel has none for it.
+    pub(crate) forwards: Option<bool>,
     /// What Open vSwitch makes of it, when its database was asked.
     pub(crate) switch: Option<Switched>,
 }
@@ -230,6 +232,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         running: u32_at(header, 8)? & 0x40 != 0,
         mute: u32_at(header, 8)? & 0x80 != 0,
         ipv6: None,
+        forwards: None,
         switch: None,
     };
     each(attributes, |kind, value| match kind {
@@ -241,7 +244,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         10 => link.master = u32_at(value, 0),
         18 => port::link_info(value, &mut link),
         20 => link.alias = text(value).into(),
-        26 => link.ipv6 = silent::speaks_ipv6(value),
+        26 => (link.ipv6, link.forwards) = (silent::speaks_ipv6(value), silent::forwards(value)),
         27 => link.group = u32_at(value, 0).unwrap_or(0),
         37 => link.peer_ns = value.first_chunk().map(|number| i32::from_ne_bytes(*number)),
         52 => each(value, |kind, value| {

@@ -9,6 +9,7 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
@@ -37,6 +38,9 @@ const MESSAGE: usize = 64 * 1024;
 
 /// The number of the namespace that a message comes from: `SOL_NETLINK`, `NETLINK_LISTEN_ALL_NSID`, netlink(7).
 const NUMBER: (i32, i32) = (270, 8);
+
+/// How long the kernel may take to tell of each link that forwarding changed, after it told of all.
+const WITH_ALL: Duration = Duration::from_millis(200);
 
 /// What the kernel tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +106,8 @@ pub struct Ear {
     table: String,
     /// The number that this namespace has for itself, when it has one.
     own: Option<i32>,
+    /// When forwarding was last told to change on all links.
+    switched: Option<Instant>,
 }
 
 /// A socket that messages come from.
@@ -122,7 +128,7 @@ impl Ear {
         let host = netns::open(&NsRef::Host)?;
         // A kernel that does not say has no number for it.
         let own = Blocking::open()?.ask(message::find_nsid(host.as_fd()), answer::nsid).ok().flatten();
-        Ok(Self { network, firewall, table: format!("netform-{project}"), own })
+        Ok(Self { network, firewall, table: format!("netform-{project}"), own, switched: None })
     }
 
     /// Waits for something that may concern us.
@@ -131,11 +137,15 @@ impl Ear {
     ///
     /// When a socket cannot be read any more.
     pub async fn hear(&mut self) -> io::Result<Notice> {
-        let Self { network, firewall, table, own } = self;
+        let Self { network, firewall, table, own, switched } = self;
         loop {
             let heard = tokio::select! {
                 heard = network.receive(*own) => heard.map(|(datagram, number)| {
-                    Some(heard::network(datagram, number)).filter(|parts| !parts.is_empty()).map(Notice::Network)
+                    let mut parts = heard::network(datagram, number);
+                    if number.is_none() {
+                        parts.indexes.extend(switched_alone(datagram, switched));
+                    }
+                    Some(parts).filter(|parts| !parts.is_empty()).map(Notice::Network)
                 }),
                 heard = firewall.receive(*own) => heard.map(|(datagram, number)| {
                     heard::firewall(datagram, number, table)
@@ -152,6 +162,18 @@ impl Ear {
             }
         }
     }
+}
+
+/// Returns the link on which alone forwarding was switched. When it is on all, the kernel tells of each right after that, and
+/// there is nothing to look at but the one parameter.
+fn switched_alone(datagram: &[u8], switched: &mut Option<Instant>) -> Option<u32> {
+    let link = heard::forwarding(datagram)?;
+    let now = Instant::now();
+    let with_all = switched.is_some_and(|before| now.duration_since(before) < WITH_ALL);
+    if link < 0 {
+        *switched = Some(now);
+    }
+    u32::try_from(link).ok().filter(|_| !with_all)
 }
 
 impl Source {

@@ -12,7 +12,7 @@ use super::observe;
 use super::ovsdb::Switched;
 use super::reading::{NsReading, Reading, Wrong};
 use super::whose::{Holders, OwnLinks};
-use super::{Scope, carried, device, identity, limits, maker, neighbours, vlans};
+use super::{Scope, carried, device, identity, limits, maker, neighbours, silence, vlans};
 use crate::halves::both;
 use crate::names::{ContainerName, IfName, Mtu, NetName, ProjectName};
 use crate::resource::address::Address;
@@ -88,6 +88,7 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
     Facts {
         uplink_mtu: uplink_mtu(host),
         uplinks: uplinks(host, own),
+        deaf: deaf(host, own),
         heeding: neighbours::heeding(host, &scope.proxies),
         told: neighbours::told(host, own, &scope.proxies),
         mute: neighbours::mute(host, &scope.proxies),
@@ -212,6 +213,13 @@ fn uplinks(host: &NsReading, own: &OwnLinks) -> BTreeMap<Family, IfName> {
         Some((family, link.ifname()?))
     };
     [Family::Ipv4, Family::Ipv6].into_iter().filter_map(of).collect()
+}
+
+/// Returns the link of others by which IPv4 leaves, when the host forwards, and not what comes by it.
+fn deaf(host: &NsReading, own: &OwnLinks) -> Option<IfName> {
+    let is_deaf = |link: &&LinkAnswer| link.forwards == Some(false) && !own.contains_key(&link.index);
+    let link = uplink(host, |family| family == Family::Ipv4).filter(is_deaf)?;
+    silence::forwards(host).then(|| link.ifname())?
 }
 
 /// Returns the link that the default route of one of these families leaves by; IPv4's before IPv6's.

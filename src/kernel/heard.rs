@@ -145,6 +145,22 @@ fn host(parts: &mut Parts, kind: u16, body: &[u8]) {
     }
 }
 
+/// Returns the number of the link of the host whose forwarding of IPv4 a datagram tells of, alone or with all: a negative one is
+/// that of all of them (`NETCONFA_IFINDEX_ALL`), and then each is told of, too (`inet_forward_change()`, `net/ipv4/devinet.c`).
+pub(super) fn forwarding(datagram: &[u8]) -> Option<i32> {
+    const AF_INET: u8 = 2;
+    const NETCONFA_IFINDEX: u16 = 1;
+    const NETCONFA_FORWARDING: u16 = 2;
+    let mut link = None;
+    each(datagram, |kind, _, body| {
+        let is_told = || attribute(body, 4, NETCONFA_FORWARDING, |value| u32_at(value, 0)).is_some();
+        if kind == RTM_NEWNETCONF && body.first() == Some(&AF_INET) && is_told() {
+            link = attribute(body, 4, NETCONFA_IFINDEX, |value| u32_at(value, 0)).map(u32::cast_signed);
+        }
+    });
+    link
+}
+
 /// Returns what `read` makes of the attribute of a kind behind a header.
 fn attribute<T>(body: &[u8], header: usize, kind: u16, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
     attributes(body.get(header..)?).find(|(other, _)| *other == kind).and_then(|(_, value)| read(value))

@@ -196,6 +196,7 @@ async fn create(live: &Live, link: &Link, mark: &Mark) -> Outcome {
         }
     }
     let mut outcome = settle(here, link, mark).await;
+    outcome = outcome.and(silence::begin(link).await);
     if outcome.is_ok() && link.vlans.is_some() {
         outcome = vlans::set(live, link).await;
     }

@@ -121,9 +121,10 @@ impl Memory {
         let before = &self.scope;
         parts.namespaces.extend(before.namespaces.symmetric_difference(&scope.namespaces).cloned());
         let unmarked = before.unmarked.symmetric_difference(&scope.unmarked);
-        let strays = [(before, scope), (scope, before)]
-            .into_iter()
-            .flat_map(|(one, other)| one.strays.keys().filter(|id| !other.strays.contains_key(id)));
+        let ways = [(before, scope), (scope, before)].into_iter();
+        let strays =
+            ways.flat_map(|(one, other)| one.strays.keys().filter(|id| !other.strays.contains_key(id)));
+        parts.files.extend(strays.clone().filter_map(|id| Some(id.file()?.to_path_buf())));
         let routes = before.routes.symmetric_difference(&scope.routes);
         parts.namespaces.extend(unmarked.chain(routes).chain(strays).map(reading::home));
         parts.links.extend(before.proxies.links.symmetric_difference(&scope.proxies.links).cloned());

@@ -276,6 +276,12 @@ fn see_files(observed: &mut Sight, reading: &Reading, scope: &Scope) {
             None if content.is_empty() && scope.begun.contains(&ResourceId::File(path.clone())) => {
                 observed.insert(Resource::File(file), Owner::Project);
             }
+            // A link, or a directory, is in its place: there is nothing to write to.
+            None if file::no_file(content).is_none()
+                && let Some(stray) = scope.strays.get(&ResourceId::File(path.clone())) =>
+            {
+                observed.insert(Resource::File(file), stray.bore.owner.clone());
+            }
             mark => {
                 let what =
                     file::no_file(content).map_or_else(|| format!("file {}", path.display()), str::to_owned);

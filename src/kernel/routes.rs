@@ -20,6 +20,7 @@ use super::observe::UNICAST;
 use super::reading::{NsReading, Reading};
 use super::sight::Sight;
 use super::whose::{self, OwnLinks};
+use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::route::{LOCAL_TABLE, MAIN_TABLE, PROTOCOL, Rank, Refusal, Route, Way};
@@ -158,7 +159,7 @@ pub(super) fn see(
     for route in &ns.routes {
         let is_seen = match refusal(route) {
             Some(refusal) => see_refusal(observed, (route, refusal), (ns, own), reading, scope),
-            None => see_one(observed, route, (&ns.ns, own), scope),
+            None => see_one(observed, route, (ns, own), scope),
         };
         if !is_seen {
             see_others(observed, route, (ns, own), scope);
@@ -243,6 +244,11 @@ fn stray(route: &RouteAnswer, id: &ResourceId, scope: &Scope) -> Option<u8> {
     is_stray.then_some(route.protocol)
 }
 
+/// Returns whose a route was in whose place another one is.
+fn bore(id: &ResourceId, scope: &Scope) -> Option<Owner> {
+    if scope.strays.is_empty() { None } else { Some(scope.strays.get(id)?.bore.owner.clone()) }
+}
+
 /// A route that leads nowhere is on no link that says whose it is. It is ours in a namespace in which nobody else of us
 /// has anything; where another project has, it is ours when we asked for it.
 fn see_refusal(
@@ -264,7 +270,7 @@ fn see_refusal(
     if is_ours {
         let way = Way::Refused(refusal);
         let resource = Route { ns: ns.ns.clone(), dest: route.dest, way, rank, stray };
-        observed.insert(Resource::Route(resource), Owner::Project);
+        observed.insert(Resource::Route(resource), bore(&id, scope).unwrap_or(Owner::Project));
     }
     is_ours
 }
@@ -278,26 +284,40 @@ fn has_others(ns: &NsReading, reading: &Reading, scope: &Scope) -> bool {
     ns.links.iter().chain(outside).filter_map(LinkAnswer::mark).any(|mark| is_others(&mark))
 }
 
-/// Notes a route that is on a link of ours; tells whether it is.
-fn see_one(observed: &mut Sight, route: &RouteAnswer, (ns, own): (&NsRef, &OwnLinks), scope: &Scope) -> bool {
+/// Notes a route that is on a link of ours, or in the place of one that was; tells whether it is.
+fn see_one(
+    observed: &mut Sight,
+    route: &RouteAnswer,
+    (ns, own): (&NsReading, &OwnLinks),
+    scope: &Scope,
+) -> bool {
     let RouteAnswer { table, protocol, kind, dest, via, index, hops: _, metric, onlink, narrow: _, plain } =
         route;
-    let Some((link, owner)) = index.and_then(|index| own.get(&index)) else { return false };
-    let ours = *protocol == PROTOCOL;
-    if *kind != UNICAST || (*table != MAIN_TABLE && !ours) {
+    let on_ours = index.and_then(|index| own.get(&index));
+    if *kind != UNICAST || (on_ours.is_none() && scope.strays.is_empty()) {
         return false;
     }
     let rank = Rank { table: *table, metric: *metric };
-    let id = ResourceId::Route(ns.clone(), *dest, rank);
+    let id = ResourceId::Route(ns.ns.clone(), *dest, rank);
     let stray = stray(route, &id, scope);
-    let resource = || {
+    let resource = |link: &IfName| {
         let way = Way::By { link: link.clone(), via: *via, onlink: *onlink };
-        Resource::Route(Route { ns: ns.clone(), dest: *dest, way, rank, stray })
+        Resource::Route(Route { ns: ns.ns.clone(), dest: *dest, way, rank, stray })
     };
-    if ours || stray.is_some() {
-        observed.insert(resource(), owner.clone());
+    if let Some(bore) = bore(&id, scope).filter(|_| stray.is_some()) {
+        let link = ns.links.iter().find(|link| Some(link.index) == *index).and_then(LinkAnswer::ifname);
+        link.iter().for_each(|link| observed.insert(resource(link), bore.clone()));
+        return link.is_some();
+    }
+    let Some((link, owner)) = on_ours else { return false };
+    let ours = *protocol == PROTOCOL;
+    if *table != MAIN_TABLE && !ours {
+        return false;
+    }
+    if ours {
+        observed.insert(resource(link), owner.clone());
     } else if *plain && scope.unmarked.contains(&id) {
-        observed.insert(resource(), Owner::Unmarked(protocol.to_smolstr()));
+        observed.insert(resource(link), Owner::Unmarked(protocol.to_smolstr()));
     } else if !KERNEL_ROUTES.contains(protocol) {
         let next = via.map(|via| format!(" via {via}")).unwrap_or_default();
         let what = format!("route {dest}{next} on {link}");

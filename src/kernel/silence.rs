@@ -34,19 +34,19 @@ pub(super) fn see(
     reading: &Reading,
     scope: &Scope,
 ) {
-    resource.amiss.silent = silences((link, &ns.ns), &resource.kind, scope);
+    resource.amiss.silent = silences((link, ns), &resource.kind, scope);
     if let LinkKind::Veth(_) = resource.kind {
         let across = match &ns.ns {
             NsRef::Host => peer_of(link, reading),
             NsRef::Named(_) | NsRef::Path(_) | NsRef::Process(_) => reading.across(&ns.ns, link.index),
         };
-        let silences = across.map(|(there, peer)| silences((peer, &there.ns), &resource.kind, scope));
+        let silences = across.map(|(there, peer)| silences((peer, there), &resource.kind, scope));
         resource.amiss.peer_silent = silences.unwrap_or_default();
     }
 }
 
 /// What makes others has no ARP by itself: an `ifb`, ipvlan on layer 3, a VLAN of such a link, a device that came so.
-fn silences((link, ns): (&LinkAnswer, &NsRef), kind: &LinkKind, scope: &Scope) -> Vec<Silence> {
+fn silences((link, ns): (&LinkAnswer, &NsReading), kind: &LinkKind, scope: &Scope) -> Vec<Silence> {
     let has_arp = match kind {
         LinkKind::Bridge | LinkKind::Veth(_) | LinkKind::Macvlan(_) => true,
         LinkKind::Ipvlan(_)
@@ -57,8 +57,53 @@ fn silences((link, ns): (&LinkAnswer, &NsRef), kind: &LinkKind, scope: &Scope) -
         | LinkKind::Other(_) => false,
     };
     let arp = (has_arp && link.mute).then_some(Silence::Arp);
-    let ipv6 = (link.ipv6 == Some(false) && is_to_speak_ipv6(link, ns, scope)).then_some(Silence::Ipv6);
-    arp.into_iter().chain(ipv6).collect()
+    let ipv6 = (link.ipv6 == Some(false) && is_to_speak_ipv6(link, &ns.ns, scope)).then_some(Silence::Ipv6);
+    let forwarding = is_deaf(link, ns, kind).then_some(Silence::Forwarding);
+    arp.into_iter().chain(ipv6).chain(forwarding).collect()
+}
+
+/// Tells whether the host forwards, and not what comes by this link, behind which are containers. One that is a port is no way to
+/// anywhere itself.
+fn is_deaf(link: &LinkAnswer, ns: &NsReading, kind: &LinkKind) -> bool {
+    let leads_out = match kind {
+        LinkKind::Bridge | LinkKind::Veth(_) => ns.ns == NsRef::Host && link.master.is_none(),
+        LinkKind::Macvlan(_)
+        | LinkKind::Ipvlan(_)
+        | LinkKind::Vlan(_)
+        | LinkKind::OpenVswitch(_)
+        | LinkKind::Device(_)
+        | LinkKind::Ifb
+        | LinkKind::Other(_) => false,
+    };
+    leads_out && link.forwards == Some(false) && forwards(ns)
+}
+
+/// Tells whether the host forwards IPv4, as far as that was asked.
+pub(super) fn forwards(host: &NsReading) -> bool {
+    host.sysctls.iter().any(|(key, value)| *key == SysctlKey::Ipv4Forward && value == "1")
+}
+
+/// Returns the parameter that says that what comes by a link is forwarded.
+fn forwarding(link: &IfName) -> SysctlKey {
+    SysctlKey::PerLink { family: Family::Ipv4, link: link.clone(), name: "forwarding".into() }
+}
+
+/// Has a new link of the host be forwarded from where the host forwards, and gives new links something else (`default`).
+pub(super) async fn begin(link: &Link) -> Outcome {
+    let leads_out = matches!(link.kind, LinkKind::Bridge | LinkKind::Veth(_));
+    if !leads_out || link.ns != NsRef::Host || link.master.is_some() {
+        return Ok(());
+    }
+    let is = |key: &SysctlKey, value: &str| sysctl::read(key).is_ok_and(|read| read == value);
+    let default = IfName::try_from("default").map(|default| forwarding(&default));
+    if default.is_ok_and(|default| is(&default, "0")) && is(&SysctlKey::Ipv4Forward, "1") {
+        set_forwarding((&link.ns, &link.name), true).await?;
+    }
+    Ok(())
+}
+
+async fn set_forwarding((ns, link): (&NsRef, &IfName), on: bool) -> Outcome {
+    set((ns, forwarding(link)), if on { "1" } else { "0" }).await
 }
 
 /// Tells whether a link is to have IPv6 addresses, and no line of a manifest says that it shall not speak it.
@@ -80,7 +125,7 @@ pub(super) async fn restore(
     from: &[Silence],
     to: &[Silence],
 ) -> Outcome {
-    for silence in [Silence::Arp, Silence::Ipv6] {
+    for silence in [Silence::Arp, Silence::Ipv6, Silence::Forwarding] {
         let on = !to.contains(&silence);
         if from.contains(&silence) != on {
             continue;
@@ -88,6 +133,7 @@ pub(super) async fn restore(
         match silence {
             Silence::Arp => send(channel(live, end.0)?, arp(end.1, on), 0).await?,
             Silence::Ipv6 => set_ipv6(end, on).await?,
+            Silence::Forwarding => set_forwarding(end, on).await?,
         }
     }
     Ok(())
@@ -102,7 +148,11 @@ fn arp(link: &IfName, on: bool) -> RouteNetlinkMessage {
 
 /// Has a link speak IPv6, or not.
 pub(super) async fn set_ipv6((ns, link): (&NsRef, &IfName), on: bool) -> Outcome {
-    let (ns, key, value) = (ns.clone(), disable_ipv6(link), if on { "0" } else { "1" });
+    set((ns, disable_ipv6(link)), if on { "0" } else { "1" }).await
+}
+
+async fn set((ns, key): (&NsRef, SysctlKey), value: &str) -> Outcome {
+    let ns = ns.clone();
     let written = sysctl::write(vec![Sysctl { ns, key: key.clone(), value: value.into() }]).await;
     written.into_iter().collect::<Result<(), _>>().map_err(|error| {
         let message = format!("sysctl {key} cannot be set to {value}: {error}");

@@ -56,7 +56,7 @@ pub(super) fn link(from: &Link, to: &Link) -> Vec<String> {
 }
 
 fn speaking((ns, link): (&NsRef, &IfName), from: &[Silence], to: &[Silence]) -> Vec<String> {
-    let changed = [Silence::Arp, Silence::Ipv6].into_iter();
+    let changed = [Silence::Arp, Silence::Ipv6, Silence::Forwarding].into_iter();
     let changed = changed.filter(|silence| from.contains(silence) != to.contains(silence));
     let line = |silence: Silence| match (silence, !to.contains(&silence)) {
         (Silence::Arp, on) => {
@@ -64,6 +64,9 @@ fn speaking((ns, link): (&NsRef, &IfName), from: &[Silence], to: &[Silence]) -> 
         }
         (Silence::Ipv6, on) => {
             format!("{} -w net/ipv6/conf/{link}/disable_ipv6={}", In("sysctl", ns), u8::from(!on))
+        }
+        (Silence::Forwarding, on) => {
+            format!("{} -w net/ipv4/conf/{link}/forwarding={}", In("sysctl", ns), u8::from(on))
         }
     };
     changed.map(line).collect()

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::file::{FilePath, HOMES};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -78,18 +79,19 @@ fn is_contrary(known: &Entry, seen: &Entry) -> bool {
 /// Returns what is somebody's where the last apply led to something of ours. Of addresses and routes these are only what is on
 /// links of ours, or in namespaces of ours: there nobody else has anything to ask for.
 fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTreeMap<ResourceId, Mark> {
-    let is_home = |ns: NsRef| match ns {
-        NsRef::Named(name) => observed.own.get(&ResourceId::Netns(name)).is_some(),
-        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => false,
-    };
     let on_ours = |id: &ResourceId, foreign: &Foreign| {
-        let is_on_ours = foreign.on.is_some() || is_home(id.ns());
+        let is_on_ours = foreign.on.is_some() || is_home(&id.ns(), &observed.own);
         (is_on_ours && observed.own.get(id).is_none()).then(|| id.clone())
     };
     let ids = observed.foreign.iter().filter_map(|(slot, foreign)| match slot {
         Slot::Ifname(ns, name) => Some(ResourceId::Link(ns.clone(), name.clone())),
         Slot::Ns(NsRef::Named(name)) => Some(ResourceId::Netns(name.clone())),
         Slot::Object(id @ (ResourceId::Address(..) | ResourceId::Route(..))) => on_ours(id, foreign),
+        Slot::Object(id @ ResourceId::File(path)) => {
+            let is_ours =
+                foreign.owner.is_none() && home_of(path).is_some_and(|ns| is_home(&ns, &observed.own));
+            is_ours.then(|| id.clone())
+        }
         Slot::Ns(NsRef::Host | NsRef::Path(_) | NsRef::Process(_))
         | Slot::Altname(..)
         | Slot::Addressed(..)
@@ -100,6 +102,20 @@ fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTre
     });
     let known = ids.filter_map(|id| applied.get(&id)).filter(|entry| !entry.owner.is_unmarked());
     known.map(|entry| (entry.resource.id(), mark(entry, project))).collect()
+}
+
+/// Returns the namespace in whose directory a file is, where there is one for each.
+fn home_of(path: &FilePath) -> Option<NsRef> {
+    let name = path.strip_prefix(HOMES).ok()?.parent()?.to_str()?;
+    Some(NsRef::Named(NetnsName::try_from(name.to_owned()).ok()?))
+}
+
+/// Tells whether a namespace is one that netform made.
+fn is_home(ns: &NsRef, observed: &State) -> bool {
+    match ns {
+        NsRef::Named(name) => observed.get(&ResourceId::Netns(name.clone())).is_some(),
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => false,
+    }
 }
 
 /// Returns a link of the host that the last apply led to by another name, which nothing has now.
@@ -168,19 +184,21 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
             applied.iter().filter(|(_, entry)| has_end_in(entry, &home)).any(|(id, _)| is_same(id))
         }
         ResourceId::Link(..) => is_same(id),
-        // They are on a link of ours, or in a namespace. Who has a route lead elsewhere means that.
+        // They are on a link of ours, or in a namespace. Who has a route lead elsewhere means that, but for a namespace that is
+        // ours: whatever is in the place of one of ours there took it from that.
         ResourceId::Address(..) => observed.get(id).is_some(),
-        ResourceId::Route(..) => match (route(applied, id), route(observed, id)) {
-            (Some(known), Some(seen)) => known.way == seen.way,
+        ResourceId::Route(ns, ..) => match (route(applied, id), route(observed, id)) {
+            (Some(known), Some(seen)) => known.way == seen.way || is_home(ns, observed),
             (None | Some(_), None | Some(_)) => false,
         },
+        // It is in the directory of a namespace that netform made.
+        ResourceId::File(_) => observed.get(id).is_some(),
         ResourceId::Sysctl(..)
         | ResourceId::NftTable(_)
         | ResourceId::NftElement(..)
         | ResourceId::Passage(..)
         | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => false,
+        | ResourceId::Qdisc(..) => false,
     }
 }
 

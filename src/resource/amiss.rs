@@ -34,6 +34,9 @@ pub enum Silence {
     Arp,
     /// IPv6, though it has addresses: `disable_ipv6`.
     Ipv6,
+    /// What comes by it for somebody else is dropped, though the host forwards: its own `forwarding` of IPv4. In IPv6 that of all
+    /// decides (`ip6_forward()`, `net/ipv6/ip6_output.c`).
+    Forwarding,
 }
 
 /// What a port of a bridge does otherwise than the kernel has a new one do (`new_nbp()` in Linux `net/bridge/br_if.c`): each
@@ -63,12 +66,14 @@ pub enum PortFault {
 const MARK: (&str, &str) = ("mark", "ours");
 
 /// The fields of what is well, with what they say then.
-pub const WELL: [(&str, &str); 13] = [
+pub const WELL: [(&str, &str); 15] = [
     MARK,
     ("arp", "on"),
     ("ipv6", "on"),
+    ("forwarding", "on"),
     ("peer arp", "on"),
     ("peer ipv6", "on"),
+    ("peer forwarding", "on"),
     ("port state", "forwarding"),
     ("guard", "off"),
     ("learning", "on"),
@@ -95,10 +100,12 @@ impl Amiss {
         let silent = silent.iter().map(|it| match it {
             Silence::Arp => off("arp"),
             Silence::Ipv6 => off("ipv6"),
+            Silence::Forwarding => off("forwarding"),
         });
         let peer_silent = peer_silent.iter().map(|it| match it {
             Silence::Arp => off("peer arp"),
             Silence::Ipv6 => off("peer ipv6"),
+            Silence::Forwarding => off("peer forwarding"),
         });
         let port = port.iter().map(|fault| (fault.name(), fault.word().to_owned()));
         mark.iter().map(self::mark).chain(port).chain(silent).chain(peer_silent).collect()
@@ -113,13 +120,13 @@ impl Resource {
             Self::Netns(netns) => netns.stray.is_some(),
             Self::Address(address) => address.stray.is_some(),
             Self::Route(route) => route.stray.is_some(),
+            Self::File(file) => file.is_unmarked(),
             Self::Sysctl(_)
             | Self::NftTable(_)
             | Self::NftElement(_)
             | Self::Passage(_)
             | Self::Neighbour(_)
-            | Self::Qdisc(_)
-            | Self::File(_) => false,
+            | Self::Qdisc(_) => false,
         }
     }
 }

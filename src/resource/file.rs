@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ResourceId;
 use crate::names::NetnsName;
 
 /// The first words of every file of ours; what follows is the [`super::owner::Mark`].
@@ -57,6 +58,32 @@ pub struct TextFile {
     pub path: FilePath,
     /// All of it that is ours, the marked first line included.
     pub content: Arc<str>,
+}
+
+impl TextFile {
+    /// Tells whether it is to say whose it is, and does not.
+    pub(super) fn is_unmarked(&self) -> bool {
+        is_whole(&self.path) && !self.content.starts_with(FILE_MARK)
+    }
+}
+
+impl ResourceId {
+    /// Returns the path of a file; `None` for everything else.
+    pub fn file(&self) -> Option<&FilePath> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Netns(_)
+            | Self::Link(..)
+            | Self::Address(..)
+            | Self::Route(..)
+            | Self::Neighbour(..)
+            | Self::Sysctl(..)
+            | Self::NftTable(_)
+            | Self::NftElement(..)
+            | Self::Passage(..)
+            | Self::Qdisc(..) => None,
+        }
+    }
 }
 
 /// The path of a file. Paths are told apart byte by byte: part by part, as the library does it, takes several times as long,

@@ -207,6 +207,8 @@ pub const SETS: &[SetSpec] = &[
     judging(bridge("guarded", &[Link], Exact, Restricts)),
     judging(bridge("held4", &[Link, Ipv4], Exact, Restricts)),
     judging(bridge("held6", &[Link, Ipv6], Exact, Restricts)),
+    // Those of networks within which a policy denies everything to somebody.
+    judging(bridge("only_ip", &[Link], Exact, Restricts)),
     // What the policies decide among the containers of a network.
     judging(bridge("near_allow_flow4", &[Ipv4, Ipv4, Protocol, Port], Interval, Allows)),
     judging(bridge("near_allow_flow6", &[Ipv6, Ipv6, Protocol, Port], Interval, Allows)),

@@ -60,6 +60,9 @@ pub struct Facts {
     /// The routers that default routes of the host lead by.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub routers: BTreeSet<IpAddr>,
+    /// The link of others by which IPv4 leaves, when the host forwards, and not what comes by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deaf: Option<IfName>,
     /// Bridges of others that a network may be `external` on.
     pub bridges: BTreeMap<IfName, LinkFact>,
     /// Bridges of Open vSwitch of others, when its database was asked, that a network may be `external` on.

@@ -13,7 +13,7 @@ use super::{Apart, Attachment, Container, Driver, Network, Subnet};
 use super::{modes, vlans};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Ingress, OtherEnd, Place};
-use crate::names::{ContainerName, Protocol};
+use crate::names::{ContainerName, NetName, Protocol};
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::sysctl::Family;
 
@@ -37,19 +37,31 @@ pub struct Publish {
     pub targets: Vec<IpAddr>,
 }
 
-/// Gives the containers their published ports.
+/// Gives the containers their published ports; returns a sentence for each that their networks keep shut.
 pub(super) fn publish(
     scene: &Scene<'_>,
     networks: &[Network],
     containers: &mut [Container],
     origin: Asker<'_>,
     problems: &mut Vec<Problem>,
-) {
+) -> Vec<String> {
+    let mut shut = vec![];
     let mut bound: BTreeMap<Protocol, Vec<Bound<'_>>> = BTreeMap::new();
     for (party, container) in scene.containers.iter().zip(containers) {
         let reachable = match reach(scene, party, networks, &container.attachments) {
             Reach::Through(attachments) => attachments,
             Reach::Closed => continue,
+            Reach::Shut(network) => {
+                let told = |at: &At<manifest::Publish>| {
+                    format!(
+                        "{}: `{}` publishes a port, and nothing comes in: network `{network}` says `ingress: none`",
+                        origin(at.place),
+                        party.name
+                    )
+                };
+                shut.extend(party.spec.publish.iter().map(told));
+                continue;
+            }
             Reach::Nowhere(labels) => {
                 problems.extend(party.spec.publish.iter().map(|at| unreachable(party, at.place, &labels)));
                 continue;
@@ -84,6 +96,7 @@ pub(super) fn publish(
     for (protocol, bound) in bound {
         check_conflicts(protocol, bound, problems);
     }
+    shut
 }
 
 impl Publish {
@@ -104,8 +117,10 @@ impl Publish {
 enum Reach<'t> {
     /// Through these attachments.
     Through(Vec<&'t Attachment>),
-    /// Not at all, and the manifest says so: `ingress: none`.
+    /// Not by itself: it has the namespace of another one.
     Closed,
+    /// Not at all, and this network says so: `ingress: none`.
+    Shut(&'t NetName),
     /// Not at all, and published ports are a mistake; the places that make it so.
     Nowhere(Vec<(Place, String)>),
 }
@@ -126,20 +141,20 @@ fn reach<'t>(
         return Reach::Nowhere(vec![(place, "on no network".to_owned())]);
     };
     let mut through = vec![];
-    let mut closed = false;
+    let mut shut = None;
     for (member, attachment) in members.iter().zip(attachments) {
         let leads_out = |network: &&Network| !network.internal && network.driver.has_host();
         let is_met = attachment.apart != Apart::InVlan;
         let Some(network) = networks.get(member.net).filter(leads_out).filter(|_| is_met) else { continue };
         match network.ingress {
             Ingress::Published | Ingress::Open => through.push(attachment),
-            Ingress::None => closed = true,
+            Ingress::None => shut = shut.or(Some(&attachment.network)),
         }
     }
     if !through.is_empty() {
         Reach::Through(through)
-    } else if closed {
-        Reach::Closed
+    } else if let Some(network) = shut {
+        Reach::Shut(network)
     } else {
         let is_apart = attachments.first().is_some_and(|it| it.apart == Apart::InVlan);
         if let Some(apart) = vlans::apart(first).filter(|_| is_apart) {

@@ -63,7 +63,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
     let mut containers = attach::assemble(&scene, &parts, origin);
     routes::assign(&scene, &mut containers, origin, &mut problems);
     external::assign(&scene, &networks, (&grounds, &mut containers), origin, &mut problems);
-    ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
+    let shut = ports::publish(&scene, &networks, &mut containers, origin, &mut problems);
     external::check(&scene, &containers, &mut problems);
     let policies = policy::resolve(manifest, (&networks, &containers), origin, &mut problems);
     vlans::guarded(&scene, &policies, &mut problems);
@@ -73,7 +73,7 @@ pub fn resolve(manifest: &Manifest, facts: &Facts, origin: Asker<'_>) -> Result<
         let project = &manifest.project;
         let wanted = manifest.coexist.docker.as_ref().is_some_and(|docker| docker.value);
         let passages = if wanted { coexist::passages(&networks, facts) } else { vec![] };
-        let notes = strangers::warnings(&scene, &addresses, origin);
+        let notes = [strangers::warnings(&scene, &addresses, origin), shut].concat();
         let (origin, project) = (origin(project.place), project.value.clone());
         let heard = proxy::heard(&scene, &networks);
         Ok(Topology { project, origin, networks, containers, passages, policies, heard, notes })

@@ -1,7 +1,19 @@
 //! Parents of networks that lead to nobody, and links that networks wait for: what can be made is made all the same, and told.
 
 use super::facts::{Facts, Silent};
-use super::{Topology, existing};
+use super::{Network, Topology, existing};
+
+/// Returns the sentence that says that no answer comes back by the uplink.
+fn unheard(topology: &Topology, facts: &Facts) -> Option<String> {
+    let link = facts.deaf.as_ref()?;
+    let leads_out = |network: &Network| network.is_judged() && !network.internal;
+    topology.networks.iter().any(leads_out).then(|| {
+        format!(
+            "the host forwards no IPv4 that comes by `{link}`, where its default route leaves: no answer comes back to \
+             containers, and nobody reaches their ports; `sysctl -w net/ipv4/conf/{link}/forwarding=1`"
+        )
+    })
+}
 
 /// Returns a sentence for each network behind a link that leads to nobody at the moment, or is not there.
 pub fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
@@ -23,5 +35,6 @@ pub fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
         };
         Some(format!("{why}: until that changes, nobody behind it hears of network `{name}`"))
     });
+    let told = told.chain(unheard(topology, facts));
     told.chain(existing::warnings(topology)).chain(existing::unreached(topology, facts)).collect()
 }

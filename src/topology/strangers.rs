@@ -115,7 +115,10 @@ fn had(net: &Net<'_>, (at, wanted): (&At<IpAddr>, String), project: &ProjectName
         message: format!("project {project} has address {} on {link}, too", at.value),
         code: "topology::address_taken",
         labels: vec![(at.place, wanted), (place, format!("project {project} is on {link}, too"))],
-        help: Some("use an address that nobody has there, or leave it out, and one is chosen".to_owned()),
+        help: Some(format!(
+            "use an address that nobody has there, or leave it out, and one is chosen; `netform destroy --project {project}` \
+             when that is no longer needed"
+        )),
     }
 }
 
@@ -212,4 +215,60 @@ fn twice<'s>(
             )
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_have_their_addresses_where_they_are_heard() {
+        let link = |name: &str| IfName::try_from(name).unwrap();
+        let net = |name: &str| NetName::try_from(name).unwrap();
+        let container = |name: &str| ContainerName::try_from(name).unwrap();
+        let segment = |name: &str, host: &[&str], vlans| Segment {
+            link: link(name),
+            host: host.iter().map(|it| it.parse().unwrap()).collect(),
+            vlans,
+        };
+        let on = |networks: &[(&str, &str)]| {
+            networks.iter().map(|(name, addr)| (net(name), vec![addr.parse().unwrap()])).collect()
+        };
+        let vlans = [(container("far"), 10.try_into().unwrap())].into();
+        let leases = Leases {
+            segments: [
+                (net("lan"), segment("br-lan", &[], vlans)),
+                (net("street"), segment("eth1", &["10.7.0.9"], [].into())),
+                (net("own"), segment("br-own", &[], [].into())),
+            ]
+            .into(),
+            addresses: [
+                (container("near"), on(&[("lan", "10.6.0.5"), ("own", "10.5.0.2"), ("gone", "10.4.0.2")])),
+                (container("far"), on(&[("lan", "10.6.0.5"), ("street", "10.7.0.5")])),
+            ]
+            .into(),
+            ..Leases::default()
+        };
+
+        let taken = taken(
+            &[(ProjectName::try_from("blog").unwrap(), leases)].into(),
+            &["br-lan", "eth1"].map(link).into(),
+        );
+
+        let told: Vec<_> = taken
+            .iter()
+            .flat_map(|(segment, held)| {
+                held.iter().map(move |(addr, who)| format!("{segment}: {addr} {who}"))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "br-lan: 10.6.0.5 blog",
+                "br-lan VLAN 10: 10.6.0.5 blog",
+                "eth1: 10.7.0.5 blog",
+                "eth1: 10.7.0.9 blog"
+            ]
+        );
+    }
 }

@@ -215,11 +215,6 @@ fn check_overlaps(
     all
 }
 
-/// Tells who else has a given subnet.
-///
-/// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle, unless a link of the host is on
-/// that network: the subnet is the more specific, and was given on purpose. One that is as specific or more would draw packets
-/// away from the bridge.
 /// Returns the first route of others into a subnet.
 fn routed(facts: &Facts, cidr: IpNet) -> Option<&IpNet> {
     facts.routes.range(cidr..).next().filter(|route| cidr.contains(*route))
@@ -239,6 +234,11 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
     subnets.filter_map(sentence).chain(within::warnings(&topology.networks, facts)).collect()
 }
 
+/// Tells who else has a given subnet.
+///
+/// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle, unless a link of the host is on
+/// that network: the subnet is the more specific, and was given on purpose. One that is as specific or more would draw packets
+/// away from the bridge.
 fn foreign_claim(
     facts: &Facts,
     others: &PrefixMap<&str>,

@@ -225,3 +225,15 @@ fn a_project_that_nobody_knows_is_a_mistake() {
         std::fs::remove_dir(dir.path().join("shop")).unwrap();
     }
 }
+
+#[test]
+fn there_is_no_way_back_for_a_project_that_nobody_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state").display().to_string();
+    for args in [&["rollback", "--project", "nope"][..], &["rollback", "--project", "nope", "--dry-run"]] {
+        let (code, _, stderr) =
+            netform(&[args, &["--state-dir", &state, "--run-dir", &state, "--yes"]].concat());
+        assert_eq!(code, 66, "{stderr}");
+        assert!(stderr.contains("nope") && !stderr.contains("before the newest"), "{stderr}");
+    }
+}

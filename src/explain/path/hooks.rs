@@ -172,7 +172,8 @@ impl Walk<'_> {
                 (DecidedBy::Rule, format!("rule {handle} of {at} {does}{why}"), Some(*handle), text.clone())
             }
         };
-        let rule = Some(RuleName { family, table, chain, handle, text });
+        let policy = decider.element.as_deref().and_then(policy_of);
+        let rule = Some(RuleName { family, table, chain, handle, text, policy });
         Decision { kind, at: self.at(ns), sentence, rule, parameter: None }
     }
 }
@@ -180,13 +181,17 @@ impl Walk<'_> {
 impl Walk<'_> {
     /// Returns the policy for which a rule has found an element, with its place in the manifest.
     fn policy(&self, decider: &Decider) -> Option<String> {
-        let owner = Owner::try_from(decider.element.as_deref()?).ok()?;
-        let Owner::Policy(_) = owner else { return None };
+        let owner = policy_of(decider.element.as_deref()?)?;
         let project = ProjectName::try_from(decider.place.1.strip_prefix("netform-")?).ok()?;
         let origin = self.scene.origins.get(&project).and_then(|origins| origins.get(&owner));
         let at = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
         Some(format!("{owner}{at} says so"))
     }
+}
+
+/// Returns the policy that an element is of, by its comment.
+fn policy_of(comment: &str) -> Option<Owner> {
+    Owner::try_from(comment).ok().filter(|owner| matches!(owner, Owner::Policy(_)))
 }
 
 /// Tells whether the kernel's own translation stands before a chain.

@@ -31,6 +31,7 @@ use serde::Serialize;
 
 use super::Scene;
 use crate::kernel::inside::{Inside, Traveller, Way};
+use crate::resource::owner::Owner;
 pub use ends::{Ends, Unclear, ends};
 pub use report::Path;
 use rules::Rules;
@@ -148,6 +149,9 @@ pub struct RuleName {
     pub handle: Option<u64>,
     /// The rule's text, or `policy drop`.
     pub text: String,
+    /// The policy of a manifest for which the rule found an element.
+    #[serde(skip)]
+    pub policy: Option<Owner>,
 }
 
 /// A step of the way.

@@ -1,8 +1,8 @@
-//! Whether a link speaks IPv6, and how old an address is.
+//! Whether a link speaks IPv6 and is forwarded from, and how old an address is.
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{each, u32_at};
+use super::{attributes, u32_at};
 
 /// Reads whether a link speaks IPv6, of `IFLA_AF_SPEC`: `disable_ipv6` is among the parameters that the kernel tells with
 /// every link (`AF_INET6`, `IFLA_INET6_CONF` and `DEVCONF_DISABLE_IPV6`, `inet6_fill_ifla6_attrs()` in Linux
@@ -11,17 +11,23 @@ pub(super) fn speaks_ipv6(spec: &[u8]) -> Option<bool> {
     const AF_INET6: u16 = 10;
     const IFLA_INET6_CONF: u16 = 2;
     const DISABLE_IPV6: usize = 26;
-    let mut speaks = None;
-    each(spec, |family, value| {
-        if family == AF_INET6 {
-            each(value, |kind, parameters| {
-                if kind == IFLA_INET6_CONF {
-                    speaks = u32_at(parameters, DISABLE_IPV6 * 4).map(|disabled| disabled == 0);
-                }
-            });
-        }
-    });
-    speaks
+    parameter(spec, (AF_INET6, IFLA_INET6_CONF, DISABLE_IPV6)).map(|disabled| disabled == 0)
+}
+
+/// Reads whether what comes by a link is forwarded (`AF_INET`, `IFLA_INET_CONF` and `IPV4_DEVCONF_FORWARDING`, which is the
+/// first; `inet_fill_link_af()` in Linux `net/ipv4/devinet.c`).
+pub(super) fn forwards(spec: &[u8]) -> Option<bool> {
+    const AF_INET: u16 = 2;
+    const IFLA_INET_CONF: u16 = 1;
+    const FORWARDING: usize = 0;
+    parameter(spec, (AF_INET, IFLA_INET_CONF, FORWARDING)).map(|forwards| forwards != 0)
+}
+
+/// Returns a parameter of a link: of which family, in which array, and where in there.
+fn parameter(spec: &[u8], (family, array, at): (u16, u16, usize)) -> Option<u32> {
+    let (_, value) = attributes(spec).find(|(kind, _)| *kind == family)?;
+    let (_, parameters) = attributes(value).find(|(kind, _)| *kind == array)?;
+    u32_at(parameters, at * 4)
 }
 
 /// Tells whether an address is less than a second old, of `IFA_CACHEINFO`: the kernel makes its route to itself a little
@@ -64,5 +70,9 @@ mod tests {
         assert_eq!(speaks_ipv6(&spec(0)), Some(true));
         assert_eq!(speaks_ipv6(&spec(1)), Some(false));
         assert_eq!(speaks_ipv6(&nested(2, &[0; 8])), None);
+        let forwarding = |on: i32| nested(2, &nested(1, &[on.to_ne_bytes(), [0; 4]].concat()));
+        assert_eq!([0, 1].map(|on| forwards(&forwarding(on))), [Some(false), Some(true)]);
+        assert_eq!(forwards(&[forwarding(1), spec(1)].concat()), Some(true));
+        assert_eq!(forwards(&spec(0)), None);
     }
 }

@@ -27,6 +27,18 @@ fn a_port_leads_to_the_attachment_that_answers_leave_by() {
 }
 
 #[test]
+fn a_port_behind_a_network_that_lets_nothing_in_is_told() {
+    let told = |container: &str| {
+        topology(&format!("{NETS}ctr x {container}"), &Facts::default()).warnings(&Facts::default())
+    };
+    let warnings = told("@shut publish=80:80 publish=81:81");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let sentence = "`x` publishes a port, and nothing comes in: network `shut` says `ingress: none`";
+    assert!(warnings.iter().all(|warning| warning.ends_with(sentence)), "{warnings:?}");
+    assert_eq!(told("@shut @a publish=80:80"), Vec::<String>::new());
+}
+
+#[test]
 fn a_port_that_cannot_lead_anywhere_is_reported_with_the_reason() {
     insta::assert_snapshot!(problems(
         &format!("{NETS}ctr x @i publish=80:80\nctr y none publish=81:81\nctr z @a publish=::1|82:82\nctr q @v6 publish=1.2.3.4|83:83"),

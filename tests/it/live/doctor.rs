@@ -176,3 +176,16 @@ live! {
         }
     }
 }
+
+live! {
+    fn what_the_manifest_denies_and_a_router_of_somebody_else_are_no_faults(world) {
+        let _dns = healthy(world);
+        world.apply(&SHOP.replace("networks:\n", "policies: [{deny: {from: container.web, to: host}}]\nnetworks:\n"));
+        assert!(!world.pings("web", "172.25.0.1"));
+        assert_eq!(findings(world), Vec::<Value>::new());
+
+        world.sh("ip link del up0; ip netns add ext; ip link add up0 type veth peer name down0 netns ext; ip addr add 203.0.113.1/24 dev up0; ip link set up0 up; ip -n ext addr add 203.0.113.10/24 dev down0; ip -n ext link set down0 up; ip route add default via 203.0.113.10; ip netns exec ext sysctl -qw net.ipv4.ip_forward=0");
+        let found = findings(world);
+        assert!(found.iter().all(|it| it["severity"] == "note"), "{found:?}");
+    }
+}

@@ -303,6 +303,15 @@ const REPLACED: &[(&str, &[&str])] = &[
         "ip -n web route replace blackhole 10.79.0.0/16",
         &["route 10.79.0.0/16 in web mark ours -> protocol 3"],
     ),
+    (
+        "ip -n web route replace default via 172.25.3.4",
+        &["default route in web via 172.25.0.1 -> 172.25.3.4"],
+    ),
+    ("ip -n web route replace default dev eth0", &["default route in web via 172.25.0.1 -> none"]),
+    ("ip -n web route replace unreachable default", &["default route in web type none -> unreachable"]),
+    ("ip -n web route replace 10.77.0.0/16 via 172.25.3.9 dev eth0", &["via 172.25.3.4 -> 172.25.3.9"]),
+    ("ip -n web route replace blackhole 10.77.0.0/16", &["route 10.77.0.0/16 in web type none -> blackhole"]),
+    ("ip -n web route replace 10.79.0.0/16 via 172.25.3.4", &["route 10.79.0.0/16 in web"]),
 ];
 
 live! {
@@ -348,9 +357,9 @@ live! {
         let refused = world.run(&["plan"]).exits(9).stderr;
         assert!(refused.contains("address 172.25.3.5/16 on eth0 is in the way"), "{refused}");
 
-        // Who has a route of ours lead elsewhere means it.
+        // What says more than netform could say again is somebody's.
         world.file("netform.yaml", SHOP);
-        world.sh("ip -n web route replace 10.77.0.0/16 via 172.25.3.9 dev eth0");
+        world.sh("ip -n web route replace 10.77.0.0/16 via 172.25.3.9 dev eth0 mtu 1400");
         let refused = world.run(&["plan"]).exits(9).stderr;
         assert!(refused.contains("route 10.77.0.0/16 via 172.25.3.9 on eth0 is in the way"), "{refused}");
     }

@@ -261,3 +261,31 @@ live! {
         assert_eq!(forwards(), "0");
     }
 }
+
+live! {
+    fn a_directory_in_the_place_of_a_record_is_a_damaged_one(world) {
+        world.sh("sysctl -qw net.ipv4.ip_forward=0");
+        world.apply("netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}}\n");
+        world.sh("rm state/shop/originals.json state/shop/originals.copy.json; mkdir state/shop/originals.json state/shop/originals.copy.json");
+        let plan = world.run(&["plan"]).exits(0).stdout;
+        assert!(plan.contains("is not known any more, and they stay as they are"), "{plan}");
+        let done = world.run(&["destroy", "--yes", "--project", "shop"]).exits(0);
+        assert!(done.stdout.contains("net/ipv4/ip_forward stays 1: what it was before netform changed it was lost"), "{}", done.stdout);
+        assert!(world.dir().join("state/shop/originals.json").is_file());
+        world.run(&["plan", "--detailed-exitcode"]).exits(2);
+    }
+}
+
+live! {
+    fn where_all_records_are_gone_it_is_told_that_forwarding_stays(world) {
+        world.sh("sysctl -qw net.ipv4.ip_forward=0");
+        world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}}\n");
+        let clean = world.run(&["plan", "--destroy"]).exits(0).stdout;
+        world.run(&["apply", "--yes"]).exits(0);
+        world.sh("rm -r state");
+        let done = world.run(&["destroy", "--yes"]).exits(0);
+        assert!(done.stdout.contains("net/ipv4/ip_forward stays 1: whether netform has changed it is not known, since its records are gone; `sysctl -w"), "{}", done.stdout);
+        assert!(!clean.contains("stays"), "{clean}");
+        assert_eq!(world.sh("sysctl -n net.ipv4.ip_forward").trim(), "1");
+    }
+}

@@ -255,7 +255,7 @@ live! {
         world.file("netform.yaml", SHOP);
         let daemon = Daemon::start(world, &[]);
 
-        world.sh("ip -n web route replace default via 172.25.0.9");
+        world.sh("ip -n web route replace default via 172.25.0.9 mtu 1400");
         daemon.says("objects of others are in the way");
         world.sh("ip link set br-front mtu 1400");
         daemon.says("mtu 1500 -> 1400; set back");
