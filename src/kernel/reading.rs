@@ -20,7 +20,9 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, census, file, kept, lacks, message, neighbours, netns, routes, sysctl, vlans};
+use super::{
+    ObserveError, Scope, census, file, kept, lacks, message, neighbours, netns, routes, sysctl, vlans,
+};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::file::FilePath;
