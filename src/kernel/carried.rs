@@ -66,7 +66,7 @@ pub(super) fn carried(
                 };
                 all.extend(links.iter().map(named));
             }
-            Other::Stale => {}
+            Other::Stale | Other::Strange => {}
         }
     }
     let mut by_parent = BTreeMap::<IfName, BTreeSet<Carried>>::new();

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
+use super::reading::Other;
 use super::{census, netns};
 use crate::names::NetnsName;
 use crate::resource::netns::NsRef;
@@ -97,6 +98,11 @@ fn name_again(name: &NetnsName, file: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     Ok(mount_bind(file, &named)?)
+}
+
+/// Tells what stands where a namespace of this name would.
+pub(super) fn in_place_of(name: &NetnsName) -> Other {
+    if is_empty_file(&named(name)) { Other::Stale } else { Other::Strange }
 }
 
 fn is_empty_file(path: &Path) -> bool {

@@ -71,17 +71,21 @@ pub(super) fn seen<T: Send>(
 /// Notes namespaces that were not looked into, and files that look like some.
 fn see_others(observed: &mut Sight, reading: &Reading, scope: &Scope) {
     for (name, other) in &reading.others {
+        let file = |what: &str| {
+            let what = format!("file /run/netns/{name}, which {what}");
+            Foreign { what, owner: None, on: None, bears: None }
+        };
         let foreign = match other {
-            Other::Stale if scope.begun.contains(&ResourceId::Netns(name.clone())) => {
-                let netns = Netns { whole: false, ..Netns::new(name.clone()) };
-                observed.insert(Resource::Netns(netns), Owner::Project);
-                continue;
-            }
+            Other::Stale => match whose::left(name, scope) {
+                Some(owner) => {
+                    let netns = Netns { whole: false, ..Netns::new(name.clone()) };
+                    observed.insert(Resource::Netns(netns), owner);
+                    continue;
+                }
+                None => file("a namespace left behind"),
+            },
             Other::Namespace(mark, ..) => whose::strange(name, mark.as_ref(), scope),
-            Other::Stale => {
-                let what = format!("file /run/netns/{name}, which a namespace left behind");
-                Foreign { what, owner: None, on: None, bears: None }
-            }
+            Other::Strange => file("is no namespace"),
         };
         observed.foreign.insert(Slot::Ns(NsRef::Named(name.clone())), foreign);
     }

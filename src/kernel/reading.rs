@@ -20,7 +20,9 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{ObserveError, Scope, census, file, lacks, message, neighbours, netns, routes, sysctl, vlans};
+use super::{
+    ObserveError, Scope, census, file, kept, lacks, message, neighbours, netns, routes, sysctl, vlans,
+};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::file::FilePath;
@@ -116,8 +118,10 @@ pub(crate) enum Other {
     /// A namespace, with its mark when it has one, and its links that share what one of the host receives: that one's index,
     /// how, and the name; and the links of the host that it has for itself, with whose they are.
     Namespace(Option<Mark>, Vec<(u32, Shares, SmolStr)>, Vec<(ProjectName, IfName)>),
-    /// An ordinary file that a namespace left behind.
+    /// An ordinary, empty file, as a namespace leaves behind.
     Stale,
+    /// Something else that is no namespace.
+    Strange,
 }
 
 /// Why no container can have a namespace.
@@ -319,7 +323,7 @@ impl NsReading {
         let asked = task.wanted.contains_key(&self.ns);
         let Some(ns) = netns::open_if_namespace(&self.ns)? else {
             return Ok(match &self.ns {
-                NsRef::Named(name) => Look::Other(name.clone(), Other::Stale),
+                NsRef::Named(name) => Look::Other(name.clone(), kept::in_place_of(name)),
                 NsRef::Path(path) if asked && !netns::may_come(path) => Look::Wrong(self.ns, Wrong::Kind),
                 NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => Look::Gone,
             });

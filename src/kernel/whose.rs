@@ -215,6 +215,14 @@ pub(super) fn strange(name: &NetnsName, mark: Option<&Mark>, scope: &Scope) -> F
     Foreign { what, owner: mark.map(owner_of), on: None, bears: None }
 }
 
+/// Returns whose a namespace was that only its file is left of, if it was ours: a killed run was making or removing it, or the last
+/// apply led to it, and somebody has unmounted it.
+pub(super) fn left(name: &NetnsName, scope: &Scope) -> Option<Owner> {
+    let id = ResourceId::Netns(name.clone());
+    let on_record = scope.strays.get(&id).map(|stray| stray.bore.owner.clone());
+    on_record.or_else(|| scope.begun.contains(&id).then_some(Owner::Project))
+}
+
 /// Returns a link of others; what it stands on is for the caller to tell.
 pub(super) fn stranger(
     (link, name): (&LinkAnswer, &IfName),

@@ -180,6 +180,10 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
     };
     match id {
         ResourceId::Netns(name) => {
+            // Nothing is in what is gone, and nobody loses its empty file.
+            if observed.get(id).is_some_and(is_gone) {
+                return true;
+            }
             let home = NsRef::Named(name.clone());
             applied.iter().filter(|(_, entry)| has_end_in(entry, &home)).any(|(id, _)| is_same(id))
         }
@@ -200,6 +204,11 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
         | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..) => false,
     }
+}
+
+/// Tells whether only the file of a namespace is left.
+fn is_gone(entry: &Entry) -> bool {
+    matches!(&entry.resource, Resource::Netns(netns) if !netns.whole)
 }
 
 fn link<'s>(state: &'s State, id: &ResourceId) -> Option<&'s Link> {

@@ -93,7 +93,7 @@ fn standing_in_other(ns: &NetnsName, other: &Other, index: u32) -> Option<String
             let (_, _, upper) = sharing.iter().find(|(parent, _, _)| *parent == index)?;
             Some(format!("{upper} in {ns}"))
         }
-        Other::Stale => None,
+        Other::Stale | Other::Strange => None,
     }
 }
 
@@ -104,7 +104,7 @@ fn elsewhere(reading: &Reading, name: &IfName) -> Option<DeviceFact> {
             let (project, _) = devices.iter().find(|(_, device)| device == name)?;
             Some(format!("is in {ns}, where project {project} has it"))
         }
-        Other::Stale => None,
+        Other::Stale | Other::Strange => None,
     });
     let obstacle = Some(others.next()?);
     Some(DeviceFact { mtu: Mtu::ETHERNET, mac: None, held: vec![], obstacle, is_uplink: false })

@@ -223,3 +223,42 @@ live! {
         assert_eq!(look(), before);
     }
 }
+
+live! {
+    fn a_namespace_that_was_unmounted_is_made_anew_over_its_file(world) {
+        world.apply(SHOP);
+        world.sh("umount -l /run/netns/web");
+        let (plan, changes) = world.plan();
+        assert!(changes && plan.contains("container.web") && plan.contains("[drift]"), "{plan}");
+        assert!(plan.contains("there is no namespace behind its name"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert!(world.pings("web", "172.25.3.4"));
+
+        let daemon = Daemon::start(world, &["--resync", "1s"]);
+        world.sh("umount -l /run/netns/web");
+        patiently(&|| daemon.log(), || world.try_sh("ip netns exec web true").code == 0);
+        daemon.brings_it_in_sync("umount -l /run/netns/web");
+        assert!(world.pings("web", "172.25.3.4"), "{}", daemon.log());
+        drop(daemon);
+
+        world.sh("umount -l /run/netns/web");
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ls /run/netns"), "");
+    }
+}
+
+live! {
+    fn what_somebody_put_where_a_namespace_of_ours_was_stays(world) {
+        world.apply(SHOP);
+        world.sh("umount -l /run/netns/web; chmod 644 /run/netns/web; echo notes > /run/netns/web");
+        let refused = world.run(&["apply", "--yes"]).exits(9).stderr;
+        assert!(refused.contains("file /run/netns/web, which is no namespace"), "{refused}");
+        assert_eq!(world.sh("cat /run/netns/web"), "notes\n");
+        // Without a word of it on record nobody's empty file is taken away.
+        world.sh("ip netns del db; touch /run/netns/new; rm /run/netns/web");
+        world.file("netform.yaml", &SHOP.replace("  db:", "  new: {networks: [front]}\n  db:"));
+        let refused = world.run(&["apply", "--yes"]).exits(9).stderr;
+        assert!(refused.contains("file /run/netns/new, which a namespace left behind"), "{refused}");
+    }
+}
