@@ -132,7 +132,12 @@ fn limited(source: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
+/// Returns the files of a directory that are its manifest, in the order in which they are read.
+///
+/// # Errors
+///
+/// When the directory cannot be read, or has none.
+pub fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let failed = |source| LoadError::Read { path: directory.to_owned(), source };
     let mut files = vec![];
     for entry in std::fs::read_dir(directory).map_err(failed)? {

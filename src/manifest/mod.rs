@@ -53,7 +53,7 @@ pub use self::coexist::Coexist;
 pub use self::dns::{AliasPolicy, Dns};
 pub use self::driver::{Driver, OtherEnd};
 pub use self::families::Families;
-pub use self::load::{Input, LoadError, load, load_edited};
+pub use self::load::{Input, LoadError, load, load_edited, manifests_in};
 pub(crate) use self::node::{Entry, Kind, Node};
 pub use self::policy::Policy;
 pub(crate) use self::problem::Problem;

@@ -11,6 +11,7 @@ use super::super::session::Session;
 use super::super::show::Style;
 use crate::apply::generation::Generation;
 use crate::apply::{Dirs, projects};
+use crate::manifest::manifests_in;
 use crate::names::ProjectName;
 
 /// What a daemon begins with.
@@ -61,15 +62,12 @@ fn is_in_force(generation: &Generation) -> bool {
 /// Returns whose a manifest is that says it no more, or in part: the project whose name stands there in plain words, or else the
 /// only one whose newest generation came from there.
 fn whose(common: &Common, manifest: &Path) -> Option<ProjectName> {
-    let files =
-        || std::fs::read_dir(manifest).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let named = ahead::guess(manifest).or_else(|| files().find_map(|file| ahead::guess(&file)));
     let newest = |project: &ProjectName| {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, project);
         let number = dirs.numbers().ok()?.last().copied()?;
         dirs.generation(number).ok().flatten().filter(is_in_force)
     };
-    if let Some(project) = named.filter(|project| newest(project).is_some()) {
+    if let Some(project) = named(manifest).filter(|project| newest(project).is_some()) {
         return Some(project);
     }
     // A relative name says where something is to somebody in another directory only by chance.
@@ -84,4 +82,39 @@ fn whose(common: &Common, manifest: &Path) -> Option<ProjectName> {
     let mut candidates =
         projects(&common.state_dir).into_iter().filter(|it| newest(it).is_some_and(is_from_here));
     candidates.next().filter(|_| candidates.next().is_none())
+}
+
+/// Returns the project that a manifest names in plain words. Files of a directory that name several name none: to keep up
+/// another project than the one that is meant would be worse than to keep up nothing.
+fn named(manifest: &Path) -> Option<ProjectName> {
+    let files = if manifest.is_dir() { manifests_in(manifest).ok()? } else { vec![manifest.to_owned()] };
+    let mut guesses = files.iter().filter_map(|file| ahead::guess(file));
+    let first = guesses.next()?;
+    guesses.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(files: &[(&str, &str)], want: Option<&str>) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, project) in files {
+            std::fs::write(dir.path().join(name), format!("netform: 1\nproject: {project}\n")).unwrap();
+        }
+        assert_eq!(named(dir.path()).as_ref().map(ProjectName::as_str), want, "{files:?}");
+    }
+
+    #[test]
+    fn a_directory_names_a_project_by_what_would_be_read_of_it_and_with_one_voice() {
+        check(
+            &[("b.yaml", "shop"), ("a.yml.disabled", "old"), ("a.bak", "old"), (".a.yaml", "old")],
+            Some("shop"),
+        );
+        check(&[("a.yaml", "shop"), ("b.yml", "shop"), ("c.yaml", "")], Some("shop"));
+        check(&[("a.yaml", "shop"), ("b.yaml", "blog")], None);
+        check(&[("a.yaml.disabled", "old")], None);
+        check(&[], None);
+    }
 }
