@@ -18,8 +18,9 @@ use crate::resource::netns::{NsRef, Process};
 use crate::resource::state::{Desired, Observed, State};
 
 impl Session {
-    /// Has the past call namespaces as the manifest does now.
-    pub(super) fn call_namespaces_as_now(&mut self) -> Result<(), Failure> {
+    /// Has the past call namespaces as the manifest does now. What the manifest must not call somebody else's matters only to
+    /// who carries it out: whoever destroys, or goes back, gets rid of that line.
+    pub(super) fn call_namespaces_as_now(&mut self, aim: Aim) -> Result<(), Failure> {
         let (Some(loaded), Some(generation)) = (&self.loaded, &self.past.generation) else { return Ok(()) };
         let runs = self.runtimes.look.runs.values().map(|run| NsRef::Process(run.process));
         let mut now = given_namespaces(&loaded.manifest);
@@ -32,7 +33,8 @@ impl Session {
             return Ok(());
         }
         let mut same: BTreeMap<NsRef, NsRef> = census::same(now.iter().chain(&ours).chain(&theirs));
-        if let Some((ours, called)) = ours.iter().find_map(|ours| Some((ours, same.get(ours)?))) {
+        let mut taken = ours.iter().filter_map(|ours| Some((ours, same.get(ours)?)));
+        if let Some((ours, called)) = taken.next().filter(|_| aim == Aim::Manifest) {
             return Err(self.is_ours(loaded, ours, called));
         }
         same.retain(|before, _| theirs.contains(before));

@@ -263,7 +263,7 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.look_who_runs().await;
-        self.call_namespaces_as_now()?;
+        self.call_namespaces_as_now(aim)?;
         let mut scope = self.scope();
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;

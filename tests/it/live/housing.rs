@@ -68,6 +68,22 @@ live! {
 }
 
 live! {
+    fn a_line_that_calls_ours_somebody_elses_keeps_nobody_from_going_back_or_destroying(world) {
+        world.apply(&with("web: {networks: [dn]}"));
+        world.apply(&with("web: {networks: [dn]}, db: {networks: [dn]}"));
+        world.file("netform.yaml", &with("web2: {netns: /run/netns/web, networks: [dn]}"));
+        world.run(&["apply", "--yes"]).exits(65);
+
+        world.run(&["rollback", "--yes"]).exits(0);
+        assert!(world.pings("web", "10.61.0.1"));
+        assert_ne!(world.try_sh("ip netns exec db true").code, 0);
+        world.run(&["destroy", "--yes"]).exits(0);
+        assert_eq!(world.sh("ip netns list | wc -l").trim(), "0");
+        assert_ne!(world.try_sh("ip link show br-dn").code, 0);
+    }
+}
+
+live! {
     fn a_namespace_by_another_name_is_the_same(world) {
         world.sh("ip netns add named; ip netns exec named sleep 1000 >/dev/null 2>&1 & echo $! > pid; sleep 0.2");
         let pid = world.sh("ip netns pids named").trim().to_owned();
