@@ -232,7 +232,9 @@ impl Session {
 
     /// Returns what is known of the host, with what the kernel cannot tell: what is leased, and what others run.
     pub(super) fn completed(&self, facts: Facts) -> Facts {
-        Facts { leases: self.past.leases.clone(), runs: self.runtimes.look.runs.clone(), ..facts }
+        let is_in_force = self.past.generation.as_ref().is_some_and(|it| !it.manifest.is_empty());
+        let leases = self.past.leases.clone();
+        Facts { leases, is_in_force, runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
     /// Adds who else is on the networks that this project shares with others: mostly it shares none, and nobody is asked.

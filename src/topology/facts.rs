@@ -95,6 +95,9 @@ pub struct Facts {
     pub live: Leases,
     /// Addresses and subnets that were held at the last apply.
     pub leases: Leases,
+    /// Whether what was applied then is still to be there: it was not destroyed, and is gone only if the host restarted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_in_force: bool,
     /// Chains of others that drop what the host forwards.
     pub barriers: BTreeSet<Barrier>,
     /// In which of its tables Docker has left the chain `DOCKER-USER` to the rules of users.

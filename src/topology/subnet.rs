@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::facts::{Facts, LinkFact};
+use super::facts::{Facts, Leases, LinkFact};
 use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
@@ -234,6 +234,16 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
     subnets.filter_map(sentence).chain(within::warnings(&topology.networks, facts)).collect()
 }
 
+/// Tells whether a network has a given subnet already, or had it when the host restarted.
+///
+/// What is live stays, whatever routes came up since: somebody's route to one address must not keep all else from being looked
+/// after. After a restart nothing is live, and the apply at boot shall bring back what was there; but for a subnet that as a
+/// whole is routed elsewhere by now, where none of its packets would get through.
+fn stays(facts: &Facts, net: &Net<'_>, cidr: IpNet) -> bool {
+    let has = |leases: &Leases| leases.subnets.get(net.name).is_some_and(|subnets| subnets.contains(&cidr));
+    has(&facts.live) || facts.is_in_force && has(&facts.leases) && !facts.routes.contains(&cidr)
+}
+
 /// Tells who else has a given subnet.
 ///
 /// A route that contains the subnet, such as that of a company's 10.0.0.0/8, is no obstacle, unless a link of the host is on
@@ -254,9 +264,7 @@ fn foreign_claim(
             help: Some(format!("give `{}` another subnet, or none, and the pools give one", net.name)),
         });
     }
-    // What is live stays, whatever routes came up since: somebody's route to one address must not keep all else from
-    // being looked after.
-    if facts.live.subnets.get(net.name).is_some_and(|live| live.contains(&cidr)) {
+    if stays(facts, net, cidr) {
         return None;
     }
     let Some(route) = routed(facts, cidr) else { return within::problem(facts, net, ground) };

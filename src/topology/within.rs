@@ -132,6 +132,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_applied_before_a_restart_comes_back_and_is_told() {
+        let a = "net a 192.0.2.128/25";
+        let mut facts = facts();
+        facts.leases.subnets.insert("a".try_into().unwrap(), vec!["192.0.2.128/25".parse().unwrap()]);
+        assert!(problems(a, &facts).contains("topology::subnet_routed"), "it was destroyed");
+
+        facts.is_in_force = true;
+        facts.routes.insert("192.0.2.200/32".parse().unwrap());
+        let told = topology(a, &facts).warnings(&facts).concat();
+        assert!(
+            told.contains("up0 of the host is on by now") && told.contains("to 192.0.2.200/32"),
+            "{told}"
+        );
+        let other = problems("net b 192.0.2.128/25", &facts);
+        assert!(other.contains("topology::subnet_routed"), "another network had it: {other}");
+
+        facts.routes.insert("192.0.2.128/25".parse().unwrap());
+        assert!(problems(a, &facts).contains("the host already routes 192.0.2.128/25 elsewhere"));
+    }
+
+    #[test]
     fn a_part_of_where_somebodys_route_leads_is_told() {
         let facts = facts();
         let told = |net: &str| topology(&format!("net a {net}"), &facts).warnings(&facts).concat();

@@ -61,6 +61,26 @@ live! {
 }
 
 live! {
+    fn what_was_applied_comes_back_after_a_restart_though_a_link_is_on_its_network_by_now(world) {
+        world.apply(&on("10.200.5.0/24"));
+        // As after a restart: nothing of ours is there, and the uplink has got another network.
+        world.sh("nft flush ruleset; ip link del br-dn; umount /run/netns/a; rm /run/netns/a");
+        router(world);
+        world.sh("ip route del 10.200.0.0/16; ip addr add 10.200.0.9/16 dev up0");
+
+        let told = world.run(&["apply", "--yes"]).exits(0);
+        let told = format!("{}{}", told.stdout, told.stderr);
+        assert!(told.contains("the network that link up0 of the host is on by now"), "{told}");
+        assert!(world.pings("a", "10.200.5.1"));
+        world.run(&["destroy", "--yes"]).exits(0);
+
+        // What was destroyed is new again.
+        let refused = world.run(&["apply", "--yes"]).exits(65).stderr;
+        assert!(refused.contains("topology::subnet_routed"), "{refused}");
+    }
+}
+
+live! {
     fn whom_the_uplink_answers_for_may_be_within_its_network(world) {
         proxy::router(world);
         world.apply(proxy::SHOP);
