@@ -298,10 +298,8 @@ fn container_status<'a>(
     };
     // One that is on another network meanwhile is as its namespace is.
     let is_nowhere = !container.attachments.is_empty() && container.attachments.iter().all(waits);
-    let health = match waiting_or(container, health(&Owner::Container(container.name.clone()))) {
-        Health::InSync if is_nowhere => Health::Waiting,
-        health => health,
-    };
+    let home = waiting_or(container, health(&Owner::Container(container.name.clone())));
+    let state = if is_nowhere && home == Health::InSync { Health::Waiting } else { home };
     let leads = container.publish.iter().filter(|publish| !is_away && !publish.targets.is_empty());
     let published = leads.map(|publish| {
         let host = publish.host_address.map_or_else(|| "*".to_owned(), |address| address.to_string());
@@ -317,7 +315,7 @@ fn container_status<'a>(
     let external = external.map(|External { address, target, .. }| format!("{address}->{target}"));
     ContainerStatus {
         name: container.name.as_str(),
-        state: health,
+        state,
         netns: container.ns.to_string(),
         networks: container.attachments.iter().map(|attachment| attachment.network.as_str()).collect(),
         published: published.chain(external).collect(),
