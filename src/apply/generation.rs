@@ -224,6 +224,16 @@ impl Dirs {
         disk::write(&path, &LeaseFile { format: Known, leases })
     }
 
+    /// Has other projects know where the networks are, though nothing else changed: an earlier netform did not say that.
+    pub(super) fn note_segments(&self, leases: &Leases) -> Result<(), DiskError> {
+        let path = self.leases();
+        let is_noted = || {
+            let noted = disk::read::<LeaseFile>(&path, KNOWN).ok()??.leases(&path).ok()?;
+            Some(noted.segments == leases.segments)
+        };
+        if leases.segments.is_empty() || is_noted() == Some(true) { Ok(()) } else { self.save_leases(leases) }
+    }
+
     /// Returns who holds which address in other projects, as far as that can be read.
     pub fn leases_of_others(&self) -> BTreeMap<ProjectName, Leases> {
         let leases = |project: ProjectName| {

@@ -215,7 +215,10 @@ fn conflicts(conflicts: &[Conflict]) -> String {
 /// The caller holds the lock, and has called [`recover`] before planning.
 pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher<'_>) -> Outcome {
     if job.plan.is_empty() && *job.applied == job.desired.0 {
-        return Outcome::NothingToDo;
+        return match job.dirs.note_segments(&job.generation.leases) {
+            Ok(()) => Outcome::NothingToDo,
+            Err(error) => Outcome::NotBegun(error),
+        };
     }
     let touched = job.plan.touched();
     let mut journal = Journal::new(job.generation.number, job.generation.applied_at, touched);

@@ -46,8 +46,9 @@ pub struct Originals {
     pub warning: Option<String>,
 }
 
-fn is_file(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|there| there.is_file())
+/// Tells whether something else than a file is there, for sure: one that cannot be looked at now may be read later.
+fn is_no_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| !there.is_file())
 }
 
 fn is_false(value: &bool) -> bool {
@@ -121,7 +122,7 @@ impl Dirs {
             Ok(None) => self.copied_originals().unwrap_or_else(OriginalsFile::none),
             Err(error @ DiskError::Damaged { .. }) => self.instead_of_damaged(&error),
             // A directory in its place says no more than a damaged file.
-            Err(error @ DiskError::Read { .. }) if !is_file(&self.originals_path()) => {
+            Err(error @ DiskError::Read { .. }) if is_no_file(&self.originals_path()) => {
                 self.instead_of_damaged(&error)
             }
             Err(error) => return Err(error),

@@ -143,7 +143,8 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
         other => other?,
     };
     dirs.remember(touched, committed.as_ref())?;
-    committed.map_or(Ok(()), |committed| dirs.save_leases(&committed.leases))?;
+    let Some(committed) = committed else { return Ok(Settled::Lost) };
+    dirs.save_leases(&committed.leases)?;
     Ok(Settled::Finished { generation })
 }
 

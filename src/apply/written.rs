@@ -333,6 +333,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_later_netform_says_besides_is_passed_over() {
+        let generation = generation(1, vec![object("web", "container.web", 1)]);
+        let text = String::from_utf8(write(&generation, None).unwrap()).unwrap();
+        for (from, to) in
+            [("\"leases\":{", "\"leases\":{\"later\":1,"), ("{\"format\"", "{\"later\":{},\"format\"")]
+        {
+            assert_eq!(read_back(text.replacen(from, to, 1).as_bytes()).0, generation);
+        }
+    }
+
+    #[test]
     fn leases_are_those_of_the_generation_where_another_file_says_something_else() {
         let leased = |name: &str| {
             let network = NetName::try_from(name).unwrap();

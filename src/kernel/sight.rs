@@ -10,7 +10,7 @@ use crate::resource::{Resource, ResourceId, Slot};
 #[derive(Default)]
 pub(crate) struct Sight {
     own: Vec<Placed>,
-    /// What of it is in the firewall, in order.
+    /// What of it is in the firewall, tables and elements, in order.
     elements: Vec<Placed>,
     pub(super) foreign: BTreeMap<Slot, Foreign>,
 }
@@ -21,7 +21,7 @@ impl Sight {
         Self { own: vec![], elements: Placed::in_order(elements), foreign }
     }
 
-    /// Notes an object of ours; one with the same id is forgotten.
+    /// Notes an object of ours; of those with the same id the last one counts.
     pub(super) fn insert(&mut self, resource: Resource, owner: Owner) {
         self.own.push(Entry { resource, owner, origin: None, ignore: vec![] }.into());
     }

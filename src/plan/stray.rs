@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{IfName, NetnsName, ProjectName};
-use crate::resource::file::{FilePath, HOMES};
+use crate::resource::file::{FilePath, HOMES, NetnsFile};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -77,7 +77,7 @@ fn is_contrary(known: &Entry, seen: &Entry) -> bool {
 }
 
 /// Returns what is somebody's where the last apply led to something of ours. Of addresses and routes these are only what is on
-/// links of ours, or in namespaces of ours: there nobody else has anything to ask for.
+/// links of ours, or in namespaces of ours, and of files the hosts files of these: there nobody else has anything to ask for.
 fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTreeMap<ResourceId, Mark> {
     let on_ours = |id: &ResourceId, foreign: &Foreign| {
         let is_on_ours = foreign.on.is_some() || is_home(&id.ns(), &observed.own);
@@ -104,8 +104,11 @@ fn suspects(applied: &State, observed: &Observed, project: &ProjectName) -> BTre
     known.map(|entry| (entry.resource.id(), mark(entry, project))).collect()
 }
 
-/// Returns the namespace in whose directory a file is, where there is one for each.
+/// Returns the namespace whose hosts file this is. Who puts his own resolvers in another file means that, and it is left to him.
 fn home_of(path: &FilePath) -> Option<NsRef> {
+    if !NetnsFile::Hosts.is_at(path) {
+        return None;
+    }
     let name = path.strip_prefix(HOMES).ok()?.parent()?.to_str()?;
     Some(NsRef::Named(NetnsName::try_from(name.to_owned()).ok()?))
 }

@@ -47,13 +47,6 @@ impl State {
         Arc::make_mut(&mut self.entries).insert(id, entry).map(Arc::unwrap_or_clone)
     }
 
-    /// Takes over all objects of another state, in place of those with the same ids.
-    pub fn append(&mut self, other: Self) {
-        if !other.is_empty() {
-            Arc::make_mut(&mut self.entries).append(&mut Arc::unwrap_or_clone(other.entries));
-        }
-    }
-
     /// Takes an object out.
     pub fn remove(&mut self, id: &ResourceId) -> Option<Entry> {
         if !self.entries.contains_key(id) {
@@ -222,15 +215,6 @@ pub struct Observed {
     /// namespace, a foreign address or route on a link of ours, a foreign file. Written as a list of pairs.
     #[serde(with = "slots")]
     pub foreign: BTreeMap<Slot, Foreign>,
-}
-
-impl Observed {
-    /// Takes over all that was seen elsewhere.
-    pub fn append(&mut self, other: Self) {
-        let Self { own, mut foreign } = other;
-        self.own.append(own);
-        self.foreign.append(&mut foreign);
-    }
 }
 
 /// Somebody else's object.

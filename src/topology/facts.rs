@@ -110,7 +110,6 @@ pub struct Facts {
 
 /// What is known of a container that somebody else runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Running {
     /// Whose it is, in the words of the manifest: `docker: shop-db`.
     pub home: String,
@@ -225,9 +224,10 @@ pub enum Silent {
     NoCarrier,
 }
 
-/// Who holds which address, and which network which subnets.
+/// Who holds which address, and which network which subnets. They are kept on the disk: what a later netform knows besides is
+/// passed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Leases {
     /// Subnets by network, for those that were taken from the pools.
     pub subnets: BTreeMap<NetName, Vec<IpNet>>,
@@ -246,7 +246,6 @@ pub struct Leases {
 
 /// Where a network is on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Segment {
     /// The bridge, or the parent.
     pub link: IfName,

@@ -67,6 +67,22 @@ live! {
 }
 
 live! {
+    fn where_an_earlier_netform_did_not_say_it_another_project_is_told_by_the_next_run(world) {
+        links(world);
+        apply(world, "one", &on_bridge("one", "")).exits(0);
+        let leases = "state/one/leases.json";
+        let forget = format!(r#"sed -i 's/,"segments":.*/}}}}/' {leases} state/one/generations/*.json"#);
+        world.sh(&forget);
+        assert!(!world.sh(&format!("cat {leases}")).contains("br-lan"));
+
+        let again = world.run(&["apply", "--yes", "one.yaml"]).exits(0).stdout;
+        assert!(again.contains("No changes"), "{again}");
+        apply(world, "two", &on_bridge("two", "")).exits(0);
+        assert_eq!(["one", "two"].map(|it| address(world, it)), ["10.60.0.128", "10.60.0.129"]);
+    }
+}
+
+live! {
     fn behind_a_parent_each_gets_an_address_of_its_own_from_one_pool(world) {
         links(world);
         for name in ["one", "two"] {

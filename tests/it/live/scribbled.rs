@@ -86,3 +86,21 @@ live! {
         assert_eq!(world.sh("cat /etc/netns/web/hosts"), "theirs\n");
     }
 }
+
+live! {
+    fn resolvers_that_somebody_names_himself_are_left_to_him(world) {
+        const RESOLV: &str = "/etc/netns/web/resolv.conf";
+        world.file("netform.yaml", SHOP);
+        let written = || world.sh(&format!("cat {RESOLV} 2>/dev/null || true"));
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        patiently(&|| daemon.log(), || written().contains("127.0.0.11"));
+        drop(daemon);
+        world.sh(&format!("echo 'nameserver 10.0.0.2' > {RESOLV}"));
+
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(written(), "nameserver 10.0.0.2\n");
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        daemon.says("is left alone");
+        assert_eq!(written(), "nameserver 10.0.0.2\n");
+    }
+}
