@@ -297,6 +297,12 @@ impl Session {
         if let Some(topology) = &topology {
             extra.warnings.extend(topology.warnings(&facts));
         }
+        if let Aim::Generation(_) = aim
+            && !leases.segments.is_empty()
+        {
+            let others = self.dirs.leases_of_others();
+            extra.warnings.extend(topology::strangers::given_away(&leases, &others));
+        }
         extra.warnings.extend(tell_given_up(aim, &given_up));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)

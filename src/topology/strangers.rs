@@ -78,6 +78,27 @@ pub fn taken(
     taken
 }
 
+/// Returns a sentence for each address of an earlier apply that another project has by now.
+pub fn given_away(leases: &Leases, others: &BTreeMap<ProjectName, Leases>) -> Vec<String> {
+    let links = leases.segments.values().map(|segment| segment.link.clone()).collect();
+    let taken = taken(others, &links);
+    let mut told = vec![];
+    for (container, networks) in &leases.addresses {
+        for (network, held) in networks {
+            let Some(Segment { link, host: _, vlans }) = leases.segments.get(network) else { continue };
+            let there = taken.get(&Segment::name(link, vlans.get(container).copied()));
+            let both = held.iter().filter_map(|addr| Some((addr, there?.get(addr)?)));
+            told.extend(both.map(|(addr, project)| {
+                format!(
+                    "`{container}` gets {addr} back, which project {project} has on {link} by now: what is sent there comes to one \
+                     of them, and which one is chance; apply a manifest instead, and another address is chosen"
+                )
+            }));
+        }
+    }
+    told
+}
+
 /// Which project has which address where an attachment is.
 pub(super) type Beside<'f> = Option<&'f BTreeMap<IpAddr, ProjectName>>;
 
