@@ -62,6 +62,7 @@ struct ContainerStatus<'a> {
     state: Health,
     netns: String,
     networks: Vec<&'a str>,
+    // Its ports and addresses at the host, but for those that lead nowhere until what they wait for is there.
     published: Vec<String>,
 }
 
@@ -114,7 +115,7 @@ impl<'a> Status<'a> {
             in_sync: plan.is_empty() && conflicts.is_empty(),
             generation,
             networks: topology.networks.iter().map(|n| network_status(topology, n, &health)).collect(),
-            containers: topology.containers.iter().map(|c| container_status(c, &health)).collect(),
+            containers: topology.containers.iter().map(|c| container_status(topology, c, &health)).collect(),
             leftover: destroyed.map(|change| change.owner.to_string()).collect(),
             in_the_way: conflicts.iter().map(|conflict| chain(conflict)).collect(),
             names: Names::HostsFiles,
@@ -285,8 +286,22 @@ fn attachment_status<'a>(
     }
 }
 
-fn container_status<'a>(container: &'a Container, health: &impl Fn(&Owner) -> Health) -> ContainerStatus<'a> {
-    let published = container.publish.iter().map(|publish| {
+fn container_status<'a>(
+    topology: &Topology,
+    container: &'a Container,
+    health: &impl Fn(&Owner) -> Health,
+) -> ContainerStatus<'a> {
+    let is_away = container.runtime == Runtime::Waiting;
+    let waits = |attachment: &Attachment| {
+        let mut networks = topology.networks.iter().filter(|network| network.name == attachment.network);
+        attachment.waits() || networks.any(|network| network.waits)
+    };
+    // One that is on another network meanwhile is as its namespace is.
+    let is_nowhere = !container.attachments.is_empty() && container.attachments.iter().all(waits);
+    let home = waiting_or(container, health(&Owner::Container(container.name.clone())));
+    let state = if is_nowhere && home == Health::InSync { Health::Waiting } else { home };
+    let leads = container.publish.iter().filter(|publish| !is_away && !publish.targets.is_empty());
+    let published = leads.map(|publish| {
         let host = publish.host_address.map_or_else(|| "*".to_owned(), |address| address.to_string());
         let ports = |range: &std::ops::RangeInclusive<u16>| {
             let (first, last) = (range.start(), range.end());
@@ -295,11 +310,12 @@ fn container_status<'a>(container: &'a Container, health: &impl Fn(&Owner) -> He
         let (from, to) = (ports(&publish.host_ports), ports(&publish.target_ports));
         format!("{host}:{from}->{to}/{}", publish.protocol)
     });
-    let external = container.attachments.iter().flat_map(|attachment| &attachment.external);
+    let there = container.attachments.iter().filter(|attachment| !is_away && !waits(attachment));
+    let external = there.flat_map(|attachment| &attachment.external);
     let external = external.map(|External { address, target, .. }| format!("{address}->{target}"));
     ContainerStatus {
         name: container.name.as_str(),
-        state: waiting_or(container, health(&Owner::Container(container.name.clone()))),
+        state,
         netns: container.ns.to_string(),
         networks: container.attachments.iter().map(|attachment| attachment.network.as_str()).collect(),
         published: published.chain(external).collect(),

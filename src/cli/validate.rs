@@ -11,6 +11,7 @@ use super::failure::{Code, Failure};
 use super::loaded::{self, Found};
 use super::show::{self, Style};
 use crate::manifest::problem::Record;
+use crate::topology::called;
 
 /// What a check came to, for machines.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -31,6 +32,9 @@ pub(super) fn schema() -> schemars::Schema {
 pub(super) fn run(common: &Common, manifest: &Path, output: TextOrJson) -> Result<Success, Failure> {
     let style = Style::of_stderr(common);
     let found = loaded::check(manifest, style)?;
+    if let Found::Right(topology) = &found {
+        called::warnings(topology).iter().for_each(|warning| show::err(&format!("Warning: {warning}\n")));
+    }
     if output == TextOrJson::Json {
         let diagnostics = found.records();
         let report = Report {

@@ -252,6 +252,9 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by, what): (&Slot, Option<&st
             "{}give {owner} another `interface`, or remove what is there",
             adopt(format!("adopt it with `netform import {owner} {name}`, "))
         ),
+        ResourceId::Netns(_) if what.starts_with("file ") => {
+            "remove it, if nobody needs it, or give the container another name".to_owned()
+        }
         ResourceId::Netns(name) => format!(
             "{}use it as it is with `netns: {name}`, give the container another name, or remove what is there",
             adopt(format!("adopt it with `netform import {owner} {name}`, "))

@@ -4,6 +4,7 @@
 mod attach;
 mod bandwidth;
 pub mod barriers;
+pub mod called;
 mod coexist;
 mod device;
 pub mod environment;
@@ -106,6 +107,7 @@ impl Topology {
         let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
         [
             self.notes.clone(),
+            called::warnings(self),
             limits,
             barriers,
             silent,

@@ -29,6 +29,14 @@ live! {
         world.assert_in_sync();
         let status = world.run(&["status", "--tree", "--manifest", "netform.yaml"]).exits(0).stdout;
         assert_eq!(status.matches("[waiting]").count(), 3, "{status}");
+        let status = world.run(&["status"]).exits(0).stdout;
+        let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        assert!(line("nas").contains("waiting") && !line("nas").contains("published"), "{status}");
+        assert!(line("web").contains("in sync") && line("web").contains("*:8080->80/tcp"), "{status}");
+        let json = world.run(&["status", "--output", "json"]).exits(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let nas = json["containers"].as_array().unwrap().iter().find(|it| it["name"] == "nas").unwrap();
+        assert_eq!((nas["state"].as_str(), nas["published"].as_array().unwrap().len()), (Some("waiting"), 0), "{nas}");
         let explained = world.run(&["explain", "nas", "lan", "attachment.nas@lan"]).exits(0).stdout;
         assert!(explained.contains("it waits to be on network lan"), "{explained}");
         assert!(explained.contains("waiting to be on it, as `netform plan` says: nas and web"), "{explained}");

@@ -260,5 +260,20 @@ live! {
         world.file("netform.yaml", &SHOP.replace("  db:", "  new: {networks: [front]}\n  db:"));
         let refused = world.run(&["apply", "--yes"]).exits(9).stderr;
         assert!(refused.contains("file /run/netns/new, which a namespace left behind"), "{refused}");
+        assert!(refused.contains("help: remove it, if nobody needs it") && !refused.contains("import"), "{refused}");
+    }
+}
+
+live! {
+    fn whoever_was_in_a_namespace_that_was_unmounted_gets_its_name_back_or_another(world) {
+        world.apply(SHOP);
+        let mut inside = world.beside("ip netns exec web sleep 600");
+        super::world::eventually("somebody inside", || world.sh("ip netns pids web").trim() != "");
+        world.sh("umount -l /run/netns/web");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert!(world.pings("web", "172.25.3.4"));
+        inside.kill().unwrap();
+        inside.wait().unwrap();
     }
 }
