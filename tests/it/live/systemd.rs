@@ -152,16 +152,20 @@ live! {
 }
 
 live! {
-    fn a_wrong_manifest_is_tried_again_by_systemd(world) {
+    fn beside_a_wrong_manifest_the_daemon_keeps_up_what_is_in_force_or_is_tried_again_by_systemd(world) {
         let Some(host) = Systemd::boot(world) else { return };
         host.comes_to(READY);
-        host.sh("systemctl stop netform-watch; echo nonsense >> /etc/netform/shop.yaml");
+        host.sh("systemctl stop netform-watch; echo nonsense >> /etc/netform/shop.yaml; nft flush ruleset");
 
+        host.sh("systemctl start netform-watch");
+        host.comes_to("nft list table inet netform-shop");
+
+        host.sh("systemctl stop netform-watch; netform destroy --yes --project shop");
         host.try_sh("systemctl start netform-watch").exits(1);
-
         let failed = host.sh("systemctl show -p ExecMainStatus -p SubState netform-watch");
         assert_eq!(failed, "ExecMainStatus=65\nSubState=auto-restart\n");
         host.sh("sed -i '$ d' /etc/netform/shop.yaml");
         host.comes_to(READY);
+        host.comes_to("nft list table inet netform-shop");
     }
 }
