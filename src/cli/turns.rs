@@ -10,11 +10,9 @@ use crate::apply::lock::{self, Lock};
 use crate::apply::shared;
 use crate::kernel::Op;
 use crate::kernel::moved::Moved;
-use crate::names::NetName;
 use crate::plan::target::Selection;
 use crate::plan::{Conflict, Touched};
 use crate::resource::netns::NsRef;
-use crate::resource::owner::Owner;
 use crate::resource::{Resource, ResourceId};
 
 /// Another project has its turn in less than this.
@@ -145,21 +143,9 @@ fn gives_beside_others(Prepared { plan, topology, .. }: &Prepared) -> bool {
     let is_given = |op: &Op| match op {
         Op::Create(entry) | Op::Update { from: _, to: entry } => {
             matches!(entry.resource, Resource::Address(_))
-                && network_of(&entry.owner).is_some_and(|network| shared.contains(network))
+                && entry.owner.network().is_some_and(|network| shared.contains(network))
         }
         Op::Delete(_) => false,
     };
     !shared.is_empty() && plan.waves.iter().flatten().any(is_given)
-}
-
-fn network_of(owner: &Owner) -> Option<&NetName> {
-    match owner {
-        Owner::Network(network) | Owner::Attachment { container: _, network } => Some(network),
-        Owner::Project
-        | Owner::Container(_)
-        | Owner::Port(_)
-        | Owner::Policy(_)
-        | Owner::External(_)
-        | Owner::Unmarked(_) => None,
-    }
 }

@@ -44,7 +44,7 @@ pub fn settle(state: &mut State, observed: &Observed) -> Away {
         let Some(below) = entry.resource.link().and_then(|link| missing(link, state, observed)) else {
             continue;
         };
-        if let Some(network) = network(&entry.owner) {
+        if let Some(network) = entry.owner.network() {
             networks.insert(network.clone(), (below.0, below.1.clone()));
         }
     }
@@ -54,7 +54,7 @@ pub fn settle(state: &mut State, observed: &Observed) -> Away {
     let whole = std::mem::take(state);
     let leads_nowhere = leading_nowhere(&whole, &networks);
     let waits = |owner: &Owner| {
-        network(owner).is_some_and(|network| networks.contains_key(network)) || leads_nowhere.contains(owner)
+        owner.network().is_some_and(|network| networks.contains_key(network)) || leads_nowhere.contains(owner)
     };
     let (away, there): (Vec<Entry>, Vec<Entry>) =
         Vec::from(whole.clone()).into_iter().partition(|entry| waits(&entry.owner));
@@ -68,22 +68,9 @@ pub fn settle(state: &mut State, observed: &Observed) -> Away {
     Away { whole: Some(whole), idle: idle.into_iter().collect(), warnings }
 }
 
-/// Returns the network that something belongs to.
-fn network(owner: &Owner) -> Option<&NetName> {
-    match owner {
-        Owner::Network(network) | Owner::Attachment { container: _, network } => Some(network),
-        Owner::Project
-        | Owner::Container(_)
-        | Owner::Port(_)
-        | Owner::Policy(_)
-        | Owner::External(_)
-        | Owner::Unmarked(_) => None,
-    }
-}
-
 /// Returns the ports and addresses of the host all of which leads to addresses on these networks.
 fn leading_nowhere<T>(state: &State, networks: &BTreeMap<NetName, T>) -> BTreeSet<Owner> {
-    let on_them = |entry: &Entry| network(&entry.owner).is_some_and(|name| networks.contains_key(name));
+    let on_them = |entry: &Entry| entry.owner.network().is_some_and(|name| networks.contains_key(name));
     let on_them = state.iter().map(|(_, entry)| entry).filter(|entry| on_them(entry));
     let gone: BTreeSet<IpAddr> =
         on_them.filter_map(|entry| entry.resource.address()).map(|it| it.addr.addr()).collect();

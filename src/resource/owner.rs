@@ -37,6 +37,19 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// Returns the network that it is, or is on.
+    pub fn network(&self) -> Option<&NetName> {
+        match self {
+            Self::Network(network) | Self::Attachment { container: _, network } => Some(network),
+            Self::Project
+            | Self::Container(_)
+            | Self::Port(_)
+            | Self::Policy(_)
+            | Self::External(_)
+            | Self::Unmarked(_) => None,
+        }
+    }
+
     /// Tells whether the kernel object carries no mark.
     pub fn is_unmarked(&self) -> bool {
         match self {
