@@ -111,9 +111,14 @@ impl From<Refusal> for OpError {
 /// Asks the kernel to check requests strictly and to answer in words.
 ///
 /// Kernels that lack one of these still serve us, with less to say.
-fn prepare(socket: &Socket) {
+fn speak_plainly(socket: &Socket) {
     let _ = socket.set_netlink_get_strict_chk(true);
     let _ = socket.set_ext_ack(true);
+}
+
+/// The same, with short acknowledgements and room for many answers.
+fn prepare(socket: &Socket) {
+    speak_plainly(socket);
     let _ = socket.set_cap_ack(true);
     let _ = sockopt::set_socket_recv_buffer_size(socket.as_fd(), 1 << 20);
 }
@@ -170,8 +175,7 @@ impl Blocking {
     /// Opens one by which only dumps are asked for, one at a time: it needs no room for what nobody waits for.
     pub(crate) fn open_to_read() -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
-        let _ = socket.set_netlink_get_strict_chk(true);
-        let _ = socket.set_ext_ack(true);
+        speak_plainly(&socket);
         sockopt::set_socket_timeout(socket.as_fd(), Timeout::Recv, Some(PATIENCE))?;
         Ok(Self { socket, sequence: 0 })
     }
