@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::explain::path::{DecidedBy, Decision, RuleName, Verdict};
+use crate::kernel::netns::Identity;
 use crate::resource::host_ports::HostPorts;
 
 /// What the last apply led to, as a generation holds it.
@@ -26,7 +27,7 @@ fn healthy() -> Facts {
         ..Interface::default()
     };
     let space = |home, name: &str, interfaces| Namespace {
-        id: (0, u64::from(home)),
+        id: Identity { device: 0, inode: u64::from(home) },
         home,
         names: vec![name.to_owned()],
         files: vec![],

@@ -39,7 +39,7 @@ pub(super) fn name(ns: &Namespace) -> Option<String> {
             .cloned()
             .or_else(file)
             .or_else(process)
-            .unwrap_or_else(|| format!("net:[{}]", ns.id.1)),
+            .unwrap_or_else(|| format!("net:[{}]", ns.id.inode)),
     )
 }
 
@@ -98,7 +98,7 @@ fn attached(scene: &Scene, ns: &Namespace) -> Vec<String> {
 pub(super) fn find(thing: &str, scene: &Scene) -> Vec<Finding> {
     let is_meant = |ns: &&Namespace| {
         let process = ns.process.as_ref().is_some_and(|it| thing == format!("/proc/{}/ns/net", it.pid));
-        let inode = thing == format!("net:[{}]", ns.id.1);
+        let inode = thing == format!("net:[{}]", ns.id.inode);
         let named = thing.rsplit_once('/').is_some_and(|(dir, name)| {
             matches!(dir, "/run/netns" | "/var/run/netns") && ns.names.iter().any(|other| other == name)
         });

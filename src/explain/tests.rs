@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernel::census::{Group, Peer};
+use crate::kernel::netns::Identity;
 use crate::resource::owner::Mark;
 use crate::runtime::list::{Network, Runs};
 
@@ -61,7 +62,7 @@ fn scene() -> Scene {
         ..Namespace::default()
     };
     let web = Namespace {
-        id: (0, 7),
+        id: Identity { device: 0, inode: 7 },
         names: vec!["web".to_owned()],
         mark: Mark::parse("netform:shop:container.web"),
         read: true,
@@ -69,7 +70,7 @@ fn scene() -> Scene {
         ..Namespace::default()
     };
     let docker = Namespace {
-        id: (0, 8),
+        id: Identity { device: 0, inode: 8 },
         process: Some(Process { pid: 4711, name: "postgres".to_owned() }),
         group: Some(Group { runtime: Some("Docker"), id: "dbe5810b1a3d".to_owned() }),
         read: true,

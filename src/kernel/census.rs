@@ -16,6 +16,7 @@ use super::answer::{self, LinkAnswer};
 use super::listeners::Process;
 use super::message::MAIN_TABLE;
 use super::netlink::{Blocking, Refusal};
+use super::netns::Identity;
 use super::observe::UNICAST;
 use super::reading::failed;
 use super::{ObserveError, maker, message, netns, ovsdb, vlans};
@@ -24,14 +25,13 @@ use crate::resource::link::{IpvlanFlag, MacvlanMode, Shares};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 use crate::resource::vlan::PortVlans;
-pub(super) use namespaces::id_of;
 pub use namespaces::{Group, inhabitants, same};
 
 /// A network namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespace {
-    /// What tells it from all others: the device and the inode of its file.
-    pub id: (u64, u64),
+    /// What tells it from all others.
+    pub id: Identity,
     /// Whether netform runs in it.
     pub home: bool,
     /// Its names under `/run/netns`.
@@ -64,7 +64,7 @@ impl Namespace {
             return "host".to_owned();
         }
         let path = self.path().map(|path| path.display().to_string());
-        path.unwrap_or_else(|| format!("net:[{}]", self.id.1))
+        path.unwrap_or_else(|| format!("net:[{}]", self.id.inode))
     }
 }
 
@@ -178,7 +178,7 @@ impl Look {
         if !self.namespace.home {
             let ns = netns::open(&NsRef::Path(self.path.clone()))?;
             // The number of a process may be another one's by now.
-            if namespaces::id_of(ns.as_fd())? != self.namespace.id {
+            if netns::identity_of(ns.as_fd())? != self.namespace.id {
                 return Err(Refusal::Socket(io::ErrorKind::NotFound.into()));
             }
             netns::join(ns.as_fd())?;

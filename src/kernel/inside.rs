@@ -13,7 +13,7 @@ use super::census::Namespace;
 use super::netlink::{Blocking, Refusal};
 use super::observe::UNICAST;
 use super::reading::failed;
-use super::{ObserveError, census, listeners, message, neighbours, netns, nft, sysctl};
+use super::{ObserveError, listeners, message, neighbours, netns, nft, sysctl};
 use crate::names::Protocol;
 use crate::resource::host_ports::HostPorts;
 use crate::resource::netns::NsRef;
@@ -117,7 +117,7 @@ pub(super) async fn within<T: Send + 'static>(
             let path = path.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
             let file = netns::open(&NsRef::Path(path))?;
             // The number of a process may be another one's by now.
-            if census::id_of(file.as_fd())? != id {
+            if netns::identity_of(file.as_fd())? != id {
                 return Err(Refusal::Socket(io::ErrorKind::NotFound.into()));
             }
             netns::join(file.as_fd())?;

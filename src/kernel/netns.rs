@@ -40,8 +40,13 @@ pub fn path(ns: &NsRef) -> PathBuf {
 
 /// Tells a namespace from all others that there are: the device and the inode of its file. It keeps them for as long as it lives,
 /// and then another one may get them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity(u64, u64);
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// The device.
+    pub device: u64,
+    /// The inode, by which `/proc/PID/ns/net` calls it.
+    pub inode: u64,
+}
 
 /// Tells which namespace is behind a name.
 ///
@@ -55,7 +60,13 @@ pub fn identity(ns: &NsRef) -> io::Result<Identity> {
 /// Tells which namespace is open.
 pub(crate) fn identity_of(ns: BorrowedFd<'_>) -> io::Result<Identity> {
     let stat = rustix::fs::fstat(ns)?;
-    Ok(Identity(stat.st_dev, stat.st_ino))
+    Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
+}
+
+/// Tells which namespace a file stands for, without opening it.
+pub(crate) fn identity_at(path: &Path) -> io::Result<Identity> {
+    let stat = rustix::fs::stat(path)?;
+    Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
 /// Opens a namespace.

@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::netns::{Identity, identity_of};
 use crate::resource::netns::Process;
 
 /// Returns the process that has a number, unless it has ended; one that its parent has not asked about yet has.
@@ -24,10 +25,9 @@ pub fn lives(process: Process) -> bool {
     of(process.pid) == Some(process)
 }
 
-/// Returns what tells the network namespace of a process from all others: its device and inode; `None` when it has ended.
-pub fn namespace_id(process: Process) -> Option<(u64, u64)> {
-    let stat = rustix::fs::fstat(namespace(process).ok()??).ok()?;
-    Some((stat.st_dev, stat.st_ino))
+/// Tells in which network namespace a process is; `None` when it has ended.
+pub fn namespace_id(process: Process) -> Option<Identity> {
+    identity_of(namespace(process).ok()??.as_fd()).ok()
 }
 
 /// Opens the network namespace of a process; `None` when it has ended.

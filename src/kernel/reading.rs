@@ -20,9 +20,7 @@ use super::neighbours::ProxyAnswer;
 use super::netlink::{Blocking, Refusal};
 use super::ovsdb::{self, Absent};
 use super::qdisc::{self, QdiscAnswer};
-use super::{
-    ObserveError, Scope, census, file, kept, lacks, message, neighbours, netns, routes, sysctl, vlans,
-};
+use super::{ObserveError, Scope, file, kept, lacks, message, neighbours, netns, routes, sysctl, vlans};
 use crate::names::{IfName, NetnsName, ProjectName};
 use crate::resource::ResourceId;
 use crate::resource::file::FilePath;
@@ -342,7 +340,7 @@ impl NsReading {
             mark.as_ref().is_some_and(|mark| mark.project == task.project && is_named_for(mark, &self.ns));
         match &self.ns {
             NsRef::Named(_) | NsRef::Path(_)
-                if asked && !ours && census::id_of(ns.as_fd())? == census::id_of(host)? =>
+                if asked && !ours && netns::identity_of(ns.as_fd())? == netns::identity_of(host)? =>
             {
                 return Ok(Look::Wrong(self.ns, Wrong::Host));
             }

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
-use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Namespace;
 use crate::kernel::listeners::Process;
-use crate::kernel::netns;
+use crate::kernel::netns::{self, Identity, identity_at};
 use crate::names::NetnsName;
 use crate::resource::netns::NsRef;
 
@@ -28,8 +26,8 @@ pub struct Group {
 /// Returns the namespaces, each with a file that stands for it; the one that netform runs in comes first.
 pub(super) fn found() -> io::Result<Vec<(Namespace, PathBuf)>> {
     let own = PathBuf::from("/proc/self/ns/net");
-    let home = id(&own)?;
-    let mut all: BTreeMap<(u64, u64), (Namespace, PathBuf)> = BTreeMap::new();
+    let home = identity_at(&own)?;
+    let mut all: BTreeMap<Identity, (Namespace, PathBuf)> = BTreeMap::new();
     let mut at = |id, path: PathBuf, note: &dyn Fn(&mut Namespace)| {
         let found = all.entry(id).or_insert_with(|| (Namespace { id, ..Namespace::default() }, path));
         note(&mut found.0);
@@ -52,7 +50,7 @@ pub(super) fn found() -> io::Result<Vec<(Namespace, PathBuf)>> {
     for pid in pids() {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         // One that is not ours to look at, or has ended.
-        let Ok(id) = id(&path) else { continue };
+        let Ok(id) = identity_at(&path) else { continue };
         at(id, path, &|namespace| {
             if namespace.process.is_none() && !namespace.home {
                 namespace.process = Some(process(pid));
@@ -72,7 +70,8 @@ pub fn inhabitants(names: BTreeSet<NetnsName>) -> BTreeMap<NetnsName, Vec<Proces
         names.into_iter().filter_map(|name| Some((namespace(&path(&name))?, name))).collect();
     let mut inhabitants = BTreeMap::<NetnsName, Vec<Process>>::new();
     for pid in if ids.is_empty() { vec![] } else { pids() } {
-        let name = id(&PathBuf::from(format!("/proc/{pid}/ns/net"))).ok().and_then(|id| ids.get(&id));
+        let name =
+            identity_at(&PathBuf::from(format!("/proc/{pid}/ns/net"))).ok().and_then(|id| ids.get(&id));
         if let Some(name) = name {
             inhabitants.entry(name.clone()).or_default().push(process(pid));
         }
@@ -112,19 +111,9 @@ fn files(dir: &Path) -> Vec<(String, PathBuf)> {
 }
 
 /// Returns what tells the namespace behind a file from others; `None` when it stands for none.
-fn namespace(path: &Path) -> Option<(u64, u64)> {
+fn namespace(path: &Path) -> Option<Identity> {
     netns::has_namespace(path).ok().filter(|is| *is)?;
-    id(path).ok()
-}
-
-fn id(path: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
-/// Returns what tells an open namespace from others.
-pub(in crate::kernel) fn id_of(ns: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    let file = rustix::fs::fstat(ns)?;
-    Ok((file.st_dev, file.st_ino))
+    identity_at(path).ok()
 }
 
 fn process(pid: u32) -> Process {
