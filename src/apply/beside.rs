@@ -1,11 +1,13 @@
 //! The other projects that keep their files beside this one's, and what those say of what they have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::disk::{self, Dirs};
-use crate::names::{NetnsName, ProjectName};
+use crate::names::{ContainerName, NetnsName, ProjectName};
 use crate::plan::Touched;
 use crate::resource::ResourceId;
+use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::State;
 
 /// What a project's files say of a namespace.
@@ -79,6 +81,17 @@ impl Dirs {
         self.neighbours().contains(project) && self.of_neighbour(project).record().says(name) == Says::HasNot
     }
 
+    /// Returns which container of another project has an address, as its newest generation says, and where its manifest says so.
+    pub fn holder_of(&self, project: &ProjectName, addr: IpAddr) -> Option<(ContainerName, Option<Origin>)> {
+        let state = self.of_neighbour(project).record().state?;
+        state.iter().find_map(|(_, entry)| match (entry.resource.address(), &entry.owner) {
+            (Some(it), Owner::Attachment { container, .. }) if it.addr.addr() == addr => {
+                Some((container.clone(), entry.origin.clone()))
+            }
+            (None | Some(_), _) => None,
+        })
+    }
+
     /// Reads what a project's files say. A run that begins and ends meanwhile leaves another generation.
     fn record(&self) -> Record {
         let numbers = || self.numbers().unwrap_or_default();
@@ -104,7 +117,6 @@ mod tests {
     use crate::apply::journal::Journal;
     use crate::resource::Resource;
     use crate::resource::netns::Netns;
-    use crate::resource::owner::Owner;
     use crate::resource::state::Entry;
     use crate::topology::facts::Leases;
 

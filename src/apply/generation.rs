@@ -219,9 +219,9 @@ impl Dirs {
     /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
     pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
         let path = self.leases();
-        let leases = to_raw_value(leases)
+        let text = to_raw_value(leases)
             .map_err(|error| DiskError::Write { path: path.clone(), source: error.into() })?;
-        disk::write(&path, &LeaseFile { format: Known, leases })
+        self.with_notes(leases, || disk::write(&path, &LeaseFile { format: Known, leases: text }))
     }
 
     /// Has other projects know where the networks are, though nothing else changed: an earlier netform did not say that.
@@ -231,7 +231,8 @@ impl Dirs {
             let noted = disk::read::<LeaseFile>(&path, KNOWN).ok()??.leases(&path).ok()?;
             Some(noted.segments == leases.segments)
         };
-        if leases.segments.is_empty() || is_noted() == Some(true) { Ok(()) } else { self.save_leases(leases) }
+        let is_noted = leases.segments.is_empty() || is_noted() == Some(true) && self.has_notes(leases);
+        if is_noted { Ok(()) } else { self.save_leases(leases) }
     }
 
     /// Returns who holds which address in other projects, as far as that can be read.

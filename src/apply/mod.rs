@@ -9,6 +9,7 @@ mod beside;
 mod disk;
 mod execute;
 pub mod generation;
+mod guests;
 pub mod journal;
 pub mod lock;
 mod originals;

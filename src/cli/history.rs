@@ -108,6 +108,7 @@ pub(super) async fn preview(
     let mut session = Session::of_known_project(common, which)?;
     let aim = earlier(&session, generation)?;
     let prepared = session.prepare(aim).await?;
+    session.check_given_away(aim, &prepared)?;
     show::plan(&prepared.plan, &prepared.desired, request.show, request.style, "plan")
 }
 

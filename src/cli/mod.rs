@@ -24,6 +24,7 @@ mod import;
 mod interrupt;
 mod lacking;
 mod loaded;
+mod meeting;
 mod naming;
 mod originals;
 mod path;

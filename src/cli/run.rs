@@ -106,6 +106,7 @@ pub(super) async fn run(session: &mut Session, request: &Request<'_>) -> Result<
     let began = Instant::now();
     session.turn.at_once = run.yes;
     let prepared = session.prepare_part(*aim, selection).await?;
+    session.check_given_away(*aim, &prepared)?;
     shown(&prepared, request, began.elapsed())?;
     let ran = finish(session, &prepared, request).await;
     // To free a large state piece by piece takes long, and the process ends: the kernel frees it at once.

@@ -1,6 +1,6 @@
 //! From a manifest's path to a plan: what `plan`, `apply`, `destroy` and `status` have in common.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ahead::{self, Ahead};
@@ -26,7 +26,7 @@ use crate::halves;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
 use crate::kernel::moved::Moved;
-use crate::kernel::{Kernel as _, Scope, Seals, strangers};
+use crate::kernel::{Kernel as _, Scope, Seals};
 use crate::names::ProjectName;
 use crate::plan::target::{self, Selection};
 use crate::plan::{self, Away, Conflict, Plan};
@@ -35,6 +35,7 @@ use crate::resource::state::Desired;
 use crate::resource::sysctl::SysctlKey;
 use crate::topology;
 use crate::topology::facts::{Facts, Leases};
+use crate::topology::strangers::GivenAway;
 
 /// How often what is remembered may turn out to be past before a plan is carried out all the same: it is verified.
 const MOST_LOOKS: usize = 3;
@@ -237,28 +238,6 @@ impl Session {
         Facts { leases, is_in_force, runs: self.runtimes.look.runs.clone(), ..facts }
     }
 
-    /// Adds who else is on the networks that this project shares with others: mostly it shares none, and nobody is asked.
-    pub(super) async fn acquainted(&self, facts: Facts) -> Result<Facts, Failure> {
-        let Some(Loaded { manifest, .. }) = &self.loaded else { return Ok(facts) };
-        let shared = topology::strangers::shared(manifest);
-        if shared.is_empty() {
-            return Ok(facts);
-        }
-        let others = self.dirs.leases_of_others();
-        let taken = topology::strangers::taken(&others, &shared);
-        let links = topology::strangers::asked(manifest, &facts);
-        if links.is_empty() {
-            return Ok(Facts { taken, ..facts });
-        }
-        let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
-        let leased = others.values().flat_map(|leases| leases.addresses.values().flat_map(BTreeMap::values));
-        let leased: BTreeSet<_> = leased.flatten().copied().collect();
-        for link in links {
-            neighbours.entry(link).or_default().extend(&leased);
-        }
-        Ok(Facts { neighbours, taken, ..facts })
-    }
-
     async fn plan_around(
         &mut self,
         aim: Aim,
@@ -302,8 +281,8 @@ impl Session {
         if let Aim::Generation(_) = aim
             && !leases.segments.is_empty()
         {
-            let others = self.dirs.leases_of_others();
-            extra.warnings.extend(topology::strangers::given_away(&leases, &others));
+            let given_away = self.given_away(&leases);
+            extra.warnings.extend(given_away.iter().map(GivenAway::warning));
         }
         extra.warnings.extend(tell_given_up(aim, &given_up));
         if !selection.is_everything() {

@@ -1,19 +1,18 @@
 //! Runs of others at the same moment: one that has not come to its end, and those of other projects that want what all share.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::failure::{Code, Failure};
+use super::meeting::gives_beside_others;
 use super::session::{Aim, Prepared, Session};
 use super::{run, show};
 use crate::apply::lock::{self, Lock};
 use crate::apply::shared;
-use crate::kernel::Op;
 use crate::kernel::moved::Moved;
 use crate::plan::target::Selection;
 use crate::plan::{Conflict, Touched};
+use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
-use crate::resource::{Resource, ResourceId};
 
 /// Another project has its turn in less than this.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -129,23 +128,8 @@ impl Session {
         let is_past = |id: ResourceId| id.ns() == NsRef::Host && !asked.contains(&id);
         let is_of_host = |id: &ResourceId| asked.contains(id) || was_asked.contains(id);
         asked != was_asked
-            || gives_beside_others(prepared)
+            || gives_beside_others(prepared, &self.dirs)
             || self.past.originals.known.iter().any(|entry| is_past(entry.resource.id()))
             || plan.waves.iter().flatten().any(|op| is_of_host(&op.id()))
     }
-}
-
-/// Tells whether a plan gives somebody an address on a link of the host where other projects may give the same one.
-fn gives_beside_others(Prepared { plan, topology, .. }: &Prepared) -> bool {
-    let networks = topology.iter().flat_map(|topology| &topology.networks);
-    let shared = networks.filter(|it| it.on_host().is_some() && (it.external || !it.driver.has_host()));
-    let shared: BTreeSet<_> = shared.map(|network| &network.name).collect();
-    let is_given = |op: &Op| match op {
-        Op::Create(entry) | Op::Update { from: _, to: entry } => {
-            matches!(entry.resource, Resource::Address(_))
-                && entry.owner.network().is_some_and(|network| shared.contains(network))
-        }
-        Op::Delete(_) => false,
-    };
-    !shared.is_empty() && plan.waves.iter().flatten().any(is_given)
 }

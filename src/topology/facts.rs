@@ -247,6 +247,15 @@ pub struct Leases {
     pub segments: BTreeMap<NetName, Segment>,
 }
 
+impl Leases {
+    /// Returns the links of the host that networks are on and that are not their own: bridges of others, and parents.
+    pub fn joined(&self) -> BTreeSet<&IfName> {
+        let is_own = |network, link| self.subnets.contains_key(network) && !self.parents.contains(link);
+        let joined = self.segments.iter().filter(|(network, segment)| !is_own(*network, &segment.link));
+        joined.map(|(_, segment)| &segment.link).collect()
+    }
+}
+
 /// Where a network is on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {

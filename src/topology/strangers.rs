@@ -13,8 +13,9 @@ use super::facts::{Facts, Leases, Segment};
 use super::resolve::Asker;
 use super::scene::{Member, Net, Scene};
 use crate::manifest::problem::Problem;
-use crate::manifest::{self, At, Manifest, Place};
+use crate::manifest::{self, At, Manifest};
 use crate::names::{ContainerName, IfName, NetName, ProjectName};
+use crate::resource::owner::Owner;
 
 /// Returns the links of the host whose neighbours matter: of networks that others use, on which somebody needs an address
 /// that nobody has chosen.
@@ -78,25 +79,57 @@ pub fn taken(
     taken
 }
 
-/// Returns a sentence for each address of an earlier apply that another project has by now.
-pub fn given_away(leases: &Leases, others: &BTreeMap<ProjectName, Leases>) -> Vec<String> {
+/// An address that an attachment had at an earlier apply, and that another project has by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenAway {
+    /// Who had it.
+    pub container: ContainerName,
+    /// On which network.
+    pub network: NetName,
+    /// The address.
+    pub addr: IpAddr,
+    /// The link of the host by which both hear each other.
+    pub link: IfName,
+    /// Who has it now.
+    pub project: ProjectName,
+}
+
+impl GivenAway {
+    /// Returns the attachment that had it.
+    pub fn owner(&self) -> Owner {
+        Owner::Attachment { container: self.container.clone(), network: self.network.clone() }
+    }
+
+    /// Returns what comes of giving it back, as a sentence.
+    pub fn warning(&self) -> String {
+        let Self { container, network: _, addr, link, project } = self;
+        format!(
+            "`{container}` gets {addr} back, which project {project} has on {link} by now: what is sent there comes to one \
+             of them, and which one is chance; apply a manifest instead, and another address is chosen"
+        )
+    }
+}
+
+/// Returns the addresses of an earlier apply that other projects have by now.
+pub fn given_away(leases: &Leases, others: &BTreeMap<ProjectName, Leases>) -> Vec<GivenAway> {
     let links = leases.segments.values().map(|segment| segment.link.clone()).collect();
     let taken = taken(others, &links);
-    let mut told = vec![];
+    let mut given_away = vec![];
     for (container, networks) in &leases.addresses {
         for (network, held) in networks {
             let Some(Segment { link, host: _, vlans }) = leases.segments.get(network) else { continue };
             let there = taken.get(&Segment::name(link, vlans.get(container).copied()));
-            let both = held.iter().filter_map(|addr| Some((addr, there?.get(addr)?)));
-            told.extend(both.map(|(addr, project)| {
-                format!(
-                    "`{container}` gets {addr} back, which project {project} has on {link} by now: what is sent there comes to one \
-                     of them, and which one is chance; apply a manifest instead, and another address is chosen"
-                )
+            let both = held.iter().filter_map(|addr| Some((*addr, there?.get(addr)?.clone())));
+            given_away.extend(both.map(|(addr, project)| GivenAway {
+                container: container.clone(),
+                network: network.clone(),
+                addr,
+                link: link.clone(),
+                project,
             }));
         }
     }
-    told
+    given_away
 }
 
 /// Which project has which address where an attachment is.
@@ -108,7 +141,7 @@ pub(super) fn beside<'f>(facts: &'f Facts, net: &Net<'_>, member: &Member<'_>) -
         return None;
     }
     let vlan = member.spec.port.as_ref().and_then(|port| port.value.vlan);
-    facts.taken.get(&Segment::name(stands_on(net.spec)?, vlan))
+    facts.taken.get(&Segment::name(is_at(facts, net.name, net.spec)?, vlan))
 }
 
 /// Says that another project has an address that the manifest gives a container; where it is live, a [warning](warnings) does.
@@ -116,22 +149,23 @@ pub(super) fn refusal(facts: &Facts, net: &Net<'_>, member: &Member<'_>, at: &At
     let project = beside(facts, net, member)?.get(&at.value)?;
     let live = facts.live.addresses.get(member.container).and_then(|networks| networks.get(net.name));
     let is_live = live.is_some_and(|live| live.contains(&at.value));
-    (!is_live).then(|| had(net, (at, format!("`{}` is to have it", member.container)), project))
+    let link = is_at(facts, net.name, net.spec)?;
+    (!is_live).then(|| had(net, link, (at, format!("`{}` is to have it", member.container)), project))
 }
 
 /// Says that another project has an address that the host is to have beside the containers of a network.
 pub(super) fn refusal_of_host(facts: &Facts, net: &Net<'_>, at: &At<IpAddr>) -> Option<Problem> {
-    let project = facts.taken.get(&Segment::name(stands_on(net.spec)?, None))?.get(&at.value)?;
+    let link = stands_on(net.spec)?;
+    let project = facts.taken.get(&Segment::name(link, None))?.get(&at.value)?;
     let live = facts.live.subnets.get(net.name);
     let is_live = live.is_some_and(|live| live.iter().any(|it| it.addr() == at.value));
-    (!is_live).then(|| had(net, (at, "the host is to have it".to_owned()), project))
+    (!is_live).then(|| had(net, link, (at, "the host is to have it".to_owned()), project))
 }
 
-fn had(net: &Net<'_>, (at, wanted): (&At<IpAddr>, String), project: &ProjectName) -> Problem {
-    let (link, place): (&str, Place) = match (&net.spec.external, net.spec.driver.parent()) {
-        (Some(at), _) | (None, Some(at)) => (at.value.as_str(), at.place),
-        (None, None) => ("", net.place),
-    };
+fn had(net: &Net<'_>, link: &IfName, (at, wanted): (&At<IpAddr>, String), project: &ProjectName) -> Problem {
+    let named =
+        net.spec.external.as_ref().or_else(|| net.spec.driver.parent()).or(net.spec.interface.as_ref());
+    let place = named.map_or(net.place, |at| at.place);
     Problem {
         message: format!("project {project} has address {} on {link}, too", at.value),
         code: "topology::address_taken",
@@ -141,6 +175,19 @@ fn had(net: &Net<'_>, (at, wanted): (&At<IpAddr>, String), project: &ProjectName
              when that is no longer needed"
         )),
     }
+}
+
+/// Returns the links of the host that networks are, as far as that is known: other projects may be on them.
+pub fn own(manifest: &Manifest, facts: &Facts) -> BTreeSet<IfName> {
+    let own = manifest.networks.iter().filter(|(_, at)| stands_on(&at.value).is_none());
+    own.filter_map(|(name, at)| is_at(facts, name, &at.value)).cloned().collect()
+}
+
+/// Returns the link of the host that a network is or is on, as far as that is known.
+fn is_at<'a>(facts: &'a Facts, name: &NetName, spec: &'a manifest::Network) -> Option<&'a IfName> {
+    let before = || Some(&facts.leases.segments.get(name)?.link);
+    let own = || spec.interface.as_ref().map(|at| &at.value).or(facts.interfaces.get(name)).or_else(before);
+    stands_on(spec).or_else(own)
 }
 
 /// Returns the link of the host that a network is on beside others: their bridge, or its parent.

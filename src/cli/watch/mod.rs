@@ -314,7 +314,8 @@ impl Keeper {
             Some(generation) => (generation.number, generation.applied_at),
             None => (self.session.newest() + 1, run::now()),
         };
-        let is_noted = self.session.past.leases.segments == leases.segments;
+        let is_noted =
+            self.session.past.leases.segments == leases.segments && self.session.dirs.has_notes(leases);
         let saved = past.filter(|_| applied == state && is_noted);
         if saved.is_none() {
             resolver::forsake(prepared, &self.session).await;

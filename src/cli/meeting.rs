@@ -1,0 +1,111 @@
+//! Other projects on the links of the host that this one is on, too: nobody gets the address of another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::failure::{Code, Failure, unreadable};
+use super::loaded::Loaded;
+use super::session::{Aim, Prepared, Session};
+use crate::apply::Dirs;
+use crate::kernel::{Op, strangers};
+use crate::names::NetName;
+use crate::plan::Plan;
+use crate::resource::owner::Owner;
+use crate::topology;
+use crate::topology::facts::{Facts, Leases};
+use crate::topology::strangers::GivenAway;
+
+impl Session {
+    /// Adds who else is on the networks that this project shares with others: mostly it shares none, and nobody is asked.
+    pub(super) async fn acquainted(&self, facts: Facts) -> Result<Facts, Failure> {
+        let Some(Loaded { manifest, .. }) = &self.loaded else { return Ok(facts) };
+        let mut shared = topology::strangers::shared(manifest);
+        let own = topology::strangers::own(manifest, &facts);
+        if !own.is_empty() {
+            let guests = self.dirs.guests();
+            shared.extend(own.into_iter().filter(|link| guests.contains_key(link)));
+        }
+        if shared.is_empty() {
+            return Ok(facts);
+        }
+        let others = self.dirs.leases_of_others();
+        let taken = topology::strangers::taken(&others, &shared);
+        let links = topology::strangers::asked(manifest, &facts);
+        if links.is_empty() {
+            return Ok(Facts { taken, ..facts });
+        }
+        let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
+        let leased = others.values().flat_map(|leases| leases.addresses.values().flat_map(BTreeMap::values));
+        let leased: BTreeSet<_> = leased.flatten().copied().collect();
+        for link in links {
+            neighbours.entry(link).or_default().extend(&leased);
+        }
+        Ok(Facts { neighbours, taken, ..facts })
+    }
+
+    /// Returns the addresses of an earlier apply that other projects have by now.
+    pub(super) fn given_away(&self, leases: &Leases) -> Vec<GivenAway> {
+        topology::strangers::given_away(leases, &self.dirs.leases_of_others())
+    }
+
+    /// Refuses to go back to where a container gets an address that another project has by now. What undoes itself does so all
+    /// the same, with a warning: it was not asked for by anybody who could do something else.
+    pub(super) fn check_given_away(&self, aim: Aim, prepared: &Prepared) -> Result<(), Failure> {
+        let Aim::Generation(_) = aim else { return Ok(()) };
+        let mut lines = vec![];
+        for it in self.given_away(&prepared.leases) {
+            let owner = it.owner();
+            // What is live is there already.
+            if given(&prepared.plan).any(|given| given == (&owner, it.addr)) {
+                lines.push(self.refusal(&it, &owner, prepared));
+            }
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("addresses are other projects' by now; nothing was changed\n{}", lines.join("\n"));
+        Err(Failure::new(Code::Foreign, message).help(
+            "`netform apply` of the earlier manifest chooses other addresses, unless it names these; or have the other project \
+             give them up first",
+        ))
+    }
+
+    fn refusal(&self, it: &GivenAway, owner: &Owner, prepared: &Prepared) -> String {
+        let GivenAway { container: _, network: _, addr, link, project } = it;
+        let own = prepared.desired.0.iter().map(|(_, entry)| entry).find(|entry| entry.owner == *owner);
+        let own = own.and_then(|entry| entry.origin.as_ref());
+        let own = own.map_or_else(String::new, |origin| format!("{origin}: "));
+        let (holder, origin) = self.dirs.holder_of(project, *addr).unzip();
+        let holder = holder.map_or_else(String::new, |holder| format!("container {holder} of "));
+        let theirs = origin.flatten().map_or_else(String::new, |origin| format!(": {origin}"));
+        format!(
+            "  {own}{owner} would get {addr} back, but {holder}project {project} has it on {link}{theirs}"
+        )
+    }
+}
+
+/// Returns the addresses that a plan gives, with their owners.
+fn given(plan: &Plan) -> impl Iterator<Item = (&Owner, IpAddr)> {
+    plan.waves.iter().flatten().filter_map(|op| match op {
+        Op::Create(entry) | Op::Update { from: _, to: entry } => {
+            Some((&entry.owner, entry.resource.address()?.addr.addr()))
+        }
+        Op::Delete(_) => None,
+    })
+}
+
+/// Tells whether a plan gives somebody an address on a link of the host where other projects may give the same one.
+pub(super) fn gives_beside_others(Prepared { plan, leases, .. }: &Prepared, dirs: &Dirs) -> bool {
+    let networks: BTreeSet<&NetName> = given(plan).filter_map(|(owner, _)| owner.network()).collect();
+    let links = networks.into_iter().filter_map(|network| Some(&leases.segments.get(network)?.link));
+    let links: BTreeSet<_> = links.collect();
+    if links.is_empty() {
+        return false;
+    }
+    let joined = leases.joined();
+    links.iter().any(|link| joined.contains(*link)) || {
+        let guests = dirs.guests();
+        links.iter().any(|link| guests.contains_key(*link))
+    }
+}
