@@ -1,7 +1,8 @@
 //! One run of a project at a time. The kernel frees the lock of a process that dies, however it dies: flock(2).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::disk::Dirs;
+use crate::kernel::file::make_directory;
 
 /// How often a lock that somebody holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -78,7 +80,7 @@ impl std::fmt::Display for Told<'_> {
 /// [`LockError::Held`] names the holder.
 pub async fn lock(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
     let path = dirs.lock();
-    fs::create_dir_all(&dirs.run)
+    make_directory(&dirs.run)
         .map_err(|source| LockError::Unusable { path: path.display().to_string(), source })?;
     take(&path, holder, patience).await
 }
@@ -110,7 +112,7 @@ pub fn next_host_turn(dirs: &Dirs) -> u64 {
 
 async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path);
     let mut file = open.map_err(failed)?;
     let mut left = patience;
     loop {
@@ -182,7 +184,7 @@ mod tests {
             assert_eq!(lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn, turn);
         }
         // Another netform wrote it.
-        fs::write(dirs.host_lock(), r#"{"pid":1,"verb":"apply","since":1}"#).unwrap();
+        std::fs::write(dirs.host_lock(), r#"{"pid":1,"verb":"apply","since":1}"#).unwrap();
         assert_eq!(next_host_turn(&dirs), lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::Event;
 use super::protocol::{Answer, Request, Status};
 use crate::apply::Dirs;
+use crate::kernel::file::make_directory;
 
 /// The longest request; anything longer is not one.
 const LONGEST: u64 = 4096;
@@ -31,8 +32,9 @@ pub(super) struct Desk {
 
 /// Claims a project; `None` when another daemon has it.
 pub(super) fn claim(dirs: &Dirs) -> io::Result<Option<Claim>> {
-    std::fs::create_dir_all(&dirs.run)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dirs.watch_lock())?;
+    make_directory(&dirs.run)?;
+    let mut options = OpenOptions::new();
+    let lock = options.write(true).create(true).truncate(false).mode(0o644).open(dirs.watch_lock())?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Claim { _lock: lock })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
