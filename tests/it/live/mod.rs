@@ -31,6 +31,7 @@ mod foreign;
 mod frames;
 mod homes;
 mod housing;
+mod hub;
 mod inhabited;
 mod isolated;
 mod kernel;
