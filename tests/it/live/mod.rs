@@ -4,6 +4,7 @@ mod absent_bridge;
 mod adopt;
 mod altnames;
 mod announce;
+mod answers;
 mod apply;
 mod bad;
 mod bandwidth;
