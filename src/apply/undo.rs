@@ -1,5 +1,7 @@
 //! Undoing is a plan toward what was there before: it works from what is there now, whatever that is.
 
+use std::collections::BTreeSet;
+
 use super::execute::{Mode, execute};
 use super::{Dirs, FailedOp, Left, Phase, ROUNDS, Watcher, recover};
 use crate::kernel::{Kernel, Op, Scope};
@@ -110,12 +112,9 @@ pub(super) async fn left<K: Kernel>(kernel: &mut K, scope: &Scope, touched: &[To
 /// Returns what is there now, with all that was touched as it was before.
 fn before(touched: &[Touched], observed: &Observed) -> State {
     let mut state = observed.own.clone();
-    for Touched { id, before, after: _ } in touched {
-        match before {
-            Some(entry) => state.insert(entry.clone()),
-            None => state.remove(id),
-        };
-    }
+    let ids: BTreeSet<&ResourceId> = touched.iter().map(|touched| &touched.id).collect();
+    state.retain(|id| !ids.contains(id));
+    state.extend(touched.iter().filter_map(|touched| touched.before.clone()));
     let devices = |touched: &Touched| {
         let both = [&touched.before, &touched.after].into_iter().flatten();
         both.filter_map(|entry| Some(entry.resource.link()?.kind.device()?.name.clone())).collect::<Vec<_>>()

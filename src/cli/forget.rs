@@ -70,7 +70,7 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
     let plan = plan(&desired, &observed, &applied, Extra::default());
     let plan = plan.map_err(|conflicts| failure::in_the_way(&conflicts))?;
     let mut kept = applied.clone();
-    ids.iter().for_each(|id| drop(kept.remove(id)));
+    kept.retain(|id| !ids.contains(id));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
     let kept = Some(kept);
     let prepared =

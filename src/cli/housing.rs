@@ -67,7 +67,7 @@ impl Session {
         };
         let without = || {
             let mut kept = desired.0.clone();
-            given_up.iter().for_each(|id| drop(kept.remove(id)));
+            kept.retain(|id| !given_up.contains(id));
             kept
         };
         let kept = (!given_up.is_empty()).then(without);

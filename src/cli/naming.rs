@@ -79,10 +79,7 @@ pub(super) fn settle(target: &mut Target, answers: Answers) {
         // A generation has those of its time.
         (Some(_), None) => {}
         (None, Some(_) | None) => {
-            let pointing = state.iter().map(|(id, _)| id).filter(|id| points_at_resolver(id));
-            for id in pointing.cloned().collect::<Vec<_>>() {
-                state.remove(&id);
-            }
+            state.retain(|id| !points_at_resolver(id));
         }
     }
 }

@@ -109,9 +109,12 @@ fn drop_what_hangs(state: &mut State, desired: &State, live: &State) {
             return;
         }
         for id in hanging {
-            if let (Some(live), Some(wanted)) = (live.get(&id), state.remove(&id)) {
-                state.insert(Entry { resource: live.resource.clone(), ..wanted });
-                settled.insert(id);
+            match (live.get(&id), state.get(&id).cloned()) {
+                (Some(live), Some(wanted)) => {
+                    state.insert(Entry { resource: live.resource.clone(), ..wanted });
+                    settled.insert(id);
+                }
+                (None, _) | (_, None) => drop(state.remove(&id)),
             }
         }
     }

@@ -30,8 +30,8 @@ pub struct Entry {
 /// It is written as a list of entries, since JSON takes only texts as keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    // An entry is large: it is moved once, into a place of its own.
-    entries: Arc<BTreeMap<ResourceId, Arc<Entry>>>,
+    // In the order of their ids: it is looked through far more often than a single object comes or goes.
+    objects: Arc<Vec<Placed>>,
 }
 
 impl State {
@@ -43,36 +43,55 @@ impl State {
 
     /// Puts an object in, in place of one with the same id, and returns that one.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        let Placed { id, entry } = entry.into();
-        Arc::make_mut(&mut self.entries).insert(id, entry).map(Arc::unwrap_or_clone)
+        let mut object = Placed::from(entry);
+        let place = self.place(&object.id);
+        let objects = Arc::make_mut(&mut self.objects);
+        if let Some(there) = place.ok().and_then(|at| objects.get_mut(at)) {
+            std::mem::swap(there, &mut object);
+            return Some(Arc::unwrap_or_clone(object.entry));
+        }
+        objects.insert(place.unwrap_or_else(|at| at), object);
+        None
     }
 
-    /// Takes an object out.
+    /// Takes an object out. For many there is [`retain`](Self::retain).
     pub fn remove(&mut self, id: &ResourceId) -> Option<Entry> {
-        if !self.entries.contains_key(id) {
-            return None;
+        let at = self.place(id).ok()?;
+        Some(Arc::unwrap_or_clone(Arc::make_mut(&mut self.objects).remove(at).entry))
+    }
+
+    /// Keeps the objects of which `keep` is true.
+    pub fn retain(&mut self, keep: impl Fn(&ResourceId) -> bool) {
+        if self.objects.iter().all(|object| keep(&object.id)) {
+            return;
         }
-        Arc::make_mut(&mut self.entries).remove(id).map(Arc::unwrap_or_clone)
+        Arc::make_mut(&mut self.objects).retain(|object| keep(&object.id));
     }
 
     /// Returns the object with this id.
     pub fn get(&self, id: &ResourceId) -> Option<&Entry> {
-        self.entries.get(id).map(AsRef::as_ref)
+        let at = self.place(id).ok()?;
+        self.objects.get(at).map(Placed::entry)
     }
 
     /// Returns all objects, in the order of their ids.
-    pub fn iter(&self) -> impl Iterator<Item = (&ResourceId, &Entry)> {
-        self.entries.iter().map(|(id, entry)| (id, entry.as_ref()))
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceId, &Entry)> + Clone {
+        self.objects.iter().map(|object| (&object.id, object.entry.as_ref()))
     }
 
     /// Returns how many objects there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.objects.len()
     }
 
     /// Tells whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.objects.is_empty()
+    }
+
+    /// Returns where an object is, or would be.
+    fn place(&self, id: &ResourceId) -> Result<usize, usize> {
+        self.objects.binary_search_by(|object| object.id.cmp(id))
     }
 }
 
@@ -88,7 +107,7 @@ impl Placed {
     ///
     /// Those of a kind mostly come in order, with others between them, so they are told apart first. An id is large: numbers are
     /// sorted, and each object is moved once.
-    pub fn in_order(objects: Vec<Self>) -> Vec<Self> {
+    pub fn in_order(mut objects: Vec<Self>) -> Vec<Self> {
         if objects.is_sorted_by(|one, next| one.id <= next.id) {
             return objects;
         }
@@ -100,8 +119,8 @@ impl Placed {
         for alike in order.chunk_by_mut(|one, next| kind(one) == kind(next)) {
             alike.sort_by(|one, other| id(one).cmp(&id(other)));
         }
-        let mut slots: Vec<_> = objects.into_iter().map(Some).collect();
-        order.into_iter().filter_map(|number| slots.get_mut(number)?.take()).collect()
+        put(&mut objects, &mut order);
+        objects
     }
 
     /// Returns what the object is known by.
@@ -121,10 +140,34 @@ impl From<Entry> for Placed {
     }
 }
 
+/// Moves each object to its place: `order` says, for each place, which one comes there. No room is needed for them twice.
+fn put(objects: &mut [Placed], order: &mut [usize]) {
+    for start in 0..objects.len() {
+        let mut place = start;
+        // Round by round: whoever is here makes room for the one that comes here.
+        while let Some(comes) = order.get_mut(place) {
+            let from = std::mem::replace(comes, place);
+            if from == start {
+                break;
+            }
+            objects.swap(place, from);
+            place = from;
+        }
+    }
+}
+
 impl From<Vec<Placed>> for State {
+    /// Of those with the same id the last one counts.
     fn from(objects: Vec<Placed>) -> Self {
-        let pair = |Placed { id, entry }| (id, entry);
-        Self { entries: Arc::new(Placed::in_order(objects).into_iter().map(pair).collect()) }
+        let mut objects = Placed::in_order(objects);
+        objects.dedup_by(|next, one| {
+            let is_same = next.id == one.id;
+            if is_same {
+                std::mem::swap(next, one);
+            }
+            is_same
+        });
+        Self { objects: Arc::new(objects) }
     }
 }
 
@@ -183,15 +226,20 @@ impl From<Vec<Entry>> for State {
 
 impl From<State> for Vec<Entry> {
     fn from(state: State) -> Self {
-        Arc::unwrap_or_clone(state.entries).into_values().map(Arc::unwrap_or_clone).collect()
+        let objects = Arc::unwrap_or_clone(state.objects).into_iter();
+        objects.map(|object| Arc::unwrap_or_clone(object.entry)).collect()
     }
 }
 
 impl Extend<Entry> for State {
     fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
-        let mut entries = entries.into_iter().map(Placed::from).peekable();
-        if entries.peek().is_some() {
-            Arc::make_mut(&mut self.entries).extend(entries.map(|Placed { id, entry }| (id, entry)));
+        let more = Placed::in_order(entries.into_iter().map(Placed::from).collect());
+        let Some(first) = more.first() else { return };
+        let is_behind = self.objects.last().is_none_or(|last| last.id < first.id);
+        let objects = Arc::make_mut(&mut self.objects);
+        objects.extend(more);
+        if !is_behind {
+            *self = std::mem::take(objects).into();
         }
     }
 }
@@ -244,5 +292,73 @@ mod slots {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<Slot, Foreign>, D::Error> {
         Ok(Vec::<(Slot, Foreign)>::deserialize(d)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::file::TextFile;
+
+    fn file(name: &str, content: &str) -> Entry {
+        let resource =
+            Resource::File(TextFile { path: std::path::Path::new(name).into(), content: content.into() });
+        Entry { resource, owner: Owner::Project, origin: None, ignore: vec![] }
+    }
+
+    fn texts(state: &State) -> String {
+        let text = |entry: &Entry| match &entry.resource {
+            Resource::File(file) => format!("{}={}", file.path.display(), file.content),
+            other => format!("{other:?}"),
+        };
+        state.iter().map(|(_, entry)| text(entry)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn objects_stand_in_the_order_of_their_ids_and_of_twins_the_last_one_counts() {
+        let came = ["d", "b", "a", "b", "e", "c", "a"].iter().enumerate();
+        let state: State = came.map(|(number, name)| file(name, &number.to_string())).collect();
+        assert_eq!(texts(&state), "a=6 b=3 c=5 d=0 e=4");
+        let same: State = ["e", "d", "c", "b", "a"]
+            .iter()
+            .zip(["4", "0", "5", "3", "6"])
+            .map(|(n, c)| file(n, c))
+            .collect();
+        assert_eq!(state, same);
+    }
+
+    #[test]
+    fn any_order_is_put_right() {
+        let mut seed = 7_u32;
+        let mut next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            seed >> 16
+        };
+        for length in 0..60 {
+            let names: Vec<String> = (0..length).map(|_| format!("{:04}", next() % 100)).collect();
+            let state: State = names.iter().map(|name| file(name, name)).collect();
+            let want: std::collections::BTreeSet<_> =
+                names.iter().map(|name| format!("{name}={name}")).collect();
+            assert_eq!(texts(&state), Vec::from_iter(want).join(" "), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn objects_come_and_go() {
+        let mut state: State = [file("b", "1"), file("d", "1")].into_iter().collect();
+        let before = state.clone();
+
+        assert_eq!(state.insert(file("c", "1")), None);
+        assert_eq!(state.insert(file("b", "2")), Some(file("b", "1")));
+        state.extend([file("a", "3"), file("d", "3")]);
+        assert_eq!(texts(&state), "a=3 b=2 c=1 d=3");
+        state.extend([file("e", "4")]);
+        assert_eq!(state.remove(&file("b", "").resource.id()), Some(file("b", "2")));
+        assert_eq!(state.remove(&file("x", "").resource.id()), None);
+        assert_eq!(state.get(&file("e", "").resource.id()), Some(&file("e", "4")));
+        state.retain(|id| *id != file("c", "").resource.id());
+        assert_eq!(texts(&state), "a=3 d=3 e=4");
+        assert_eq!(texts(&before), "b=1 d=1", "a copy stays as it was");
+        assert_eq!(Vec::from(state).len(), 3);
     }
 }
