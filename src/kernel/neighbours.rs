@@ -190,26 +190,34 @@ fn value<'r>(host: &'r NsReading, link: &IfName, of: &str) -> Option<&'r str> {
     host.sysctls.iter().find(|(other, _)| *other == key).map(|(_, value)| value.as_str())
 }
 
+/// Returns the links that may hear routers, each with its index and what it does with what they tell: few of many are asked.
+fn hearing(host: &NsReading) -> impl Iterator<Item = (&IfName, u32, &str)> {
+    let accepting = host.sysctls.iter().filter_map(|(key, value)| match key {
+        SysctlKey::PerLink { family: Family::Ipv6, link, name } if name == "accept_ra" => Some((link, value)),
+        SysctlKey::Ipv4Forward
+        | SysctlKey::Ipv6Forward
+        | SysctlKey::PerLink { family: _, link: _, name: _ }
+        | SysctlKey::Whole(_) => None,
+    });
+    accepting.filter(|(_, value)| matches!(value.as_str(), "1" | "2")).filter_map(|(name, value)| {
+        let link = host.links.iter().find(|link| link.name == name.as_str())?;
+        Some((name, link.index, value.as_str()))
+    })
+}
+
 /// Returns the links by which routers tell the host its routes, and would not any more once it forwards.
 pub(super) fn heeding(host: &NsReading, proxies: &Proxies) -> BTreeSet<IfName> {
     let told = |index: u32| {
         let mut routes = host.routes.iter().filter(|route| route.index == Some(index));
         routes.any(|route| route.protocol == TOLD)
     };
-    let heeds = |link: &LinkAnswer| {
-        let name = link.ifname()?;
-        let heeds = match value(host, &name, "accept_ra")? {
-            "2" => true,
-            "1" => {
-                value(host, &name, "forwarding") == Some("0")
-                    || proxies.heeded.contains(&name)
-                    || told(link.index)
-            }
-            _ => false,
-        };
-        heeds.then_some(name)
+    let heeds = |(name, index, accepts): &(&IfName, u32, &str)| {
+        *accepts == "2"
+            || value(host, name, "forwarding") == Some("0")
+            || proxies.heeded.contains(*name)
+            || told(*index)
     };
-    host.links.iter().filter_map(heeds).collect()
+    hearing(host).filter(heeds).map(|(name, _, _)| name.clone()).collect()
 }
 
 /// Tells whether a router has told a default route of IPv6 by a link.
@@ -221,16 +229,12 @@ fn is_told(host: &NsReading, index: u32) -> bool {
 /// Returns the links of others by which routers tell the host its default route, and would not any more once it forwards;
 /// and those on record as such.
 pub(super) fn told(host: &NsReading, own: &OwnLinks, proxies: &Proxies) -> BTreeSet<IfName> {
-    let is_heard = |link: &LinkAnswer| {
-        let name = link.ifname()?;
-        let heeds = match value(host, &name, "accept_ra")? {
-            "1" if is_told(host, link.index) && value(host, &name, "forwarding") == Some("0") => true,
-            "1" | "2" => proxies.heeded.contains(&name),
-            _ => false,
-        };
-        heeds.then_some(name)
+    let is_heard = |(name, index, accepts): &(&IfName, u32, &str)| {
+        let is_lost =
+            || *accepts == "1" && is_told(host, *index) && value(host, name, "forwarding") == Some("0");
+        !own.contains_key(index) && (proxies.heeded.contains(*name) || is_lost())
     };
-    host.links.iter().filter(|link| !own.contains_key(&link.index)).filter_map(is_heard).collect()
+    hearing(host).filter(is_heard).map(|(name, _, _)| name.clone()).collect()
 }
 
 /// Has a link answer for an address.
