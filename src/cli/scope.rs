@@ -19,16 +19,18 @@ use crate::resource::sysctl::SysctlKey;
 
 /// Adds what has to be looked at because a state names it.
 pub(super) fn widen(scope: &mut Scope, state: &State) {
-    state.iter().for_each(|(_, entry)| scope.add(entry));
-    // What netform makes itself is found by its mark; of others' namespaces nothing tells which has something of ours.
-    let homes = state.iter().filter_map(|(_, entry)| entry.resource.link()).flat_map(Link::namespaces);
     let made: HashSet<&NetnsName> = state.iter().map_while(|(id, _)| id.netns()).collect();
-    let given = homes.filter(|ns| match ns {
+    // What netform makes itself is found by its mark; of others' namespaces nothing tells which has something of ours.
+    let is_given = |ns: &NsRef| match ns {
         NsRef::Path(_) | NsRef::Process(_) => true,
         NsRef::Named(name) => !made.contains(name),
         NsRef::Host => false,
-    });
-    scope.namespaces.extend(given.cloned());
+    };
+    for (_, entry) in state.iter() {
+        scope.add(entry);
+        let homes = entry.resource.link().into_iter().flat_map(Link::namespaces);
+        scope.namespaces.extend(homes.filter(|ns| is_given(ns)).cloned());
+    }
 }
 
 /// Returns what tells whether a link was taken from the host, or only says so.

@@ -279,13 +279,24 @@ impl Blocking {
         loop {
             self.receive(&mut buffer)?;
             match pieces(&buffer, self.sequence, &mut interrupted, read)? {
-                Piece::More(more) => answers.extend(more),
+                Piece::More(more) => gather(&mut answers, more),
                 Piece::Last(more) => {
-                    answers.extend(more);
+                    gather(&mut answers, more);
                     return Ok((answers, interrupted));
                 }
             }
         }
+    }
+}
+
+/// Adds answers to others. Most questions have one piece of few, and each is asked in every namespace: they take no more room
+/// than they need.
+fn gather<T>(answers: &mut Vec<T>, mut more: Vec<T>) {
+    if answers.is_empty() {
+        more.shrink_to_fit();
+        *answers = more;
+    } else {
+        answers.extend(more);
     }
 }
 

@@ -226,7 +226,7 @@ impl<'de> Visitor<'de> for Content<'_, '_> {
         let Self { reading, id, place } = self;
         let spans = reading.spans;
         let mut ids = id.map_or(&[][..], |id| spans.items(id)).iter().copied();
-        let mut list = vec![];
+        let mut list = Vec::with_capacity(ids.len());
         while let Some(item) = items.next_element_seed(Value { reading, id: ids.next(), above: place })? {
             list.push(item);
         }
@@ -237,7 +237,7 @@ impl<'de> Visitor<'de> for Content<'_, '_> {
         let Self { reading, id, place } = self;
         let spans = reading.spans;
         let mut ids = id.map_or(&[][..], |id| spans.entries(id)).iter().copied();
-        let mut entries = vec![];
+        let mut entries = Vec::with_capacity(ids.len());
         let mut merged = vec![];
         loop {
             let (key_id, value_id) = ids.next().unzip();

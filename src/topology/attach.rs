@@ -49,8 +49,11 @@ pub(super) fn assemble(scene: &Scene<'_>, parts: &Parts<'_>, origin: Asker<'_>) 
             party.spec;
         let runtime = runtime(scene, party);
         let members = party.members.clone().zip(scene.of(party));
-        let mut attachments: Vec<_> =
-            members.filter_map(|(index, member)| attachment((scene, parts), index, member, origin)).collect();
+        let attached =
+            members.filter_map(|(index, member)| attachment((scene, parts), index, member, origin));
+        // Most containers have one, which is large.
+        let mut attachments = Vec::with_capacity(party.members.len());
+        attachments.extend(attached);
         for family in [Family::Ipv4, Family::Ipv6] {
             route((party, scene.of(party)), parts.networks, family, &mut attachments);
         }
