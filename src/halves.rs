@@ -1,14 +1,33 @@
 //! Work that is done by two threads, where it is worth one.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::thread;
+
+thread_local! {
+    /// Whether this thread is to begin no other.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
 
 /// From how many items on a second thread is faster than none: beginning one takes as long as some ten of them.
 const WORTHWHILE: usize = 64;
 
+/// Tells whether so many items are worth doing two things at a time.
+pub fn is_worthwhile(items: usize) -> bool {
+    items >= WORTHWHILE
+}
+
+/// Does something on this thread alone.
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    let before = ALONE.replace(true);
+    let done = work();
+    ALONE.set(before);
+    done
+}
+
 /// Does two things at a time when that is worth it for so many items, or else one after the other.
 pub fn both<A: Send, B>(items: usize, first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
-    if items < WORTHWHILE {
+    if !is_worthwhile(items) || ALONE.get() {
         return (first(), second());
     }
     let (a, b) = thread::scope(|scope| {
@@ -35,13 +54,13 @@ pub fn halves<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a [T]) -> R 
 ///
 /// What is never touched takes no memory.
 pub fn make_room() {
-    const ROOM: usize = 4 << 20;
+    const ROOM: usize = 16 << 20;
     drop(black_box(Vec::<u8>::with_capacity(ROOM)));
 }
 
 /// Lets go of something without waiting for it when it has so many pieces: freeing them takes as long as making them.
 pub fn discard<T: Send + 'static>(items: usize, large: T) {
-    if items >= WORTHWHILE {
+    if is_worthwhile(items) {
         // Without a second thread it is done by this one.
         let _ = thread::Builder::new().spawn(move || drop(large));
     }

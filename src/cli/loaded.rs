@@ -19,9 +19,10 @@ use crate::resource::vlan::Filtering;
 use crate::topology::facts::{Facts, LinkFact};
 use crate::topology::{Topology, resolve};
 
-/// A manifest that is right in itself, with its files.
+/// A manifest that is right in itself, with its files. A copy costs nothing.
+#[derive(Clone)]
 pub(super) struct Loaded {
-    pub(super) manifest: Manifest,
+    pub(super) manifest: Arc<Manifest>,
     sources: Arc<Sources>,
     style: Style,
 }
@@ -97,7 +98,7 @@ pub(super) fn check_text(name: &str, text: &str, style: Style) -> Result<(), Fai
     let parsed = manifest::parse([(name.to_owned(), text.as_bytes().to_vec())]);
     let resolved = parsed.and_then(|manifest::Loaded { manifest, sources }| {
         let facts = assumed(&manifest);
-        Loaded { manifest, sources, style }.resolved(&facts)
+        Loaded { manifest: manifest.into(), sources, style }.resolved(&facts)
     });
     resolved.map(drop).map_err(|problems| wrong(&problems, style))
 }
@@ -118,7 +119,7 @@ pub(super) fn kept(generation: &Generation, path: &Path, style: Style) -> Option
     ways.into_iter().find_map(|files| {
         let files = files.into_iter().map(|(name, text)| (name, text.into_bytes()));
         let manifest::Loaded { manifest, sources } = manifest::parse(files).ok()?;
-        (joined(&sources) == text).then_some(Loaded { manifest, sources, style })
+        (joined(&sources) == text).then_some(Loaded { manifest: manifest.into(), sources, style })
     })
 }
 
@@ -195,7 +196,9 @@ fn judged(
     style: Style,
 ) -> Result<Result<Loaded, Problems>, Failure> {
     match loaded {
-        Ok(manifest::Loaded { manifest, sources }) => Ok(Ok(Loaded { manifest, sources, style })),
+        Ok(manifest::Loaded { manifest, sources }) => {
+            Ok(Ok(Loaded { manifest: manifest.into(), sources, style }))
+        }
         Err(LoadError::Bad(problems)) => Ok(Err(problems)),
         Err(error @ (LoadError::Read { .. } | LoadError::EmptyDirectory { .. })) => {
             Err(Failure::new(Code::NoInput, chain(&error))

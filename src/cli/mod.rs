@@ -17,6 +17,7 @@ mod explain;
 mod extra;
 mod failure;
 mod flags;
+mod foresight;
 mod forget;
 mod history;
 mod housing;

@@ -7,6 +7,7 @@ use super::ahead::{self, Ahead};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
+use super::foresight;
 use super::housing::tell_given_up;
 use super::interrupt::Shield;
 use super::loaded::{self, Loaded};
@@ -21,7 +22,6 @@ use super::turns::Turn;
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
 use crate::apply::{self, Dirs};
-use crate::desired::desired;
 use crate::halves;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
@@ -33,7 +33,6 @@ use crate::plan::{self, Away, Conflict, Plan};
 use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
 use crate::resource::sysctl::SysctlKey;
-use crate::topology;
 use crate::topology::facts::{Facts, Leases};
 use crate::topology::strangers::GivenAway;
 
@@ -187,7 +186,7 @@ impl Session {
 
     /// Asks who runs the containers of the manifest.
     pub(super) async fn look_who_runs(&mut self) {
-        let manifest = self.loaded.as_ref().map(|loaded| &loaded.manifest);
+        let manifest = self.loaded.as_ref().map(|loaded| &*loaded.manifest);
         self.runtimes.look(manifest, &self.past.leases).await;
     }
 
@@ -231,11 +230,9 @@ impl Session {
         }
     }
 
-    /// Returns what is known of the host, with what the kernel cannot tell: what is leased, and what others run.
+    /// Returns what is known of the host, with what the kernel cannot tell.
     pub(super) fn completed(&self, facts: Facts) -> Facts {
-        let is_in_force = self.past.generation.as_ref().is_some_and(|it| !it.manifest.is_empty());
-        let leases = self.past.leases.clone();
-        Facts { leases, is_in_force, runs: self.runtimes.look.runs.clone(), ..facts }
+        self.recalled().added(facts)
     }
 
     async fn plan_around(
@@ -246,10 +243,21 @@ impl Session {
         self.look_who_runs().await;
         self.call_namespaces_as_now(aim)?;
         let mut scope = self.scope();
-        let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
-        let facts = self.acquainted(self.completed(facts)).await?;
+        let (survey, foresight) = self.survey_foreseeing(aim, &mut scope).await?;
+        let Survey { mut observed, facts, projects } = survey;
+        let (facts, target) = match foresight.and_then(|foresight| foresight.fulfilled(&facts)) {
+            Some((known, target)) => {
+                halves::discard(facts.host_ends.len(), facts);
+                (known, Some(target))
+            }
+            None => (self.completed(facts), None),
+        };
+        let facts = self.acquainted(facts).await?;
         let facts = Facts { same_namespaces: self.same_namespaces(&scope), ..facts };
-        let Target { topology, mut desired, leases, manifest, warnings } = self.target(aim, &facts).await?;
+        // Who else is there nobody foresees.
+        let target = target.filter(|_| facts.taken.is_empty() && facts.neighbours.is_empty());
+        let Target { topology, mut desired, leases, manifest, warnings } =
+            self.settled(aim, &facts, target).await?;
         let away = match aim {
             Aim::Generation(_) => plan::settle_ground(&mut desired.0, &observed),
             Aim::Manifest | Aim::Nothing => Away::default(),
@@ -291,7 +299,7 @@ impl Session {
                 .map_err(|errors| unselectable(&errors))?;
             let narrowed = target::narrow(&part, &desired, &observed, &applied);
             (desired, applied, kept) = (narrowed.desired, narrowed.applied, Some(narrowed.kept));
-            kept.iter_mut().for_each(|kept| given_up.iter().for_each(|id| drop(kept.remove(id))));
+            kept.iter_mut().for_each(|kept| kept.retain(|id| !given_up.contains(id)));
             extra.part = Some(part);
         }
         extra.warnings.extend(ports::confront(&desired, &mut observed, (&projects, &facts)).await?);
@@ -309,7 +317,15 @@ impl Session {
 
     /// Returns what a plan shall lead to.
     pub(super) async fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
-        let mut target = self.target_without_daemon(aim, facts)?;
+        self.settled(aim, facts, None).await
+    }
+
+    /// Returns what a plan shall lead to; what was foreseen of it is right.
+    async fn settled(&self, aim: Aim, facts: &Facts, foreseen: Option<Target>) -> Result<Target, Failure> {
+        let mut target = match foreseen {
+            Some(target) => target,
+            None => self.target_without_daemon(aim, facts)?,
+        };
         if aim != Aim::Nothing {
             naming::settle(&mut target, self.naming.answers(&self.dirs).await);
         }
@@ -327,14 +343,7 @@ impl Session {
                 let Some(loaded) = &self.loaded else {
                     return Err(Failure::new(Code::Usage, "this needs a manifest"));
                 };
-                let topology = loaded.resolve(facts)?;
-                Ok(Target {
-                    desired: desired(&topology),
-                    leases: topology::leases(&topology, &facts.leases),
-                    manifest: loaded.text(),
-                    topology: Some(topology),
-                    warnings: vec![],
-                })
+                foresight::target(loaded, facts)
             }
             Aim::Generation(number) => {
                 let generation = self.dirs.generation(number).map_err(|error| disk_failure(&error))?;

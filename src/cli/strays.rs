@@ -18,6 +18,11 @@ impl Session {
     /// project has made and bears ours is not.
     pub(super) async fn survey(&mut self, scope: &mut Scope) -> Result<Survey, Failure> {
         let survey = self.kernel.survey(scope).await.map_err(unreadable)?;
+        self.surely(survey, scope).await
+    }
+
+    /// Looks again where it is in doubt whose something is that was seen.
+    pub(super) async fn surely(&mut self, survey: Survey, scope: &mut Scope) -> Result<Survey, Failure> {
         let nothing = State::default();
         let applied = self.remembered().unwrap_or(&nothing);
         let doubts = Doubts::of(applied, &survey.observed, &scope.begun, &self.project);

@@ -20,10 +20,10 @@ use crate::resource::link::LinkKind;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::{PROTOCOL, Rank};
-use crate::resource::state::{Entry, Observed, Placed};
+use crate::resource::state::{Entry, Observed, Placed, State};
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
-use crate::topology::facts::{Facts, Leases, LinkFact, Silent};
+use crate::topology::facts::{Barrier, Facts, Leases, LinkFact, Silent};
 
 /// Routes that lead somewhere or nowhere by somebody's will: `RTN_UNICAST`, `_BLACKHOLE`, `_UNREACHABLE`, `_PROHIBIT`,
 /// `_THROW`; the others belong to the host's own addresses.
@@ -34,6 +34,9 @@ const WITH_ADDRESS: u8 = 2;
 
 /// Routes that a router told: `RTPROT_RA`.
 const BY_ROUTER: u8 = 9;
+
+/// What of others judges packets beside ours: [`Facts::barriers`] and [`Facts::docker_user`].
+pub(super) type Judges = (BTreeSet<Barrier>, BTreeSet<Family>);
 
 /// What one look at the kernel tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +64,7 @@ impl Survey {
             }
         }
         let objects: Vec<Placed> = entries.into_iter().map(Placed::from).collect();
-        let Held { interfaces, host_ends, live } = held(&objects);
+        let Held { interfaces, host_ends, live } = held(by_id(&objects));
         let observed = Observed { own: objects.into(), foreign };
         Self { observed, facts: Facts { interfaces, host_ends, live, ..facts }, projects }
     }
@@ -73,11 +76,20 @@ pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey
     let (facts, (observed, [of_host, of_others])) = both(
         reading.namespaces.len(),
         || facts(reading, &holders.host, scope),
-        || observe::seen(reading, &holders, own, scope, held),
+        || observe::seen(reading, &holders, own, scope, |objects| held(by_id(objects))),
     );
     let Held { interfaces, host_ends, live } = of_host.and(of_others);
     let facts = Facts { barriers, docker_user, interfaces, host_ends, live, ..facts };
     Survey { observed, facts, projects: others }
+}
+
+/// Returns the facts of a [survey](survey()) of which no more than the host was read, as they are if the namespaces hold what was
+/// applied, and are all ours.
+pub(super) fn foretold(host: &Reading, tables: Judges, scope: &Scope, applied: &State) -> Facts {
+    let Held { interfaces, host_ends, live } = held(applied.iter());
+    let (barriers, docker_user) = tables;
+    let facts = facts(host, &Holders::of(host, scope).host, scope);
+    Facts { barriers, docker_user, interfaces, host_ends, live, ..facts }
 }
 
 /// Returns what is known of the host besides what is [held].
@@ -149,9 +161,13 @@ impl Held {
     }
 }
 
-fn held(objects: &[Placed]) -> Held {
-    let mut facts = Held { live: live(objects), ..Held::default() };
-    for (id, entry) in objects.iter().map(|object| (object.id(), object.entry())) {
+fn by_id(objects: &[Placed]) -> impl Iterator<Item = (&ResourceId, &Entry)> + Clone {
+    objects.iter().map(|object| (object.id(), object.entry()))
+}
+
+fn held<'o>(objects: impl Iterator<Item = (&'o ResourceId, &'o Entry)> + Clone) -> Held {
+    let mut facts = Held { live: live(objects.clone().map(|(_, entry)| entry)), ..Held::default() };
+    for (id, entry) in objects {
         let ResourceId::Link(NsRef::Host, name) = id else { continue };
         match &entry.owner {
             // A VLAN that a network stands on is nobody's bridge.
@@ -346,9 +362,9 @@ fn namespaces(reading: &Reading, scope: &Scope) -> BTreeSet<NsRef> {
     there.filter(|ns| scope.namespaces.contains(ns)).cloned().collect()
 }
 
-fn live(objects: &[Placed]) -> Leases {
+fn live<'o>(objects: impl Iterator<Item = &'o Entry>) -> Leases {
     let mut live = Leases::default();
-    for entry in objects.iter().map(Placed::entry) {
+    for entry in objects {
         let Resource::Address(Address { ns: _, link: _, addr, lost: _, stray: _ }) = &entry.resource else {
             continue;
         };

@@ -9,14 +9,13 @@ use rustix::process::{Resource as Limit, Rlimit, getrlimit, setrlimit};
 
 use super::conntrack::{self, Permits};
 use super::device::Seals;
-use super::facts::{Survey, survey};
+use super::facts::Survey;
 use super::memory::{Memory, Version};
 use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
-use super::reading::{self, Reading};
+use super::reading;
 use super::slice::Slice;
-use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, ends, kept, netns, nft, observe, wave};
-use crate::halves;
+use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave};
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -32,19 +31,19 @@ pub struct Live {
     project: ProjectName,
     pub(super) channels: HashMap<NsRef, Channel>,
     most_channels: usize,
-    recall: Recall,
+    pub(super) recall: Recall,
     seals: Option<Seals>,
     kept: Option<PathBuf>,
     /// How often everything was read to be remembered.
     times: u64,
     /// The numbers that the host has for namespaces which were there when all was read, and not remembered.
-    numbers: BTreeMap<NsRef, i32>,
+    pub(super) numbers: BTreeMap<NsRef, i32>,
     /// What has been permitted, and is not since flows were ended last.
     pub(super) gone: Permits,
 }
 
 /// Whether what is read is remembered.
-enum Recall {
+pub(super) enum Recall {
     /// Everything is read anew each time.
     Never,
     /// Everything is to be read anew the next time, and remembered.
@@ -183,16 +182,7 @@ impl Live {
     ///
     /// When something cannot be read: privileges, a dump that keeps being interrupted, a time-out.
     pub async fn survey(&mut self, scope: &Scope) -> Result<Survey, ObserveError> {
-        self.catch_up(scope).await?;
-        match &self.recall {
-            Recall::Kept(memory) => Ok(survey(&memory.reading, memory.tables.clone(), scope)),
-            Recall::Never | Recall::Next => {
-                let (reading, tables) = self.read(scope).await?;
-                let survey = survey(&reading, tables, scope);
-                halves::discard(reading.namespaces.len(), reading);
-                Ok(survey)
-            }
-        }
+        Ok(self.survey_foretelling::<()>(scope, None).await?.0)
     }
 
     /// Returns what tells whether a link is what it says of itself.
@@ -208,14 +198,6 @@ impl Live {
     /// Returns the numbers that the host has for namespaces, as far as they were seen.
     pub(super) fn numbers(&self) -> &BTreeMap<NsRef, i32> {
         &self.numbers
-    }
-
-    /// Reads all, which is not remembered but for numbers.
-    async fn read(&mut self, scope: &Scope) -> Result<(Reading, nft::Tables), ObserveError> {
-        let (reading, tables) = tokio::try_join!(reading::read(scope, None), nft::read(&scope.project))?;
-        let numbers = ends::numbers(&reading);
-        self.numbers = numbers.filter_map(|(ns, number)| Some((ns.ns.clone(), number?))).collect();
-        Ok((reading, tables))
     }
 
     /// Returns whose objects are ours.
@@ -294,7 +276,7 @@ impl Kernel for Live {
         match &self.recall {
             Recall::Kept(memory) => Ok(observe::observed(&memory.reading, memory.tables.own.clone(), scope)),
             Recall::Never | Recall::Next => {
-                let (reading, tables) = self.read(scope).await?;
+                let (reading, tables, _) = self.read::<()>(scope, None).await?;
                 Ok(observe::observed(&reading, tables.own, scope))
             }
         }

@@ -19,6 +19,7 @@ mod external;
 pub mod facts;
 pub mod fake;
 pub(crate) mod file;
+pub mod foretelling;
 mod heard;
 mod identity;
 pub mod inside;

@@ -4,6 +4,7 @@ mod some;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod todo;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use crate::resource::owner::{Mark, Owner};
 use crate::resource::sysctl::{Family, SysctlKey};
 pub(crate) use tables::Tables;
 use tables::{FEW, ReadRoute};
+use threads::{by_two, thread};
 use todo::{Elsewhere, SomeLinks, Task, Todo};
 
 /// What one namespace holds.
@@ -90,6 +92,19 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// Returns what is seen where nothing but the host was read.
+    pub(super) fn of(host: NsReading) -> Self {
+        Self {
+            host,
+            namespaces: vec![],
+            others: BTreeMap::new(),
+            wrong: BTreeMap::new(),
+            files: BTreeMap::new(),
+            ends: Ends::default(),
+            absent: vec![],
+        }
+    }
+
     /// Tells whether a pair has its end in a namespace and none in the host: it was made while both were read, and would be
     /// taken for somebody else's.
     fn is_torn(&self) -> bool {
@@ -142,37 +157,10 @@ enum Look {
 /// Reads everything that `scope` and our marks ask for, or no more than some parts of it. Parts say by name what is
 /// meant: a number says nothing here.
 pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
-    let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
-    for id in scope.unmarked.iter().chain(scope.strays.keys()) {
-        wanted.entry(home(id)).or_insert_with(Vec::new);
-    }
-    for (ns, key) in &scope.sysctls {
-        wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
-    }
-    let mut all: Vec<_> = names()?.into_iter().map(NsRef::Named).collect();
-    all.extend(
-        scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
-    );
-    all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
-    let elsewhere = Elsewhere::of(scope, at.is_some() || all.len() <= FEW);
-    let todo = Todo::new(all);
-
-    let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
-    let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
-    let task = Arc::new(Task { project, wanted, elsewhere, limited, proxies, vlans });
+    let Some(at) = at else { return Ok(read_first(scope, |host| (host, ())).await?.0) };
+    let (todo, task) = asked(scope, Some(at))?;
     let paths = scope.files.clone();
-    let files = move || file::read(&paths);
-    let Some(at) = at else {
-        let first = Arc::clone(&task);
-        let (looks, seen, files) = by_two(todo, &task, (move || host(&first, None), files)).await?;
-        let mut reading = Reading { host: seen, files, ..sorted(looks) };
-        if reading.is_torn() {
-            reading.host = thread(move || host(&task, None)).await?;
-        }
-        ovsdb::look(&mut reading, scope, None).await?;
-        return Ok(reading);
-    };
-    let (looks, (), files) = by_two(todo, &task, (|| Ok(()), files)).await?;
+    let (looks, (), files) = by_two(todo, &task, (|| Ok(()), move || file::read(&paths))).await?;
     // Which links of the host are the other ends is known when the namespaces are.
     let rest = sorted(looks);
     let parents = rest.namespaces.iter().flat_map(|ns| ns.links.iter().filter_map(|link| ns.stands_on(link)));
@@ -188,6 +176,43 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
     Ok(reading)
 }
 
+/// Reads everything, and does something first with the host, on the thread that has read it.
+pub(super) async fn read_first<T: Send + 'static>(
+    scope: &Scope,
+    first: impl FnOnce(NsReading) -> (NsReading, T) + Send + 'static,
+) -> Result<(Reading, T), ObserveError> {
+    let (todo, task) = asked(scope, None)?;
+    let (paths, own) = (scope.files.clone(), Arc::clone(&task));
+    let work = (move || Ok(first(host(&own, None)?)), move || file::read(&paths));
+    let (looks, (seen, done), files) = by_two(todo, &task, work).await?;
+    let mut reading = Reading { host: seen, files, ..sorted(looks) };
+    if reading.is_torn() {
+        reading.host = thread(move || host(&task, None)).await?;
+    }
+    ovsdb::look(&mut reading, scope, None).await?;
+    Ok((reading, done))
+}
+
+/// Returns which namespaces are to be looked into, and what for.
+fn asked(scope: &Scope, at: Option<&Parts>) -> Result<(Todo, Arc<Task>), ObserveError> {
+    let mut wanted: BTreeMap<_, _> = scope.namespaces.iter().map(|ns| (ns.clone(), vec![])).collect();
+    for id in scope.unmarked.iter().chain(scope.strays.keys()) {
+        wanted.entry(home(id)).or_insert_with(Vec::new);
+    }
+    for (ns, key) in &scope.sysctls {
+        wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
+    }
+    let mut all: Vec<_> = names()?.into_iter().map(NsRef::Named).collect();
+    all.extend(
+        scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
+    );
+    all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
+    let elsewhere = Elsewhere::of(scope, at.is_some() || all.len() <= FEW);
+    let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
+    let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
+    Ok((Todo::new(all), Arc::new(Task { project, wanted, elsewhere, limited, proxies, vlans })))
+}
+
 /// Returns the names of all namespaces that have one.
 pub(super) fn names() -> Result<Vec<NetnsName>, ObserveError> {
     netns::names().map_err(|error| failed(netns::DIR.to_owned(), Refusal::Socket(error)))
@@ -195,15 +220,7 @@ pub(super) fn names() -> Result<Vec<NetnsName>, ObserveError> {
 
 /// Returns all but the host and the files.
 fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
-    let mut reading = Reading {
-        host: NsReading::empty(NsRef::Host),
-        namespaces: vec![],
-        others: BTreeMap::new(),
-        wrong: BTreeMap::new(),
-        files: BTreeMap::new(),
-        ends: Ends::default(),
-        absent: vec![],
-    };
+    let mut reading = Reading::of(NsReading::empty(NsRef::Host));
     for look in looks {
         match look {
             Look::Read(ns) => reading.namespaces.push(*ns),
@@ -219,33 +236,6 @@ fn sorted(looks: impl Iterator<Item = Look>) -> Reading {
 /// Returns the namespace that has to be looked into to see an object.
 pub(super) fn home(id: &ResourceId) -> NsRef {
     if let ResourceId::Netns(name) = id { NsRef::Named(name.clone()) } else { id.ns() }
-}
-
-async fn thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ObserveError> + Send + 'static,
-) -> Result<T, ObserveError> {
-    netns::on_thread(work).await.map_err(|error| failed("the kernel".to_owned(), Refusal::Socket(error)))?
-}
-
-/// Looks into namespaces on two threads, each of which does something else first.
-///
-/// There are no more threads than two: whoever asks for the links of a namespace while another thread is given the many of
-/// the host would spin until it has its turn, on a core that others need (`rtnl_mutex`, Linux `net/core/rtnetlink.c`).
-async fn by_two<A: Send + 'static, B: Send + 'static>(
-    todo: Todo,
-    task: &Arc<Task>,
-    (first, second): (
-        impl FnOnce() -> Result<A, ObserveError> + Send + 'static,
-        impl FnOnce() -> Result<B, ObserveError> + Send + 'static,
-    ),
-) -> Result<(impl Iterator<Item = Look>, A, B), ObserveError> {
-    let todo = Arc::new(todo);
-    let (first_todo, second_todo) = (Arc::clone(&todo), todo);
-    let (first_task, second_task) = (Arc::clone(task), Arc::clone(task));
-    let first = thread(move || Ok((first()?, look_into(&first_todo, &first_task)?)));
-    let second = thread(move || Ok((second()?, look_into(&second_todo, &second_task)?)));
-    let ((a, first), (b, second)) = tokio::try_join!(first, second)?;
-    Ok((todo::in_order(first, second), a, b))
 }
 
 /// Reads the host, or no more of it than some links.
@@ -273,31 +263,11 @@ fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError>
     Ok(reading)
 }
 
-/// Enters one namespace after the other, each with its place; the thread must end afterwards.
-fn look_into(todo: &Todo, task: &Task) -> Result<Vec<(usize, Look)>, ObserveError> {
-    let host = netns::open(&NsRef::Host).map_err(|error| failed("the host".to_owned(), error.into()))?;
-    let mut looks = vec![];
-    while let Some((at, ns)) = todo.take() {
-        let what = || format!("namespace {ns}");
-        match NsReading::empty(ns.clone()).look(host.as_fd(), task) {
-            Ok(look) => looks.push((at, look)),
-            // It went away while we looked.
-            Err(refusal) if is_missing(&refusal) => {}
-            Err(refusal) => return Err(failed(what(), refusal)),
-        }
-    }
-    Ok(looks)
-}
-
 /// Tells whether a namespace of ours has the name that its mark says. One that is bound over another container's name, too,
 /// must not be taken for that container's.
 pub(super) fn is_named_for(mark: &Mark, ns: &NsRef) -> bool {
     let (Owner::Container(container), NsRef::Named(name)) = (&mark.owner, ns) else { return true };
     NetnsName::from(container) == *name
-}
-
-fn is_missing(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::Socket(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 impl NsReading {

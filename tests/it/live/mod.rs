@@ -30,6 +30,7 @@ mod families;
 mod firewall;
 mod flows;
 mod foreign;
+mod foresight;
 mod frames;
 mod homes;
 mod housing;
