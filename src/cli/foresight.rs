@@ -61,16 +61,29 @@ impl Session {
         Recalled { leases: self.past.leases.clone(), is_in_force, runs: self.runtimes.look.runs.clone() }
     }
 
-    /// Looks at everything, and foresees meanwhile where that leads.
+    /// Looks at everything, and foresees meanwhile where that leads; returns all that is known, and where it leads if that was
+    /// foreseen.
     pub(super) async fn survey_foreseeing(
         &mut self,
         aim: Aim,
         scope: &mut Scope,
-    ) -> Result<(Survey, Option<Foresight>), Failure> {
+    ) -> Result<(Survey, Option<Target>), Failure> {
         let foretelling = if aim == Aim::Manifest { self.foretelling(scope) } else { None };
         let looked = self.kernel.survey_foretelling(scope, foretelling).await;
         let (survey, foresight) = looked.map_err(unreadable)?;
-        Ok((self.surely(survey, scope).await?, foresight.flatten()))
+        let Survey { observed, facts, projects } = self.surely(survey, scope).await?;
+        let (facts, target) = match foresight.flatten().and_then(|foresight| foresight.fulfilled(&facts)) {
+            Some((known, target)) => {
+                halves::discard(facts.host_ends.len(), facts);
+                (known, Some(target))
+            }
+            None => (self.completed(facts), None),
+        };
+        let facts = self.acquainted(facts).await?;
+        let facts = Facts { same_namespaces: self.same_namespaces(scope), ..facts };
+        // Who else is there nobody foresees.
+        let target = target.filter(|_| facts.taken.is_empty() && facts.neighbours.is_empty());
+        Ok((Survey { observed, facts, projects }, target))
     }
 
     fn foretelling(&self, scope: &Scope) -> Option<Foretelling<Option<Foresight>>> {

@@ -243,21 +243,10 @@ impl Session {
         self.look_who_runs().await;
         self.call_namespaces_as_now(aim)?;
         let mut scope = self.scope();
-        let (survey, foresight) = self.survey_foreseeing(aim, &mut scope).await?;
-        let Survey { mut observed, facts, projects } = survey;
-        let (facts, target) = match foresight.and_then(|foresight| foresight.fulfilled(&facts)) {
-            Some((known, target)) => {
-                halves::discard(facts.host_ends.len(), facts);
-                (known, Some(target))
-            }
-            None => (self.completed(facts), None),
-        };
-        let facts = self.acquainted(facts).await?;
-        let facts = Facts { same_namespaces: self.same_namespaces(&scope), ..facts };
-        // Who else is there nobody foresees.
-        let target = target.filter(|_| facts.taken.is_empty() && facts.neighbours.is_empty());
+        let (known, foreseen) = self.survey_foreseeing(aim, &mut scope).await?;
+        let Survey { mut observed, facts, projects } = known;
         let Target { topology, mut desired, leases, manifest, warnings } =
-            self.settled(aim, &facts, target).await?;
+            self.settled(aim, &facts, foreseen).await?;
         let away = match aim {
             Aim::Generation(_) => plan::settle_ground(&mut desired.0, &observed),
             Aim::Manifest | Aim::Nothing => Away::default(),
