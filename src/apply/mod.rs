@@ -229,7 +229,8 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
         return Outcome::NotBegun(error);
     }
     if job.plan.is_empty() {
-        return match recover::finish(job.dirs, job.generation, &[]) {
+        let kept = job.dirs.keep_record(job.generation);
+        return match kept.and_then(|()| recover::finish(job.dirs, job.generation, &[])) {
             Ok(()) => Outcome::NothingToDo,
             Err(error) => Outcome::NotBegun(error),
         };
