@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,10 +78,7 @@ impl std::fmt::Display for Told<'_> {
 ///
 /// [`LockError::Held`] names the holder.
 pub async fn lock(dirs: &Dirs, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
-    let path = dirs.lock();
-    fs::create_dir_all(&dirs.run)
-        .map_err(|source| LockError::Unusable { path: path.display().to_string(), source })?;
-    take(&path, holder, patience).await
+    take(&dirs.lock(), holder, patience).await
 }
 
 /// Takes what all projects share while one of them takes ports of the host. Whoever holds it holds the project's lock.
@@ -110,12 +108,13 @@ pub fn next_host_turn(dirs: &Dirs) -> u64 {
 
 async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let mut file = open.map_err(failed)?;
+    let mut file = open(path).map_err(failed)?;
     let mut left = patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
+            Ok(()) if leads_to(path, &file).map_err(failed)? => break,
+            // Somebody has removed it: what was locked locks nobody out.
+            Ok(()) => file = open(path).map_err(failed)?,
             Err(rustix::io::Errno::WOULDBLOCK) if left.is_zero() => {
                 return Err(LockError::Held { holder: told(&mut file).holder });
             }
@@ -135,6 +134,27 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
     file.rewind().map_err(failed)?;
     file.write_all(&text).map_err(failed)?;
     Ok(Lock { _file: file, turn })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Tells whether a path leads to a file that is open: whoever comes opens what is at the path.
+///
+/// # Errors
+///
+/// When that cannot be seen.
+pub fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
+    let there = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
+    };
+    let locked = file.metadata()?;
+    Ok((there.dev(), there.ino()) == (locked.dev(), locked.ino()))
 }
 
 /// Returns who holds the lock of a project now; `None` when nobody does, or nobody can tell.

@@ -155,6 +155,9 @@ pub(super) async fn finish(
         session.voice.say("Nothing was changed.");
         return Ok(Ran::Declined);
     }
+    if attended {
+        still_locked(session)?;
+    }
     let started = Instant::now();
     let reunited = match aim {
         Aim::Generation(_) => reunited(session, prepared, *aim, selection).await?,
@@ -202,6 +205,18 @@ pub(super) async fn take_lock(
 ) -> Result<lock::Lock, Failure> {
     let lock = lock::lock(&session.dirs, &holder(verb), patience).await;
     lock.map_err(|error| not_locked(&error))
+}
+
+/// Refuses to go on after somebody has removed the lock while the user was asked: another run may have come and gone since.
+fn still_locked(session: &Session) -> Result<(), Failure> {
+    if lock::holder(&session.dirs).is_some_and(|holder| holder.pid == std::process::id()) {
+        return Ok(());
+    }
+    let message = format!(
+        "somebody has removed the lock in {} meanwhile; nothing was changed",
+        session.dirs.run.display()
+    );
+    Err(Failure::new(Code::Locked, message).help("plan again"))
 }
 
 /// Returns who this run is to others.

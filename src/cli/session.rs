@@ -262,7 +262,8 @@ impl Session {
         scope.unmarked.extend(given_up.iter().cloned());
         let before = Looked::at(&scope);
         widen(&mut scope, &desired.0);
-        if must_look_again(&before, &scope, &observed) {
+        let is_left = self.leave_usurped(&mut scope, &desired.0, &observed.own);
+        if is_left || must_look_again(&before, &scope, &observed) {
             observed = self.kernel.observe(&scope).await.map_err(unreadable)?;
         }
         let mut applied = self.runtimes.outlasting(self.past.state(), &self.past.leases.runs);

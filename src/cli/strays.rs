@@ -48,6 +48,14 @@ impl Session {
         self.kernel.survey(scope).await.map_err(unreadable)
     }
 
+    /// Leaves to others what took the place of a route that is not wanted any more; tells whether there was any.
+    pub(super) fn leave_usurped(&self, scope: &mut Scope, desired: &State, observed: &State) -> bool {
+        let Some(applied) = self.remembered().filter(|_| !scope.strays.is_empty()) else { return false };
+        let before = scope.strays.len();
+        scope.strays.retain(|id, _| desired.get(id).is_some() || !stray::is_usurped(id, applied, observed));
+        scope.strays.len() < before
+    }
+
     /// Tells whether a namespace bears the mark of a project that has made no such one, as its record says. Where there is no record,
     /// nobody knows.
     fn is_of_nobody_else(&self, id: &ResourceId, observed: &State) -> bool {

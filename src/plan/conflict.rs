@@ -12,6 +12,7 @@ use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Foreign, Observed, State};
+use crate::resource::sysctl::Family;
 use crate::resource::{ResourceId, Slot};
 
 /// Somebody else's object where one of ours should be.
@@ -261,8 +262,14 @@ fn help(owner: &Owner, object: &ResourceId, (slot, by, what): (&Slot, Option<&st
         ),
         ResourceId::File(_) => format!("move {what} away; netform overwrites only its own files"),
         ResourceId::NftTable(_) => "remove the table, or give the project another name".to_owned(),
+        ResourceId::Route(ns, dest, rank) => {
+            let (six, family) =
+                if dest.addr().is_ipv4() { ("", Family::Ipv4) } else { (" -6", Family::Ipv6) };
+            let to = if dest.prefix_len() == 0 { "default".to_owned() } else { dest.to_string() };
+            let del = format!("{}{six} route del {to}{}", In("ip", ns), rank.words(family));
+            format!("`{del}` removes it; or change what {owner} asks for")
+        }
         ResourceId::Address(..)
-        | ResourceId::Route(..)
         | ResourceId::Sysctl(..)
         | ResourceId::Passage(..)
         | ResourceId::Neighbour(..)

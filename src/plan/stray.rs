@@ -194,10 +194,9 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
         // They are on a link of ours, or in a namespace. Who has a route lead elsewhere means that, but for a namespace that is
         // ours: whatever is in the place of one of ours there took it from that.
         ResourceId::Address(..) => observed.get(id).is_some(),
-        ResourceId::Route(ns, ..) => match (route(applied, id), route(observed, id)) {
-            (Some(known), Some(seen)) => known.way == seen.way || is_home(ns, observed),
-            (None | Some(_), None | Some(_)) => false,
-        },
+        ResourceId::Route(ns, ..) => {
+            route(observed, id).is_some() && (!is_usurped(id, applied, observed) || is_home(ns, observed))
+        }
         // It is in the directory of a namespace that netform made.
         ResourceId::File(_) => observed.get(id).is_some(),
         ResourceId::Sysctl(..)
@@ -206,6 +205,14 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
         | ResourceId::Passage(..)
         | ResourceId::Neighbour(..)
         | ResourceId::Qdisc(..) => false,
+    }
+}
+
+/// Tells whether a route is not the one that the last apply led to, but one that leads elsewhere in its place.
+pub fn is_usurped(id: &ResourceId, applied: &State, observed: &State) -> bool {
+    match (route(applied, id), route(observed, id)) {
+        (Some(known), Some(seen)) => known.way != seen.way,
+        (None | Some(_), None | Some(_)) => false,
     }
 }
 

@@ -1,26 +1,25 @@
 //! The loop: events come in, runs go out, one at a time.
 
-use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::agenda::{Agenda, Due, Ended};
 use super::backoff::Backoff;
+use super::claim::{self, Claim, Kept};
 use super::contest::Contest;
+use super::error::WatchError;
 use super::files::{Files, Targets};
 use super::ledger::{self, Ledger};
 use super::protocol::{Answer, Happened, LONGEST_SUSPENSION, Request};
 use super::{Bell, Event, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble};
-use super::{http, pause, socket, supervisor};
+use super::{listen, pause, socket, supervisor};
 use crate::apply::Dirs;
-use crate::kernel::events::{Ear, Notice};
+use crate::kernel::events::Notice;
 use crate::kernel::moved::Moved;
 use crate::kernel::netns;
-use crate::names::ProjectName;
 
 /// How often an apply that waits for its confirmation is looked at.
 const UNDECIDED: Duration = Duration::from_millis(500);
@@ -28,34 +27,8 @@ const UNDECIDED: Duration = Duration::from_millis(500);
 /// How long to wait when a container went while it was attached: others may be going.
 const OVERTAKEN: Duration = Duration::from_millis(20);
 
-/// How long a kernel that cannot be listened to is left alone.
-const DEAF: Duration = Duration::from_secs(1);
-
 /// How long whoever reads the event stream has for the last line.
 const FAREWELL: Duration = Duration::from_millis(50);
-
-/// Why there is no daemon.
-#[derive(Debug, Error)]
-pub enum WatchError {
-    /// Another one runs.
-    #[error("another `netform watch` keeps project {0}")]
-    Taken(ProjectName),
-    /// The run directory cannot be used.
-    #[error("cannot open the daemon's socket")]
-    Socket(#[source] io::Error),
-    /// The kernel cannot be listened to.
-    #[error("cannot listen to the kernel's events")]
-    Kernel(#[source] io::Error),
-    /// Files cannot be watched.
-    #[error("cannot watch files")]
-    Files(#[source] notify::Error),
-    /// Metrics cannot be served.
-    #[error("cannot serve metrics")]
-    Metrics(#[source] io::Error),
-    /// Signals cannot be caught.
-    #[error("cannot catch signals")]
-    Signals(#[source] io::Error),
-}
 
 /// A run under way: it gives the reconciler back.
 type Run<R> = Pin<Box<dyn Future<Output = (R, Result<Reconciled, Trouble>)>>>;
@@ -64,13 +37,16 @@ type Run<R> = Pin<Box<dyn Future<Output = (R, Result<Reconciled, Trouble>)>>>;
 ///
 /// # Errors
 ///
-/// When the daemon cannot begin. Once it has begun, nothing ends it but the user.
+/// When the daemon cannot begin. Once it has begun, nothing ends it but the user, and another daemon of the project.
 pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -> Result<(), WatchError> {
-    let claim = socket::claim(&options.dirs).map_err(WatchError::Socket)?;
-    let Some(_claim) = claim else { return Err(WatchError::Taken(options.project)) };
+    let lock = claim::lock(&options.dirs).map_err(WatchError::Socket)?;
+    let Some(lock) = lock else { return Err(WatchError::Taken(options.project)) };
     let (tell, mut events) = mpsc::unbounded_channel();
-    let mut daemon = Daemon::new(&options);
-    start_listening(&options, &tell, &daemon.ledger).await?;
+    let ledger = Ledger::new(&options);
+    listen::start(&options, &tell, &ledger).await?;
+    let desk = socket::Desk { events: tell.clone(), status: ledger.status(), lines: ledger.lines.clone() };
+    let claim = Claim::new(options.dirs.clone(), lock, desk).map_err(WatchError::Socket)?;
+    let mut daemon = Daemon::new(&options, ledger, claim);
     let hints = tell.clone();
     let files = Files::new(move |event| drop(hints.send(event))).map_err(WatchError::Files)?;
     daemon.files = Some(files);
@@ -83,7 +59,7 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
         running = started(&mut idle, order);
     }
     loop {
-        let next = daemon.agenda.next();
+        let (next, doubted) = (daemon.agenda.next(), daemon.claim.doubted());
         tokio::select! {
             Some(event) = events.recv() => {
                 if daemon.take(event).is_break() {
@@ -95,7 +71,15 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
                 daemon.ended(&reconciler, result, began.elapsed());
                 idle = Some(reconciler);
             }
+            () = tokio::time::sleep_until(doubted.unwrap_or(next).into()), if doubted.is_some() => {
+                if daemon.keep_claim().is_break() {
+                    break;
+                }
+            }
             () = tokio::time::sleep_until(next.into()), if running.is_none() => {
+                if daemon.keep_claim().is_break() {
+                    break;
+                }
                 let order = daemon.begin();
                 running = started(&mut idle, order);
             }
@@ -111,10 +95,10 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
     if let Some(reconciler) = &mut idle {
         reconciler.end().await;
     }
-    daemon.ledger.tell(Happened::Stopped);
-    let _ = std::fs::remove_file(options.dirs.watch_socket());
-    if daemon.ledger.lines.receiver_count() > 0 {
-        tokio::time::sleep(FAREWELL).await;
+    let is_lost = daemon.is_lost;
+    daemon.end().await;
+    if is_lost {
+        return Err(WatchError::Lost { project: options.project, run: options.dirs.run });
     }
     Ok(())
 }
@@ -136,51 +120,6 @@ async fn result_of<R>(running: &mut Option<(Instant, Run<R>)>) -> (R, Result<Rec
     }
 }
 
-/// Opens what events come from.
-async fn start_listening(
-    options: &Options,
-    tell: &mpsc::UnboundedSender<Event>,
-    ledger: &Ledger,
-) -> Result<(), WatchError> {
-    let ear = Ear::open(&options.project).map_err(WatchError::Kernel)?;
-    tokio::spawn(listen(ear, options.project.clone(), tell.clone()));
-    let signals = [
-        (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
-        (SignalKind::terminate(), || Event::Stop),
-        (SignalKind::interrupt(), || Event::Stop),
-    ];
-    for (kind, event) in signals {
-        let mut caught = signal(kind).map_err(WatchError::Signals)?;
-        let tell = tell.clone();
-        tokio::spawn(async move { while caught.recv().await.is_some() && tell.send(event()).is_ok() {} });
-    }
-    let listener = socket::open(&options.dirs).map_err(WatchError::Socket)?;
-    let desk = socket::Desk { events: tell.clone(), status: ledger.status(), lines: ledger.lines.clone() };
-    tokio::spawn(socket::serve(listener, desk));
-    if let Some(address) = options.metrics {
-        let listener = http::open(address).await.map_err(WatchError::Metrics)?;
-        tokio::spawn(http::serve(listener, ledger.status()));
-    }
-    Ok(())
-}
-
-/// Passes on what the kernel tells. It runs on the daemon's own thread: what comes while that is busy waits in the kernel,
-/// and when there is no more room there, the kernel says so.
-async fn listen(mut ear: Ear, project: ProjectName, tell: mpsc::UnboundedSender<Event>) {
-    loop {
-        match ear.hear().await {
-            Ok(notice) => drop(tell.send(Event::Kernel(notice))),
-            Err(_) => {
-                tokio::time::sleep(DEAF).await;
-                if let Ok(new) = Ear::open(&project) {
-                    ear = new;
-                }
-                drop(tell.send(Event::Kernel(Notice::Overrun)));
-            }
-        }
-    }
-}
-
 /// What the loop knows.
 struct Daemon {
     drift: OnDrift,
@@ -190,6 +129,9 @@ struct Daemon {
     backoff: Backoff,
     ledger: Ledger,
     files: Option<Files>,
+    claim: Claim,
+    /// Whether another daemon has the project by now.
+    is_lost: bool,
     /// Whether the run under way may find other files than those that are watched.
     looks_at_files: bool,
     /// Whether a resolver's redirection may be gone.
@@ -200,15 +142,17 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, ledger: Ledger, claim: Claim) -> Self {
         Self {
             drift: options.drift,
             dirs: options.dirs.clone(),
             agenda: Agenda::new(Instant::now(), options.resync),
             contest: Contest::new(options.contested_after),
             backoff: Backoff::default(),
-            ledger: Ledger::new(options),
+            ledger,
             files: None,
+            claim,
+            is_lost: false,
             looks_at_files: true,
             redirect: false,
             asked: vec![],
@@ -217,7 +161,7 @@ impl Daemon {
     }
 
     /// Takes an event in; breaks when the daemon shall end.
-    fn take(&mut self, event: Event) -> std::ops::ControlFlow<()> {
+    fn take(&mut self, event: Event) -> ControlFlow<()> {
         self.agenda.note(&event, Instant::now());
         match event {
             Event::Kernel(notice) => {
@@ -225,11 +169,12 @@ impl Daemon {
                 self.ledger.noticed(&notice);
             }
             Event::Files | Event::Namespaces(_) | Event::Object(_) | Event::Containers => {}
+            Event::Claim => self.claim.doubt(Instant::now()),
             Event::Reload => self.contest.settle(),
             Event::Asked(request, answer) => self.asked(request, answer),
-            Event::Stop => return std::ops::ControlFlow::Break(()),
+            Event::Stop => return ControlFlow::Break(()),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
     fn asked(&mut self, request: Request, answer: oneshot::Sender<Answer>) {
@@ -296,6 +241,45 @@ impl Daemon {
         }
         self.agenda.resume(Instant::now());
         self.ledger.suspended(None);
+    }
+
+    /// Sees to it that this stays the only daemon of the project, whatever was removed; breaks when it is not any more.
+    fn keep_claim(&mut self) -> ControlFlow<()> {
+        let told = match self.claim.keep() {
+            Ok(Kept::AsItWas) => return ControlFlow::Continue(()),
+            Ok(Kept::Lost) => {
+                self.is_lost = true;
+                return ControlFlow::Break(());
+            }
+            Ok(Kept::Anew) => {
+                let now = Instant::now();
+                let left = self.agenda.suspended_until().map(|until| until.saturating_duration_since(now));
+                if let Some(left) = left {
+                    // What cannot be noted holds until it is restarted.
+                    let _ = pause::note(&self.dirs, Some(ledger::now().saturating_add(left.as_secs())));
+                }
+                let missed = self.files.iter_mut().flat_map(Files::look_again).collect::<Vec<_>>();
+                self.missed(&missed);
+                "somebody has removed what makes this the only daemon of its project; it is made anew"
+                    .to_owned()
+            }
+            Err(error) => {
+                format!(
+                    "what makes this the only daemon of its project is gone, and cannot be made anew: {error}"
+                )
+            }
+        };
+        self.ledger.tell(Happened::Warning { message: told });
+        ControlFlow::Continue(())
+    }
+
+    /// Says that it ends, and gives up its project.
+    async fn end(self) {
+        self.ledger.tell(Happened::Stopped);
+        self.claim.end();
+        if self.ledger.lines.receiver_count() > 0 {
+            tokio::time::sleep(FAREWELL).await;
+        }
     }
 
     /// Begins a run and returns what it is about.
@@ -388,12 +372,19 @@ impl Daemon {
         let mut namespaces = reconciler.namespace_directories();
         namespaces.push(netns::DIR.into());
         if let Some(files) = &mut self.files {
-            let targets =
-                Targets { sources: reconciler.sources(), objects: reconciler.objects(), namespaces };
-            // What changed before it was watched is seen by looking once more.
-            for event in files.aim(&targets) {
-                self.agenda.note(&event, Instant::now());
-            }
+            let (sources, objects) = (reconciler.sources(), reconciler.objects());
+            let claim = vec![self.dirs.watch_lock(), self.dirs.watch_socket()];
+            let missed = files.aim(Targets { sources, objects, namespaces, claim });
+            self.missed(&missed);
+        }
+    }
+
+    /// Takes in what happened to files before they were watched: it is seen by looking once more.
+    fn missed(&mut self, events: &[Event]) {
+        let now = Instant::now();
+        events.iter().for_each(|event| self.agenda.note(event, now));
+        if events.iter().any(|event| matches!(event, Event::Claim)) {
+            self.claim.doubt(now);
         }
     }
 }

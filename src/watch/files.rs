@@ -25,9 +25,11 @@ pub(super) struct Files {
     /// Directories by path, with the inode that is watched.
     watched: BTreeMap<PathBuf, (u64, u64)>,
     interest: Arc<Mutex<Interest>>,
+    targets: Targets,
 }
 
 /// What to watch.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Targets {
     /// Files and directories of the manifest.
     pub(super) sources: Vec<PathBuf>,
@@ -35,6 +37,8 @@ pub(super) struct Targets {
     pub(super) objects: Vec<PathBuf>,
     /// Directories in which namespaces come and go.
     pub(super) namespaces: Vec<PathBuf>,
+    /// The files that the daemon's claim is.
+    pub(super) claim: Vec<PathBuf>,
 }
 
 /// What matters of what happens in the directories.
@@ -48,6 +52,8 @@ struct Interest {
     objects: BTreeSet<PathBuf>,
     /// Directories in which namespaces come and go.
     namespaces: BTreeSet<PathBuf>,
+    /// The files that the daemon's claim is.
+    claim: BTreeSet<PathBuf>,
     /// What went away since it was last looked at: another one of its name may have the same inode.
     gone: BTreeSet<PathBuf>,
 }
@@ -62,6 +68,8 @@ impl Interest {
             Some(Event::Files)
         } else if self.objects.contains(path) {
             Some(Event::Object(path.to_owned()))
+        } else if self.claim.iter().any(|file| file == path || file.parent() == Some(path)) {
+            Some(Event::Claim)
         } else {
             None
         }
@@ -127,26 +135,34 @@ impl Files {
                 Ok(_) | Err(_) => {}
             }
         })?;
-        Ok(Self { watcher, watched: BTreeMap::new(), interest })
+        Ok(Self { watcher, watched: BTreeMap::new(), interest, targets: Targets::default() })
     }
 
     /// Watches what leads to these files and directories, and nothing else; returns what may have been missed because
     /// it was not watched until now.
     ///
     /// What cannot be watched is left to the clock.
-    pub(super) fn aim(&mut self, targets: &Targets) -> Vec<Event> {
-        let Targets { sources, objects, namespaces } = targets;
+    pub(super) fn aim(&mut self, targets: Targets) -> Vec<Event> {
+        self.targets = targets;
+        self.look_again()
+    }
+
+    /// The same for what is watched already: directories may be others by now.
+    pub(super) fn look_again(&mut self) -> Vec<Event> {
         let mut interest = Interest::default();
+        let Targets { sources, objects, namespaces, claim } = &self.targets;
         for source in sources {
             let end = interest.follow(source);
             interest.directories.extend(end.filter(|end| end.is_dir()));
         }
         interest.objects.extend(objects.iter().cloned());
         interest.namespaces.extend(namespaces.iter().cloned());
+        interest.claim.extend(claim.iter().cloned());
         let mut wanted: BTreeSet<PathBuf> = interest
             .entries
             .iter()
             .chain(&interest.objects)
+            .chain(&interest.claim)
             .filter_map(|entry| entry.parent())
             .map(Path::to_owned)
             .collect();
@@ -164,6 +180,7 @@ impl Files {
         let gone = std::mem::replace(&mut *shared, interest).gone;
         drop(shared);
 
+        let claimed: BTreeSet<&Path> = claim.iter().filter_map(|file| file.parent()).collect();
         let unwatched: Vec<PathBuf> = self
             .watched
             .keys()
@@ -186,6 +203,8 @@ impl Files {
             if self.watcher.watch(&path, RecursiveMode::NonRecursive).is_ok() {
                 if of_manifest.contains(&path) {
                     manifest_missed = true;
+                } else if claimed.contains(path.as_path()) {
+                    missed.push(Event::Claim);
                 } else {
                     missed.push(Event::Object(path.clone()));
                 }
@@ -230,18 +249,22 @@ mod tests {
         }
         symlink("one", root.join("..data")).unwrap();
         symlink("..data/netform.yaml", root.join("netform.yaml")).unwrap();
-        let targets =
-            Targets { sources: vec![root.join("netform.yaml")], objects: vec![], namespaces: vec![] };
+        let targets = Targets {
+            sources: vec![root.join("netform.yaml")],
+            objects: vec![],
+            namespaces: vec![],
+            claim: vec![],
+        };
         let mut files = Files::new(|_| {}).unwrap();
-        files.aim(&targets);
-        assert!(files.aim(&targets).is_empty());
+        files.aim(targets.clone());
+        assert!(files.aim(targets.clone()).is_empty());
 
         symlink("two", root.join("..new")).unwrap();
         fs::rename(root.join("..new"), root.join("..data")).unwrap();
         fs::remove_dir_all(root.join("two")).unwrap();
 
-        assert!(matches!(files.aim(&targets).as_slice(), [Event::Files]));
-        assert!(files.aim(&targets).is_empty());
+        assert!(matches!(files.aim(targets.clone()).as_slice(), [Event::Files]));
+        assert!(files.aim(targets.clone()).is_empty());
     }
 
     #[test]

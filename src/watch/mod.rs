@@ -8,12 +8,15 @@
 
 mod agenda;
 mod backoff;
+mod claim;
 pub mod client;
 mod contest;
 mod daemon;
+mod error;
 mod files;
 mod http;
 mod ledger;
+mod listen;
 mod metrics;
 mod pause;
 pub mod protocol;
@@ -37,7 +40,8 @@ use crate::resource::ResourceId;
 pub use agenda::Agenda;
 pub use backoff::Backoff;
 pub use contest::Contest;
-pub use daemon::{WatchError, run};
+pub use daemon::run;
+pub use error::WatchError;
 use protocol::{Answer, Names, Request};
 
 /// Something that happened.
@@ -51,6 +55,8 @@ pub(crate) enum Event {
     Namespaces(PathBuf),
     /// A file that shall hold something was touched, or any in a directory.
     Object(PathBuf),
+    /// The files that the daemon's claim to its project is may be gone.
+    Claim,
     /// A container of Docker's or Podman's came or went, or one of these runtimes.
     Containers,
     /// Somebody asks through the socket.

@@ -1,25 +1,16 @@
 //! The daemon's socket: who may write to the run directory may ask.
 
-use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::Event;
 use super::protocol::{Answer, Request, Status};
-use crate::apply::Dirs;
 
 /// The longest request; anything longer is not one.
 const LONGEST: u64 = 4096;
-
-/// What makes this daemon the only one of its project: a lock that the kernel frees when it dies.
-pub(super) struct Claim {
-    _lock: File,
-}
 
 /// What a connection needs.
 #[derive(Clone)]
@@ -27,29 +18,6 @@ pub(super) struct Desk {
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) lines: broadcast::Sender<String>,
-}
-
-/// Claims a project; `None` when another daemon has it.
-pub(super) fn claim(dirs: &Dirs) -> io::Result<Option<Claim>> {
-    std::fs::create_dir_all(&dirs.run)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dirs.watch_lock())?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Claim { _lock: lock })),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Opens the socket; one that a killed daemon has left is replaced. The caller has the claim.
-pub(super) fn open(dirs: &Dirs) -> io::Result<UnixListener> {
-    let path = dirs.watch_socket();
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 /// Serves whoever connects.

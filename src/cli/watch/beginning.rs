@@ -9,7 +9,7 @@ use super::super::failure::{Code, Failure};
 use super::super::loaded::{self, Loaded};
 use super::super::session::Session;
 use super::super::show::Style;
-use crate::apply::generation::Generation;
+use crate::apply::generation::{Generation, Past};
 use crate::apply::{Dirs, projects};
 use crate::manifest::manifests_in;
 use crate::names::ProjectName;
@@ -29,7 +29,7 @@ pub(super) fn begin(common: &Common, manifest: &Path) -> Result<Beginning, Failu
     let style = Style::of_stderr(common);
     match Session::open(common, manifest) {
         Ok(mut session) => {
-            let Some(generation) = in_force(&session.past.generation) else {
+            let Some(generation) = in_force(&session.dirs, &session.past) else {
                 return Ok(Beginning { session, fresh: None, unreadable: None });
             };
             let fresh = session.loaded.take_if(|given| given.text() != generation.manifest);
@@ -42,7 +42,7 @@ pub(super) fn begin(common: &Common, manifest: &Path) -> Result<Beginning, Failu
             let Some(project) = whose(common, manifest) else { return Err(failure) };
             let which = WhichProject { project: Some(project.to_string()), manifest: manifest.to_owned() };
             let mut session = Session::of_project(common, &which)?;
-            let Some(generation) = in_force(&session.past.generation) else { return Err(failure) };
+            let Some(generation) = in_force(&session.dirs, &session.past) else { return Err(failure) };
             session.loaded = loaded::kept(generation, manifest, style);
             Ok(Beginning { session, fresh: None, unreadable: Some(failure.to_string()) })
         }
@@ -50,47 +50,58 @@ pub(super) fn begin(common: &Common, manifest: &Path) -> Result<Beginning, Failu
     }
 }
 
-/// Returns the generation that is in force: what was destroyed is not.
-fn in_force(newest: &Option<Generation>) -> Option<&Generation> {
-    newest.as_ref().filter(|generation| is_in_force(generation))
-}
-
-fn is_in_force(generation: &Generation) -> bool {
-    !generation.manifest.is_empty()
+/// Returns the generation that is in force: what was destroyed is not. Of a damaged one the last that can be read stands in
+/// for it, unless there are no networks any more: these are on record apart.
+fn in_force<'p>(dirs: &Dirs, past: &'p Past) -> Option<&'p Generation> {
+    let generation = past.generation.as_ref().filter(|it| !it.manifest.is_empty())?;
+    let newest = dirs.numbers().ok()?.last().copied();
+    (newest == Some(generation.number) || !past.leases.segments.is_empty()).then_some(generation)
 }
 
 /// Returns whose a manifest is that says it no more, or in part: the project whose name stands there in plain words, or else the
-/// only one whose newest generation came from there.
+/// only one whose generation in force came from there.
 fn whose(common: &Common, manifest: &Path) -> Option<ProjectName> {
-    let newest = |project: &ProjectName| {
+    let has = |project: &ProjectName, what: &dyn Fn(&Generation) -> bool| {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, project);
-        let number = dirs.numbers().ok()?.last().copied()?;
-        dirs.generation(number).ok().flatten().filter(is_in_force)
+        dirs.past().is_ok_and(|past| in_force(&dirs, &past).is_some_and(what))
     };
-    if let Some(project) = named(manifest).filter(|project| newest(project).is_some()) {
-        return Some(project);
+    match named(manifest) {
+        Named::Nobody => {}
+        Named::One(project) => return Some(project).filter(|project| has(project, &|_| true)),
+        Named::Several => return None,
     }
     // A relative name says where something is to somebody in another directory only by chance.
     if !manifest.is_absolute() {
         return None;
     }
-    let is_from_here = |generation: Generation| {
+    let is_from_here = |generation: &Generation| {
         let files = generation.state.iter().filter_map(|(_, entry)| entry.origin.as_ref());
         let mut files = files.map(|origin| PathBuf::from(origin.file.as_str()));
         files.any(|file| file == manifest || file.parent() == Some(manifest))
     };
     let mut candidates =
-        projects(&common.state_dir).into_iter().filter(|it| newest(it).is_some_and(is_from_here));
+        projects(&common.state_dir).into_iter().filter(|project| has(project, &is_from_here));
     candidates.next().filter(|_| candidates.next().is_none())
 }
 
-/// Returns the project that a manifest names in plain words. Files of a directory that name several name none: to keep up
-/// another project than the one that is meant would be worse than to keep up nothing.
-fn named(manifest: &Path) -> Option<ProjectName> {
-    let files = if manifest.is_dir() { manifests_in(manifest).ok()? } else { vec![manifest.to_owned()] };
+/// Whom a manifest names in plain words.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    Nobody,
+    One(ProjectName),
+    /// To keep up another project than the one that is meant would be worse than to keep up nothing.
+    Several,
+}
+
+fn named(manifest: &Path) -> Named {
+    let files = if manifest.is_dir() {
+        manifests_in(manifest).unwrap_or_default()
+    } else {
+        vec![manifest.to_owned()]
+    };
     let mut guesses = files.iter().filter_map(|file| ahead::guess(file));
-    let first = guesses.next()?;
-    guesses.all(|other| other == first).then_some(first)
+    let Some(first) = guesses.next() else { return Named::Nobody };
+    if guesses.all(|other| other == first) { Named::One(first) } else { Named::Several }
 }
 
 #[cfg(test)]
@@ -98,23 +109,21 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(files: &[(&str, &str)], want: Option<&str>) {
+    fn check(files: &[(&str, &str)], want: &Named) {
         let dir = tempfile::tempdir().unwrap();
         for (name, project) in files {
             std::fs::write(dir.path().join(name), format!("netform: 1\nproject: {project}\n")).unwrap();
         }
-        assert_eq!(named(dir.path()).as_ref().map(ProjectName::as_str), want, "{files:?}");
+        assert_eq!(&named(dir.path()), want, "{files:?}");
     }
 
     #[test]
     fn a_directory_names_a_project_by_what_would_be_read_of_it_and_with_one_voice() {
-        check(
-            &[("b.yaml", "shop"), ("a.yml.disabled", "old"), ("a.bak", "old"), (".a.yaml", "old")],
-            Some("shop"),
-        );
-        check(&[("a.yaml", "shop"), ("b.yml", "shop"), ("c.yaml", "")], Some("shop"));
-        check(&[("a.yaml", "shop"), ("b.yaml", "blog")], None);
-        check(&[("a.yaml.disabled", "old")], None);
-        check(&[], None);
+        let shop = Named::One(ProjectName::try_from("shop").unwrap());
+        check(&[("b.yaml", "shop"), ("a.yml.disabled", "old"), ("a.bak", "old"), (".a.yaml", "old")], &shop);
+        check(&[("a.yaml", "shop"), ("b.yml", "shop"), ("c.yaml", "")], &shop);
+        check(&[("a.yaml", "shop"), ("b.yaml", "blog")], &Named::Several);
+        check(&[("a.yaml.disabled", "old")], &Named::Nobody);
+        check(&[], &Named::Nobody);
     }
 }

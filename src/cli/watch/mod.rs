@@ -82,7 +82,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
     };
     watch::run(keeper, options).await.map_err(|error| {
         let code = match &error {
-            WatchError::Taken(_) => Code::Locked,
+            WatchError::Taken(_) | WatchError::Lost { .. } => Code::Locked,
             WatchError::Socket(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Code::Privilege
             }

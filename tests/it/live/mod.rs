@@ -8,6 +8,7 @@ mod apply;
 mod bad;
 mod bandwidth;
 mod beside;
+mod claims;
 mod coexist;
 mod connected;
 mod containers;

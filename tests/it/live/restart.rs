@@ -141,3 +141,45 @@ live! {
         assert_ne!(world.try_sh("ip link show br-dn").code, 0);
     }
 }
+
+live! {
+    fn a_manifest_that_names_two_projects_has_none_kept_up_though_one_came_from_there(world) {
+        world.sh("mkdir parts");
+        let parts = world.dir().join("parts").display().to_string();
+        world.file("parts/a.yaml", D);
+        drop(Daemon::of(world, &parts, &[]));
+        world.file("parts/b.yaml", "netform: 1\nproject: other\n");
+
+        let done = world.run(&["watch", &parts]).exits(65);
+
+        assert!(done.stderr.contains("project"), "{}", done.stderr);
+        world.file("parts/a.yaml", "netform: 1\nproject: new\nnetwork: {}\n");
+        world.sh("rm parts/b.yaml");
+        world.run(&["watch", &parts]).exits(65);
+    }
+}
+
+live! {
+    fn what_is_in_force_is_kept_up_when_its_newest_generation_is_damaged_too(world) {
+        let more = D.replace("fb: {networks: [dn]}", "fb: {networks: [dn]}\n  fc: {networks: [dn]}");
+        let path = world.file("netform.yaml", D).display().to_string();
+        for manifest in [D, &more] {
+            world.file("netform.yaml", manifest);
+            world.run(&["apply", "--yes", &path]).exits(0);
+        }
+        for wrong in ["netform: 1\nproject: d\nnetwork: {}\n", ""] {
+            world.file("netform.yaml", wrong);
+            world.sh("echo '{' > state/d/generations/2.json");
+            let daemon = Daemon::of(world, &path, &[]);
+            daemon.says("is damaged");
+            keeps_all_up(world, &daemon);
+            drop(daemon);
+        }
+        // What was destroyed is not, though the generation that says so cannot be read.
+        world.file("netform.yaml", D);
+        world.run(&["destroy", "--yes"]).exits(0);
+        world.sh("for file in state/d/generations/*; do if [ $file != state/d/generations/1.json ]; then echo '{' > $file; fi; done");
+        world.file("netform.yaml", "netform: 1\nproject: d\nnetwork: {}\n");
+        world.run(&["watch", "netform.yaml"]).exits(65);
+    }
+}

@@ -104,3 +104,58 @@ live! {
         }
     }
 }
+
+live! {
+    fn what_took_the_place_of_a_route_stays_when_ours_is_not_wanted_any_more(world) {
+        for daemon in [false, true] {
+            world.apply(SHOP);
+            stranger(world);
+            let daemon = daemon.then(|| Daemon::start(world, &["--drift", "warn"]));
+            world.sh("ip -n web route replace default dev other && ip -n web -6 route replace default via fd00:25::9");
+            let internal = SHOP.replace("'fd00:25::/64']}", "'fd00:25::/64'], internal: true}");
+            world.file("netform.yaml", &internal);
+
+            match &daemon {
+                None => assert!(world.run(&["apply", "--yes"]).exits(0).stdout.contains("Applied")),
+                Some(daemon) => daemon.says("generation 2 is in force"),
+            }
+
+            let left = world.sh("ip -n web route show default; ip -n web -6 route show default");
+            assert_eq!(left.matches("default").count(), 2, "{left}");
+            assert!(left.contains("dev other") && left.contains("via fd00:25::9"), "{left}");
+            world.assert_in_sync();
+
+            // Whoever wants it back is told whose it is by now.
+            drop(daemon);
+            world.file("netform.yaml", SHOP);
+            let refused = world.run(&["plan"]).exits(9).stderr;
+            assert!(refused.contains("route 0.0.0.0/0"), "{refused}");
+            world.file("netform.yaml", &internal);
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(world.sh("ip netns; ip -o link show type bridge"), "");
+            world.sh("rm -rf state");
+        }
+    }
+}
+
+live! {
+    fn what_says_more_than_could_be_said_again_is_in_the_way_until_it_goes(world) {
+        world.apply(SHOP);
+        for deed in [
+            "route replace default via 172.25.3.4 mtu 1300",
+            "route replace default via 172.25.3.4 src 172.25.3.3",
+            "route replace default nexthop via 172.25.3.4 nexthop via 172.25.0.1",
+        ] {
+            world.sh(&format!("ip -n web {deed}"));
+            let before = all(world);
+
+            let refused = world.run(&["apply", "--yes"]).exits(9).stderr;
+
+            assert!(refused.contains("ip -n web route del default"), "{deed}: {refused}");
+            assert_eq!(all(world), before, "{deed}");
+            world.sh("ip -n web route del default");
+            world.run(&["apply", "--yes"]).exits(0);
+            world.assert_in_sync();
+        }
+    }
+}
