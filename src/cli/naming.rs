@@ -37,32 +37,45 @@ pub(super) enum Naming {
     Daemon,
 }
 
+/// What the resolver does.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// What the files say that point containers at it; `None` when nobody answers there.
+    resolv_conf: Option<String>,
+    /// Where it does not answer, and why.
+    unanswered: Vec<String>,
+}
+
 impl Naming {
-    /// Returns what the files say that point containers at the resolver; `None` when nobody answers there.
-    pub(super) async fn resolv_conf(self, dirs: &Dirs) -> Option<String> {
-        let names = match self {
-            Self::Daemon => Names::Daemon,
+    /// Returns what the resolver does.
+    pub(super) async fn answers(self, dirs: &Dirs) -> Answers {
+        let (names, unanswered) = match self {
+            // What it has to say of it, it says when it has tried.
+            Self::Daemon => (Names::Daemon, vec![]),
             Self::Asked => {
                 let status = tokio::time::timeout(PATIENCE, ask::status(dirs)).await;
-                status.ok().flatten().map_or(Names::HostsFiles, |status| status.names)
+                status.ok().flatten().map(|status| (status.names, status.unanswered)).unwrap_or_default()
             }
         };
-        match names {
+        let resolv_conf = match names {
             Names::HostsFiles => None,
             Names::Daemon => {
                 // A host without the file is one that asks nobody.
                 let host = std::fs::read_to_string(HOST_FILE).unwrap_or_default();
                 Some(resolv::container(&resolv::parse(&host)))
             }
-        }
+        };
+        Answers { resolv_conf, unanswered }
     }
 }
 
 /// Gives a target the files that point containers at a resolver, or takes them out of it.
-pub(super) fn settle(target: &mut Target, resolv_conf: Option<&str>) {
+pub(super) fn settle(target: &mut Target, answers: Answers) {
+    let Answers { resolv_conf, unanswered } = answers;
+    target.warnings = unanswered;
     let state = &mut target.desired.0;
     match (resolv_conf, &target.topology) {
-        (Some(text), Some(topology)) => state.extend(resolver_files(topology, text)),
+        (Some(text), Some(topology)) => state.extend(resolver_files(topology, &text)),
         // A generation has those of its time.
         (Some(_), None) => {}
         (None, Some(_) | None) => {

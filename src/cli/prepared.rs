@@ -36,4 +36,6 @@ pub(super) struct Target {
     pub(super) desired: Desired,
     pub(super) leases: Leases,
     pub(super) manifest: String,
+    /// What the user should know of it.
+    pub(super) warnings: Vec<String>,
 }

@@ -49,6 +49,23 @@ enum Lack {
     Lo,
     /// It is gone by now, or on its way.
     Itself,
+    /// Another daemon answers there.
+    Another,
+}
+
+impl Lack {
+    /// Returns what to tell the user of a namespace that has lacked it for so long.
+    fn warning(self, ns: &NsRef, waited: Duration) -> Option<String> {
+        match self {
+            Self::Lo if waited >= GRACE => {
+                Some(format!("names are not answered in namespace {ns} until its `lo` is up"))
+            }
+            Self::Another => Some(format!(
+                "names of this project are not answered in namespace {ns}: the daemon of another project answers there"
+            )),
+            Self::Lo | Self::Itself => None,
+        }
+    }
 }
 
 /// What serving came to.
@@ -67,8 +84,8 @@ impl Served {
     pub(super) fn told_of(self, mut run: Reconciled) -> Reconciled {
         let Self { held, warnings, again } = self;
         run.held = run.held.or(held);
-        run.warnings.extend(warnings);
-        Reconciled { again, ..run }
+        run.warnings.extend(warnings.iter().cloned());
+        Reconciled { again, unanswered: warnings, ..run }
     }
 }
 
@@ -129,13 +146,10 @@ impl Resolver {
         });
         self.waiting = waiting.collect();
         let waits = |since: &Instant| now.saturating_duration_since(*since);
-        let warned =
-            self.waiting.iter().filter(|(_, (lack, since))| *lack == Lack::Lo && waits(since) >= GRACE);
+        let warnings = self.waiting.iter().filter_map(|(ns, (lack, since))| lack.warning(ns, waits(since)));
         Served {
             held: held(failures),
-            warnings: warned
-                .map(|(ns, _)| format!("names are not answered in namespace {ns} until its `lo` is up"))
-                .collect(),
+            warnings: warnings.collect(),
             // As long as it has waited already, so seldom when it waits for long.
             again: self.waiting.values().map(|(_, since)| waits(since).clamp(AGAIN.0, AGAIN.1)).min(),
         }
@@ -149,7 +163,10 @@ impl Resolver {
         }
         let broken = self.server.broken().await;
         let failures = self.server.mend(&broken).await;
-        self.unmended = !failures.is_empty();
+        // Where another daemon answers by now there is nothing to be mended, and this one waits for its turn.
+        let is_lost = |failure: &server::Failure| lack(failure) == Some(Lack::Another);
+        self.unmended = !failures.iter().all(is_lost);
+        self.unsettled |= failures.iter().any(is_lost);
         held(&failures)
     }
 
@@ -229,6 +246,7 @@ fn lack(failure: &server::Failure) -> Option<Lack> {
         // 127.0.0.11 is an address of `lo`.
         (io::ErrorKind::AddrNotAvailable, Lack::Lo),
         (io::ErrorKind::NotFound, Lack::Itself),
+        (io::ErrorKind::ResourceBusy, Lack::Another),
     ];
     lacks.into_iter().find(|(kind, _)| failure.source.kind() == *kind).map(|(_, lack)| lack)
 }

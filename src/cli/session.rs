@@ -249,7 +249,7 @@ impl Session {
         let Survey { mut observed, facts, projects } = self.survey(&mut scope).await?;
         let facts = self.acquainted(self.completed(facts)).await?;
         let facts = Facts { same_namespaces: self.same_namespaces(&scope), ..facts };
-        let Target { topology, mut desired, leases, manifest } = self.target(aim, &facts).await?;
+        let Target { topology, mut desired, leases, manifest, warnings } = self.target(aim, &facts).await?;
         let away = match aim {
             Aim::Generation(_) => plan::settle_ground(&mut desired.0, &observed),
             Aim::Manifest | Aim::Nothing => Away::default(),
@@ -273,7 +273,7 @@ impl Session {
         let mut extra = extra::extra(topology.as_ref(), &desired, &observed, &facts);
         extra.warnings.splice(0..0, self.past.warnings.iter().cloned());
         extra.warnings.extend(self.past.originals.warning.iter().cloned().chain(lost));
-        extra.warnings.extend(yielded.into_iter().chain(away.warnings));
+        extra.warnings.extend(yielded.into_iter().chain(away.warnings).chain(warnings));
         extra.idle.extend(away.idle);
         extra.warnings.extend(self.runtimes.look.warnings.iter().cloned());
         if let Some(topology) = &topology {
@@ -311,8 +311,7 @@ impl Session {
     pub(super) async fn target(&self, aim: Aim, facts: &Facts) -> Result<Target, Failure> {
         let mut target = self.target_without_daemon(aim, facts)?;
         if aim != Aim::Nothing {
-            let resolv_conf = self.naming.resolv_conf(&self.dirs).await;
-            naming::settle(&mut target, resolv_conf.as_deref());
+            naming::settle(&mut target, self.naming.answers(&self.dirs).await);
         }
         Ok(target)
     }
@@ -334,6 +333,7 @@ impl Session {
                     leases: topology::leases(&topology, &facts.leases),
                     manifest: loaded.text(),
                     topology: Some(topology),
+                    warnings: vec![],
                 })
             }
             Aim::Generation(number) => {
@@ -346,7 +346,7 @@ impl Session {
                 };
                 let Generation { state, leases, manifest, .. } = generation;
                 let state = runtimes::as_of_now(state, facts);
-                Ok(Target { topology: None, desired: Desired(state), leases, manifest })
+                Ok(Target { desired: Desired(state), leases, manifest, ..Target::default() })
             }
         }
     }

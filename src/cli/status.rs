@@ -230,7 +230,7 @@ impl Status<'_> {
         let Some(daemon) = &self.daemon else {
             return format!("kept by nobody: `netform watch` does not run\n{names}\n");
         };
-        let protocol::Status { pid, state, held, failed, contested, .. } = daemon;
+        let protocol::Status { pid, state, held, failed, contested, unanswered, .. } = daemon;
         let mut text = format!("kept by `netform watch` (process {pid}): {}\n", state.as_str());
         let troubles = [("the manifest is not in force as it stands", held), ("failed", failed)];
         for (what, why) in troubles {
@@ -242,6 +242,9 @@ impl Status<'_> {
             let _ = writeln!(text, "contested, left alone: {what}");
         }
         let _ = writeln!(text, "{names}");
+        for what in unanswered {
+            let _ = writeln!(text, "{what}");
+        }
         text
     }
 }

@@ -94,7 +94,7 @@ fn redirect_to(port: u16) -> Redirect {
 ///
 /// # Errors
 ///
-/// `AddrNotAvailable` when its `lo` is down: 127.0.0.11 is an address of that.
+/// `AddrNotAvailable` when its `lo` is down: 127.0.0.11 is an address of that. `ResourceBusy` when another daemon answers there.
 pub(super) fn open(ns: &NsRef) -> io::Result<Opened> {
     let file = netns::open(ns)?;
     let identity = netns::identity_of(file.as_fd())?;
@@ -103,6 +103,10 @@ pub(super) fn open(ns: &NsRef) -> io::Result<Opened> {
         return Err(io::ErrorKind::AddrNotAvailable.into());
     }
     let (udp, tcp, port) = bind()?;
+    // Whoever gets the port that all begin with is the only one.
+    if port != PORT && redirect::is_taken(ADDRESS, PORT)? {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
     // Without it 300 queries at once are too many. Whoever may not have that much gets as much as they may.
     if sockopt::set_socket_recv_buffer_size_force(&udp, BUFFER).is_err() {
         sockopt::set_socket_recv_buffer_size(&udp, BUFFER)?;
@@ -151,8 +155,15 @@ pub(super) fn is_redirected(ns: &NsRef, redirect: Redirect) -> io::Result<bool> 
 }
 
 /// Writes a redirection anew. To be called on a thread that may move there.
+///
+/// # Errors
+///
+/// `ResourceBusy` when it leads to another daemon.
 pub(super) fn mend(ns: &NsRef, redirect: Redirect) -> io::Result<()> {
     netns::join(netns::open(ns)?.as_fd())?;
+    if redirect.to != PORT && redirect::is_taken(ADDRESS, PORT)? {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
     redirect.rewrite()
 }
 

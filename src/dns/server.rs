@@ -235,7 +235,8 @@ impl Server {
 
     /// Writes the redirection from port 53 anew in namespaces in which somebody may have removed it.
     ///
-    /// Returns those in which that failed. Namespaces that are not served are passed over.
+    /// Returns those in which that failed. Namespaces that are not served are passed over; one in which another daemon answers
+    /// by now is not served any more.
     pub async fn mend(&mut self, namespaces: &BTreeSet<NsRef>) -> Vec<Failure> {
         let served = namespaces.iter().filter_map(|ns| Some((ns.clone(), self.seats.get(ns)?.1.redirect())));
         let served: Vec<_> = served.collect();
@@ -243,9 +244,12 @@ impl Server {
             let mended = served.into_iter().map(|(ns, redirect)| (seat::mend(&ns, redirect), ns));
             mended.filter_map(|(done, ns)| done.err().map(|source| Failure { ns, source })).collect()
         };
-        on_thread(mend).await.unwrap_or_else(|error| {
+        let failures: Vec<Failure> = on_thread(mend).await.unwrap_or_else(|error| {
             namespaces.iter().map(|ns| failure(ns, io::Error::from(error.kind()))).collect()
-        })
+        });
+        let is_lost = |failure: &&Failure| failure.source.kind() == io::ErrorKind::ResourceBusy;
+        self.remove(failures.iter().filter(is_lost).map(|failure| &failure.ns));
+        failures
     }
 
     /// Returns the namespaces in which it answers.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ends::{self, Ends};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
-use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, sysctl};
+use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, silence, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -43,9 +43,8 @@ impl Memory {
         for (number, ns) in numbered(&reading) {
             numbers.entry(number).or_default().insert(ns);
         }
-        let (stale, touched) = (Parts::default(), Parts::default());
-        let (scope, fresh) = (scope.clone(), Moved::Everywhere);
-        let (version, unchecked) = (Version(time, 0), Moved::Everywhere);
+        let (stale, touched, fresh) = (Parts::default(), Parts::default(), Moved::Everywhere);
+        let (version, unchecked, scope) = (Version(time, 0), Moved::Everywhere, scope.clone());
         Ok(Self { reading, tables, scope, numbers, stale, touched, fresh, unchecked, version })
     }
 
@@ -374,6 +373,7 @@ impl Memory {
         changed |= !same_in_any_order(&known, &new.sysctls);
         kept.extend(new.sysctls.iter().cloned());
         host.sysctls = kept;
+        silence::follow(host, &known, &indexes);
         changed
     }
 }

@@ -187,6 +187,21 @@ fn leave_one(ns: &NsRef, addr: Ipv4Addr, asleep: Option<u32>) -> io::Result<()> 
     remove()
 }
 
+/// Tells whether somebody else answers where the redirection of this address leads, or at the port that it `usually` leads to, in the
+/// namespace of the calling thread: the daemon of another project that has the same container. Two would take it from each
+/// other for ever.
+pub(crate) fn is_taken(addr: Ipv4Addr, usually: u16) -> io::Result<bool> {
+    let socket = Nft::open()?;
+    for (_, listener) in listeners(&[Protocol::Udp].into()) {
+        let (ip, port) = (listener.at.ip(), listener.at.port());
+        let is_led_to = ip == IpAddr::V4(addr) && (port == usually || socket.has_chain(&chain(port))?);
+        if is_led_to && !has_socket(std::process::id(), listener.inode) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns the name of the chain that leads to a port.
 fn chain(port: u16) -> Vec<u8> {
     format!("to-{port}\0").into_bytes()

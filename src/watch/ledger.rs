@@ -104,7 +104,7 @@ impl Ledger {
     /// Takes in a run that succeeded; `contested` is what has become contested by it.
     pub(super) fn reconciled(&mut self, reconciled: &Reconciled, took: Duration, contested: &[String]) {
         let Reconciled { drift, left, changed, generation, objects, differing, edited, .. } = reconciled;
-        let Reconciled { held, names, warnings, .. } = reconciled;
+        let Reconciled { held, names, warnings, unanswered, .. } = reconciled;
         let before = self.status.borrow().clone();
         if *edited {
             self.tell(Happened::Edited);
@@ -151,6 +151,7 @@ impl Ledger {
             status.objects = *objects;
             status.differing = *differing;
             status.names = *names;
+            status.unanswered.clone_from(unanswered);
             status.held.clone_from(&message);
             status.failed = None;
             status.last_success_at = now();

@@ -161,6 +161,8 @@ pub struct Reconciled {
     pub names: Names,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Those of them that say where names are not answered.
+    pub unanswered: Vec<String>,
     /// In how long another look is worth while, though nothing may tell of it.
     pub again: Option<Duration>,
     /// The namespaces of others that what drifted is in, or leads into.

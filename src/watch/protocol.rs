@@ -85,6 +85,9 @@ pub struct Status {
     pub suspended_until: Option<u64>,
     /// What makes names work in the containers.
     pub names: Names,
+    /// Where names are not answered, and why; a sentence each.
+    #[serde(default)]
+    pub unanswered: Vec<String>,
     /// When the daemon started, in seconds since 1970.
     pub started_at: u64,
     /// When a run last succeeded, in seconds since 1970; 0 when none has.
