@@ -130,7 +130,7 @@ pub struct Decision {
     /// What it does, in a sentence.
     pub sentence: String,
     /// The rule, as `nft -a` prints it, with its table and chain; `null` for everything else.
-    pub rule: Option<RuleName>,
+    pub rule: Option<Box<RuleName>>,
     /// The kernel parameter, with the place of its namespace.
     #[serde(skip)]
     pub parameter: Option<(usize, String)>,
