@@ -307,9 +307,9 @@ mod tests {
     }
 
     fn texts(state: &State) -> String {
-        let text = |entry: &Entry| match &entry.resource {
-            Resource::File(file) => format!("{}={}", file.path.display(), file.content),
-            other => format!("{other:?}"),
+        let text = |entry: &Entry| {
+            let Resource::File(file) = &entry.resource else { panic!("{entry:?}") };
+            format!("{}={}", file.path.display(), file.content)
         };
         state.iter().map(|(_, entry)| text(entry)).collect::<Vec<_>>().join(" ")
     }

@@ -205,7 +205,7 @@ live! {
 
         let table = world.run(&["status"]).exits(0).stdout;
 
-        let row = |name: &str| table.lines().filter(|it| it.starts_with(name)).next_back().unwrap().to_owned();
+        let row = |name: &str| table.lines().rfind(|it| it.starts_with(name)).unwrap().to_owned();
         assert_eq!(row("web "), "web               differs  front, back  (back: missing)", "{table}");
         assert_eq!(row("db "), "db                in sync  back", "{table}");
     }

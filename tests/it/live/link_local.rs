@@ -37,7 +37,7 @@ live! {
         assert_eq!(own(world, "web"), of(9));
         world.apply(&shop("172.25.0.9", "172.25.0.7"));
         assert_eq!((own(world, "web"), own(world, "db")), (of(9), of(7)), "it was free");
-        assert!(world.pings("web", &format!("fe80::42:acff:fe19:7%eth0")));
+        assert!(world.pings("web", "fe80::42:acff:fe19:7%eth0"));
         world.assert_in_sync();
 
         world.run(&["rollback", "--yes"]).exits(0);
