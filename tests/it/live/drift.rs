@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::daemon::{Daemon, patiently};
 use super::world::{World, live};
 use crate::schema::assert_follows;
 
@@ -142,5 +143,19 @@ live! {
         let plan = world.run(&["plan"]).exits(0).stdout;
 
         assert!(plan.contains("stp: on  [drift]") && plan.contains("mtu: 1500 -> 1400  [config]"), "{plan}");
+    }
+}
+
+live! {
+    fn a_bridge_that_is_renamed_gets_its_name_back_however_often_since_the_rules_go_by_it(world) {
+        world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {a: {}, b: {subnets: [10.72.0.0/24]}}\n\
+            containers: {a1: {networks: [a]}, b1: {networks: {b: {address: 10.72.0.2}}}}\n");
+        let daemon = Daemon::start(world, &[]);
+        for round in 0..7 {
+            world.sh("ip link set br-b name other");
+            patiently(&|| format!("{round}: {}", daemon.log()), || world.try_sh("ip link show br-b").code == 0);
+        }
+        assert!(!daemon.log().contains("contested"), "{}", daemon.log());
+        assert!(!world.pings("a1", "10.72.0.2"));
     }
 }
