@@ -30,6 +30,7 @@ mod originals;
 mod path;
 mod ports;
 mod prepared;
+mod refusal;
 mod report;
 mod resolver;
 mod reunite;
@@ -59,7 +60,7 @@ use crate::halves;
 use crate::kernel::ovsdb;
 use crate::plan::target::Selection;
 use crate::watch::protocol;
-use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb, in_front};
+use args::{Cli, Common, DaemonVerb, PlanFormat, Rendering, SchemaOf, TextOrJson, Verb, in_front};
 use failure::{Code, Failure};
 use run::{Ran, Request};
 use session::{Aim, Session};
@@ -191,7 +192,8 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             history::show(&common, &what, &which, &show).map(|()| Success::Done)
         }
         Verb::Status { manifest, tree, exit_code, output } => {
-            let in_sync = block_on(status(&common, &manifest, tree, output))?;
+            let in_sync = block_on(status(&common, &manifest, tree, output));
+            let in_sync = refusal::told(output == TextOrJson::Json, in_sync)?;
             Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
         }
         Verb::Explain { things, path, exit_code, output } => match path.as_deref() {
@@ -224,6 +226,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Path => path::schema().to_value(),
         SchemaOf::Doctor => doctor::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
+        SchemaOf::Error => refusal::schema().to_value(),
         SchemaOf::Network => edit::network::look::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
@@ -280,10 +283,14 @@ async fn plan(
     (aim, selection): &(Aim, Selection),
     (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
-    out.map_or(Ok(()), history::check_place)?;
-    let mut session = Session::open(common, manifest)?;
-    session.tell_of_unfinished();
-    let mut prepared = session.prepare_part(*aim, selection).await?;
+    let planned = async {
+        out.map_or(Ok(()), history::check_place)?;
+        let mut session = Session::open(common, manifest)?;
+        session.tell_of_unfinished();
+        let prepared = session.prepare_part(*aim, selection).await?;
+        Ok((session, prepared))
+    };
+    let (session, mut prepared) = refusal::told(show.output == PlanFormat::Json, planned.await)?;
     lacking::warn(&mut prepared.plan).await;
     show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
