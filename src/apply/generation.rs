@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use super::originals::Originals;
 use super::written::{self, Before, Leased, Written};
+use crate::kernel::file::make_directory;
 use crate::names::ProjectName;
 use crate::resource::ResourceId;
 use crate::resource::hex::hex;
@@ -292,6 +293,6 @@ impl Dirs {
 /// When it cannot.
 pub fn writable(dir: &Path) -> Result<(), DiskError> {
     let failed = |source| DiskError::Write { path: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(failed)?;
+    make_directory(dir).map_err(failed)?;
     tempfile::NamedTempFile::new_in(dir).map(drop).map_err(failed)
 }

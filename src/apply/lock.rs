@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::disk::Dirs;
+use crate::kernel::file::make_directory;
 
 /// How often a lock that somebody holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -138,9 +139,9 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
 
 fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        make_directory(directory)?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
 }
 
 /// Tells whether a path leads to a file that is open: whoever comes opens what is at the path.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,8 @@ use super::show::{self, Style};
 use super::{Success, ask};
 use crate::apply::{Dirs, projects};
 use crate::dns::resolv;
-use crate::doctor::{Facts, Finding, Goal, Probe, Project, Severity, Told, examine};
+use crate::doctor::{Facts, Finding, Goal, Probe, Project, Resolver, Severity, Told, examine};
+use crate::explain::Scene;
 use crate::explain::path::{self, Answers, Question};
 use crate::names::ProjectName;
 use crate::resource::Resource;
@@ -116,7 +117,8 @@ async fn facts(
     }
     facts.probes = probes(&facts, &mut answers).await?;
     for resolver in resolvers(Path::new("/etc/resolv.conf")) {
-        facts.resolvers.push((resolver, answers_queries(resolver).await));
+        let resolver = heard(resolver, &facts.scene, &mut answers).await?;
+        facts.resolvers.push(resolver);
     }
     facts.told = told(&facts.projects);
     facts.now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -190,7 +192,8 @@ fn wanted(facts: &Facts) -> Vec<Wanted> {
                 let (project, owner, bridge) = (project.name.clone(), entry.owner.clone(), bridge.clone());
                 wanted.push(Wanted { project, owner, bridge, goal, from: own.to_string(), to });
             };
-            add(Goal::Host, via.to_string());
+            let gateway = if facts.is_of_host(via) { Goal::Host } else { Goal::Gateway(via) };
+            add(gateway, via.to_string());
             let [v4, v6] = OUTSIDE;
             if facts.has_way_out(via.is_ipv4()) {
                 add(Goal::Outside, if via.is_ipv4() { v4 } else { v6 }.to_owned());
@@ -232,6 +235,17 @@ async fn probes(facts: &Facts, answers: &mut Answers) -> Result<Vec<Probe>, Fail
 /// Returns whom a `resolv.conf` names; nobody when it cannot be read.
 fn resolvers(path: &Path) -> Vec<IpAddr> {
     resolv::parse(&std::fs::read_to_string(path).unwrap_or_default()).servers
+}
+
+/// Asks a resolver; of one that is not heard, what on this host is why, when something is.
+async fn heard(address: IpAddr, scene: &Scene, known: &mut Answers) -> Result<Resolver, Failure> {
+    let answers = answers_queries(address).await;
+    let to = SocketAddr::from((address, 53));
+    let dropped = match path::ends("host", &format!("{to}/udp"), scene) {
+        Ok(ends) if !answers => follow(scene, known, &ends).await?.dropped(),
+        Ok(_) | Err(_) => None,
+    };
+    Ok(Resolver { address, answers, dropped })
 }
 
 /// Asks a resolver for the root's name servers; whatever it answers, it lives.

@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::{Cure, Facts, Finding, Severity, Told};
+use super::{Cure, Facts, Finding, Project, Resolver, Severity, Told};
+use crate::explain::path::Decision;
 use crate::resource::Resource;
 use crate::resource::host_ports::HostPorts;
 use crate::resource::link::LinkKind;
@@ -14,7 +15,7 @@ const TOLERANCE: u64 = 60;
 /// A clock that is behind what was written already.
 pub(super) fn clock(facts: &Facts) -> Vec<Finding> {
     let behind = facts.projects.iter().filter(|project| project.applied_at > facts.now + TOLERANCE);
-    let finding = |project: &super::Project| Finding {
+    let finding = |project: &Project| Finding {
         code: "clock-behind",
         severity: Severity::Warning,
         subject: "the clock".to_owned(),
@@ -109,7 +110,8 @@ pub(super) fn sizes(facts: &Facts) -> Vec<Finding> {
     let mut found = vec![];
     let uplink = facts.scene.namespaces.iter().find(|ns| ns.home);
     let uplink = uplink.and_then(|ns| ns.interfaces.iter().find(|link| link.default_route));
-    for (_, entry) in facts.projects.iter().flat_map(|project| project.state.iter()) {
+    let all = facts.projects.iter().flat_map(|it| it.state.iter().map(move |(_, entry)| (it, entry)));
+    for (project, entry) in all {
         let Resource::Link(link) = &entry.resource else { continue };
         let mut ends = vec![(&link.ns, &link.name, link.mtu)];
         if let LinkKind::Veth(peer) = &link.kind {
@@ -131,6 +133,7 @@ pub(super) fn sizes(facts: &Facts) -> Vec<Finding> {
         let live = facts.link(&link.ns, link.name.as_str()).map(|it| it.mtu);
         if let (LinkKind::Bridge, Some(live), Some(uplink)) = (&link.kind, live, uplink)
             && live > uplink.mtu
+            && !is_internal(project, link.name.as_str())
         {
             found.push(Finding {
                 code: "mtu-above-uplink",
@@ -149,6 +152,12 @@ pub(super) fn sizes(facts: &Facts) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Tells whether nothing that comes by a bridge leaves the host.
+fn is_internal(project: &Project, bridge: &str) -> bool {
+    let mut elements = project.state.iter().filter_map(|(_, entry)| entry.resource.element());
+    elements.any(|it| it.set == "internal" && it.key.first().is_some_and(|key| key == bridge))
 }
 
 /// Ports that are published while a process of the host listens on them.
@@ -182,24 +191,10 @@ pub(super) fn ports(facts: &Facts) -> Vec<Finding> {
 /// Resolvers that do not answer.
 pub(super) fn names(facts: &Facts) -> Vec<Finding> {
     let mut found = vec![];
-    let dead = facts.resolvers.iter().filter(|(_, answers)| !answers);
-    let all_dead = facts.resolvers.iter().all(|(_, answers)| !answers);
-    for (resolver, _) in dead {
-        found.push(Finding {
-            code: "dns-dead",
-            severity: if all_dead { Severity::Error } else { Severity::Warning },
-            subject: resolver.to_string(),
-            sentence: format!(
-                "the resolver {resolver} does not answer: names of elsewhere are not found, or late"
-            ),
-            evidence: format!(
-                "/etc/resolv.conf names it; a query to port 53/udp of {resolver} had no answer"
-            ),
-            cure: Cure::advice(
-                "name another one in /etc/resolv.conf, or in `dns: {upstream: [...]}` of the network",
-            ),
-        });
-    }
+    let dead = facts.resolvers.iter().filter(|it| !it.answers);
+    let all_dead = facts.resolvers.iter().all(|it| !it.answers);
+    let severity = if all_dead { Severity::Error } else { Severity::Warning };
+    found.extend(dead.map(|resolver| unheard(resolver, severity)));
     for Told { project, container, file, resolvers } in &facts.told {
         let kept = facts.projects.iter().any(|it| it.name == *project && it.kept);
         let ours = resolvers.iter().any(|it| it.to_string() == "127.0.0.11");
@@ -219,6 +214,36 @@ pub(super) fn names(facts: &Facts) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// A resolver that does not answer, or is not heard.
+fn unheard(resolver: &Resolver, severity: Severity) -> Finding {
+    let Resolver { address, answers: _, dropped } = resolver;
+    let subject = address.to_string();
+    let asked = format!("/etc/resolv.conf names it; a query to port 53/udp of {address} had no answer");
+    let Some(Decision { at, sentence, rule, .. }) = dropped else {
+        return Finding {
+            code: "dns-dead",
+            severity,
+            subject,
+            sentence: format!(
+                "the resolver {address} does not answer: names of elsewhere are not found, or late"
+            ),
+            evidence: asked,
+            cure: Cure::advice(
+                "name another one in /etc/resolv.conf, or in `dns: {upstream: [...]}` of the network",
+            ),
+        };
+    };
+    let text = rule.as_ref().map(|rule| format!(": {}", rule.text)).unwrap_or_default();
+    Finding {
+        code: "dns-dropped",
+        severity,
+        subject,
+        sentence: format!("a firewall on this host drops what {address} is asked, or answers"),
+        evidence: format!("{asked}; {at}: {sentence}{text}"),
+        cure: Cure::advice("have whoever made that chain let queries to port 53 and their answers pass"),
+    }
 }
 
 /// A host that has no way out.

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::explain::Scene;
-use crate::explain::path::Path;
+use crate::explain::path::{Decision, Path};
 use crate::kernel::census::{Interface, Namespace};
 use crate::kernel::inside::Inside;
 use crate::kernel::listeners::Process;
@@ -43,8 +43,8 @@ pub struct Facts {
     pub projects: Vec<Project>,
     /// Packets of containers that were followed.
     pub probes: Vec<Probe>,
-    /// Resolvers of the host, and whether they answered.
-    pub resolvers: Vec<(IpAddr, bool)>,
+    /// Resolvers of the host.
+    pub resolvers: Vec<Resolver>,
     /// Which resolvers the containers are told to ask.
     pub told: Vec<Told>,
     /// The time, in seconds since 1970.
@@ -86,10 +86,23 @@ pub struct Probe {
 pub enum Goal {
     /// To the host, by the gateway's address.
     Host,
+    /// To a gateway that is not the host.
+    Gateway(IpAddr),
     /// To another container of the network.
     Neighbour(String),
     /// Beyond the host.
     Outside,
+}
+
+/// A resolver that the host asks.
+#[derive(Debug)]
+pub struct Resolver {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether it answered.
+    pub answers: bool,
+    /// What on this host drops what it is asked, or its answers.
+    pub dropped: Option<Decision>,
 }
 
 /// The resolvers that a container is told to ask.
@@ -228,6 +241,12 @@ impl Facts {
         has("same_network") && !has("isolating")
     }
 
+    /// Tells whether an address is one of the host's own.
+    pub fn is_of_host(&self, addr: IpAddr) -> bool {
+        let links = self.namespace(&NsRef::Host).map(|(_, host)| host.interfaces.as_slice());
+        links.unwrap_or_default().iter().any(|link| link.addresses.iter().any(|own| own.addr() == addr))
+    }
+
     /// Tells whether the host has a default route.
     pub fn has_way_out(&self, v4: bool) -> bool {
         let routes = self.insides.get(&0).map(|inside| inside.routes.as_slice()).unwrap_or_default();
@@ -254,23 +273,26 @@ fn inside(ns: &NsRef, command: &str) -> String {
     }
 }
 
-/// Returns a command as it is run in a namespace that was found.
-fn inside_of(space: &Namespace, command: &str) -> String {
+/// Returns a command as it is run in a namespace that was found; `None` when nobody can go there.
+fn inside_of(space: &Namespace, command: &str) -> Option<String> {
     match (space.names.first(), space.path()) {
-        (Some(name), _) if !space.home => format!("ip netns exec {name} {command}"),
-        (_, Some(path)) => format!("nsenter --net={} {command}", path.display()),
-        (_, None) => command.to_owned(),
+        _ if space.home => Some(command.to_owned()),
+        (Some(name), _) => Some(format!("ip netns exec {name} {command}")),
+        (None, Some(path)) => Some(format!("nsenter --net={} {command}", path.display())),
+        // On the host it would be for the host.
+        (None, None) => None,
     }
 }
 
 /// Returns a kernel parameter with where it is, the same for all checks that find it.
 fn parameter(space: &Namespace, path: &str) -> String {
     let dotted = path.replace('/', ".");
-    match space.names.first() {
-        _ if space.home => dotted,
-        Some(name) => format!("{dotted} in netns {name}"),
-        None => format!("{dotted} in {}", space.called()),
-    }
+    if space.home { dotted } else { format!("{dotted} in {}", netns(space)) }
+}
+
+/// Returns what a namespace of others than the host is called.
+fn netns(space: &Namespace) -> String {
+    space.names.first().map_or_else(|| space.called(), |name| format!("netns {name}"))
 }
 
 /// Returns the code of a switch of forwarding that is off.

@@ -15,6 +15,10 @@ const STATE: &str = r#"[
 {"resource":{"nft_table":{"id":{"family":"inet","name":"netform-shop"},"digest":"","intact":true,"body":[]}},"owner":"project"}
 ]"#;
 
+fn resolver() -> Resolver {
+    Resolver { address: "127.0.0.1".parse().unwrap(), answers: true, dropped: None }
+}
+
 /// A host on which nothing is wrong.
 fn healthy() -> Facts {
     let link = |index, name: &str, address: &str, default_route| Interface {
@@ -39,7 +43,7 @@ fn healthy() -> Facts {
     };
     let host = vec![link(1, "up0", "203.0.113.1/24", true), link(2, "br-front", "172.25.0.1/16", false)];
     let web = vec![link(1, "eth0", "172.25.3.3/16", true)];
-    let mut facts = Facts { resolvers: vec![("127.0.0.1".parse().unwrap(), true)], ..Facts::default() };
+    let mut facts = Facts { resolvers: vec![resolver()], ..Facts::default() };
     facts.scene.namespaces = vec![space(true, "", host), space(false, "web", web)];
     let table = crate::explain::ruleset::Table {
         family: "inet".to_owned(),
@@ -91,10 +95,17 @@ fn each_check_finds_its_fault() {
         &["overlapping-route"],
     );
     check(|it| bridge(it).mtu = 1300, &["mtu-mismatch"]);
-    check(|it| it.resolvers[0].1 = false, &["dns-dead"]);
+    check(|it| it.resolvers[0].answers = false, &["dns-dead"]);
     check(|it| it.scene.namespaces[0].interfaces[0].default_route = false, &["host-without-default-route"]);
     check(publish_a_taken_port, &["port-taken"]);
-    check(|it| it.probes.push(dropped()), &["forward-policy-drop"]);
+    check(|it| it.probes.push(dropped(0)), &["forward-policy-drop"]);
+    check(
+        |it| {
+            it.resolvers[0].answers = false;
+            it.resolvers[0].dropped = Some(dropped(0).path.decision);
+        },
+        &["dns-dropped"],
+    );
 }
 
 /// A packet that a switch of forwarding loses in a namespace.
@@ -154,6 +165,27 @@ fn what_a_project_has_set_back_when_it_went_is_no_wish_of_anybodys() {
     assert_eq!(examine(&facts).iter().map(|it| it.code).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
+#[test]
+fn what_a_firewall_in_a_container_drops_is_not_let_in_by_the_hosts() {
+    let mut facts = healthy();
+    facts.scene.namespaces[1].mark = crate::resource::owner::Mark::parse("netform:shop:container.web");
+    facts.probes.extend([dropped(0), dropped(1)]);
+    facts.probes[1].goal = Goal::Host;
+
+    let found = examine(&facts);
+    let told: Vec<_> = found.iter().map(|it| (it.code, it.severity, it.subject.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("forward-policy-drop", Severity::Error, "chain fw of table ip theirs"),
+            ("dropped-inside", Severity::Error, "chain fw of table ip theirs in netns web"),
+        ]
+    );
+    assert_eq!(found[1].cure.command, None);
+    let advice = found[1].cure.advice.as_deref().unwrap();
+    assert!(advice.contains("`ip netns exec web nft -a list chain ip theirs fw`"), "{advice}");
+}
+
 fn publish_a_taken_port(facts: &mut Facts) {
     let element = r#"{"resource":{"nft_element":{"table":{"family":"inet","name":"netform-shop"},"set":"any_addr4","key":["tcp","8080"],"data":"172.25.3.3","stance":"allows"}},"owner":"port.0.0.0.0:8080/tcp"}"#;
     let entry: crate::resource::state::Entry = serde_json::from_str(element).unwrap();
@@ -162,7 +194,7 @@ fn publish_a_taken_port(facts: &mut Facts) {
     facts.scene.published.push(("shop".to_owned().try_into().unwrap(), vec![entry]));
 }
 
-fn dropped() -> Probe {
+fn dropped(ns: usize) -> Probe {
     let rule = RuleName {
         family: "ip".to_owned(),
         table: "theirs".to_owned(),
@@ -170,6 +202,7 @@ fn dropped() -> Probe {
         handle: None,
         text: "policy drop".to_owned(),
         policy: None,
+        ns,
     };
     let decision = Decision {
         kind: DecidedBy::Policy,

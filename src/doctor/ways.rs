@@ -1,6 +1,8 @@
 //! What loses the packets of containers, as they were followed.
 
-use super::{Cure, Facts, Finding, Goal, Probe, Project, Severity, forwarding_off, inside_of, parameter};
+use super::{
+    Cure, Facts, Finding, Goal, Probe, Project, Severity, forwarding_off, inside_of, netns, parameter,
+};
 use crate::explain::path::{DecidedBy, Decision, RuleName, Verdict};
 use crate::kernel::census::Namespace;
 use crate::resource::link::Link;
@@ -25,6 +27,7 @@ fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
         switch.as_ref().and_then(|(ns, path)| Some((facts.scene.namespaces.get(*ns)?, path.as_str())));
     let goal = match goal {
         Goal::Host => "the host".to_owned(),
+        Goal::Gateway(addr) => format!("its gateway {addr}"),
         Goal::Neighbour(name) => format!("{name} on its own network"),
         Goal::Outside => "the outside".to_owned(),
     };
@@ -34,19 +37,27 @@ fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
     };
     let (code, cure) = match (severity, rule) {
         (Severity::Note, _) => ("cannot-tell", Cure::advice("look at what is named")),
-        (_, Some(rule)) => by_rule(probe, rule, bridge.as_deref()),
+        (_, Some(rule)) => match facts.scene.namespaces.get(rule.ns) {
+            Some(space) if !space.home => by_rule_inside(space, rule),
+            Some(_) | None => by_rule(probe, rule, bridge.as_deref()),
+        },
         (_, None) => by_kind(*kind, switch),
     };
     let subject = match (rule, switch) {
-        (Some(rule), _) => format!("chain {} of table {} {}", rule.chain, rule.family, rule.table),
+        (Some(rule), _) => {
+            let space = facts.scene.namespaces.get(rule.ns).filter(|space| !space.home);
+            let inside = space.map(|space| format!(" in {}", netns(space))).unwrap_or_default();
+            format!("chain {} of table {} {}{inside}", rule.chain, rule.family, rule.table)
+        }
         (None, Some((space, path))) => parameter(space, path),
         (None, None) => format!("{at}: {sentence}"),
     };
     let text = rule.as_ref().map(|rule| format!(": {}", rule.text)).unwrap_or_default();
     let evidence = format!("{at}: {sentence}{text}");
     // How somebody else has set up a namespace of his own is for him to know.
-    let is_theirs =
-        path.decision.parameter.as_ref().is_some_and(|(place, _)| !is_of_a_project(facts, *place));
+    let Decision { rule, parameter, .. } = &path.decision;
+    let place = rule.as_ref().map(|rule| rule.ns).or(parameter.as_ref().map(|(place, _)| *place));
+    let is_theirs = place.is_some_and(|place| !is_of_a_project(facts, place));
     let severity = if is_theirs { Severity::Note } else { severity };
     Some(Finding { code, severity, subject, sentence: what, evidence, cure })
 }
@@ -87,13 +98,26 @@ fn by_rule(probe: &Probe, rule: &RuleName, bridge: Option<&str>) -> (&'static st
         (Goal::Neighbour(_), _) => {
             ("bridge-filtered", format!("nft insert rule {at} meta ibrname {by} accept"))
         }
-        (Goal::Outside, None) => ("forward-policy-drop", both(&accepts)),
-        (Goal::Outside, Some(_)) => ("forward-rule-drop", both(&accepts)),
+        (Goal::Outside | Goal::Gateway(_), None) => ("forward-policy-drop", both(&accepts)),
+        (Goal::Outside | Goal::Gateway(_), Some(_)) => ("forward-rule-drop", both(&accepts)),
     };
     let advice =
         "who made the chain may make it anew: tell that, too (for Docker, `coexist: {docker: true}`)"
             .to_owned();
     (code, Cure { command: Some(command), advice: Some(advice) })
+}
+
+/// What a firewall inside a container drops is a decision of whoever made it: a rule that lets packets in there opens the
+/// container to all of its networks, and one like it on the host would open that.
+fn by_rule_inside(space: &Namespace, rule: &RuleName) -> (&'static str, Cure) {
+    let RuleName { family, table, chain, .. } = rule;
+    let look = inside_of(space, &format!("nft -a list chain {family} {table} {chain}"));
+    let look = look.map(|look| format!(" (`{look}` shows it)")).unwrap_or_default();
+    let advice = format!(
+        "it is the firewall inside {}, and not the host's: have whoever made it let these packets pass{look}",
+        netns(space)
+    );
+    ("dropped-inside", Cure::advice(advice))
 }
 
 fn both(accepts: &impl Fn(&str) -> String) -> String {
@@ -102,7 +126,8 @@ fn both(accepts: &impl Fn(&str) -> String) -> String {
 
 fn by_kind(kind: DecidedBy, switch: Option<(&Namespace, &str)>) -> (&'static str, Cure) {
     // Where it is set decides, be it another container's namespace.
-    let set = |value: u8| switch.map(|(space, path)| inside_of(space, &format!("sysctl -w {path}={value}")));
+    let set =
+        |value: u8| switch.and_then(|(space, path)| inside_of(space, &format!("sysctl -w {path}={value}")));
     match kind {
         DecidedBy::Forwarding => {
             let (space, path) = switch.unzip();

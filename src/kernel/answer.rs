@@ -20,6 +20,7 @@ use super::netlink::text;
 use super::ovsdb::Switched;
 use super::vlans::VlanEntry;
 use crate::names::{IfName, Mac, ProjectName};
+use crate::resource::amiss::BridgeFault;
 use crate::resource::device::{self, Device};
 use crate::resource::link::Shares;
 use crate::resource::owner::Mark;
@@ -52,6 +53,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) hairpin: bool,
     /// Whether it is a bridge that speaks the spanning tree protocol.
     pub(crate) stp: bool,
+    /// Of a bridge, what it does otherwise than a new one.
+    pub(crate) bridge_faults: Vec<BridgeFault>,
     /// Whether it is a bridge that keeps VLANs apart.
     pub(crate) filters: bool,
     /// Of a bridge, the VLAN that a new port is in; `None` is none, or a kernel without VLANs of bridges.
@@ -216,6 +219,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         isolated: false,
         port: PortAnswer::default(),
         stp: false,
+        bridge_faults: vec![],
         filters: false,
         default_vlan: None,
         vlans: None,

@@ -3,8 +3,9 @@
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ pub(crate) use whole::{no_file, tidy};
 
 /// The largest file of somebody else that is read: whoever is in a container may write to its own.
 pub(crate) const LARGEST: u64 = 1 << 20;
+
+/// The mode of a file that is ours as a whole: all may read it.
+const MODE: u32 = 0o644;
 
 /// Writes a file, with the directories that it is in, that a crash or a power cut leaves either as it was or as it shall be.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
@@ -33,7 +37,7 @@ pub(crate) struct Staged {
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(crate) fn stage(path: &Path, text: &[u8]) -> io::Result<Staged> {
     let dir = dir_of(path);
-    fs::create_dir_all(dir)?;
+    make_directory(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
@@ -48,6 +52,11 @@ impl Staged {
         // fsync(2) of a file does not have the directory's entries reach the disk.
         File::open(dir_of(&path))?.sync_all()
     }
+}
+
+/// Makes a directory, with those that it is in, which nobody else can write to, whatever the mask of the process says.
+pub(crate) fn make_directory(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(dir)
 }
 
 fn dir_of(path: &Path) -> &Path {
@@ -78,9 +87,12 @@ pub(crate) fn create(file: &TextFile) -> io::Result<()> {
 /// Makes an empty file. Another project, whose last file goes, may take an empty directory away as soon as it is made.
 fn open_new(path: &Path) -> io::Result<File> {
     const ATTEMPTS: usize = 8;
-    let attempt = || {
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        OpenOptions::new().write(true).create_new(true).open(path)
+    let attempt = || -> io::Result<File> {
+        path.parent().map_or(Ok(()), whole::make_home)?;
+        let open = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
+        // Whoever is in the container reads it, whatever the mask of this process is.
+        open.set_permissions(Permissions::from_mode(MODE))?;
+        Ok(open)
     };
     for _ in 1..ATTEMPTS {
         match attempt() {

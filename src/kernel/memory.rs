@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ends::{self, Ends};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
-use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, sysctl};
+use super::slice::is_parameter_in;
+use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, silence, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::sysctl::SysctlKey;
@@ -43,9 +44,8 @@ impl Memory {
         for (number, ns) in numbered(&reading) {
             numbers.entry(number).or_default().insert(ns);
         }
-        let (stale, touched) = (Parts::default(), Parts::default());
-        let (scope, fresh) = (scope.clone(), Moved::Everywhere);
-        let (version, unchecked) = (Version(time, 0), Moved::Everywhere);
+        let (stale, touched, fresh) = (Parts::default(), Parts::default(), Moved::Everywhere);
+        let (version, unchecked, scope) = (Version(time, 0), Moved::Everywhere, scope.clone());
         Ok(Self { reading, tables, scope, numbers, stale, touched, fresh, unchecked, version })
     }
 
@@ -202,6 +202,7 @@ impl Memory {
                 parts.indexes.insert(*index);
             }
         }
+        self.add_detours(parts);
         Ok(())
     }
 
@@ -374,17 +375,9 @@ impl Memory {
         changed |= !same_in_any_order(&known, &new.sysctls);
         kept.extend(new.sysctls.iter().cloned());
         host.sysctls = kept;
+        silence::follow(host, &known, &indexes);
         changed
     }
-}
-
-/// Tells whether a parameter of the host lies within parts.
-pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
-    let of_link = key.link().is_some_and(|link| parts.links.contains(link));
-    of_link
-        || parts.whole.contains(&Whole::Parameters)
-        || parts.whole.contains(&Whole::Host)
-        || parts.has_file(&sysctl::path(key))
 }
 
 /// Returns the namespaces of a reading with the numbers that the host has for them: those by which pairs lead there, and

@@ -239,7 +239,12 @@ fn own_link((link, name): (&LinkAnswer, IfName), (ns, own): (&NsReading, &OwnLin
         vlans: vlans::of(link, &ns.links),
         altname: link.our_altname(),
         protected: false,
-        amiss: Amiss { name: called, port: silence::faults(link, ns), ..Amiss::default() },
+        amiss: Amiss {
+            name: called,
+            port: silence::faults(link, ns),
+            bridge: link.bridge_faults.clone(),
+            ..Amiss::default()
+        },
         kind,
     }
 }

@@ -1,6 +1,8 @@
 //! What of a link somebody has switched off that nobody asks to be off: as the port of a bridge, and as what speaks to
 //! those that are on it.
 
+use std::collections::BTreeSet;
+
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkFlags;
 
@@ -81,6 +83,19 @@ fn is_deaf(link: &LinkAnswer, ns: &NsReading, kind: &LinkKind) -> bool {
 /// Tells whether the host forwards IPv4, as far as that was asked.
 pub(super) fn forwards(host: &NsReading) -> bool {
     host.sysctls.iter().any(|(key, value)| *key == SysctlKey::Ipv4Forward && value == "1")
+}
+
+/// Notes that forwarding of IPv4 was switched for the whole host since its links were read, but for those that are `read` anew:
+/// the kernel switches it on each of them then (`inet_forward_change()` in Linux `net/ipv4/devinet.c`).
+pub(super) fn follow(host: &mut NsReading, before: &[(SysctlKey, String)], read: &BTreeSet<u32>) {
+    let switch = before.iter().find(|(key, _)| *key == SysctlKey::Ipv4Forward);
+    let now = forwards(host);
+    if switch.is_none_or(|(_, value)| (value == "1") == now) {
+        return;
+    }
+    for link in host.links.iter_mut().filter(|link| !read.contains(&link.index)) {
+        link.forwards = link.forwards.map(|_| now);
+    }
 }
 
 /// Returns the parameter that says that what comes by a link is forwarded.

@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 use foldhash::{HashMap, HashSet};
 
 use super::agree::{agrees, settled};
 use super::names;
 use crate::halves::halves;
+use crate::names::Mtu;
 use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::nft::{NftTable, Stance};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, Observed, State};
+use crate::resource::sysctl::{Family, Sysctl, SysctlKey};
 use crate::resource::{Bond, Resource, ResourceId, Slot};
 
 /// What differs, object by object.
@@ -25,6 +28,8 @@ pub(super) struct Diff<'a> {
     /// In the order of ids, except that what is made again comes last.
     pub(super) steps: Vec<Step<'a>>,
     at: HashMap<&'a ResourceId, usize>,
+    /// Links that stay too small for IPv6; found out when something of IPv6 is not there.
+    small: OnceLock<HashSet<Slot>>,
 }
 
 /// An object in the three states.
@@ -76,8 +81,15 @@ pub(super) enum Act<'a> {
 impl<'a> Diff<'a> {
     pub(super) fn new(desired: &'a State, observed: &'a Observed, applied: &'a State) -> Self {
         let rows = rows(desired, &observed.own, applied);
-        let mut diff =
-            Self { desired, observed: &observed.own, applied, rows, steps: vec![], at: HashMap::default() };
+        let mut diff = Self {
+            desired,
+            observed: &observed.own,
+            applied,
+            rows,
+            steps: vec![],
+            at: HashMap::default(),
+            small: OnceLock::new(),
+        };
         diff.compare();
         names::part(&mut diff.steps);
         diff.spread();
@@ -113,6 +125,7 @@ impl<'a> Diff<'a> {
         let Row { id, desired, observed, applied } = *row;
         let (before, after, act) = match (desired, observed) {
             (None, None) => return None,
+            (Some(wanted), None) if self.cannot_be(&wanted.resource) => return None,
             (Some(wanted), None) => (None, Some(Cow::Borrowed(wanted)), Act::Create),
             // A kernel parameter cannot be deleted, and what it was before us nobody knows.
             (None, Some(Entry { resource: Resource::Sysctl(_), .. })) => return None,
@@ -130,6 +143,36 @@ impl<'a> Diff<'a> {
             }
         };
         Some(Step { id, applied, before, after, act })
+    }
+
+    /// Tells whether a kernel parameter is one of IPv6 of a link whose MTU somebody has made too small for that, and whose MTU
+    /// is left to him: the kernel has none then (`addrconf_notify()` in Linux `net/ipv6/addrconf.c`).
+    fn cannot_be(&self, wanted: &Resource) -> bool {
+        let Resource::Sysctl(Sysctl { ns, key, value: _ }) = wanted else { return false };
+        let SysctlKey::PerLink { family: Family::Ipv6, link, name: _ } = key else { return false };
+        self.small.get_or_init(|| self.small()).contains(&Slot::Ifname(ns.clone(), link.clone()))
+    }
+
+    fn small(&self) -> HashSet<Slot> {
+        let ends = |(id, seen): (&ResourceId, &Entry)| {
+            let mut small = vec![];
+            if let Resource::Link(live) = &seen.resource {
+                let after = self.desired.get(id).map(|wanted| settled(wanted, &seen.resource));
+                let after = after.as_ref().and_then(|entry| entry.resource.link());
+                let stays = |now: Mtu, after: Option<Mtu>| {
+                    !now.carries_ipv6() && after.is_some_and(|after| !after.carries_ipv6())
+                };
+                if stays(live.mtu, after.map(|it| it.mtu)) {
+                    small.push(Slot::Ifname(live.ns.clone(), live.name.clone()));
+                }
+                let peer = live.kind.peer();
+                let peer_after = after.and_then(|it| it.kind.peer()).map(|it| it.mtu);
+                let peer = peer.filter(|peer| stays(peer.mtu, peer_after));
+                small.extend(peer.map(|peer| Slot::Ifname(peer.ns.clone(), peer.name.clone())));
+            }
+            small
+        };
+        self.observed.iter().flat_map(ends).collect()
     }
 
     /// Returns a table with the commands that make it, which the kernel does not tell, so that it can be made again.

@@ -239,7 +239,9 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
         lines
             .push(set(to.master.as_ref().map_or("nomaster".to_owned(), |master| format!("master {master}"))));
     }
-    lines.extend(to.must_set_port(from).then(|| vlans::mended_port(from, to)));
+    if to.must_set_port(from) {
+        lines.extend(vlans::mended_port(from, to));
+    }
     lines.extend(
         from.amiss
             .mark

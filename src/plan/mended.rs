@@ -48,11 +48,22 @@ fn rule(ns: &str, (family, table): (Family, Table), there: bool) -> String {
 
 /// Returns what has a link and its other end speak again.
 pub(super) fn link(from: &Link, to: &Link) -> Vec<String> {
-    let mut lines = speaking((&to.ns, &to.name), &from.amiss.silent, &to.amiss.silent);
+    let mut lines = bridging(from, to);
+    lines.extend(speaking((&to.ns, &to.name), &from.amiss.silent, &to.amiss.silent));
     if let Some(peer) = to.kind.peer() {
         lines.extend(speaking((&peer.ns, &peer.name), &from.amiss.peer_silent, &to.amiss.peer_silent));
     }
     lines
+}
+
+/// Returns what has a bridge remember who is where, and who listens to what.
+fn bridging(from: &Link, to: &Link) -> Vec<String> {
+    let (time, snoops) = (to.amiss.ageing_time(), to.amiss.mcast_snooping());
+    let time = (time != from.amiss.ageing_time()).then(|| format!("ageing_time {time}"));
+    let snoops =
+        (snoops != from.amiss.mcast_snooping()).then(|| format!("mcast_snooping {}", u8::from(snoops)));
+    let line = |what| format!("{} link set {} type bridge {what}", In("ip", &to.ns), to.name);
+    time.into_iter().chain(snoops).map(line).collect()
 }
 
 fn speaking((ns, link): (&NsRef, &IfName), from: &[Silence], to: &[Silence]) -> Vec<String> {

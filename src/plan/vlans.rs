@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::equivalent::In;
+use crate::resource::amiss::PortFault;
 use crate::resource::link::{Link, LinkKind};
 use crate::resource::vlan::{Filtering, PortVlans, VlanId};
 
@@ -31,9 +32,17 @@ pub(super) fn set(before: Option<&PortVlans>, link: &Link) -> Vec<String> {
 }
 
 /// Returns what makes a port as it shall be again, what it does as nobody wants it included.
-pub(super) fn mended_port(from: &Link, to: &Link) -> String {
-    let words: Vec<_> = from.amiss.port.iter().map(|fault| fault.mended()).collect();
-    [set_port(to)].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+pub(super) fn mended_port(from: &Link, to: &Link) -> Vec<String> {
+    // bridge(8) knows nothing of a bridge that answers for others.
+    let is_of_ip = |fault: &PortFault| matches!(fault, PortFault::ProxyArp | PortFault::ProxyArpWifi);
+    let (by_ip, by_bridge): (Vec<PortFault>, Vec<PortFault>) =
+        from.amiss.port.iter().copied().partition(is_of_ip);
+    let words: Vec<_> = by_bridge.iter().map(|fault| fault.mended()).collect();
+    let first = [set_port(to)].into_iter().chain(words).collect::<Vec<_>>().join(" ");
+    let ip = In("ip", &to.ns);
+    let by_ip =
+        by_ip.iter().map(|fault| format!("{ip} link set {} type bridge_slave {}", to.name, fault.mended()));
+    [first].into_iter().chain(by_ip).collect()
 }
 
 /// Returns what makes a port as it shall be.

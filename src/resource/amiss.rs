@@ -18,6 +18,9 @@ pub struct Amiss {
     /// What it does not do as the port of a bridge, or does though it should not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub port: Vec<PortFault>,
+    /// What it does otherwise as a bridge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridge: Vec<BridgeFault>,
     /// What it does not speak.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<Silence>,
@@ -60,13 +63,44 @@ pub enum PortFault {
     NeighSuppress,
     /// It takes nothing from whom the bridge has not been told of.
     Locked,
+    /// The bridge answers behind it for whom it knows, and passes no question on there.
+    ProxyArp,
+    /// The bridge answers for those behind it.
+    ProxyArpWifi,
+}
+
+/// What a bridge does otherwise than the kernel has a new one do (`br_dev_setup()` in Linux `net/bridge/br_device.c`): either
+/// has everybody on it hear what is for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BridgeFault {
+    /// It forgets nearly at once who is behind which port, after so many hundredths of a second: a hub.
+    AgeingTime(u32),
+    /// It does not learn who listens to which group.
+    McastSnooping,
+}
+
+impl BridgeFault {
+    /// What it is short of for a bridge to remember anybody who does not speak all the time, in hundredths of a second. While
+    /// its tree changes, the kernel itself has one that speaks the spanning tree protocol remember for 4 s at least
+    /// (`__br_set_topology_change()`, `net/bridge/br_stp.c`).
+    pub const SHORT: u32 = 100;
+    /// For how long a new bridge remembers, in hundredths of a second: `BR_DEFAULT_AGEING_TIME`, `include/linux/if_bridge.h`.
+    pub const USUAL: u32 = 30_000;
+
+    fn field(self) -> (&'static str, String) {
+        match self {
+            Self::AgeingTime(hundredths) => ("ageing_time", hundredths.to_string()),
+            Self::McastSnooping => ("mcast_snooping", "off".to_owned()),
+        }
+    }
 }
 
 /// The field that says what is written on a link, and what it says when that is our mark.
 const MARK: (&str, &str) = ("mark", "ours");
 
 /// The fields of what is well, with what they say then.
-pub const WELL: [(&str, &str); 15] = [
+pub const WELL: [(&str, &str); 19] = [
     MARK,
     ("arp", "on"),
     ("ipv6", "on"),
@@ -82,20 +116,38 @@ pub const WELL: [(&str, &str); 15] = [
     ("bcast_flood", "on"),
     ("neigh_suppress", "off"),
     ("locked", "off"),
+    ("proxy_arp", "off"),
+    ("proxy_arp_wifi", "off"),
+    ("ageing_time", "30000"),
+    ("mcast_snooping", "on"),
 ];
 
 impl Amiss {
     /// Tells whether all is well.
     pub fn is_none(&self) -> bool {
-        let Self { mark, name, port, silent, peer_silent } = self;
-        let is_named = name.is_none();
-        mark.is_none() && is_named && port.is_empty() && silent.is_empty() && peer_silent.is_empty()
+        let Self { mark, name, port, bridge, silent, peer_silent } = self;
+        let is_bridging = port.is_empty() && bridge.is_empty();
+        mark.is_none() && name.is_none() && is_bridging && silent.is_empty() && peer_silent.is_empty()
+    }
+
+    /// Returns for how long it remembers who is behind which port, as a bridge, in hundredths of a second.
+    pub fn ageing_time(&self) -> u32 {
+        let told = self.bridge.iter().find_map(|fault| match fault {
+            BridgeFault::AgeingTime(hundredths) => Some(*hundredths),
+            BridgeFault::McastSnooping => None,
+        });
+        told.unwrap_or(BridgeFault::USUAL)
+    }
+
+    /// Tells whether it learns who listens to which group, as a bridge.
+    pub fn mcast_snooping(&self) -> bool {
+        !self.bridge.contains(&BridgeFault::McastSnooping)
     }
 
     /// Returns the attributes that users see change.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         // Its name is the first of the fields of a link.
-        let Self { mark, name: _, port, silent, peer_silent } = self;
+        let Self { mark, name: _, port, bridge, silent, peer_silent } = self;
         let off = |name| (name, "off".to_owned());
         let silent = silent.iter().map(|it| match it {
             Silence::Arp => off("arp"),
@@ -108,6 +160,7 @@ impl Amiss {
             Silence::Forwarding => off("peer forwarding"),
         });
         let port = port.iter().map(|fault| (fault.name(), fault.word().to_owned()));
+        let port = port.chain(bridge.iter().map(|fault| fault.field()));
         mark.iter().map(self::mark).chain(port).chain(silent).chain(peer_silent).collect()
     }
 }
@@ -143,7 +196,7 @@ pub(super) fn mark(text: &SmolStr) -> (&'static str, String) {
 
 impl PortFault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Disabled,
         Self::Guard,
         Self::Learning,
@@ -152,6 +205,8 @@ impl PortFault {
         Self::BcastFlood,
         Self::NeighSuppress,
         Self::Locked,
+        Self::ProxyArp,
+        Self::ProxyArpWifi,
     ];
 
     /// Returns what bridge(8) calls it, where that is a word of its own.
@@ -165,22 +220,26 @@ impl PortFault {
             Self::BcastFlood => "bcast_flood",
             Self::NeighSuppress => "neigh_suppress",
             Self::Locked => "locked",
+            Self::ProxyArp => "proxy_arp",
+            Self::ProxyArpWifi => "proxy_arp_wifi",
         }
     }
 
     fn word(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
-            Self::Guard | Self::NeighSuppress | Self::Locked => "on",
+            Self::Guard | Self::NeighSuppress | Self::Locked | Self::ProxyArp | Self::ProxyArpWifi => "on",
             Self::Learning | Self::Flood | Self::McastFlood | Self::BcastFlood => "off",
         }
     }
 
-    /// Returns the words by which bridge(8) has it well again.
+    /// Returns the words by which bridge(8) has it well again, or ip(8).
     pub fn mended(self) -> String {
         match self {
             Self::Disabled => "state 3".to_owned(),
-            Self::Guard | Self::NeighSuppress | Self::Locked => format!("{} off", self.name()),
+            Self::Guard | Self::NeighSuppress | Self::Locked | Self::ProxyArp | Self::ProxyArpWifi => {
+                format!("{} off", self.name())
+            }
             Self::Learning | Self::Flood | Self::McastFlood | Self::BcastFlood => {
                 format!("{} on", self.name())
             }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::socket::{self, Desk};
 use crate::apply::Dirs;
 use crate::apply::lock::leads_to;
+use crate::kernel::file::make_directory;
 
 /// How long whoever removes the directory has to be done: what is made anew in it meanwhile would be in their way.
 const CLEARED: Duration = Duration::from_millis(100);
@@ -50,8 +51,9 @@ pub(super) enum Kept {
 pub(super) fn lock(dirs: &Dirs) -> io::Result<Option<File>> {
     let path = dirs.watch_lock();
     loop {
-        fs::create_dir_all(&dirs.run)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        make_directory(&dirs.run)?;
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o644).open(&path)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             // Somebody may have removed it before it was locked.
             Ok(()) if leads_to(&path, &lock)? => return Ok(Some(lock)),

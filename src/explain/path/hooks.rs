@@ -173,7 +173,7 @@ impl Walk<'_> {
             }
         };
         let policy = decider.element.as_deref().and_then(policy_of);
-        let rule = Some(RuleName { family, table, chain, handle, text, policy });
+        let rule = Some(RuleName { family, table, chain, handle, text, policy, ns });
         Decision { kind, at: self.at(ns), sentence, rule, parameter: None }
     }
 }

@@ -152,6 +152,9 @@ pub struct RuleName {
     /// The policy of a manifest for which the rule found an element.
     #[serde(skip)]
     pub policy: Option<Owner>,
+    /// The place of the namespace whose rule it is.
+    #[serde(skip)]
+    pub ns: usize,
 }
 
 /// A step of the way.

@@ -275,6 +275,14 @@ fn path(
 }
 
 impl Path {
+    /// Returns the rule or policy that drops the packet or its answer, when one does.
+    pub fn dropped(self) -> Option<Decision> {
+        match self.verdict {
+            Verdict::Denied | Verdict::NoAnswer => Some(self.decision).filter(|it| it.rule.is_some()),
+            Verdict::Arrives | Verdict::Unknown => None,
+        }
+    }
+
     /// Returns the answer as text.
     pub fn text(&self) -> String {
         let Self { from, to, source, destination, protocol, port, .. } = self;

@@ -3,7 +3,7 @@
 use smol_str::SmolStr;
 
 use super::{LinkAnswer, each, shares, text, u32_at};
-use crate::resource::amiss::PortFault;
+use crate::resource::amiss::{BridgeFault, PortFault};
 use crate::resource::vlan::VlanId;
 
 /// Of a port of a bridge, whether each of [`PortFault`] is so, the state aside, and its state.
@@ -52,10 +52,15 @@ pub(super) fn link_info(info: &[u8], link: &mut LinkAnswer) {
     }
 }
 
-/// Reads the data of a bridge, in which `IFLA_BR_STP_STATE` is 5, `IFLA_BR_VLAN_FILTERING` is 7 and
-/// `IFLA_BR_VLAN_DEFAULT_PVID` is 39.
+/// Reads the data of a bridge, in which `IFLA_BR_AGEING_TIME` is 4, `IFLA_BR_STP_STATE` is 5, `IFLA_BR_VLAN_FILTERING` is 7,
+/// `IFLA_BR_MCAST_SNOOPING` is 23 and `IFLA_BR_VLAN_DEFAULT_PVID` is 39.
 fn bridge(data: &[u8], link: &mut LinkAnswer) {
     each(data, |kind, value| match kind {
+        4 => {
+            let short = u32_at(value, 0).filter(|time| *time < BridgeFault::SHORT);
+            link.bridge_faults.extend(short.map(BridgeFault::AgeingTime));
+        }
+        23 if value == [0] => link.bridge_faults.push(BridgeFault::McastSnooping),
         5 => link.stp = u32_at(value, 0).is_some_and(|state| state != 0),
         7 => link.filters = value == [1],
         39 => link.default_vlan = value.first_chunk().and_then(vlan_id),
@@ -87,6 +92,8 @@ pub(super) fn port(data: &[u8], link: &mut LinkAnswer) {
             (5, [1]) => PortFault::Guard,
             (8, [0]) => PortFault::Learning,
             (9, [0]) => PortFault::Flood,
+            (10, [1]) => PortFault::ProxyArp,
+            (12, [1]) => PortFault::ProxyArpWifi,
             (27, [0]) => PortFault::McastFlood,
             (30, [0]) => PortFault::BcastFlood,
             (32, [1]) => PortFault::NeighSuppress,

@@ -1,9 +1,10 @@
 //! Files that are ours as a whole, each in a directory of its namespace: those are directories and files, and no links to
 //! somewhere else.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -91,6 +92,24 @@ pub(super) fn check_home(path: &Path) -> io::Result<()> {
             Err(io::Error::new(io::ErrorKind::NotADirectory, message))
         }
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes the directory that a file is in, and that of all namespaces, as far as they are not there: all may look into them,
+/// whatever the mask of this process is.
+pub(super) fn make_home(home: &Path) -> io::Result<()> {
+    const MODE: u32 = 0o755;
+    let make = || DirBuilder::new().mode(MODE).create(home);
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_whole(home) => {
+            make_home(home.parent().unwrap_or(home)).and_then(|()| make())
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => fs::set_permissions(home, Permissions::from_mode(MODE)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

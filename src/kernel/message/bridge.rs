@@ -11,7 +11,7 @@ use rtnetlink::{LinkBridge, LinkMessageBuilder};
 
 use super::{NEWBORN, named};
 use crate::kernel::vlans::VlanEntry;
-use crate::resource::amiss::PortFault;
+use crate::resource::amiss::{Amiss, PortFault};
 use crate::resource::link::Link;
 use crate::resource::vlan::{Filtering, VlanId};
 
@@ -37,9 +37,18 @@ pub(crate) fn new_bridge(link: &Link) -> RouteNetlinkMessage {
 
 /// Returns what a bridge is told of the spanning tree protocol and of VLANs, when it did otherwise before.
 pub(super) fn change_bridge(link: &Link, before: &Link) -> Option<LinkAttribute> {
-    let told: Vec<_> = stp(link, before.stp).into_iter().chain(filtering(link, before.filtering)).collect();
+    let told = stp(link, before.stp).into_iter().chain(filtering(link, before.filtering));
+    let told: Vec<_> = told.chain(mended(&link.amiss, &before.amiss)).collect();
     let info = || vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(told.clone()))];
     (!told.is_empty()).then(|| LinkAttribute::LinkInfo(info()))
+}
+
+/// Says what a bridge does, when it did otherwise and nobody asks for either.
+fn mended(to: &Amiss, before: &Amiss) -> impl Iterator<Item = InfoBridge> {
+    let (ageing, snoops) = (to.ageing_time(), to.mcast_snooping());
+    let ageing = (ageing != before.ageing_time()).then_some(InfoBridge::AgeingTime(ageing));
+    let snoops = (snoops != before.mcast_snooping()).then_some(InfoBridge::MulticastSnooping(snoops));
+    ageing.into_iter().chain(snoops)
 }
 
 /// Says whether a bridge keeps VLANs apart, and which one a new port is in, when it did otherwise. A kernel that keeps none
@@ -139,6 +148,8 @@ fn told(fault: PortFault, how: Told) -> InfoBridgePort {
         PortFault::BcastFlood => InfoBridgePort::BroadcastFlood(on),
         PortFault::NeighSuppress => InfoBridgePort::NeighSupress(off),
         PortFault::Locked => InfoBridgePort::Locked(off),
+        PortFault::ProxyArp => InfoBridgePort::ProxyARP(off),
+        PortFault::ProxyArpWifi => InfoBridgePort::ProxyARPWifi(off),
     }
 }
 

@@ -109,3 +109,22 @@ live! {
         daemon.says("forwarding on -> off; set back");
     }
 }
+
+live! {
+    fn the_daemon_does_not_blame_the_uplink_for_what_it_has_switched_on_itself(world) {
+        uplink(world);
+        assert_eq!([forwarding(world, "all"), forwarding(world, "up0")], ["0", "0"]);
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        assert_eq!(forwarding(world, "up0"), "1");
+        daemon.signal("HUP");
+        world.file("netform.yaml", &SHOP.replace("web: {", "web: {publish: ['8080:80'], "));
+        daemon.says("generation 2 is in force");
+        assert!(!daemon.log().contains("forwards no IPv4"), "{}", daemon.log());
+
+        // What somebody does afterwards is told, and so is what he takes back.
+        world.sh("sysctl -qw net.ipv4.conf.up0.forwarding=0");
+        world.file("netform.yaml", SHOP);
+        daemon.says("forwards no IPv4 that comes by `up0`");
+    }
+}

@@ -189,3 +189,53 @@ live! {
         assert!(found.iter().all(|it| it["severity"] == "note"), "{found:?}");
     }
 }
+
+live! {
+    fn what_a_container_drops_itself_is_not_let_in_by_the_hosts_firewall(world) {
+        let _dns = healthy(world);
+        let chain = "add table inet filter; add chain inet filter input { type filter hook input priority 0; policy";
+        world.sh(&format!("nft '{chain} accept; }}; add rule inet filter input iifname br-front tcp dport 22 drop'"));
+        world.sh(&format!("ip netns exec web nft '{chain} drop; }}'"));
+        let found = findings(world);
+        let inside: Vec<_> = found.iter().filter(|it| it["code"] == "dropped-inside").collect();
+        assert!(!inside.is_empty() && found.iter().all(|it| it["code"] != "input-dropped"), "{found:#?}");
+        for finding in inside {
+            assert!(finding["cure"]["command"].is_null(), "{finding:#?}");
+            assert_eq!(finding["subject"], "chain input of table inet filter in netns web");
+            assert!(finding["cure"]["advice"].as_str().unwrap().contains("`ip netns exec web nft -a list chain inet filter input`"), "{finding:#?}");
+        }
+    }
+}
+
+live! {
+    fn a_resolver_whose_answers_the_host_drops_is_not_to_blame(world) {
+        let _dns = healthy(world);
+        world.sh("nft 'add table ip theirs; add chain ip theirs in { type filter hook input priority 0; }; add rule ip theirs in udp sport 53 drop'");
+        let found = findings(world);
+        assert!(found.iter().any(|it| it["code"] == "dns-dropped"), "{found:#?}");
+        assert!(found.iter().all(|it| it["code"] != "dns-dead"), "{found:#?}");
+    }
+}
+
+live! {
+    fn a_network_that_nothing_leaves_may_have_larger_packets_than_the_uplink(world) {
+        let _dns = healthy(world);
+        world.apply(&SHOP.replace("'fd00:25::/64']", "'fd00:25::/64'], mtu: 9000, internal: true").replace(", publish: ['8080:80']", ""));
+        assert_eq!(findings(world), Vec::<Value>::new());
+    }
+}
+
+live! {
+    fn a_gateway_that_is_not_the_host_is_called_that(world) {
+        let _dns = healthy(world);
+        world.apply("netform: 1
+project: shop
+networks: {lan: {driver: macvlan, options: {parent: up0}, subnets: [{cidr: 203.0.113.0/24, gateway: 203.0.113.10}]}}
+containers: {web: {networks: {lan: {address: 203.0.113.7}}}}
+");
+        world.sh("ip netns exec web nft 'add table inet f; add chain inet f o { type filter hook output priority 0; policy drop; }'");
+        let found = findings(world);
+        assert!(found.iter().any(|it| it["sentence"] == "attachment.web@lan does not reach its gateway 203.0.113.10"), "{found:#?}");
+        assert!(!found.iter().any(|it| it["sentence"].as_str().unwrap().contains("the host")), "{found:#?}");
+    }
+}

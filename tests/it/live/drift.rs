@@ -159,3 +159,55 @@ live! {
         assert!(!world.pings("a1", "10.72.0.2"));
     }
 }
+
+const SMALL: &str = "\
+netform: 1
+project: shop
+networks: {front: {subnets: [10.1.0.0/24], lifecycle: {ignore: [mtu]}}, back: {subnets: [10.2.0.0/24]}}
+containers: {web: {networks: [front]}}
+";
+
+live! {
+    fn a_bridge_that_somebody_made_too_small_for_ipv6_keeps_nothing_else_from_being_done(world) {
+        world.apply(SMALL);
+        world.sh("ip link set br-front mtu 1200");
+        assert!(world.sh("ls /proc/sys/net/ipv6/conf").lines().all(|link| link != "br-front"));
+        let (plan, changes) = world.plan();
+        assert!(!changes && plan.contains("mtu 1500 -> 1200"), "{plan}");
+        world.run(&["status", "--exit-code"]).exits(0);
+
+        world.apply(&SMALL.replace("containers: {", "containers: {new: {networks: [back]}, "));
+        world.assert_in_sync();
+        assert!(world.sh("ip -o link show br-front").contains("mtu 1200"));
+        assert!(world.pings("new", "10.2.0.1") && world.pings("web", "10.1.0.1"));
+
+        // What it can have again is as it shall be.
+        world.sh("ip link set br-front mtu 1500");
+        let (plan, changes) = world.plan();
+        assert!(changes && plan.contains("accept_ra"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!(world.sh("sysctl -n net.ipv6.conf.br-front.accept_ra"), "0\n");
+        world.assert_in_sync();
+
+        // Where the MTU is not left alone, all of it is set back.
+        world.sh("ip link set br-front mtu 1200");
+        world.apply(&SMALL.replace(", lifecycle: {ignore: [mtu]}", ""));
+        assert_eq!(world.sh("sysctl -n net.ipv6.conf.br-front.accept_ra"), "0\n");
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn a_daemon_that_only_tells_goes_on_beside_a_bridge_that_is_too_small_for_ipv6(world) {
+        let manifest = SMALL.replace(", lifecycle: {ignore: [mtu]}", "");
+        world.file("netform.yaml", &manifest);
+        let daemon = Daemon::start(world, &["--drift", "warn", "--resync", "1h"]);
+        world.sh("ip link set br-front mtu 1200");
+        daemon.says("mtu 1500 -> 1200");
+        world.file("netform.yaml", &manifest.replace("containers: {", "containers: {new: {networks: [back]}, "));
+        patiently(&|| daemon.log(), || world.try_sh("ip netns exec new true").code == 0);
+        assert!(world.sh("ip -o link show br-front").contains("mtu 1200"));
+        assert!(!daemon.log().contains("failed"), "{}", daemon.log());
+    }
+}

@@ -33,6 +33,7 @@ mod foreign;
 mod frames;
 mod homes;
 mod housing;
+mod hub;
 mod inhabited;
 mod isolated;
 mod kernel;

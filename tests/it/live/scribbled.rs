@@ -104,3 +104,24 @@ live! {
         assert_eq!(written(), "nameserver 10.0.0.2\n");
     }
 }
+
+live! {
+    fn what_is_in_a_container_may_be_read_there_and_written_by_nobody_else_whatever_the_mask_is(world) {
+        let modes = || world.sh("stat -c '%n %a' /etc/netns /etc/netns/* /etc/netns/*/*");
+        for mask in ["077", "000", "022"] {
+            world.file("netform.yaml", SHOP);
+            let apply = format!("{} --state-dir state --run-dir run apply --yes", env!("CARGO_BIN_EXE_netform"));
+            world.sh(&format!("umask {mask}; {apply}"));
+            assert_eq!(
+                modes(),
+                "/etc/netns 755\n/etc/netns/db 755\n/etc/netns/web 755\n/etc/netns/db/hosts 644\n/etc/netns/web/hosts 644\n",
+                "{mask}"
+            );
+            assert_eq!(world.sh("find state run -perm /022 ! -type s ! -type l"), "", "{mask}: nobody else writes to these");
+            assert_eq!(world.sh("find state -name '*.json' -perm /077"), "", "{mask}");
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(world.sh("ls /etc/netns 2>/dev/null || true"), "");
+            world.sh("rm -rf state run");
+        }
+    }
+}
