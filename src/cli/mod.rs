@@ -192,8 +192,7 @@ fn dispatch(cli: Cli) -> Result<Success, Failure> {
             history::show(&common, &what, &which, &show).map(|()| Success::Done)
         }
         Verb::Status { manifest, tree, exit_code, output } => {
-            let in_sync = block_on(status(&common, &manifest, tree, output));
-            let in_sync = refusal::told(output == TextOrJson::Json, in_sync)?;
+            let in_sync = block_on(status(&common, &manifest, tree, output))?;
             Ok(if exit_code && !in_sync { Success::Changes } else { Success::Done })
         }
         Verb::Explain { things, path, exit_code, output } => match path.as_deref() {
@@ -323,6 +322,17 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 }
 
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
+    let shown = show_status(common, manifest, tree, output).await;
+    refusal::told(output == TextOrJson::Json, shown)
+}
+
+/// Shows the status; tells whether the live state is what is declared.
+async fn show_status(
+    common: &Common,
+    manifest: &Path,
+    tree: bool,
+    output: TextOrJson,
+) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
     session.tell_of_unfinished();
     let (prepared, conflicts) = session.prepare_around(Aim::Manifest, &Selection::default()).await?;
