@@ -348,6 +348,8 @@ pub(super) enum SchemaOf {
     Explain,
     /// `explain --path --output json`.
     Path,
+    /// What `plan` and `status` print instead of that when they fail.
+    Error,
     /// `doctor --output json`.
     Doctor,
     /// `env --output json`.

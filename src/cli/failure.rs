@@ -6,6 +6,7 @@ use std::fmt;
 use super::args::Common;
 use crate::apply::{Dirs, DiskError, RecoverError};
 use crate::kernel::{FailureKind, ObserveError};
+use crate::manifest::problem::Record;
 use crate::names::ProjectName;
 use crate::plan::Conflict;
 use crate::plan::target::SelectError;
@@ -53,12 +54,14 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// What to do about it.
     pub(super) help: Option<String>,
+    /// Of a wrong manifest, what is wrong with it: what `message` says, for machines.
+    pub(super) diagnostics: Vec<Record>,
 }
 
 impl Failure {
     /// Returns a failure that says `message`.
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None }
+        Self { code, message: message.into(), help: None, diagnostics: vec![] }
     }
 
     /// Returns a failure that says an error and its causes.
@@ -75,7 +78,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, message, help } = self;
+        let Self { code, message, help, diagnostics: _ } = self;
         match code {
             // Diagnostics of the manifest are rendered whole, with their own help.
             Code::Manifest => write!(f, "{}", message.trim_end())?,

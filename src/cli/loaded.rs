@@ -35,16 +35,6 @@ pub(super) enum Found {
     Wrong(Problems),
 }
 
-impl Found {
-    /// Returns the problems for machines to read.
-    pub(super) fn records(&self) -> Vec<problem::Record> {
-        match self {
-            Self::Right(_) => vec![],
-            Self::Wrong(problems) => problems.records(),
-        }
-    }
-}
-
 impl Loaded {
     /// Resolves the manifest with what is known of the host.
     pub(super) fn resolve(&self, facts: &Facts) -> Result<Topology, Failure> {
@@ -167,7 +157,8 @@ pub(super) fn wrong(problems: &Problems, style: Style) -> Failure {
         Style::Terminal => problem::Style::Colour { columns: columns() },
         Style::Plain => problem::Style::Plain,
     };
-    Failure::new(Code::Manifest, problem::render(problems, style))
+    let failure = Failure::new(Code::Manifest, problem::render(problems, style));
+    Failure { diagnostics: problems.records(), ..failure }
 }
 
 /// Returns how many columns the terminal has.

@@ -31,6 +31,7 @@ mod originals;
 mod path;
 mod ports;
 mod prepared;
+mod refusal;
 mod report;
 mod resolver;
 mod reunite;
@@ -60,7 +61,7 @@ use crate::halves;
 use crate::kernel::ovsdb;
 use crate::plan::target::Selection;
 use crate::watch::protocol;
-use args::{Cli, Common, DaemonVerb, Rendering, SchemaOf, TextOrJson, Verb, in_front};
+use args::{Cli, Common, DaemonVerb, PlanFormat, Rendering, SchemaOf, TextOrJson, Verb, in_front};
 use failure::{Code, Failure};
 use run::{Ran, Request};
 use session::{Aim, Session};
@@ -225,6 +226,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Path => path::schema().to_value(),
         SchemaOf::Doctor => doctor::schema().to_value(),
         SchemaOf::Env => env::schema().to_value(),
+        SchemaOf::Error => refusal::schema().to_value(),
         SchemaOf::Network => edit::network::look::schema().to_value(),
     };
     show::out(&format!("{schema:#}\n"))
@@ -281,10 +283,14 @@ async fn plan(
     (aim, selection): &(Aim, Selection),
     (show, out): (&Rendering, Option<&Path>),
 ) -> Result<bool, Failure> {
-    out.map_or(Ok(()), history::check_place)?;
-    let mut session = Session::open(common, manifest)?;
-    session.tell_of_unfinished();
-    let mut prepared = session.prepare_part(*aim, selection).await?;
+    let planned = async {
+        out.map_or(Ok(()), history::check_place)?;
+        let mut session = Session::open(common, manifest)?;
+        session.tell_of_unfinished();
+        let prepared = session.prepare_part(*aim, selection).await?;
+        Ok((session, prepared))
+    };
+    let (session, mut prepared) = refusal::told(show.output == PlanFormat::Json, planned.await)?;
     lacking::warn(&mut prepared.plan).await;
     show::plan(&prepared.plan, &prepared.desired, show, Style::of_stdout(common), "plan")?;
     if let Some(out) = out {
@@ -317,6 +323,17 @@ async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Res
 }
 
 async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson) -> Result<bool, Failure> {
+    let shown = show_status(common, manifest, tree, output).await;
+    refusal::told(output == TextOrJson::Json, shown)
+}
+
+/// Shows the status; tells whether the live state is what is declared.
+async fn show_status(
+    common: &Common,
+    manifest: &Path,
+    tree: bool,
+    output: TextOrJson,
+) -> Result<bool, Failure> {
     let mut session = Session::open(common, manifest)?;
     session.tell_of_unfinished();
     let (prepared, conflicts) = session.prepare_around(Aim::Manifest, &Selection::default()).await?;

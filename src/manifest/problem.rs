@@ -148,6 +148,11 @@ pub struct RecordEnd {
 }
 
 impl Record {
+    /// Returns a problem of the kind that is at no place.
+    pub fn nowhere(code: &'static str, message: String, help: Option<String>) -> Self {
+        Self { message, code, at: None, related: vec![], help }
+    }
+
     fn new(problem: &Problem, sources: &Sources) -> Self {
         let mut places = problem.labels.iter().map(|(place, label)| RecordPlace::new(*place, label, sources));
         Self {

@@ -96,7 +96,8 @@ pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<
         }
     };
     for (later, earlier) in &spans.duplicates {
-        let key = shortened(source.text.get(later.clone()).unwrap_or_default());
+        let key = source.text.get(later.clone()).unwrap_or_default();
+        let key = shortened(unquoted(key));
         report.add(
             Problem::new(
                 "manifest::duplicate_key",
@@ -138,6 +139,12 @@ pub(super) fn read(file: usize, source: &Source, report: &mut Report) -> Option<
             None
         }
     }
+}
+
+/// Returns a key without the quotes around it.
+fn unquoted(key: &str) -> &str {
+    let inside = |quote: char| key.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(key)
 }
 
 /// How many bytes of a text are as much work as one of [`both`]'s items.

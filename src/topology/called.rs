@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Topology;
 
 /// Returns a sentence for each container that is not meant where its bare name is written.
-pub fn warnings(topology: &Topology) -> Vec<String> {
+pub(super) fn warnings(topology: &Topology) -> Vec<String> {
     let told = topology.containers.iter().filter_map(|container| {
         let (name, origin) = (&container.name, &container.origin);
         let meant = elsewhere(name.as_str())?;

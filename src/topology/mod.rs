@@ -4,7 +4,7 @@
 mod attach;
 mod bandwidth;
 pub mod barriers;
-pub mod called;
+mod called;
 mod coexist;
 mod device;
 pub mod environment;
@@ -38,6 +38,7 @@ mod text;
 mod veth;
 mod vlans;
 mod vswitch;
+mod warnings;
 mod within;
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ use crate::resource::qdisc::Bucket;
 use crate::resource::sysctl::{Family, SysctlKey};
 use crate::resource::vlan::{Filtering, PortVlans, Vlan, VlanId};
 use crate::resource::vswitch::{SwitchPort, Vswitch};
-use facts::{Facts, Running};
+use facts::Running;
 
 pub use attach::Apart;
 pub use device::Device;
@@ -98,30 +99,6 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Returns what the host and others make of it that its author may not expect, in sentences.
-    pub fn warnings(&self, facts: &Facts) -> Vec<String> {
-        let (limits, subnets) = (limits::warnings(self, &facts.limits), subnet::warnings(self, facts));
-        let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
-        let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
-        let (vlans, switches) = (vlans::warnings(self), vswitch::warnings(self));
-        let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
-        [
-            self.notes.clone(),
-            called::warnings(self),
-            limits,
-            barriers,
-            silent,
-            subnets,
-            external,
-            devices,
-            vlans,
-            switches,
-            proxies,
-            policies,
-        ]
-        .concat()
-    }
-
     /// Tells whether a network is a pair between two containers of which one is not there, so that there is no pair.
     pub fn lacks_an_end(&self, network: &Network) -> bool {
         let is_there = |container: &&Container| match container.runtime {

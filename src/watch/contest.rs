@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::kernel::netns::Identity;
 use crate::plan::Spot;
 use crate::resource::ResourceId;
+use crate::resource::netns::NsRef;
 
 /// Within which time corrections count.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -41,10 +42,13 @@ impl Contest {
     }
 
     /// Notes that something was corrected; tells whether that makes it contested. The firewall never is: whoever loads his
-    /// own ruleset again and again would open all that ours keeps closed.
+    /// own ruleset again and again would open all that ours keeps closed. Nor is what a link of the host is called: the rules
+    /// know it by that.
     pub fn corrected(&mut self, spot: &Spot, now: Instant) -> bool {
         let Some(limit) = self.limit else { return false };
-        if spot.object.is_of_firewall() {
+        let is_name = matches!(spot.object, ResourceId::Link(NsRef::Host, _))
+            && spot.field.as_deref() == Some("interface");
+        if is_name || spot.object.is_of_firewall() {
             return false;
         }
         let times = self.corrected.entry(spot.clone()).or_default();
@@ -84,7 +88,6 @@ impl Contest {
 mod tests {
     use super::*;
     use crate::kernel::netns;
-    use crate::resource::netns::NsRef;
     use crate::resource::nft::{NftFamily, NftTableId};
 
     fn spot(path: &str) -> Spot {

@@ -237,3 +237,56 @@ fn there_is_no_way_back_for_a_project_that_nobody_knows() {
         assert!(stderr.contains("nope") && !stderr.contains("before the newest"), "{stderr}");
     }
 }
+
+#[test]
+fn machines_are_told_in_json_why_there_is_no_plan_and_nothing_to_validate() {
+    let (_dir, wrong) = written("netform: 1\nproject: shop\nnetwork: {}\n");
+    let state = tempfile::tempdir().unwrap();
+    let state = ["--state-dir", state.path().to_str().unwrap()];
+    for (verb, manifest, want) in [
+        ("plan", wrong.as_str(), 65),
+        ("status", wrong.as_str(), 65),
+        ("plan", "/nowhere.yaml", 66),
+        ("status", "/nowhere.yaml", 66),
+    ] {
+        let place: &[&str] = if verb == "status" { &["--manifest", manifest] } else { &[manifest] };
+        let (code, stdout, stderr) = netform(&[&[verb, "--output", "json"], place, &state].concat());
+
+        let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        crate::schema::assert_follows("error", &document);
+        assert_eq!((code, &document["error"]["exit_code"]), (want, &want.into()), "{document}");
+        assert_eq!(
+            document["error"]["diagnostics"].as_array().unwrap().len(),
+            usize::from(want == 65),
+            "{document}"
+        );
+        assert!(!stderr.is_empty(), "people are told, too");
+        assert_eq!(netform(&[&[verb], place, &state].concat()).1, "", "who asks for no JSON gets none");
+    }
+
+    let (code, stdout, stderr) = netform(&["validate", "--output", "json", "/nowhere.yaml"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    crate::schema::assert_follows("validate", &report);
+    assert_eq!((code, &report["valid"], &report["error_count"]), (66, &false.into(), &1.into()));
+    assert!(report["diagnostics"][0]["message"].as_str().unwrap().contains("/nowhere.yaml"), "{report}");
+    assert!(stderr.contains("/nowhere.yaml"), "{stderr}");
+}
+
+#[test]
+fn what_is_valid_and_not_what_it_seems_is_told_to_people_and_machines() {
+    let (_dir, path) = written(
+        "netform: 1\nproject: shop\nnetworks: {shut: {subnets: [10.7.0.0/24], ingress: none}}\n\
+         containers: {localhost: {networks: [shut], publish: ['8080:80']}}\n",
+    );
+    let sentences = ["nothing comes in: network `shut` says `ingress: none`", "has a misleading name"];
+
+    let (code, _, stderr) = netform(&["validate", &path]);
+    assert!(code == 0 && sentences.iter().all(|it| stderr.contains(it)), "{stderr}");
+
+    let (code, stdout, stderr) = netform(&["validate", "--output", "json", &path]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    crate::schema::assert_follows("validate", &report);
+    assert_eq!((code, stderr.as_str(), &report["valid"]), (0, "", &true.into()));
+    let warnings = report["warnings"].to_string();
+    assert!(sentences.iter().all(|it| warnings.contains(it)), "{warnings}");
+}

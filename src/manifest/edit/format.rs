@@ -57,11 +57,34 @@ fn laid_out(text: &str) -> Option<String> {
     let meant = meaning(text)?;
     let is_same = |text: &str| meaning(text).is_some_and(|means| same(&means, &meant));
     if is_same(&after) {
-        return aligned(text, &after);
+        let short = in_short(&after);
+        return aligned(text, if is_same(&short) { &short } else { &after });
     }
     // In brackets, a key with nothing behind it loses the space that tells its colon from a part of it.
     let spaced = after.replace(":,", ": ,").replace(":}", ": }");
     if is_same(&spaced) { aligned(text, &spaced) } else { None }
+}
+
+/// Writes keys with nothing behind them as others are: `? a` as `a:`. What that makes of a text which has such lines elsewhere is
+/// another meaning, or none.
+fn in_short(text: &str) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let indentation = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let short = lines.iter().enumerate().map(|(at, line)| {
+        let Some(key) = line.trim_start_matches(' ').strip_prefix("? ") else { return (*line).to_owned() };
+        let next = lines.iter().skip(at + 1).find(|next| !next.trim().is_empty());
+        let has_value = next.is_some_and(|next| {
+            indentation(next) > indentation(line)
+                || (indentation(next) == indentation(line) && next.trim_start().starts_with(':'))
+        });
+        if has_value {
+            return (*line).to_owned();
+        }
+        let behind = key.find(" #").unwrap_or_else(|| key.trim_end().len());
+        let (key, rest) = key.split_at(behind);
+        format!("{}{}:{rest}", " ".repeat(indentation(line)), key.trim_end())
+    });
+    short.collect()
 }
 
 /// Moves comments to where they stood before: those behind a value to the same column, those with a line of their own to

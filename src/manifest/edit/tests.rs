@@ -308,3 +308,29 @@ fn an_item_goes_whose_dash_has_a_line_for_itself_with_the_comments_in_it() {
     assert_eq!(lost_comments(text, &after), ["# about it", "# dash", "# inside"]);
     assert_eq!(lost_comments(text, text), [""; 0]);
 }
+
+#[test]
+fn keys_with_nothing_behind_them_have_one_layout_too() {
+    let before = "\
+networks:
+  ? a
+  ? b   # the second
+  ? c
+  : {}
+  ? d
+";
+    let after = "\
+networks:
+  a:
+  b:    # the second
+  c: {}
+  d:
+";
+    let formatted = crate::manifest::edit::formatted(before).unwrap();
+    assert_eq!(formatted, after);
+    for kept in ["text: |\n  ? a\n", "{? a: b}\n", "text: \"\n  ? a\n  \"\n"] {
+        let formatted = crate::manifest::edit::formatted(kept).unwrap();
+        let meaning = |text: &str| serde_yaml::from_str::<serde_yaml::Value>(text).unwrap();
+        assert_eq!(meaning(&formatted), meaning(kept));
+    }
+}

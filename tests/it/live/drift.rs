@@ -146,6 +146,20 @@ live! {
     }
 }
 
+live! {
+    fn a_bridge_that_is_renamed_gets_its_name_back_however_often_since_the_rules_go_by_it(world) {
+        world.file("netform.yaml", "netform: 1\nproject: shop\nnetworks: {a: {}, b: {subnets: [10.72.0.0/24]}}\n\
+            containers: {a1: {networks: [a]}, b1: {networks: {b: {address: 10.72.0.2}}}}\n");
+        let daemon = Daemon::start(world, &[]);
+        for round in 0..7 {
+            world.sh("ip link set br-b name other");
+            patiently(&|| format!("{round}: {}", daemon.log()), || world.try_sh("ip link show br-b").code == 0);
+        }
+        assert!(!daemon.log().contains("contested"), "{}", daemon.log());
+        assert!(!world.pings("a1", "10.72.0.2"));
+    }
+}
+
 const SMALL: &str = "\
 netform: 1
 project: shop
