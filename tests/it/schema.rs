@@ -90,9 +90,10 @@ fn printed(args: &[&str]) -> String {
 
 #[test]
 fn the_published_schemas_are_those_of_the_types() {
-    for of in
-        ["manifest", "plan", "events", "status", "validate", "explain", "path", "doctor", "env", "network"]
-    {
+    for of in [
+        "manifest", "plan", "events", "daemon", "status", "validate", "explain", "path", "doctor", "env",
+        "network",
+    ] {
         let fresh = printed(&["schema", of]);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{of}.v1.json"));
         if std::env::var_os("UPDATE").is_some() {
@@ -114,7 +115,9 @@ fn what_validate_prints_for_machines_follows_its_schema() {
 #[test]
 fn a_schema_refuses_another_document() {
     let other = serde_json::json!({"format_version": "1.0", "event": "something_else"});
-    for of in ["plan", "events", "status", "validate", "explain", "path", "doctor", "env", "network"] {
+    for of in
+        ["plan", "events", "daemon", "status", "validate", "explain", "path", "doctor", "env", "network"]
+    {
         assert!(!jsonschema::validator_for(&published(of)).unwrap().is_valid(&other), "{of}");
     }
 }
