@@ -3,8 +3,10 @@
 
 use super::recover;
 use crate::kernel::{Glance, Kernel, Scope};
+use crate::names::IfName;
 use crate::plan::Touched;
 use crate::resource::netns::NsRef;
+use crate::resource::qdisc::{Qdisc, QdiscKind};
 use crate::resource::state::Entry;
 use crate::resource::{Resource, ResourceId};
 
@@ -42,9 +44,13 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
             }
             ResourceId::Link(NsRef::Host, link)
             | ResourceId::Address(NsRef::Host, link, _)
-            | ResourceId::Neighbour(NsRef::Host, link, _)
-            | ResourceId::Qdisc(link, _) => {
+            | ResourceId::Neighbour(NsRef::Host, link, _) => {
                 glance.links.insert(link.clone());
+            }
+            // Where a detour leads is seen with the link that it leads to.
+            ResourceId::Qdisc(link, _) => {
+                let detours = [before, after].into_iter().flatten().filter_map(led_to);
+                glance.links.extend(detours.chain([link]).cloned());
             }
             ResourceId::NftTable(_) | ResourceId::NftElement(..) | ResourceId::Passage(..) => {
                 glance.firewall = true
@@ -61,6 +67,23 @@ pub fn glance(touched: &[Touched]) -> Option<Glance> {
         }
     }
     Some(glance)
+}
+
+fn led_to(entry: &Entry) -> Option<&IfName> {
+    match &entry.resource {
+        Resource::Qdisc(Qdisc { kind: QdiscKind::Diversion(to), .. }) => to.as_ref(),
+        Resource::Qdisc(Qdisc { kind: QdiscKind::Limit(..), .. })
+        | Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::Neighbour(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::File(_) => None,
+    }
 }
 
 /// Tells whether routes are gone that came with an address.

@@ -15,8 +15,9 @@ use nftables::types::NfHook;
 use super::body::{Body, Kind};
 use super::skeleton::DISCOVERY;
 use super::terms::{
-    Part as Piece, Term, accept, concat, direction, drop, field, go_to, iif, is, is_not, jump, leave, meta,
-    oif, one_of, opens_connection, port, prefix, protocol, range, state, text, within, without,
+    Part as Piece, Term, accept, concat, direction, drop, field, go_to, iif, is, is_not, jump, leave,
+    mark_published, marked_published, meta, oif, one_of, opens_connection, port, prefix, protocol, range,
+    redirected, state, text, within, without,
 };
 use crate::resource::nft_set::Part;
 
@@ -51,6 +52,10 @@ const FAMILIES: [Names; 2] = [
 pub(super) fn begin_forward(body: &mut Body) {
     if body.has(Part::Policies) {
         body.chain("policies");
+        // What a bridge forwards because the address of the host in it was translated is judged here, with its connection: the
+        // table of the bridges would take an answer for a question.
+        let within_one = within(concat(vec![iif(), oif()]), "@same_network");
+        body.rule("forward", "policies-published", [within_one, redirected(), mark_published()]);
         body.rule("forward", "policies", [jump("policies")]);
     }
 }
@@ -182,6 +187,7 @@ pub(super) fn bridge(body: &mut Body) {
         "policies",
         [within(iif(), "@guarded"), within(oif(), "@guarded"), jump("policies")],
     );
+    body.rule("policies", "policies-published", [marked_published(), leave()]);
     // What has no addresses that policies are about is nobody's, and may carry anything.
     let other = is_not(meta(MetaKey::Protocol), one_of(&["arp", "ip", "ip6"]));
     body.rule("policies", "policy-only-ip", [within(iif(), "@only_ip"), other, drop()]);

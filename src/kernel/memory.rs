@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ends::{self, Ends};
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{self, NsReading, Reading};
+use super::slice::is_parameter_in;
 use super::{Glance, ObserveError, Op, Scope, nft, numbers, ovsdb, silence, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
@@ -201,6 +202,7 @@ impl Memory {
                 parts.indexes.insert(*index);
             }
         }
+        self.add_detours(parts);
         Ok(())
     }
 
@@ -376,15 +378,6 @@ impl Memory {
         silence::follow(host, &known, &indexes);
         changed
     }
-}
-
-/// Tells whether a parameter of the host lies within parts.
-pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
-    let of_link = key.link().is_some_and(|link| parts.links.contains(link));
-    of_link
-        || parts.whole.contains(&Whole::Parameters)
-        || parts.whole.contains(&Whole::Host)
-        || parts.has_file(&sysctl::path(key))
 }
 
 /// Returns the namespaces of a reading with the numbers that the host has for them: those by which pairs lead there, and

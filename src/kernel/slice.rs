@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use super::answer::LinkAnswer;
 use super::ends::Ends;
-use super::memory::{Memory, is_parameter_in};
+use super::memory::Memory;
 use super::moved::{Moved, Parts, Whole};
 use super::reading::{NsReading, Reading, Tables};
-use super::{Scope, connected, observe, sysctl};
+use super::{Scope, connected, observe, qdisc, sysctl};
 use crate::names::IfName;
 use crate::resource::netns::NsRef;
 use crate::resource::state::{Entry, Observed, State};
+use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 
 /// What moved, and what is there now.
@@ -70,6 +71,17 @@ impl Memory {
         namespaces.extend(more);
     }
 
+    /// Adds where what comes in by links is led to, and the links that lead to others: neither says what the other one does.
+    pub(super) fn add_detours(&self, parts: &mut Parts) {
+        let host = &self.reading.host;
+        let named =
+            host.links.iter().filter(|link| link.ifname().is_some_and(|name| parts.links.contains(&name)));
+        let meant: BTreeSet<u32> =
+            named.map(|link| link.index).chain(parts.indexes.iter().copied()).collect();
+        let ways = qdisc::detours(&host.qdiscs).filter(|(by, to)| meant.contains(by) || meant.contains(to));
+        parts.indexes.extend(ways.flat_map(|(by, to)| [by, to]));
+    }
+
     /// Returns a reading of nothing but parts.
     fn cut(&self, parts: &Parts) -> Reading {
         let Reading { host, namespaces, others, files, ends: _, wrong, absent } = &self.reading;
@@ -84,6 +96,9 @@ impl Memory {
         let mut indexes: BTreeSet<u32> =
             links.flat_map(|link| [Some(link.index), link.master]).flatten().collect();
         indexes.extend(parts.indexes.iter().copied());
+        // What comes in by a link leads nowhere, as it seems, without the link that it is led to.
+        let led = qdisc::detours(&host.qdiscs).filter(|(by, _)| indexes.contains(by));
+        indexes.extend(led.map(|(_, to)| to).collect::<Vec<_>>());
         let routes = parts.whole.contains(&Whole::Routes);
         let host = NsReading {
             ns: NsRef::Host,
@@ -168,6 +183,15 @@ impl Slice {
             ResourceId::File(path) => parts.has_file(path),
         }
     }
+}
+
+/// Tells whether a parameter of the host lies within parts.
+pub(super) fn is_parameter_in(parts: &Parts, key: &SysctlKey) -> bool {
+    let of_link = key.link().is_some_and(|link| parts.links.contains(link));
+    of_link
+        || parts.whole.contains(&Whole::Parameters)
+        || parts.whole.contains(&Whole::Host)
+        || parts.has_file(&sysctl::path(key))
 }
 
 fn leads_into(entry: &Entry, inside: &impl Fn(&NsRef) -> bool) -> bool {

@@ -122,6 +122,14 @@ fn incoming(filters: &[(u16, Option<u32>)], kind: &str) -> Vec<What> {
     own.into_iter().chain(first.map(What::Before)).collect()
 }
 
+/// Returns the indexes of the links that lead what comes in to another one, with that one's.
+pub(super) fn detours(qdiscs: &[QdiscAnswer]) -> impl Iterator<Item = (u32, u32)> {
+    qdiscs.iter().filter_map(|QdiscAnswer { index, what }| match what {
+        What::Diversion(0) | What::Bucket(_) | What::Theirs(_) | What::Empty | What::Before(_) => None,
+        What::Diversion(to) => Some((*index, *to)),
+    })
+}
+
 /// Notes the qdiscs on our links, ours and those of others.
 pub(super) fn see(observed: &mut Sight, host: &NsReading, own: &OwnLinks, scope: &Scope) {
     for QdiscAnswer { index, what } in &host.qdiscs {

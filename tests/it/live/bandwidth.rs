@@ -114,7 +114,10 @@ fn limits(world: &World) -> String {
 
 /// The end on the host of an attachment: tc knows no further names of links.
 fn host_end(world: &World, name: &str) -> String {
-    world.sh(&format!("ip -o link show netform.shop.{name} | sed 's/^[0-9]*: //; s/@.*//'")).trim().to_owned()
+    world
+        .sh(&format!("ip -o link show netform.shop.{name} | sed 's/^[0-9]*: //; s/[:@].*//'"))
+        .trim()
+        .to_owned()
 }
 
 live! {
@@ -210,6 +213,51 @@ live! {
             });
         }
         daemon.brings_it_in_sync("all of that");
+    }
+}
+
+/// Whoever is limited in what it sends alone has no limit at its end on the host that says so.
+const SENDS: &str = ", bandwidth: {egress: 5mbit}";
+
+live! {
+    fn a_detour_is_led_anew_when_what_it_leads_to_is_made_anew(world) {
+        world.apply(&shop(SENDS));
+        let whole = sorted(&limits(world));
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        for drift in ["ip link del $e", "ip link del $e; ip link add other0 index $i type ifb; sleep 1; ip link del other0", "tc filter del dev $p ingress"] {
+            let count = daemon.log().matches("set back").count();
+            world.sh(&format!("p={}; e={}; i=$(ip -o link show $e | cut -d: -f1); {drift}", host_end(world, "web.front"), host_end(world, "web.front.egress")));
+            patiently(&|| format!("{drift}:\n{}\n{}", limits(world), daemon.log()), || {
+                daemon.log().matches("set back").count() > count && sorted(&limits(world)) == whole
+            });
+            assert!(world.pings("web", "job"), "{drift}: {}", daemon.log());
+        }
+        daemon.brings_it_in_sync("all of that");
+    }
+}
+
+live! {
+    fn a_detour_is_no_drift_while_it_leads_where_it_shall(world) {
+        let daemon = {
+            world.file("netform.yaml", &shop(SENDS));
+            Daemon::start(world, &["--resync", "1h"])
+        };
+        let (port, detour) = (host_end(world, "web.front"), host_end(world, "web.front.egress"));
+        for harmless in [
+            "ip -n web link set eth0 mtu 1400".to_owned(),
+            "ip -n web addr add 10.99.0.1/32 dev eth0".to_owned(),
+            format!("ip link set {port} mtu 1400"),
+            format!("ip link set {detour} mtu 1400"),
+            "ip -n web link set eth0 mtu 1300".to_owned(),
+            format!("tc filter del dev {port} ingress"),
+        ] {
+            world.sh(&harmless);
+            std::thread::sleep(std::time::Duration::from_millis(900));
+        }
+        daemon.brings_it_in_sync("all of that");
+        let log = daemon.log();
+        assert_eq!(log.matches("detour of").count(), 1, "what was taken away, and no more:\n{log}");
+        assert!(!log.contains("contested"), "{log}");
     }
 }
 

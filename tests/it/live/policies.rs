@@ -257,6 +257,42 @@ live! {
 }
 
 live! {
+    fn a_published_port_answers_neighbours_that_whoever_has_it_may_not_ask(world) {
+        let manifest = |deny| format!("netform: 1
+project: shop
+networks: {{front: {{subnets: [172.25.0.0/24, 'fd00:1::/64']}}}}
+containers:
+  c: {{networks: {{front: {{address: [172.25.0.3, 'fd00:1::3']}}}}, publish: ['8081:81/udp', '8082:82']}}
+  d: {{networks: {{front: {{address: [172.25.0.4, 'fd00:1::4']}}}}}}
+policies: [deny: {{{deny}}}]
+");
+        world.sh("ip addr add 192.0.2.10/32 dev lo");
+        let seen = |value| {
+            world.try_sh(&format!("sysctl -qw net.bridge.bridge-nf-call-iptables={value} net.bridge.bridge-nf-call-ip6tables={value}")).code == 0
+        };
+        let by_port = "from: container.c, to: container.d, ports: [1000-65535/udp]";
+        for (deny, asks) in [("from: container.c, to: container.d", true), (by_port, true), ("from: container.d, to: container.c", false)] {
+            world.apply(&manifest(deny));
+            let _servers = [world.serve("c", &Listen::udp(81), "c"), world.serve("c", &Listen::tcp(82), "c"), world.serve("d", &Listen::udp(5000), "d")];
+            for value in [0, 1] {
+                if !seen(value) {
+                    skip("live", "there is no br_netfilter");
+                    continue;
+                }
+                // What is refused is waited for.
+                let all = ["172.25.0.1", "192.0.2.10", "fd00:1::1"];
+                for to in if asks { &all[..] } else { &all[..1] } {
+                    assert_eq!(world.ask("d", "udp", to, 8081).is_some(), asks, "{to}, {deny}, seen: {value}");
+                    assert_eq!(world.ask("d", "tcp", to, 8082).is_some(), asks, "{to}, {deny}, seen: {value}");
+                }
+                assert_eq!(world.ask("c", "udp", "172.25.0.4", 5000), None, "{deny}, seen: {value}");
+            }
+        }
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
     fn containers_that_policies_name_send_with_their_own_addresses_only(world) {
         world.apply(NETWORKS);
         world.sh("ip -n spy addr add 172.25.0.99/24 dev eth0 && ip -n spy addr add fd00:25::99/64 dev eth0 nodad");
