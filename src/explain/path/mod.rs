@@ -151,7 +151,7 @@ pub struct RuleName {
     pub text: String,
     /// The policy of a manifest for which the rule found an element.
     #[serde(skip)]
-    pub policy: Option<Owner>,
+    pub policy: Option<Box<Owner>>,
     /// The place of the namespace whose rule it is.
     #[serde(skip)]
     pub ns: usize,
