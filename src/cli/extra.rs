@@ -1,6 +1,7 @@
 //! What a plan shows that no state holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::kernel::census::inhabitants;
 use crate::kernel::listeners::Process;
@@ -16,7 +17,7 @@ use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId, Slot};
 use crate::topology::facts::Facts;
 use crate::topology::policy::Reach;
-use crate::topology::{Runtime, Topology};
+use crate::topology::{Publish, Runtime, Topology};
 
 /// Returns who waits, whether there is anything at all, and what becomes of the host.
 pub(super) fn extra(
@@ -35,6 +36,7 @@ pub(super) fn extra(
             forwarding(desired, observed),
             opened(topology, desired, observed),
             unlimited(desired, observed),
+            topology.map_or(vec![], |topology| elsewhere(topology, facts, (desired, observed))),
         ]
         .concat(),
         effects: topology.map(Topology::effects).unwrap_or_default(),
@@ -122,6 +124,36 @@ fn unlimited(desired: &Desired, observed: &Observed) -> Vec<String> {
         ))
     };
     observed.foreign.iter().filter_map(sentence).collect()
+}
+
+/// Says of published ports that the host does not have their address, and is not given it either.
+fn elsewhere(topology: &Topology, facts: &Facts, (desired, observed): (&Desired, &Observed)) -> Vec<String> {
+    let is_known = |address: &IpAddr| {
+        // What other projects have given the host is in their subnets.
+        let theirs = || facts.subnets.keys().any(|subnet| subnet.contains(address));
+        address.is_loopback() || facts.addresses.contains_key(address) || theirs()
+    };
+    let published = topology.containers.iter().flat_map(|it| &it.publish).filter(|it| !it.targets.is_empty());
+    let asked = published.filter_map(|it| Some((it, it.host_address.filter(|address| !is_known(address))?)));
+    let asked: Vec<(&Publish, IpAddr)> = asked.collect();
+    if asked.is_empty() {
+        return vec![];
+    }
+    let given = |id: &ResourceId| {
+        if let ResourceId::Address(NsRef::Host, _, address) = id { Some(address.addr()) } else { None }
+    };
+    let foreign =
+        observed.foreign.keys().filter_map(|slot| if let Slot::Object(id) = slot { given(id) } else { None });
+    let ours = desired.0.iter().chain(observed.own.iter()).filter_map(|(id, _)| given(id));
+    let here: BTreeSet<IpAddr> = ours.chain(foreign).collect();
+    let sentence = |(publish, address): (&Publish, IpAddr)| {
+        let Publish { origin, host_ports, protocol, .. } = publish;
+        let port = host_ports.start();
+        format!(
+            "{origin}: this host does not have {address}: nobody reaches port {port}/{protocol} of it until it does"
+        )
+    };
+    asked.into_iter().filter(|(_, address)| !here.contains(address)).map(sentence).collect()
 }
 
 /// Says that all of an address leads to a container from now on, and is open, as far as policies leave it so.

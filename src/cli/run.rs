@@ -299,7 +299,7 @@ pub(super) async fn check_guards(
     let lines: Vec<_> = refused.iter().map(|guard| format!("  {}", chain(guard))).collect();
     let help = refused.iter().map(|guard| match guard {
         Guard::Protected { .. } => "take `prevent_destroy` off its network, apply that, and then destroy it",
-        Guard::TooMany { .. } => "--max-destroy N allows more",
+        Guard::TooMany { .. } => "`netform apply --max-destroy N` allows more",
         Guard::Empty { .. } => "--allow-empty means it, `netform destroy` says it",
         Guard::ManagementPath { .. } | Guard::Uplink { .. } => "--allow-management-path does it all the same",
     });

@@ -153,7 +153,12 @@ impl<'a> Status<'a> {
         }
         for container in &self.containers {
             let ContainerStatus { name, state, networks, published, .. } = container;
+            let amiss = self.amiss(container);
+            let state = if amiss.is_empty() { *state } else { Health::Differs };
             let mut line = format!("{name:<17} {:<8} {}", state.as_str(), networks.join(", "));
+            if !amiss.is_empty() {
+                let _ = write!(line, "  ({})", amiss.join(", "));
+            }
             if !published.is_empty() {
                 let _ = write!(line, "  (published: {})", published.join(", "));
             }
@@ -161,6 +166,22 @@ impl<'a> Status<'a> {
             text.push('\n');
         }
         text
+    }
+
+    /// Returns what is not as it shall be of the networks of a container that is in sync itself: `back: missing`.
+    fn amiss(&self, container: &ContainerStatus<'_>) -> Vec<String> {
+        let of_network = |network: &NetworkStatus<'_>| {
+            let mut own = network.attachments.iter().filter(|it| it.container == container.name);
+            let state = own.find_map(|it| match it.state {
+                Health::InSync | Health::Waiting => None,
+                Health::Missing | Health::Differs | Health::Blocked => Some(it.state),
+            })?;
+            Some(format!("{}: {}", network.name, state.as_str()))
+        };
+        match container.state {
+            Health::InSync => self.networks.iter().filter_map(of_network).collect(),
+            Health::Missing | Health::Differs | Health::Waiting | Health::Blocked => vec![],
+        }
     }
 
     /// Returns each network with its containers under it.

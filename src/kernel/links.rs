@@ -14,8 +14,8 @@ use smol_str::SmolStr;
 use super::live::Live;
 use super::netlink::{Blocking, Channel, Refusal};
 use super::{
-    FailureKind, Op, OpError, addresses, answer, connected, device, lacks, message, neighbours, netns, ovsdb,
-    pair, qdisc, renamed, routes, shared, silence, vlans,
+    FailureKind, Op, OpError, addresses, answer, connected, device, lacks, link_local, message, neighbours,
+    netns, ovsdb, pair, qdisc, renamed, routes, shared, silence, vlans,
 };
 use crate::names::IfName;
 use crate::resource::Resource;
@@ -264,6 +264,10 @@ async fn update(live: &Live, (from, was): (&Link, &Mark), (to, mark): (&Link, &M
         for change in message::change_peer(old, new).into_iter().chain(pair::retag(live, Some(old), new)) {
             outcomes.push(send(channel(live, &new.ns)?, change, 0).await);
         }
+        outcomes.push(link_local::follow(live, (&new.ns, &new.name), [old.mac, new.mac]).await);
+    }
+    if let (Some(old), Some(new)) = (from.mac, to.mac) {
+        outcomes.push(link_local::follow(live, (&to.ns, called), [old, new]).await);
     }
     let (old, new) = (&from.amiss, &to.amiss);
     outcomes.push(silence::restore(live, (&to.ns, &to.name), &old.silent, &new.silent).await);

@@ -25,6 +25,7 @@ pub mod inside;
 mod kept;
 mod lacks;
 mod limits;
+mod link_local;
 mod links;
 pub mod listeners;
 pub mod live;

@@ -63,6 +63,15 @@ fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
     message
 }
 
+/// Gives a link a link-local address, as the kernel does: it looks first whether somebody has it.
+pub(crate) fn new_link_local(addr: IpNet, index: u32) -> RouteNetlinkMessage {
+    /// `IFAPROT_KERNEL_LL`, `include/uapi/linux/if_addr.h`.
+    const KERNEL_LL: u8 = 3;
+    let mut message = address(addr, index);
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(KERNEL_LL)));
+    RouteNetlinkMessage::NewAddress(message)
+}
+
 /// The address that the kernel gives `lo`, the first link of every namespace: `inetdev_event()`, `net/ipv4/devinet.c`.
 pub(crate) const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8));
 

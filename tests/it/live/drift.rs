@@ -197,3 +197,16 @@ live! {
         assert!(!daemon.log().contains("failed"), "{}", daemon.log());
     }
 }
+
+live! {
+    fn a_status_says_of_a_container_which_of_its_networks_is_not_as_it_shall_be(world) {
+        world.apply("netform: 1\nproject: shop\nnetworks: {front: {}, back: {}}\ncontainers: {web: {networks: [front, back]}, db: {networks: [back]}}\n");
+        world.sh("ip -n web link del eth1");
+
+        let table = world.run(&["status"]).exits(0).stdout;
+
+        let row = |name: &str| table.lines().filter(|it| it.starts_with(name)).next_back().unwrap().to_owned();
+        assert_eq!(row("web "), "web               differs  front, back  (back: missing)", "{table}");
+        assert_eq!(row("db "), "db                in sync  back", "{table}");
+    }
+}

@@ -41,6 +41,7 @@ mod kernel;
 mod lasting;
 mod late;
 mod leftovers;
+mod link_local;
 mod links;
 mod macvlan;
 mod management;

@@ -201,3 +201,26 @@ fn unheard(world: &World) -> Vec<String> {
     }
     failures
 }
+
+live! {
+    fn a_plan_says_of_a_published_port_that_the_host_does_not_have_its_address(world) {
+        world.sh("ip link add eth0 type veth peer name eth1; ip addr add 198.51.100.1/24 dev eth0; ip link set eth0 up; ip addr add 192.0.2.10/32 dev lo");
+        world.file("netform.yaml", "netform: 1
+project: shop
+networks: {front: {subnets: [172.25.0.0/24]}}
+containers: {web: {networks: [front], publish: ['203.0.113.9:8080:80', '198.51.100.1:8080:80', '192.0.2.10:80:80', '172.25.0.1:80:80', '127.0.0.1:81:80', '82:80']}}
+");
+        let said = "netform.yaml:4:49: this host does not have 203.0.113.9: nobody reaches port 8080/tcp of it until it does";
+        for _ in 0..2 {
+            let plan = world.plan().0;
+            assert_eq!(plan.matches("this host does not have").count(), 1, "{plan}");
+            assert!(plan.contains(said), "{plan}");
+            world.run(&["apply", "--yes"]).exits(0);
+        }
+        world.sh("ip addr add 203.0.113.9/32 dev lo");
+        assert!(!world.plan().0.contains("does not have"), "{}", world.plan().0);
+        // As when somebody has put it on a bridge of ours.
+        world.sh("ip addr del 203.0.113.9/32 dev lo; ip addr add 203.0.113.9/32 dev br-front");
+        assert!(!world.plan().0.contains("does not have"), "{}", world.plan().0);
+    }
+}

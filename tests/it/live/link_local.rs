@@ -1,0 +1,55 @@
+//! The addresses that links have of their own, by their link-layer addresses.
+
+use super::daemon::patiently;
+use super::world::{World, live};
+
+fn shop(web: &str, db: &str) -> String {
+    format!(
+        "netform: 1
+project: shop
+networks: {{front: {{subnets: [172.25.0.0/24, 'fd00:1::/64']}}}}
+containers:
+  web: {{networks: {{front: {{address: [{web}, 'fd00:1::{}']}}}}}}
+  db: {{networks: {{front: {{address: [{db}, 'fd00:1::{}']}}}}}}
+",
+        web.rsplit('.').next().unwrap(),
+        db.rsplit('.').next().unwrap(),
+    )
+}
+
+/// The link-local addresses of a container, once they are nobody else's for sure.
+#[track_caller]
+fn own(world: &World, ns: &str) -> String {
+    let read = || world.sh(&format!("ip -n {ns} -6 -o addr show dev eth0 scope link"));
+    patiently(&read, || !read().contains("tentative") || read().contains("dadfailed"));
+    let all = read();
+    assert!(!all.contains("dadfailed"), "{all}");
+    all.lines().map(|line| line.split_whitespace().nth(3).unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+live! {
+    fn a_link_local_address_goes_with_the_address_that_it_is_made_of(world) {
+        world.apply(&shop("172.25.0.7", "172.25.0.8"));
+        let of = |last: u8| format!("fe80::42:acff:fe19:{last:x}/64");
+        assert_eq!(own(world, "web"), of(7));
+
+        world.apply(&shop("172.25.0.9", "172.25.0.8"));
+        assert_eq!(own(world, "web"), of(9));
+        world.apply(&shop("172.25.0.9", "172.25.0.7"));
+        assert_eq!((own(world, "web"), own(world, "db")), (of(9), of(7)), "it was free");
+        assert!(world.pings("web", &format!("fe80::42:acff:fe19:7%eth0")));
+        world.assert_in_sync();
+
+        world.run(&["rollback", "--yes"]).exits(0);
+        assert_eq!((own(world, "web"), own(world, "db")), (of(9), of(8)));
+        // Who makes none, has none.
+        world.sh("ip netns exec web sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=1; ip -n web addr flush dev eth0 scope link");
+        world.apply(&shop("172.25.0.10", "172.25.0.8"));
+        assert_eq!(own(world, "web"), "");
+        world.sh("ip -n db link set eth0 down");
+        world.apply(&shop("172.25.0.10", "172.25.0.11"));
+        assert_eq!(own(world, "db"), of(11));
+        world.assert_in_sync();
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
