@@ -134,6 +134,19 @@ pub enum DiskError {
     },
 }
 
+impl DiskError {
+    /// Tells whether a file could not be written for want of a place to write to, and the one that is there is whole.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match self {
+            Self::Write { path: _, source } => {
+                matches!(source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+            }
+            Self::Read { .. } | Self::Damaged { .. } | Self::Newer { .. } => false,
+        }
+    }
+}
+
 /// Writes a file that a crash or a power cut leaves either as it was or as it shall be.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError> {
     stage(path, value)?.put()

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
 use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
-use super::originals::Originals;
+use super::originals::{Originals, lasting};
 use super::written::{self, Before, Leased, Written};
 use crate::kernel::file::make_directory;
 use crate::names::ProjectName;
@@ -37,13 +37,16 @@ pub struct Generation {
     pub state: State,
     /// Who holds which address.
     pub leases: Leases,
+    /// Whether there is a record beside it of what kernel parameters were before; an earlier netform did not say that.
+    pub notes_originals: bool,
 }
 
 impl Generation {
     /// Returns the generation that an apply of `manifest` leads to; `number` and `applied_at` as the caller knows them.
     pub fn new(number: u64, applied_at: u64, manifest: String, state: State, leases: Leases) -> Self {
         let manifest_sha256 = digest(&manifest);
-        Self { number, applied_at, manifest, manifest_sha256, state, leases }
+        let notes_originals = lasting(&state).next().is_some();
+        Self { number, applied_at, manifest, manifest_sha256, state, leases, notes_originals }
     }
 }
 
@@ -134,6 +137,9 @@ impl Dirs {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if let (true, Some(newest)) = (past.originals.is_missing, &past.generation) {
+            past.originals = self.without_record(newest).unwrap_or(past.originals);
         }
         let apart = match apart {
             Ok(apart) => apart.map(|(leases, _)| leases),

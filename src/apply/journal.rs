@@ -19,11 +19,15 @@ pub struct Journal {
     pub began_at: u64,
     /// Every object that it changes, before and after.
     pub touched: Vec<Touched>,
+    /// Whether all of it was done, and seen, and only what it came to could not be written down: it is not undone, whatever
+    /// others make of it meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_done: bool,
 }
 
 impl Journal {
     pub(super) fn new(generation: u64, began_at: u64, touched: Vec<Touched>) -> Self {
-        Self { format: Known, generation, began_at, touched }
+        Self { format: Known, generation, began_at, touched, is_done: false }
     }
 
     /// Takes up what a further plan of the same run changes: `before` is what was there at first.
@@ -34,6 +38,12 @@ impl Journal {
                 None => self.touched.push(Touched { id, before, after }),
             }
         }
+    }
+
+    /// Notes that all was done. Where that cannot be written down either, what is live has to say it.
+    pub(super) fn is_over(&mut self, dirs: &Dirs) {
+        self.is_done = true;
+        let _ = self.write(dirs);
     }
 
     /// Has the journal ready to be put in its place.

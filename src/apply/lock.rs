@@ -101,10 +101,14 @@ pub async fn lock_host(dirs: &Dirs, holder: &Holder, patience: Duration) -> Resu
     take(&dirs.host_lock(), holder, patience).await
 }
 
-/// Returns the turn that comes next at what all projects share of the host. It is another one when somebody has had it since.
+/// Returns the turn that comes next at what all projects share of the host. It is another one when somebody has had it since;
+/// while somebody has it, whose end nobody has seen, it is none that ever comes.
 pub fn next_host_turn(dirs: &Dirs) -> u64 {
-    let file = File::open(dirs.host_lock());
-    file.map_or(0, |mut file| told(&mut file).turn + 1)
+    let Ok(mut file) = File::open(dirs.host_lock()) else { return 0 };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => u64::MAX,
+        Ok(()) | Err(_) => told(&mut file).turn + 1,
+    }
 }
 
 async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
@@ -202,6 +206,9 @@ mod tests {
             assert_eq!(next_host_turn(&dirs), turn);
             assert_eq!(lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn, turn);
         }
+        let held = lock_host(&dirs, &holder, Duration::ZERO).await.unwrap();
+        assert_eq!(next_host_turn(&dirs), u64::MAX, "what it does is not seen yet");
+        drop(held);
         // Another netform wrote it.
         fs::write(dirs.host_lock(), r#"{"pid":1,"verb":"apply","since":1}"#).unwrap();
         assert_eq!(next_host_turn(&dirs), lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn);

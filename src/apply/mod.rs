@@ -5,6 +5,7 @@
 //! Whenever a run is killed, [`recover`] finds the journal and finishes or undoes.
 
 mod adopted;
+mod begin;
 mod beside;
 mod disk;
 mod execute;
@@ -24,11 +25,11 @@ use std::ops::ControlFlow;
 
 use thiserror::Error;
 
-use crate::halves::both;
 use crate::kernel::{FailureKind, Kernel, ObserveError, Op, OpError, Scope};
 use crate::plan::{Conflict, Plan};
 use crate::resource::ResourceId;
 use crate::resource::state::{Desired, State};
+use begin::begin;
 pub use disk::{Dirs, DiskError, projects};
 use execute::{Mode, Target, execute, settle};
 use generation::Generation;
@@ -223,41 +224,34 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
     }
     let touched = job.plan.touched();
     let mut journal = Journal::new(job.generation.number, job.generation.applied_at, touched);
-    if let Err(error) = begin(job, &journal) {
-        // Nothing was done, so what was prepared is only litter.
-        let _ = job.dirs.close_journal();
-        return Outcome::NotBegun(error);
-    }
+    let begun = match begin(job, &journal) {
+        Ok(begun) => begun,
+        Err(error) => {
+            // Nothing was done, so what was prepared is only litter.
+            let _ = job.dirs.close_journal();
+            return Outcome::NotBegun(error);
+        }
+    };
     if job.plan.is_empty() {
-        return match recover::finish(job.dirs, job.generation, &[]) {
+        let kept = job.dirs.keep_record(job.generation);
+        return match kept.and_then(|()| recover::finish(job.dirs, job.generation, &[])) {
             Ok(()) => Outcome::NothingToDo,
             Err(error) => Outcome::NotBegun(error),
         };
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
-            let saved = recover::finish(job.dirs, job.generation, &journal.touched);
+            let prepared = begun.go_on(job);
+            let saved = prepared.and_then(|()| recover::finish(job.dirs, job.generation, &journal.touched));
+            if saved.is_err() {
+                journal.is_over(job.dirs);
+            }
             undo::let_go(kernel, job.dirs, &journal.touched);
             let saved = saved.and_then(|()| job.dirs.close_journal());
             Outcome::Applied { done, unsaved: saved.err() }
         }
         Err(broken) => end(kernel, job, &journal, *broken, watcher).await,
     }
-}
-
-/// Notes what a run leads to, and then what it is about to change. Both are written at a time, and count one after the
-/// other.
-fn begin(job: &Job<'_>, journal: &Journal) -> Result<(), DiskError> {
-    if job.plan.is_empty() {
-        return job.dirs.prepare(job.generation, job.before)?.put();
-    }
-    let (journal, generation) = both(
-        journal.touched.len(),
-        || journal.stage(job.dirs),
-        || job.dirs.prepare(job.generation, job.before),
-    );
-    generation?.put()?;
-    journal?.put()
 }
 
 /// Brings back what drifted: like [`run`], for a generation that is committed already, so that nothing new is saved.

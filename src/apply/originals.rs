@@ -1,5 +1,7 @@
 //! Kernel parameters of the host as they were before netform changed them, so that `destroy` can set them back.
 
+mod lost;
+
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
 use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
+use lost::UNKNOWN;
 
 #[derive(Serialize, Deserialize)]
 struct OriginalsFile {
@@ -33,6 +36,9 @@ struct OriginalsFile {
     /// What was wrong with the file that this was read from.
     #[serde(skip)]
     wrong: Option<String>,
+    /// Whether there is none, nor a copy.
+    #[serde(skip)]
+    is_missing: bool,
 }
 
 /// What is known of parameters as they were.
@@ -44,6 +50,8 @@ pub struct Originals {
     pub lost: Option<PathBuf>,
     /// What the user should know of that file.
     pub warning: Option<String>,
+    /// Whether there is no such file, be it that nothing was ever noted.
+    pub(super) is_missing: bool,
 }
 
 /// Tells whether something else than a file is there, for sure: one that cannot be looked at now may be read later.
@@ -64,17 +72,13 @@ impl Dirs {
     ///
     /// When a later netform wrote it, or it cannot be read at all.
     pub fn originals(&self) -> Result<Originals, DiskError> {
-        let OriginalsFile { lost, mut originals, wrong, .. } = self.read_originals(None)?;
+        let OriginalsFile { lost, mut originals, wrong, is_missing, .. } = self.read_originals(None)?;
         if lost {
-            self.take_over(&mut originals, &[], self.last_state(None)?.as_ref());
+            let last = self.last_generation(None)?;
+            self.take_over(&mut originals, &[], last.as_ref().map(|last| &last.state));
         }
         let lost = lost.then(|| self.originals_path());
-        Ok(Originals { known: originals.into(), lost, warning: wrong })
-    }
-
-    /// Tells whether another project may ask for parameters of the host of which it has lost its record.
-    pub fn others_have_lost_theirs(&self) -> bool {
-        self.others().iter().any(|other| other.read_originals(None).is_ok_and(|file| file.lost))
+        Ok(Originals { known: originals.into(), lost, warning: wrong, is_missing })
     }
 
     /// Returns what the other projects on the host have on record of its parameters: each has all that it asks for, be it
@@ -128,17 +132,17 @@ impl Dirs {
             Err(error) => return Err(error),
         };
         if !file.is_asked {
-            keep_asked(&mut file.originals, &self.last_state(before)?.unwrap_or_default());
+            let last = self.last_generation(before)?;
+            keep_asked(&mut file.originals, &last.map(|last| last.state).unwrap_or_default());
         }
         Ok(file)
     }
 
-    /// Returns what the newest generation led to, of those before one.
-    fn last_state(&self, before: Option<u64>) -> Result<Option<State>, DiskError> {
+    /// Returns the newest generation, of those before one.
+    fn last_generation(&self, before: Option<u64>) -> Result<Option<Generation>, DiskError> {
         let mut numbers = self.numbers()?.into_iter().rev();
         let last = numbers.find(|number| before.is_none_or(|before| *number < before));
-        let last = last.and_then(|number| self.generation(number).ok().flatten());
-        Ok(last.map(|generation| generation.state))
+        Ok(last.and_then(|number| self.generation(number).ok().flatten()))
     }
 
     fn copied_originals(&self) -> Option<OriginalsFile> {
@@ -154,11 +158,8 @@ impl Dirs {
                 OriginalsFile { wrong, ..file }
             }
             None => {
-                let wrong = format!(
-                    "{error}{why}: what kernel parameters were before netform changed them is not known any more, and \
-                     they stay as they are"
-                );
-                OriginalsFile { lost: true, wrong: Some(wrong), ..OriginalsFile::none() }
+                let wrong = format!("{error}{why}: {UNKNOWN}");
+                OriginalsFile { lost: true, wrong: Some(wrong), is_missing: false, ..OriginalsFile::none() }
             }
         }
     }
@@ -189,7 +190,11 @@ impl Dirs {
         generation: Option<(u64, &State)>,
     ) -> Result<(), DiskError> {
         let number = generation.map(|(number, _)| number);
-        let file = self.read_originals(number)?;
+        let mut file = self.read_originals(number)?;
+        let is_asked = generation.is_some_and(|(_, state)| lasting(state).next().is_some());
+        let concerns = is_asked || touched.iter().any(|it| outlasts(&it.id, it.after.as_ref()));
+        let was_lost = file.lost;
+        file.lost |= file.is_missing && concerns && self.has_noted(number);
         // The host's may be noted twice, and `watch` saves the newest generation again when the default route moves.
         let is_again = Some(file.generation) == number;
         let noted = touched.iter().filter(|touched| !is_again || touched.id.ns() == NsRef::Host);
@@ -201,18 +206,23 @@ impl Dirs {
         self.take_over(&mut originals, touched, generation.map(|(_, state)| state));
         note(&mut originals, touched);
         // Who asks for nothing any more has nothing to set back.
-        let lost = file.lost && generation.is_none_or(|(_, state)| lasting(state).next().is_some());
-        if originals == file.originals && lost == file.lost && file.wrong.is_none() {
+        let lost = file.lost && (generation.is_none() || is_asked);
+        // The generation says that there is a record, though nothing had to be changed.
+        let is_due = file.is_missing && is_asked;
+        if originals == file.originals && lost == was_lost && file.wrong.is_none() && !is_due {
             return Ok(());
         }
         let generation = number.unwrap_or(file.generation);
-        let file = OriginalsFile { format: Known, generation, is_asked: true, lost, originals, wrong: None };
+        self.write_originals(&OriginalsFile { generation, lost, originals, ..OriginalsFile::none() })
+    }
+
+    fn write_originals(&self, file: &OriginalsFile) -> Result<(), DiskError> {
         [self.copy_of_originals(), self.originals_path()].iter().try_for_each(|path| {
             if path.is_dir() {
                 // No file can take its place; where it cannot be moved, the next line says so.
                 let _ = std::fs::rename(path, path.with_extension("damaged"));
             }
-            disk::write(path, &file)
+            disk::write(path, file)
         })
     }
 
@@ -242,7 +252,15 @@ impl OriginalsFile {
     /// What a project has that has changed nothing.
     fn none() -> Self {
         let originals = State::default();
-        Self { format: Known, generation: 0, is_asked: true, lost: false, originals, wrong: None }
+        Self {
+            format: Known,
+            generation: 0,
+            is_asked: true,
+            lost: false,
+            originals,
+            wrong: None,
+            is_missing: true,
+        }
     }
 }
 

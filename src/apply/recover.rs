@@ -94,7 +94,8 @@ pub async fn recover<K: Kernel>(
     let generation = journal.generation;
     let observed = kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
     // Once committed, whatever differs is drift, and for the next plan to judge.
-    let settled = if dirs.is_committed(generation) || is_after(&journal.touched, &observed) {
+    let is_over = dirs.is_committed(generation) || journal.is_done;
+    let settled = if is_over || is_after(&journal.touched, &observed) {
         wound_up(dirs, generation, &journal.touched).map_err(RecoverError::Unwritten)?
     } else {
         let (mut touched, stays) = (journal.touched.clone(), dirs.used_by_others(&journal.touched));

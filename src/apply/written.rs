@@ -42,6 +42,7 @@ struct Head<'a> {
     applied_at: u64,
     manifest: &'a str,
     manifest_sha256: &'a str,
+    notes_originals: bool,
 }
 
 /// An object, but for where the manifest asks for it.
@@ -62,6 +63,8 @@ struct Raw<'t> {
     applied_at: u64,
     manifest: String,
     manifest_sha256: String,
+    #[serde(default)]
+    notes_originals: bool,
     #[serde(borrow)]
     state: Vec<&'t RawValue>,
     #[serde(default)]
@@ -107,9 +110,11 @@ impl Origins {
 
 /// Writes a generation.
 pub(super) fn write(generation: &Generation, before: Option<Before<'_>>) -> serde_json::Result<Vec<u8>> {
-    let Generation { number, applied_at, manifest, manifest_sha256, state, leases } = generation;
-    let (number, applied_at) = (*number, *applied_at);
-    let head = serde_json::to_vec(&Head { format: Known, number, applied_at, manifest, manifest_sha256 })?;
+    let Generation { number, applied_at, manifest, manifest_sha256, state, leases, notes_originals } =
+        generation;
+    let (format, number, applied_at, notes_originals) = (Known, *number, *applied_at, *notes_originals);
+    let head = Head { format, number, applied_at, manifest, manifest_sha256, notes_originals };
+    let head = serde_json::to_vec(&head)?;
     let copied: Vec<Option<&[u8]>> = match before {
         Some(before) => before.unchanged(state),
         None => vec![None; state.len()],
@@ -209,7 +214,17 @@ fn assembled(
     text: &[u8],
     leased: Option<Leased<'_>>,
 ) -> serde_json::Result<(Generation, Option<Vec<Range<usize>>>)> {
-    let Raw { _format, number, applied_at, manifest, manifest_sha256, state: _, origins, leases } = raw;
+    let Raw {
+        _format,
+        number,
+        applied_at,
+        manifest,
+        manifest_sha256,
+        notes_originals,
+        state: _,
+        origins,
+        leases,
+    } = raw;
     let leases = match leased {
         Some(known) if known.text == leases.get() => known.leases.clone(),
         Some(_) | None => serde_json::from_str(leases.get())?,
@@ -227,7 +242,8 @@ fn assembled(
     };
     let objects: Vec<_> = objects.into_iter().map(range).collect();
     let (state, in_order) = State::in_order(placed);
-    let generation = Generation { number, applied_at, manifest, manifest_sha256, state, leases };
+    let generation =
+        Generation { number, applied_at, manifest, manifest_sha256, state, leases, notes_originals };
     Ok((generation, (in_order && is_plain).then_some(objects)))
 }
 

@@ -173,9 +173,14 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
                  --state-dir and --run-dir name other directories",
             )
         }
+        DiskError::Write { .. } if error.is_full() => failure.help(ROOM),
         DiskError::Read { .. } | DiskError::Write { .. } | DiskError::Damaged { .. } => failure,
     }
 }
+
+/// What to do where nothing can be written.
+pub(super) const ROOM: &str = "nothing was changed: make room there, or have it writable, and do it again; `--run-dir` names another directory for what \
+     a run needs while it lasts";
 
 /// Returns the failure of a run that cannot finish or undo what an earlier one began.
 pub(super) fn unrecovered(error: &RecoverError) -> Failure {

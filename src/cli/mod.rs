@@ -329,7 +329,8 @@ async fn status(common: &Common, manifest: &Path, tree: bool, output: TextOrJson
     let Some(topology) = &prepared.topology else { return Ok(true) };
     let generation = session.past.generation.as_ref().map(|generation| generation.number);
     let daemon = ask::status(&session.dirs).await;
-    let status = status::Status::new(topology, &prepared.plan, &conflicts, generation).kept_by(daemon);
+    let status = status::Status::new(topology, &prepared.plan, &conflicts, generation);
+    let status = status.remembering(&session.past).kept_by(daemon);
     let text = match (output, tree) {
         (TextOrJson::Json, _) => {
             let json =

@@ -241,6 +241,9 @@ pub(super) fn not_locked(error: &LockError) -> Failure {
             let help = failure::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
             Failure::of(Code::Privilege, error).help(help)
         }
+        LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Failure::of(Code::Failed, error).help(failure::ROOM)
+        }
         LockError::Unusable { .. } => Failure::of(Code::Failed, error),
     }
 }
@@ -377,7 +380,9 @@ pub(super) fn judged(outcome: Outcome, context: report::Context<'_>, voice: &Voi
         Outcome::NothingToDo | Outcome::Applied { done: _, unsaved: None } => Ok(()),
         Outcome::Applied { done: _, unsaved: Some(error) } => {
             let why = chain(&error);
-            voice.note(&format!("warning: all was done, but {why}; the next run saves it"));
+            voice.note(&format!(
+                "warning: all was done, but {why}; the next run saves it, once that can be written: repeat it when there is room"
+            ));
             Ok(())
         }
         Outcome::NotBegun(error) => Err(failure::disk_failure(&error)),

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::failure::chain;
+use crate::apply::generation::Past;
 use crate::names::IfName;
 use crate::plan::{Action, Conflict, Plan};
 use crate::resource::owner::Owner;
@@ -28,6 +29,8 @@ pub(super) struct Status<'a> {
     leftover: Vec<String>,
     /// What others have where something of the manifest should be.
     in_the_way: Vec<String>,
+    /// What is damaged or gone of the files in which netform keeps what was before.
+    lost: Vec<String>,
     /// What makes names work in the containers.
     names: Names,
     /// How `netform watch` is doing, when it runs.
@@ -118,9 +121,16 @@ impl<'a> Status<'a> {
             containers: topology.containers.iter().map(|c| container_status(topology, c, &health)).collect(),
             leftover: destroyed.map(|change| change.owner.to_string()).collect(),
             in_the_way: conflicts.iter().map(|conflict| chain(conflict)).collect(),
+            lost: vec![],
             names: Names::HostsFiles,
             daemon: None,
         }
+    }
+
+    /// Adds what is damaged or gone of what was before.
+    pub(super) fn remembering(mut self, past: &Past) -> Self {
+        self.lost = past.warnings.iter().chain(&past.originals.warning).cloned().collect();
+        self
     }
 
     /// Adds how the daemon is doing.
@@ -213,7 +223,7 @@ impl<'a> Status<'a> {
     }
 
     fn headline(&self) -> String {
-        let Self { project, in_sync, generation, leftover, in_the_way, .. } = self;
+        let Self { project, in_sync, generation, leftover, in_the_way, lost, .. } = self;
         let agree = if *in_sync { "in sync" } else { "differs from the manifest; `netform plan` says how" };
         let generation = generation.map_or_else(String::new, |number| format!(" (generation {number})"));
         let mut text = format!("project {project}: {agree}{generation}\n");
@@ -222,6 +232,9 @@ impl<'a> Status<'a> {
         }
         for what in in_the_way {
             let _ = writeln!(text, "in the way: {what}");
+        }
+        for what in lost {
+            let _ = writeln!(text, "warning: {what}");
         }
         text.push_str(&self.keeping());
         text

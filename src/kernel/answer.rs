@@ -43,6 +43,8 @@ pub(crate) struct LinkAnswer {
     pub(crate) kind: SmolStr,
     /// Its link-layer address, when it is an Ethernet one.
     pub(crate) mac: Option<Mac>,
+    /// Whether it is an Ethernet link: `ARPHRD_ETHER`.
+    pub(crate) ethernet: bool,
     /// The largest packet, in bytes.
     pub(crate) mtu: u32,
     /// Whether it is administratively up.
@@ -212,6 +214,7 @@ pub(crate) fn link(kind: u16, body: &[u8]) -> Option<LinkAnswer> {
         name: SmolStr::default(),
         kind: SmolStr::default(),
         mac: None,
+        ethernet: header.get(2..4) == Some(&1_u16.to_ne_bytes()),
         mtu: 0,
         up: u32_at(header, 8)? & 1 == 1,
         master: None,

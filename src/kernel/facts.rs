@@ -109,6 +109,7 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
             .filter(|link| link.kind != "bridge" && link.master.is_none() && link.index != 1)
             .filter_map(|link| fact(link, host))
             .collect(),
+        not_ethernet: foreign().filter(|link| !link.ethernet).filter_map(LinkAnswer::ifname).collect(),
         silent: foreign().filter_map(|link| Some((link.ifname()?, silent(link)?))).collect(),
         carried: carried::carried(reading, own, scope),
         devices: device::facts(reading, scope),

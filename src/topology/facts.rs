@@ -70,6 +70,9 @@ pub struct Facts {
     pub vswitches: BTreeMap<IfName, LinkFact>,
     /// Other links of others that a network may have for its `parent`: those that are no bridge's ports.
     pub parents: BTreeMap<IfName, LinkFact>,
+    /// Links of others that are not Ethernet links, such as a tun's: no macvlan link can be on one.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_ethernet: BTreeSet<IfName>,
     /// Links of others that share what these, or bridges, receive: a link carries macvlan or ipvlan links, not both.
     pub carried: BTreeMap<IfName, BTreeSet<Carried>>,
     /// Links that containers are to have for themselves, by their names on the host, as far as they are to be found.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use foldhash::HashMap;
 
-use super::facts::{Carried, LinkFact};
+use super::facts::{Carried, Facts, LinkFact};
 use super::named;
 use super::scene::{Net, Scene};
 use super::text::did_you_mean;
@@ -56,6 +56,18 @@ pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<Pare
         let link = Cow::Owned(LinkFact { mtu, addresses: vec![], mac: None, filtering: None });
         return Ok(Some(Parent { link, vlan: None, waits: true }));
     }
+    if at.value.as_str() == "lo" {
+        return Err(Problem {
+            message: "nothing can stand on `lo`: it leads to the host itself alone".to_owned(),
+            code: "topology::parent_unfit",
+            labels: vec![(at.place, format!("the parent of network `{}`", net.name))],
+            help: Some(
+                "name a link that leads out of the host, `ip link` lists them; for containers among themselves, `driver: bridge` \
+                 is a network"
+                    .to_owned(),
+            ),
+        });
+    }
     let all = facts.parents.keys().chain(facts.bridges.keys()).map(IfName::as_str);
     let other = || {
         "name a link of the host that is no bridge's port, `ip link` lists them; or a VLAN of one, 1 to 4094, such as `eth0.10`"
@@ -73,6 +85,7 @@ pub(super) fn parent<'a>(scene: &Scene<'a>, net: &Net<'_>) -> Result<Option<Pare
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     check_passthru(scene, problems);
     check_kinds(scene, problems);
+    check_macvlan(scene, problems);
     for net in &scene.nets {
         problems.extend(gateway_of_nobody(net));
     }
@@ -115,6 +128,65 @@ fn check_kinds(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
             });
         }
     }
+}
+
+/// Tells which links of the host carry no macvlan link, or not this one: `macvlan_port_create()` and
+/// `macvlan_common_newlink()` in Linux `drivers/net/macvlan.c`.
+fn check_macvlan(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    let facts = scene.facts;
+    for net in &scene.nets {
+        let Driver::Macvlan { parent, mode } = &net.spec.driver else { continue };
+        let (network, link) = (net.name, &parent.value);
+        let unfit = |why: &str, label: String, help: String| Problem {
+            message: format!("`{network}` cannot be on `{link}`: {why}"),
+            code: "topology::parent_unfit",
+            labels: vec![(parent.place, label)],
+            help: Some(help),
+        };
+        if facts.not_ethernet.contains(link) && facts.parents.contains_key(link) {
+            problems.push(unfit(
+                "a macvlan link is an Ethernet link, and needs one below it",
+                format!("`{link}` has no Ethernet addresses, like a tun or a tunnel"),
+                "name another parent, or make it a network of `driver: bridge`, which is routed by way of it"
+                    .to_owned(),
+            ));
+            continue;
+        }
+        // The kernel puts what is to be on one beside it.
+        if let Some(below) = below(facts, link) {
+            problems.push(unfit(
+                "it is a macvlan link itself",
+                format!("`{link}` is on `{below}`"),
+                format!("name `{below}`: there it would be in any case"),
+            ));
+            continue;
+        }
+        let carried = facts.carried.get(link).into_iter().flatten();
+        let taken = carried.filter_map(|it| match it.how {
+            Shares::Macvlan(MacvlanMode::Passthru) => Some((it, " in mode passthru")),
+            Shares::Macvlan(_) => (*mode == MacvlanMode::Passthru).then_some((it, "")),
+            Shares::Ipvlan(..) => None,
+        });
+        if let Some((Carried { what, owner, how, is_elsewhere: _ }, mode)) = taken.into_iter().next() {
+            let whose = owner.as_ref().map_or_else(String::new, |owner| format!(" of {owner}"));
+            problems.push(Problem {
+                code: "topology::parent_taken",
+                ..unfit(
+                    "in mode passthru, one link alone has it",
+                    format!("{what}{whose} is {how}{mode} on it"),
+                    "remove what is there, give the network another parent, such as a VLAN, or let both be in `mode: bridge`"
+                        .to_owned(),
+                )
+            });
+        }
+    }
+}
+
+/// Returns the link that one of the host is itself a macvlan link on.
+fn below<'f>(facts: &'f Facts, link: &IfName) -> Option<&'f IfName> {
+    let is_it =
+        |it: &Carried| matches!(it.how, Shares::Macvlan(_)) && !it.is_elsewhere && it.what == link.as_str();
+    facts.carried.iter().find(|(_, carried)| carried.iter().any(is_it)).map(|(below, _)| below)
 }
 
 /// Returns how the links of a driver share their parent.

@@ -40,7 +40,7 @@ pub(super) fn link_info(info: &[u8], link: &mut LinkAnswer) {
     each(info, |kind, value| match (kind, link.kind.as_str()) {
         (1, _) => link.kind = text(value),
         (2, "bridge") => bridge(value, link),
-        (2, "macvlan") => link.shares = shares::macvlan(value),
+        (2, "macvlan" | "macvtap") => link.shares = shares::macvlan(value),
         (2, "ipvlan") => link.shares = shares::ipvlan(value),
         (2, "vlan") => link.vlan = shares::vlan(value),
         (4, _) => port_of = text(value),

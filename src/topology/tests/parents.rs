@@ -150,6 +150,43 @@ fn what_others_have_on_the_parent_decides_what_can_be_on_it() {
 }
 
 #[test]
+fn what_carries_no_macvlan_link_or_not_this_one_is_told() {
+    let theirs = |mode, what: &str, is_elsewhere: bool| Carried {
+        how: Shares::Macvlan(mode),
+        what: what.to_owned(),
+        owner: is_elsewhere.then(|| "project blog".to_owned()),
+        is_elsewhere,
+    };
+    let mut facts = on_eth0();
+    let link = facts.parents[&name("eth0")].clone();
+    facts.parents.extend(["tun0", "eth1", "mv0"].map(|at| (name(at), link.clone())));
+    facts.not_ethernet.extend(["lo", "tun0"].map(name));
+    facts.carried.insert(name("eth0"), [theirs(MacvlanMode::Bridge, "mv0", false)].into());
+    facts.carried.insert(name("eth1"), [theirs(MacvlanMode::Passthru, "eth0 in vm", true)].into());
+
+    topology("net a macvlan=eth0 10.1.0.0/24\nnet b ipvlan=tun0,l3 10.2.0.0/24", &facts);
+    let all = "net a macvlan=tun0 10.1.0.0/24\nnet b macvlan=lo 10.2.0.0/24\nnet c macvlan=mv0 10.3.0.0/24\n\
+               net d macvlan=eth1 10.4.0.0/24\nnet e macvlan=eth0,passthru 10.5.0.0/24";
+    insta::assert_snapshot!(problems(all, &facts), @r"
+    topology::parent_unfit: `a` cannot be on `tun0`: a macvlan link is an Ethernet link, and needs one below it
+      tun0: `tun0` has no Ethernet addresses, like a tun or a tunnel
+      help: name another parent, or make it a network of `driver: bridge`, which is routed by way of it
+    topology::parent_unfit: nothing can stand on `lo`: it leads to the host itself alone
+      lo: the parent of network `b`
+      help: name a link that leads out of the host, `ip link` lists them; for containers among themselves, `driver: bridge` is a network
+    topology::parent_unfit: `c` cannot be on `mv0`: it is a macvlan link itself
+      mv0: `mv0` is on `eth0`
+      help: name `eth0`: there it would be in any case
+    topology::parent_taken: `d` cannot be on `eth1`: in mode passthru, one link alone has it
+      eth1: eth0 in vm of project blog is macvlan in mode passthru on it
+      help: remove what is there, give the network another parent, such as a VLAN, or let both be in `mode: bridge`
+    topology::parent_taken: `e` cannot be on `eth0`: in mode passthru, one link alone has it
+      eth0,passthru: mv0 is macvlan on it
+      help: remove what is there, give the network another parent, such as a VLAN, or let both be in `mode: bridge`
+    ");
+}
+
+#[test]
 fn where_the_host_routes_the_link_itself_leads_out() {
     let ways = |text: &str| {
         let topology = topology(text, &on_eth0());

@@ -48,6 +48,70 @@ live! {
 }
 
 live! {
+    fn on_a_disk_that_stays_full_or_read_only_everything_goes_all_the_same(world) {
+        let left = || world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables; sysctl -n net.ipv4.ip_forward");
+        let full = "mkdir -p full && mount -t tmpfs -o size=256k tmpfs full && cp -a state/. full/ && mount --bind full state && (cat /dev/zero > state/big 2>/dev/null || true)";
+        for (how, end) in [
+            (full, "rm -f state/big; umount state; cp -a full/. state/; umount full"),
+            ("mount --bind state state && mount -o remount,bind,ro state", "umount state"),
+        ] {
+            world.sh("sysctl -qw net.ipv4.ip_forward=0");
+            world.apply(FRONT);
+            world.sh(how);
+
+            let done = world.run(&["destroy", "--yes"]).exits(0);
+
+            assert!(done.stderr.contains("all was done, but cannot write") && done.stderr.contains("repeat it when there is room"), "{}", done.stderr);
+            assert_eq!(left(), "0\n");
+            // Again and again it says what is left to do: to write it down.
+            let again = world.run(&["destroy", "--yes"]).exits(1).stderr;
+            assert!(again.contains("make room there, or have it writable"), "{again}");
+            world.run(&["plan", "--destroy"]).exits(0);
+            assert_eq!(left(), "0\n");
+
+            world.sh(end);
+            // Somebody else has it on meanwhile.
+            world.sh("sysctl -qw net.ipv4.ip_forward=1");
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(left(), "1\n");
+            let again = world.run(&["destroy", "--yes"]).exits(0).stdout;
+            assert!(again.contains("No changes") || again.contains("othing"), "{again}");
+            assert!(world.run(&["status"]).stdout.contains("differs from the manifest"));
+        }
+    }
+}
+
+live! {
+    fn where_even_a_run_cannot_be_written_down_it_is_told_that_nothing_goes(world) {
+        world.apply(FRONT);
+        world.sh("mkdir -p full && mount -t tmpfs -o size=256k tmpfs full && cp -a run/. full/ && mount --bind full run && (cat /dev/zero > run/big 2>/dev/null || true)");
+        let before = everything(world);
+        let refused = world.run(&["destroy", "--yes"]).exits(1).stderr;
+        assert!(refused.contains("No space left on device") && refused.contains("nothing was changed: make room there"), "{refused}");
+        assert_same(&everything(world), &before, "nothing was changed");
+        world.sh("rm run/big");
+        world.run(&["destroy", "--yes"]).exits(0);
+    }
+}
+
+live! {
+    fn a_run_that_was_killed_on_a_full_disk_is_undone_or_goes_on(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        world.sh("mount --bind state state && mount -o remount,bind,ro state");
+        // The kernel is killed off in the middle: what was begun is in the journal alone.
+        world.sh("mkdir bin; printf '#!/bin/sh\ncase \"$*\" in *-f*) kill -9 $PPID; exit 1;; esac\nexec /usr/sbin/nft \"$@\"\n' > bin/nft; chmod +x bin/nft");
+        let path = format!("{}/bin:{}", world.dir().display(), std::env::var("PATH").unwrap());
+        let killed = world.netform().args(["destroy", "--yes"]).env("PATH", path).output().unwrap();
+        assert_eq!(killed.status.code(), None, "{killed:?}");
+        world.sh("umount state");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_same(&everything(world), &before, "it was undone");
+        world.assert_in_sync();
+    }
+}
+
+live! {
     fn what_a_later_netform_wrote_is_not_touched(world) {
         world.apply(FRONT);
         for file in ["state/shop/generations/1.json", "state/shop/leases.json", "state/shop/pending.json", "run/shop/journal"] {

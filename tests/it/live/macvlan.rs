@@ -299,3 +299,50 @@ live! {
         }
     }
 }
+
+live! {
+    fn what_carries_no_link_or_not_this_one_is_told_by_the_plan(world) {
+        wired(world);
+        world.sh("ip netns add vm; ip tuntap add mode tun name tun0; ip link set tun0 up");
+        let on = |parent: &str, mode: &str| lan(mode, "{a: {networks: [lan]}}").replace("eth0", parent);
+        let refused = |parent: &str, mode: &str, words: &[&str]| {
+            world.file("netform.yaml", &on(parent, mode));
+            let before = world.sh("ip -o link | cut -d: -f2; ip netns");
+            for verb in [&["plan"][..], &["apply", "--yes"]] {
+                let told = world.run(verb).exits(65).stderr;
+                assert!(told.contains("netform.yaml:6:23") && words.iter().all(|word| told.contains(word)), "{told}");
+            }
+            assert_eq!(world.sh("ip -o link | cut -d: -f2; ip netns"), before);
+        };
+        let passthru = ", mode: passthru";
+        refused("tun0", "", &["an Ethernet link, and needs one below it"]);
+        refused("lo", "", &["nothing can stand on `lo`"]);
+        for (kind, ns) in [("macvlan", "vm"), ("macvtap", "")] {
+            if kind == "macvtap" && world.try_sh("ip link add link eth0 name probe type macvtap && ip link del probe").code != 0 {
+                continue;
+            }
+            let (on, name) = if ns.is_empty() { ("-4", "mv0 ") } else { ("-n vm", "mv0 in vm") };
+            let make = |mode: &str| {
+                world.sh(&format!("ip link add link eth0 name mv0 type {kind} mode {mode}"));
+                if !ns.is_empty() {
+                    world.sh("ip link set mv0 netns vm");
+                }
+            };
+            make("passthru");
+            refused("eth0", "", &[name, "in mode passthru"]);
+            refused("eth0", passthru, &["in mode passthru"]);
+            world.sh(&format!("ip {on} link del mv0"));
+            make("bridge");
+            refused("eth0", passthru, &["in mode passthru, one link alone has it", name]);
+            if ns.is_empty() {
+                refused("mv0", "", &["it is a macvlan link itself", "name `eth0`"]);
+            }
+            world.apply(&lan("", "{a: {networks: [lan]}}"));
+            world.assert_in_sync();
+            world.run(&["destroy", "--yes"]).exits(0);
+            world.sh(&format!("ip {on} link del mv0"));
+        }
+        world.sh("ip link add link eth0 name mv0 type macvlan mode bridge");
+        refused("mv0", "", &["it is a macvlan link itself", "`mv0` is on `eth0`", "name `eth0`"]);
+    }
+}

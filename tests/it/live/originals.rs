@@ -245,6 +245,61 @@ live! {
 }
 
 live! {
+    fn what_a_record_that_is_gone_has_lost_is_told_with_the_command_that_sets_it(world) {
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding").replace('\n', " ");
+        let gone = "state/plain/originals.json and its copy are gone: what kernel parameters were before netform changed them is not known any more";
+        world.file("plain.yaml", PLAIN);
+        for (before, more) in [("0", ""), ("1", ""), ("0", "apply")] {
+            world.sh(&format!("sysctl -qw net.ipv4.ip_forward={before} net.ipv6.conf.all.forwarding={before}"));
+            go(world, &[["apply", "plain.yaml"]]);
+            let told = world.run(&["plan", "plain.yaml"]).exits(0).stdout;
+            assert!(!told.contains("originals"), "{told}");
+            // Of two there is one still.
+            world.sh("rm state/plain/originals.json");
+            let told = world.run(&["plan", "plain.yaml"]).exits(0).stdout;
+            assert!(!told.contains("originals"), "{told}");
+
+            world.sh("rm state/plain/originals.copy.json");
+            for verb in [&["plan", "plain.yaml"][..], &["status", "--manifest", "plain.yaml"]] {
+                let told = world.run(verb).exits(0).stdout;
+                assert!(told.contains(gone), "{verb:?}: {told}");
+            }
+            if more == "apply" {
+                // Whatever is applied meanwhile, it is not forgotten.
+                world.file("plain.yaml", &PLAIN.replace("172.27.0.0", "172.27.1.0"));
+                go(world, &[["apply", "plain.yaml"]]);
+            }
+            let told = world.run(&["destroy", "--yes", "plain.yaml"]).exits(0).stdout;
+            assert_eq!(forwards(), "1 1 ");
+            for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+                assert!(told.contains(&format!("{key} stays 1: what it was before netform changed it was lost with ")), "{told}");
+                assert!(told.contains(&format!("`sysctl -w {key}=0`")), "{told}");
+            }
+        }
+        // It is told once, and nothing is told of what an earlier netform wrote, which did not say that there is a record.
+        world.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+        let told = world.run(&["apply", "--yes", "plain.yaml"]).exits(0).stdout;
+        assert!(!told.contains("originals"), "{told}");
+        world.sh("rm state/plain/originals*; sed -i 's/,\"notes_originals\":true//' state/plain/generations/*.json");
+        let told = world.run(&["plan", "plain.yaml"]).exits(0).stdout;
+        assert!(!told.contains("originals"), "{told}");
+    }
+}
+
+live! {
+    fn whoever_has_lost_a_record_that_is_gone_may_rely_on_what_another_project_sets_back(world) {
+        let forwards = || world.sh("sysctl -n net.ipv4.ip_forward").trim().to_owned();
+        world.file("plain.yaml", PLAIN);
+        world.file("other.yaml", OTHER);
+        world.sh("sysctl -qw net.ipv4.ip_forward=0");
+        go(world, &[["apply", "plain.yaml"], ["apply", "other.yaml"]]);
+        world.sh("rm state/plain/originals*");
+        go(world, &[["destroy", "other.yaml"]]);
+        assert_eq!(forwards(), "1");
+    }
+}
+
+live! {
     fn what_another_project_has_on_record_is_not_lost_with_a_damaged_one(world) {
         let forwards = || world.sh("sysctl -n net.ipv4.ip_forward").trim().to_owned();
         world.sh("sysctl -qw net.ipv4.ip_forward=0");
