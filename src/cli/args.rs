@@ -247,7 +247,7 @@ pub(super) enum Verb {
     Env(EnvVerb),
     /// Apply a manifest in private namespaces - no root, the host untouched - and run a command or a shell there.
     Sandbox {
-        /// The manifest to apply: a file or a directory.
+        /// The manifest to apply: a file, a directory, or - for standard input.
         #[arg(required_unless_present = "empty", conflicts_with = "empty")]
         manifest: Option<PathBuf>,
         /// Apply nothing.
@@ -340,6 +340,8 @@ pub(super) enum SchemaOf {
     Plan,
     /// The lines of `apply --output json` and its like.
     Events,
+    /// The lines of `netform events`.
+    Daemon,
     /// `status --output json`.
     Status,
     /// `validate --output json`.

@@ -220,6 +220,7 @@ fn schema(of: SchemaOf) -> Result<(), Failure> {
         SchemaOf::Manifest => crate::manifest::schema(),
         SchemaOf::Plan => crate::plan::render::json::schema().to_value(),
         SchemaOf::Events => events::schema().to_value(),
+        SchemaOf::Daemon => schemars::schema_for!(crate::watch::protocol::Line).to_value(),
         SchemaOf::Status => status::schema().to_value(),
         SchemaOf::Validate => validate::schema().to_value(),
         SchemaOf::Explain => explain::schema().to_value(),
@@ -274,7 +275,13 @@ fn told(
         (Ok(_), ended) => ended.code(),
     };
     voice.end(&ran, code);
-    ran.map(|_| ended)
+    ran?;
+    // All is done, and whoever waits for the last line does not know.
+    let unheard = |failure: Failure| Failure { code: Code::Stranded, ..failure };
+    voice
+        .heard()
+        .map_err(|failure| unheard(failure).help("all was done; standard output could not be written"))?;
+    Ok(ended)
 }
 
 async fn plan(

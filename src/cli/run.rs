@@ -119,7 +119,8 @@ pub(super) fn shown(prepared: &Prepared, request: &Request<'_>, took: Duration) 
     let Request { verb, show, style, voice, .. } = request;
     if voice.is_for_machines() {
         voice.plan(&prepared.plan, took);
-        return Ok(());
+        // Nothing is done yet, and nobody would know of it.
+        return voice.heard();
     }
     show::plan(&prepared.plan, &prepared.desired, show, *style, verb)
 }

@@ -24,6 +24,8 @@ struct Telling {
     to: Listener,
     began: Instant,
     tally: Mutex<Tally>,
+    /// Why machines could not be told of something.
+    unheard: Mutex<Option<Failure>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,8 @@ impl Voice {
             PlanFormat::Json => Listener::Machines,
             PlanFormat::Text | PlanFormat::Markdown => Listener::People,
         };
-        Self(Arc::new(Telling { to, began: Instant::now(), tally: Mutex::default() }))
+        let (tally, unheard) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Telling { to, began: Instant::now(), tally, unheard }))
     }
 
     /// Tells whether standard output is for lines of JSON only.
@@ -179,8 +182,19 @@ impl Voice {
                 text.push('\n');
             }
         }
-        // Whoever does not listen any more is not told.
-        let _ = show::out(&text);
+        if let Err(failure) = show::out(&text) {
+            self.unheard().get_or_insert(failure);
+        }
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, Option<Failure>> {
+        // As with the tally.
+        self.0.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails when machines could not be told of something. Whoever does not listen any more is not told.
+    pub(super) fn heard(&self) -> Result<(), Failure> {
+        self.unheard().take().map_or(Ok(()), Err)
     }
 
     fn operation(&self, op: &Op) -> Operation {

@@ -208,7 +208,7 @@ fn dropped(ns: usize) -> Probe {
         kind: DecidedBy::Policy,
         at: "the host".to_owned(),
         sentence: "it drops".to_owned(),
-        rule: Some(rule.into()),
+        rule: Some(rule),
         parameter: None,
     };
     denied(decision)

@@ -67,7 +67,7 @@ fn is_declared(facts: &Facts, rule: &RuleName) -> bool {
     let Some(owner) = &rule.policy else { return false };
     let named = |project: &&Project| rule.table.strip_prefix("netform-") == Some(project.name.as_str());
     let mut of = facts.projects.iter().filter(named);
-    of.any(|project| project.state.iter().any(|(_, entry)| entry.owner == *owner))
+    of.any(|project| project.state.iter().any(|(_, entry)| entry.owner == **owner))
 }
 
 /// Tells whether a namespace is the host's, or has something of a project.

@@ -128,7 +128,9 @@ pub(super) fn finding(scene: &Scene, ns: &Namespace) -> Finding {
         (_, _) if ns.home => "the network namespace that netform runs in".to_owned(),
         (_, _) => match container(scene, ns) {
             Some(container) => format!("the network namespace of {container}"),
-            None => "a network namespace that is not netform's".to_owned(),
+            None if ns.read => "a network namespace that is not netform's".to_owned(),
+            // What says whose it is is inside.
+            None => "a network namespace of which cannot be told whose it is".to_owned(),
         },
     };
     let process = ns.process.as_ref().map(|it| format!("process {} ({}) is in it", it.pid, it.name));

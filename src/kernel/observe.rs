@@ -181,7 +181,7 @@ fn see_link(
     // A name that no manifest can ask for is in nobody's way.
     let (Some(name), false) = (whose::known_as(link, &ns.ns, scope), link.index == 1) else { return };
     let place = reading.place_of(&ns.ns, link, &scope.project);
-    match ours(link, &ns.ns, scope) {
+    match ours(link, &ns.ns, scope).filter(|_| !whose::is_tied_again(link, ns, scope)) {
         _ if place == Some(ends::Place::Second) => {}
         Some(mark) => {
             let mut resource = own_link((link, name), (ns, own), kind(link, ns, reading, scope));

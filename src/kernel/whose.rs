@@ -119,6 +119,14 @@ fn on_record(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
     Some(stray.or_right(link.mark()))
 }
 
+/// Tells whether a link in the place of one that the last apply led to, and whose other end had gone elsewhere, is the end of a
+/// pair that leads to the host again: it is known by the end there.
+pub(super) fn is_tied_again(link: &LinkAnswer, ns: &NsReading, scope: &Scope) -> bool {
+    let leads_to_host = link.kind == "veth" && ns.host_id.is_some() && link.peer_ns == ns.host_id;
+    let id = || Some(ResourceId::Link(ns.ns.clone(), link.ifname()?));
+    !scope.strays.is_empty() && leads_to_host && id().is_some_and(|id| scope.strays.contains_key(&id))
+}
+
 /// Tells whether a link that bears our mark has something else, too, that netform gives what it makes: who marks it as his and
 /// leaves the name that another project gave it is not to be believed, nor who copies what he read elsewhere.
 fn is_made_by(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> bool {

@@ -54,6 +54,8 @@ impl Doubts {
         missing.extend(known.map(|(_, entry)| entry));
         doubts.unknown = new.iter().filter_map(|seen| seen.resource.id().netns().cloned()).collect();
         if !missing.is_empty() {
+            let ends = missing.iter().filter_map(|entry| left_end(entry, observed));
+            doubts.strays.extend(ends.map(|(id, entry)| (id, mark(entry, project))));
             doubts.renamed = new.into_iter().filter_map(|seen| renamed(seen, &missing, observed)).collect();
         }
         doubts
@@ -69,6 +71,44 @@ impl Doubts {
 /// Returns the objects that bear a text for a mark: namespaces and links, which come before all others.
 fn marked(state: &State) -> impl Iterator<Item = (&ResourceId, &Entry)> {
     state.iter().take_while(|(id, _)| matches!(id, ResourceId::Netns(_) | ResourceId::Link(..)))
+}
+
+/// Returns the end in a namespace of ours of a pair whose other end has gone elsewhere: nothing on it says whose it is.
+fn left_end<'e>(known: &'e Entry, observed: &Observed) -> Option<(ResourceId, &'e Entry)> {
+    let Peer { ns, name, .. } = known.resource.link().filter(|link| link.ns == NsRef::Host)?.kind.peer()?;
+    let is_left = is_home(ns, &observed.own)
+        && observed.foreign.contains_key(&Slot::Ifname(ns.clone(), name.clone()))
+        && !known.owner.is_unmarked();
+    is_left.then(|| (ResourceId::Link(ns.clone(), name.clone()), known))
+}
+
+/// Tells whether a link is such an end: it has the link-layer address that we gave it, it leads to nowhere that we know, and
+/// what is on it was put there by netform.
+fn is_left_end(id: &ResourceId, applied: &State, observed: &State) -> bool {
+    let ResourceId::Link(ns, name) = id else { return false };
+    let Some(seen) = link(observed, id).filter(|link| link.kind == LinkKind::Other("veth".to_owned())) else {
+        return false;
+    };
+    let is_of = |known: &Link| {
+        let peer = known.kind.peer().filter(|peer| (&peer.ns, &peer.name) == (ns, name));
+        peer.is_some_and(|peer| seen.mac == Some(peer.mac))
+    };
+    let mut pairs = applied.iter().filter(|(id, _)| observed.get(id).is_none());
+    let is_on_it = |resource: &Resource| match resource {
+        Resource::Address(address) => (&address.ns, &address.link) == (ns, name) && address.stray.is_none(),
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Route(_)
+        | Resource::Neighbour(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::Qdisc(_)
+        | Resource::File(_) => false,
+    };
+    pairs.any(|(_, entry)| entry.resource.link().is_some_and(is_of))
+        && observed.iter().any(|(_, entry)| is_on_it(&entry.resource))
 }
 
 fn is_contrary(known: &Entry, seen: &Entry) -> bool {
@@ -190,7 +230,7 @@ pub fn is_sure(id: &ResourceId, applied: &State, observed: &State) -> bool {
             let home = NsRef::Named(name.clone());
             applied.iter().filter(|(_, entry)| has_end_in(entry, &home)).any(|(id, _)| is_same(id))
         }
-        ResourceId::Link(..) => is_same(id),
+        ResourceId::Link(..) => is_same(id) || is_left_end(id, applied, observed),
         // They are on a link of ours, or in a namespace. Who has a route lead elsewhere means that, but for a namespace that is
         // ours: whatever is in the place of one of ours there took it from that.
         ResourceId::Address(..) => observed.get(id).is_some(),

@@ -2,6 +2,7 @@
 
 mod roll;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
+use super::called::{is_reserved, lower};
 use super::{Attachment, Container, Network, Runtime};
 use crate::halves::halves;
 use crate::names::{Alias, ContainerName, NetName};
@@ -127,18 +129,26 @@ fn addresses(attachment: &Attachment) -> Vec<IpAddr> {
 
 /// Returns the names that a container has on a network by itself: short, and with the network's behind.
 fn own_names(container: &Container, network: &NetName) -> impl Iterator<Item = Arc<str>> {
-    container.names().flat_map(move |name| [name.as_str().into(), format!("{name}.{network}").into()])
+    let both = move |name: &ContainerName| [name.as_str().into(), format!("{name}.{network}").into()];
+    container.names().flat_map(both).filter(|name: &Arc<str>| !is_reserved(name))
 }
 
 fn entries(network: &NetName, there: &[Present<'_>]) -> Vec<Entry> {
     // A container's own name is nobody's alias; an alias belongs to the first who declares it.
-    let mut taken: HashSet<&str> =
-        there.iter().flat_map(|(container, _)| container.names()).map(ContainerName::as_str).collect();
+    let names = there.iter().flat_map(|(container, _)| container.names());
+    let owners: HashSet<Cow<'_, str>> = names.map(|name| lower(name.as_str())).collect();
+    let behind = format!(".{}", lower(network.as_str()));
+    let mut taken = owners.clone();
     let mut entries = vec![];
     for (container, attachment) in there {
         let mut names: Vec<Arc<str>> = own_names(container, network).collect();
-        for alias in attachment.aliases.iter().map(Alias::as_str) {
-            if !names.iter().any(|name| **name == *alias) && taken.insert(alias) {
+        let aliases = attachment.aliases.iter().map(Alias::as_str);
+        for alias in aliases.filter(|alias| !is_reserved(alias)) {
+            // Whatever a container is called by has its network behind it, too.
+            let short = lower(alias);
+            let short = short.strip_suffix(&*behind).filter(|short| owners.contains(*short));
+            let is_owned = short.is_some() || names.iter().any(|name| name.eq_ignore_ascii_case(alias));
+            if !is_owned && taken.insert(lower(alias)) {
                 names.push(alias.into());
             }
         }
@@ -166,7 +176,8 @@ impl<'r> Page<'r> {
             Family::Ipv4 => &self.ipv4,
             Family::Ipv6 => &self.ipv6,
         };
-        own.contains(name) || self.rolls.iter().any(|roll| roll.says(family, name))
+        own.iter().any(|own| own.eq_ignore_ascii_case(name))
+            || self.rolls.iter().any(|roll| roll.says(family, name))
     }
 
     fn say(&mut self, addr: IpAddr, names: &Names) {
@@ -202,12 +213,12 @@ impl<'r> Page<'r> {
     fn say_all(&mut self, roll: &'r Roll) {
         let own = self.ipv4.iter().chain(&self.ipv6);
         let mut told: BTreeSet<usize> =
-            own.filter_map(|name| roll.index.get(name)).flat_map(Said::all).collect();
+            own.filter_map(|name| roll.index.get(&*lower(name))).flat_map(Said::all).collect();
         for other in &self.rolls {
             let (few, many) =
                 if other.index.len() < roll.index.len() { (*other, roll) } else { (roll, *other) };
             let shared = few.index.keys().filter(|name| many.index.contains_key(*name));
-            told.extend(shared.filter_map(|name| roll.index.get(name)).flat_map(Said::all));
+            told.extend(shared.filter_map(|name| roll.index.get(&**name)).flat_map(Said::all));
         }
         let mut from = 0;
         let Lines { text, all } = &roll.lines;
@@ -297,7 +308,7 @@ fn page(known: &Known<'_>, container: &Container) -> Hosts {
 fn links(rolls: &HashMap<&NetName, Roll>, container: &Container, page: &mut Page<'_>) {
     let on = |network: &NetName, target: &ContainerName| rolls.get(network)?.addresses.get(target);
     for attachment in &container.attachments {
-        for (alias, target) in &attachment.links {
+        for (alias, target) in attachment.links.iter().filter(|(alias, _)| !is_reserved(alias.as_str())) {
             let elsewhere = || container.attachments.iter().find_map(|other| on(&other.network, target));
             let target = on(&attachment.network, target).or_else(elsewhere);
             for addr in target.into_iter().flatten() {

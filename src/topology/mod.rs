@@ -4,7 +4,7 @@
 mod attach;
 mod bandwidth;
 pub mod barriers;
-mod called;
+pub mod called;
 mod coexist;
 mod device;
 pub mod environment;

@@ -259,6 +259,13 @@ fn fmt_takes_standard_input() {
     child.stdin.take().unwrap().write_all(b"a:   [ 1,2 ]").unwrap();
 
     assert_eq!(child.wait_with_output().unwrap().stdout, b"a: [1, 2]\n");
+
+    let mut child = desk.command(&["fmt", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"netform: 1\nproject: [shop\n").unwrap();
+    let done = child.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(65));
+    assert!(told.contains("<stdin>:2:"), "{told}");
 }
 
 #[test]

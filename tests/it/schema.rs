@@ -91,8 +91,8 @@ fn printed(args: &[&str]) -> String {
 #[test]
 fn the_published_schemas_are_those_of_the_types() {
     for of in [
-        "manifest", "plan", "events", "status", "validate", "explain", "path", "doctor", "env", "network",
-        "error",
+        "manifest", "plan", "events", "daemon", "status", "validate", "explain", "path", "doctor", "env",
+        "network", "error",
     ] {
         let fresh = printed(&["schema", of]);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/{of}.v1.json"));
@@ -115,8 +115,10 @@ fn what_validate_prints_for_machines_follows_its_schema() {
 #[test]
 fn a_schema_refuses_another_document() {
     let other = serde_json::json!({"format_version": "1.0", "event": "something_else"});
-    for of in ["plan", "events", "status", "validate", "explain", "path", "doctor", "env", "network", "error"]
-    {
+    for of in [
+        "plan", "events", "daemon", "status", "validate", "explain", "path", "doctor", "env", "network",
+        "error",
+    ] {
         assert!(!jsonschema::validator_for(&published(of)).unwrap().is_valid(&other), "{of}");
     }
 }

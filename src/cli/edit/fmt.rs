@@ -23,7 +23,7 @@ pub(super) fn run(common: &Common, wish: &Fmt) -> Result<Success, Failure> {
     let Fmt { manifest, check } = wish;
     let manifest = manifest.manifest.as_path();
     if manifest == Path::new("-") {
-        return standard_input(*check, Style::of_stdout(common));
+        return standard_input(*check, Style::of_stdout(common), Style::of_stderr(common));
     }
     let _turn = Turn::take(manifest, PATIENCE)?;
     let (sources, wrong) = loaded::files(manifest, Style::of_stderr(common))?;
@@ -57,7 +57,7 @@ pub(super) fn run(common: &Common, wish: &Fmt) -> Result<Success, Failure> {
 }
 
 /// Lays out what comes by standard input.
-fn standard_input(check: bool, style: Style) -> Result<Success, Failure> {
+fn standard_input(check: bool, style: Style, of_errors: Style) -> Result<Success, Failure> {
     let mut text = String::new();
     let mut input = std::io::stdin().lock().take(LIMIT + 1);
     input.read_to_string(&mut text).map_err(|error| Failure::of(Code::Manifest, &error))?;
@@ -68,8 +68,8 @@ fn standard_input(check: bool, style: Style) -> Result<Success, Failure> {
         ));
     }
     let after = formatted(&text).map_err(|error| {
-        Failure::new(Code::Manifest, format!("standard input: {error}"))
-            .help("`netform validate -` says more")
+        let told = loaded::check_text("<stdin>", &text, of_errors).err();
+        told.unwrap_or_else(|| Failure::new(Code::Manifest, format!("standard input: {error}")))
     })?;
     if !check {
         return show::out(&after).map(|()| Success::Done);

@@ -9,6 +9,7 @@ use super::{Addresses, Book, Forward, Zone};
 use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, NetName};
 use crate::resource::netns::NsRef;
+use crate::topology::called::is_reserved;
 use crate::topology::{Attachment, Container, HOST, Network, Topology, gateways};
 
 /// The network that has no names but links (S20).
@@ -100,9 +101,10 @@ impl Member<'_> {
     }
 }
 
-/// Returns a name, and the name with its network behind it.
-fn forms(name: &str, network: &NetName) -> impl Iterator<Item = Name> {
-    [Name::from_text(name), Name::from_text(&format!("{name}.{network}"))].into_iter().flatten()
+/// Returns a name, and the name with its network behind it, unless they are nobody's to have.
+fn forms(text: &str, network: &NetName) -> impl Iterator<Item = Name> {
+    let name = |name: &str| Name::from_text(name).filter(|_| !is_reserved(name));
+    [name(text), name(&format!("{text}.{network}"))].into_iter().flatten()
 }
 
 /// Returns the names of a network.
@@ -177,7 +179,7 @@ fn own(rolls: &HashMap<&NetName, Roll<'_>>, container: &Container) -> Book {
         ..Book::default()
     };
     for attachment in &container.attachments {
-        for (alias, target) in &attachment.links {
+        for (alias, target) in attachment.links.iter().filter(|(alias, _)| !is_reserved(alias.as_str())) {
             link(&mut book, alias, attachment, target_of(rolls, container, attachment, target));
         }
     }
@@ -242,7 +244,8 @@ fn itself(book: &mut Book, container: &Container) {
             }
         }
     }
-    if let Some(name) = Name::from_text(container.name.as_str()) {
+    let name = container.name.as_str();
+    if let Some(name) = Name::from_text(name).filter(|_| !is_reserved(name)) {
         let known = book.names.entry(name).or_default();
         if known.is_empty() {
             *known = all;

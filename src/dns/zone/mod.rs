@@ -34,6 +34,9 @@ const ARPA: &[u8] = b"\x04arpa\x00";
 /// The names that every host has for itself. Source: RFC 6761 section 6.3.
 const LOCALHOST: &[u8] = b"\x09localhost\x00";
 
+/// What hosts files have `::1` called besides.
+const IP6_LOCALHOST: &[u8] = b"\x0dip6-localhost\x00";
+
 /// What the resolvers know, each by its namespace.
 #[derive(Debug, Clone, Default)]
 pub struct Zones {
@@ -164,6 +167,9 @@ impl Zone {
                 v6: &[Ipv6Addr::LOCALHOST],
                 ttl: self.own.ttl,
             };
+        }
+        if name == IP6_LOCALHOST {
+            return Found::Addresses { v4: &[], v6: &[Ipv6Addr::LOCALHOST], ttl: self.own.ttl };
         }
         // A link without its target comes after those who do have the name.
         if self.own.names.contains_key(name) || name::ends_with(name, OURS) {

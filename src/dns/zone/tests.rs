@@ -237,3 +237,50 @@ fn a_thousand_containers_share_the_names_of_their_network() {
     assert_eq!(books.len(), 1, "the network's names are there once");
     assert_eq!(own, 3000, "two names of itself and one of the host each");
 }
+
+#[test]
+fn the_hosts_files_say_the_same_of_names_that_others_have() {
+    let text = "
+net n 10.0.0.0/24
+net m 10.1.0.0/24
+ctr A @n @m
+ctr a @n
+ctr x.n @n
+ctr x @n
+ctr y @n,alias=host.netform.internal,alias=ip6-localhost,alias=z.n,alias=X,alias=Who,link=LOCALHOST:x,link=Db:z
+ctr z @n,alias=who @m
+ctr localhost @m";
+    let topology = resolved(text, &Facts::default()).unwrap();
+    let zones = zones(text, &[]);
+    for container in &topology.containers {
+        let hosts = container.hosts.to_string();
+        for name in [
+            "A",
+            "a",
+            "a.n",
+            "x",
+            "X",
+            "x.n",
+            "x.n.n",
+            "y",
+            "z",
+            "z.n",
+            "who",
+            "db",
+            "localhost",
+            "a.m",
+            "z.m",
+            "ip6-localhost",
+            "host.netform.internal",
+            "localhost.m",
+        ] {
+            let lines = hosts.lines().filter_map(|line| line.split_once('\t'));
+            let says = |names: &str| names.split(' ').any(|it| it.eq_ignore_ascii_case(name));
+            let mut said: Vec<_> = lines.filter(|(_, names)| says(names)).map(|(addr, _)| addr).collect();
+            said.sort_by_key(|addr| addr.contains(':'));
+            let answer = told(&zones, container.name.as_str(), name);
+            let answer = answer.split_once(" for ").map_or("", |(answer, _)| answer);
+            assert_eq!(said.join(" "), answer, "{name} in {}:\n{hosts}", container.name);
+        }
+    }
+}

@@ -172,8 +172,8 @@ impl Walk<'_> {
                 (DecidedBy::Rule, format!("rule {handle} of {at} {does}{why}"), Some(*handle), text.clone())
             }
         };
-        let policy = decider.element.as_deref().and_then(policy_of);
-        let rule = Some(Box::new(RuleName { family, table, chain, handle, text, policy, ns }));
+        let policy = decider.element.as_deref().and_then(policy_of).map(Box::new);
+        let rule = Some(RuleName { family, table, chain, handle, text, policy, ns });
         Decision { kind, at: self.at(ns), sentence, rule, parameter: None }
     }
 }

@@ -130,7 +130,7 @@ pub struct Decision {
     /// What it does, in a sentence.
     pub sentence: String,
     /// The rule, as `nft -a` prints it, with its table and chain; `null` for everything else.
-    pub rule: Option<Box<RuleName>>,
+    pub rule: Option<RuleName>,
     /// The kernel parameter, with the place of its namespace.
     #[serde(skip)]
     pub parameter: Option<(usize, String)>,
@@ -151,7 +151,7 @@ pub struct RuleName {
     pub text: String,
     /// The policy of a manifest for which the rule found an element.
     #[serde(skip)]
-    pub policy: Option<Owner>,
+    pub policy: Option<Box<Owner>>,
     /// The place of the namespace whose rule it is.
     #[serde(skip)]
     pub ns: usize,

@@ -1,5 +1,6 @@
 //! What the hosts files of a network have in common.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt};
 
 use super::super::Container;
+use super::super::called::lower;
 use crate::names::{ContainerName, NetName};
 use crate::resource::sysctl::Family;
 
@@ -73,7 +75,7 @@ impl Said {
 /// not by every file.
 pub(super) struct Roll {
     pub(super) lines: Lines,
-    /// Which of the lines say a name.
+    /// Which of the lines say a name, which is in lower case here.
     pub(super) index: HashMap<Arc<str>, Said>,
     /// The addresses of each, for links.
     pub(super) addresses: HashMap<ContainerName, Vec<IpAddr>>,
@@ -86,10 +88,11 @@ impl Roll {
         for entry in entries {
             for addr in &entry.addresses {
                 let family = Family::of(*addr);
-                let is_said = |name: &Arc<str>| index.get(name).is_some_and(|it| it.of(family).is_some());
+                let is_said =
+                    |name: &Arc<str>| index.get(&*lower(name)).is_some_and(|it| it.of(family).is_some());
                 let Some(names) = fresh(&entry.names, is_said) else { continue };
                 for name in names.iter() {
-                    let said = index.entry(Arc::clone(name)).or_default();
+                    let said = index.entry(key(name)).or_default();
                     match family {
                         Family::Ipv4 => said.ipv4 = Some(lines.len()),
                         Family::Ipv6 => said.ipv6 = Some(lines.len()),
@@ -103,7 +106,7 @@ impl Roll {
 
     /// Returns the line of a container's address, when it says the container's own names and nothing else.
     pub(super) fn own(&self, container: &Container, network: &NetName, addr: IpAddr) -> Option<&Line> {
-        let number = self.index.get(container.name.as_str())?.of(Family::of(addr))?;
+        let number = self.index.get(&*lower(container.name.as_str()))?.of(Family::of(addr))?;
         let line = self.lines.all.get(number).filter(|line| line.addr == addr)?;
         let is_own = |(name, both): (&ContainerName, &[Arc<str>])| {
             let [short, long] = both else { return false };
@@ -115,7 +118,14 @@ impl Roll {
     }
 
     pub(super) fn says(&self, family: Family, name: &str) -> bool {
-        self.index.get(name).is_some_and(|said| said.of(family).is_some())
+        self.index.get(&*lower(name)).is_some_and(|said| said.of(family).is_some())
+    }
+}
+
+fn key(name: &Arc<str>) -> Arc<str> {
+    match lower(name) {
+        Cow::Borrowed(_) => Arc::clone(name),
+        Cow::Owned(lower) => lower.into(),
     }
 }
 
@@ -133,9 +143,11 @@ pub(super) fn write(text: &mut String, addr: IpAddr, names: &[Arc<str>]) {
 /// Returns those of the names that are not said yet.
 pub(super) fn fresh(names: &Names, is_said: impl Fn(&Arc<str>) -> bool) -> Option<Names> {
     let fresh = names.iter().filter(|name| !is_said(name)).count();
-    if fresh == names.len() {
+    if fresh == 0 {
+        None
+    } else if fresh == names.len() {
         Some(Arc::clone(names))
     } else {
-        (fresh > 0).then(|| names.iter().filter(|name| !is_said(name)).cloned().collect())
+        Some(names.iter().filter(|name| !is_said(name)).cloned().collect())
     }
 }

@@ -98,3 +98,22 @@ fn a_name_of_what_every_file_begins_with_is_said_once() {
     fd00::1 host.netform.internal
     ");
 }
+
+#[test]
+fn names_that_lead_elsewhere_are_told() {
+    let text = "net n 10.0.0.0/24\nctr A @n\nctr a @n\nctr x.n @n\nctr x @n\nctr ip6-localhost @n\n\
+                ctr y @n,alias=host.netform.internal,alias=z.n,alias=fine,link=localhost:x\nctr z @n,alias=fine";
+    let told = crate::topology::called::warnings(&topology(text, &Facts::default())).join("\n");
+    let said = [
+        "container `ip6-localhost` has a misleading name: everybody means himself by that",
+        "alias `host.netform.internal` of container `y` leads to nobody: netform itself gives",
+        "link `localhost` of container `y` leads to nobody",
+        "on network `n`, `a` is container `A`, and not `a`",
+        "on network `n`, `x.n` is container `x.n`, and not `x`",
+        "alias `z.n` of container `y` leads to nobody: it is the name of container `z`",
+    ];
+    assert!(said.iter().all(|said| told.contains(said)), "{told}");
+    assert_eq!(told.lines().count(), said.len() + 1, "`a.n` and `A.n` are another:\n{told}");
+    let plain = "net n 10.0.0.0/24\nctr Web @n,alias=app\nctr db.main @n,alias=app\nctr z @n";
+    assert_eq!(crate::topology::called::warnings(&topology(plain, &Facts::default())), Vec::<String>::new());
+}

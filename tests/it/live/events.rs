@@ -159,3 +159,19 @@ live! {
         world.assert_in_sync();
     }
 }
+
+live! {
+    fn what_cannot_be_told_is_not_done_or_said_by_the_exit_code(world) {
+        world.file("netform.yaml", FRONT);
+        let mut run = world.netform();
+        run.args(["apply", "--yes", "--output", "json"]).stdin(Stdio::null());
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let done = Done::of(run.stdout(full).output().unwrap()).exits(1);
+        assert!(done.stderr.contains("No space left on device"), "{}", done.stderr);
+        assert!(world.plan().1, "nothing was done");
+        // Whoever has gone does not listen any more, and is not told.
+        let gone = world.try_sh(&format!("{} --state-dir state --run-dir run apply --yes --output json | true", env!("CARGO_BIN_EXE_netform")));
+        assert_eq!(gone.code, 0, "{}", gone.stderr);
+        super::world::eventually("it is done", || !world.plan().1);
+    }
+}

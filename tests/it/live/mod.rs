@@ -15,6 +15,7 @@ mod connected;
 mod containers;
 pub(crate) mod daemon;
 mod deaf;
+mod departed;
 mod device;
 mod disk;
 mod dns;

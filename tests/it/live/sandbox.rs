@@ -21,3 +21,18 @@ live! {
         world.run(&["sandbox", "netform.yaml", "--", "sh", "-c", "exit 42"]).exits(42);
     }
 }
+
+live! {
+    fn a_sandbox_takes_standard_input_and_its_output_is_that_of_the_command(world) {
+        let manifest = world.file("netform.yaml", include_str!("../../../examples/shop.yaml"));
+        let command = ["sh", "-ec", "echo mine; netform plan --detailed-exitcode >/dev/null && echo in sync"];
+        for from in ["netform.yaml", "-"] {
+            let mut run = world.netform();
+            let input = std::fs::File::open(&manifest).unwrap();
+            let output = run.args(["sandbox", from, "--"]).args(command).stdin(input).output().unwrap();
+            let done = super::world::Done::of(output).exits(0);
+            assert_eq!(done.stdout, "mine\nin sync\n", "{from}");
+            assert!(done.stderr.contains("Plan: 9 to add"), "{}", done.stderr);
+        }
+    }
+}

@@ -343,6 +343,9 @@ live! {
         assert_eq!(daemon.ends(), 0);
         assert!(follower.wait().unwrap().success());
         let events = world.sh("cat events");
+        for line in events.lines() {
+            crate::schema::assert_follows("daemon", &serde_json::from_str(line).unwrap());
+        }
         for event in ["suspended", "resumed", "drift", "applied", "stopped"] {
             assert!(events.contains(&format!("\"event\":\"{event}\"")), "{event}:\n{events}");
         }
