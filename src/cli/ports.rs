@@ -53,7 +53,7 @@ pub(super) fn taken_over(desired: &Desired, observed: &Observed, facts: &Facts) 
             |Process { pid, name }| format!("{name} (process {pid})"),
         )
     };
-    let sentence = |(entry, Listener { at, protocol, inode }): &(&Entry, &Listener)| {
+    let sentence = |(entry, Listener { at, protocol, inode, uid: _ }): &(&Entry, &Listener)| {
         let what = if matches!(entry.owner, Owner::External(_)) { "address" } else { "port" };
         format!(
             "{} takes over {at}/{protocol}, which {} listens on: connections go to the container; stop it, or use \
@@ -66,7 +66,7 @@ pub(super) fn taken_over(desired: &Desired, observed: &Observed, facts: &Facts) 
         matches!(entry.owner, Owner::External(_)) && listener.at.ip().is_unspecified()
     });
     let mut by_address: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (entry, Listener { at, protocol, inode }) in hidden {
+    for (entry, Listener { at, protocol, inode, uid: _ }) in hidden {
         let all = by_address.entry(ports::named(entry)).or_default();
         all.insert(format!("{} at {at}/{protocol}", who(inode)));
     }

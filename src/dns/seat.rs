@@ -104,7 +104,7 @@ pub(super) fn open(ns: &NsRef) -> io::Result<Opened> {
     }
     let (udp, tcp, port) = bind()?;
     // Whoever gets the port that all begin with is the only one.
-    if port != PORT && redirect::is_taken(ADDRESS, PORT)? {
+    if port != PORT && redirect::is_taken(ADDRESS)? {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
     // Without it 300 queries at once are too many. Whoever may not have that much gets as much as they may.
@@ -161,7 +161,7 @@ pub(super) fn is_redirected(ns: &NsRef, redirect: Redirect) -> io::Result<bool> 
 /// `ResourceBusy` when it leads to another daemon.
 pub(super) fn mend(ns: &NsRef, redirect: Redirect) -> io::Result<()> {
     netns::join(netns::open(ns)?.as_fd())?;
-    if redirect.to != PORT && redirect::is_taken(ADDRESS, PORT)? {
+    if redirect.to != PORT && redirect::is_taken(ADDRESS)? {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
     redirect.rewrite()

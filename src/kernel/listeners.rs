@@ -29,6 +29,8 @@ pub struct Listener {
     pub protocol: Protocol,
     /// What it is known by under `/proc/PID/fd`.
     pub inode: u64,
+    /// Whose it is; `None` where that is not told.
+    pub uid: Option<u32>,
 }
 
 /// A process that has a socket.
@@ -49,7 +51,7 @@ pub fn listeners(protocols: &BTreeSet<Protocol>) -> Vec<(HostPorts, Listener)> {
     let tcp = protocols.contains(&Protocol::Tcp).then(diag::tcp_listeners).and_then(Result::ok);
     let told = tcp.is_some();
     for TcpListener { at, inode, only_ipv6 } in tcp.into_iter().flatten() {
-        let heard = everywhere(Listener { at, protocol: Protocol::Tcp, inode });
+        let heard = everywhere(Listener { at, protocol: Protocol::Tcp, inode, uid: None });
         found.extend(heard.into_iter().filter(|(ports, _)| !only_ipv6 || ports.family == Family::Ipv6));
     }
     let files = protocols.iter().flat_map(|protocol| match protocol {
@@ -114,13 +116,14 @@ fn heard(line: &str, protocol: Protocol) -> Vec<(HostPorts, Listener)> {
             let Some((port, inode)) = port.parse().ok().zip(inode.parse().ok()) else { return vec![] };
             let addresses = addresses.iter().filter_map(|address| address.parse().ok());
             addresses
-                .map(|address| Listener { at: SocketAddr::new(address, port), protocol, inode })
+                .map(|address| Listener { at: SocketAddr::new(address, port), protocol, inode, uid: None })
                 .collect()
         }
-        (Protocol::Tcp, [_, local, _, LISTEN, _, _, _, _, _, inode, ..])
-        | (Protocol::Udp, [_, local, _, UNCONNECTED, _, _, _, _, _, inode, ..]) => {
+        (Protocol::Tcp, [_, local, _, LISTEN, _, _, _, uid, _, inode, ..])
+        | (Protocol::Udp, [_, local, _, UNCONNECTED, _, _, _, uid, _, inode, ..]) => {
             let listener = address(local).zip(inode.parse().ok());
-            listener.map(|(at, inode)| Listener { at, protocol, inode }).into_iter().collect()
+            let uid = uid.parse().ok();
+            listener.map(|(at, inode)| Listener { at, protocol, inode, uid }).into_iter().collect()
         }
         (Protocol::Tcp | Protocol::Udp | Protocol::Sctp, _) => vec![],
     };

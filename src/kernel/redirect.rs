@@ -187,14 +187,15 @@ fn leave_one(ns: &NsRef, addr: Ipv4Addr, asleep: Option<u32>) -> io::Result<()> 
     remove()
 }
 
-/// Tells whether somebody else answers where the redirection of this address leads, or at the port that it `usually` leads to, in the
-/// namespace of the calling thread: the daemon of another project that has the same container. Two would take it from each
-/// other for ever.
-pub(crate) fn is_taken(addr: Ipv4Addr, usually: u16) -> io::Result<bool> {
-    let socket = Nft::open()?;
+/// Tells whether somebody else answers where the redirection of this address leads, in the namespace of the calling thread: the
+/// daemon of another project that has the same container. Two would take it from each other for ever.
+///
+/// Whoever is in the container may have a socket there as well: a daemon's belongs to the user that this one runs as.
+pub(crate) fn is_taken(addr: Ipv4Addr) -> io::Result<bool> {
+    let (socket, own) = (Nft::open()?, rustix::process::geteuid().as_raw());
     for (_, listener) in listeners(&[Protocol::Udp].into()) {
-        let (ip, port) = (listener.at.ip(), listener.at.port());
-        let is_led_to = ip == IpAddr::V4(addr) && (port == usually || socket.has_chain(&chain(port))?);
+        let is_ones = listener.at.ip() == IpAddr::V4(addr) && listener.uid == Some(own);
+        let is_led_to = is_ones && socket.has_chain(&chain(listener.at.port()))?;
         if is_led_to && !has_socket(std::process::id(), listener.inode) {
             return Ok(true);
         }
