@@ -50,12 +50,12 @@ pub(super) fn begin(common: &Common, manifest: &Path) -> Result<Beginning, Failu
     }
 }
 
-/// Returns the generation that is in force: what was destroyed is not. Of a damaged one the last that can be read stands in
-/// for it, unless there are no networks any more: these are on record apart.
+/// Returns the generation that is in force: what was destroyed is not. Of a damaged one nobody knows what it was: an earlier one
+/// might open a port again that was closed since.
 fn in_force<'p>(dirs: &Dirs, past: &'p Past) -> Option<&'p Generation> {
     let generation = past.generation.as_ref().filter(|it| !it.manifest.is_empty())?;
     let newest = dirs.numbers().ok()?.last().copied();
-    (newest == Some(generation.number) || !past.leases.segments.is_empty()).then_some(generation)
+    (newest == Some(generation.number)).then_some(generation)
 }
 
 /// Returns whose a manifest is that says it no more, or in part: the project whose name stands there in plain words, or else the
