@@ -312,7 +312,7 @@ impl Keeper {
         let known = past.filter(|generation| generation.manifest == *manifest);
         let (number, at) = match known {
             Some(generation) => (generation.number, generation.applied_at),
-            None => (self.session.newest() + 1, run::now()),
+            None => (self.session.next(), run::now()),
         };
         let is_noted =
             self.session.past.leases.segments == leases.segments && self.session.dirs.has_notes(leases);
