@@ -210,7 +210,12 @@ pub(super) async fn apply_saved(
     let began = std::time::Instant::now();
     let mut scope = session.scope();
     super::scope::widen(&mut scope, &saved.desired.0);
-    let observed = session.survey(&mut scope).await?.observed;
+    let mut observed = session.survey(&mut scope).await?.observed;
+    if session.leave_usurped(&mut scope, &saved.desired.0, &observed.own) {
+        observed = crate::kernel::Kernel::observe(&mut session.kernel, &scope)
+            .await
+            .map_err(super::failure::unreadable)?;
+    }
     // A manifest that cannot be read now is not the one that was planned.
     let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());
     let moved = saved.moved(manifest.as_deref(), session.newest(), &observed);
