@@ -266,6 +266,9 @@ pub async fn repair<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watc
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
             let noted = job.dirs.remember(&journal.touched, None);
+            if noted.is_err() {
+                journal.is_over(job.dirs);
+            }
             undo::let_go(kernel, job.dirs, &journal.touched);
             Outcome::Applied { done, unsaved: noted.and_then(|()| job.dirs.close_journal()).err() }
         }
