@@ -235,7 +235,8 @@ impl Extend<Entry> for State {
     fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
         let more = Placed::in_order(entries.into_iter().map(Placed::from).collect());
         let Some(first) = more.first() else { return };
-        let is_behind = self.objects.last().is_none_or(|last| last.id < first.id);
+        let is_behind = self.objects.last().is_none_or(|last| last.id < first.id)
+            && more.is_sorted_by(|one, next| one.id < next.id);
         let objects = Arc::make_mut(&mut self.objects);
         objects.extend(more);
         if !is_behind {
@@ -352,7 +353,7 @@ mod tests {
         assert_eq!(state.insert(file("b", "2")), Some(file("b", "1")));
         state.extend([file("a", "3"), file("d", "3")]);
         assert_eq!(texts(&state), "a=3 b=2 c=1 d=3");
-        state.extend([file("e", "4")]);
+        state.extend([file("e", "0"), file("e", "4")]);
         assert_eq!(state.remove(&file("b", "").resource.id()), Some(file("b", "2")));
         assert_eq!(state.remove(&file("x", "").resource.id()), None);
         assert_eq!(state.get(&file("e", "").resource.id()), Some(&file("e", "4")));
