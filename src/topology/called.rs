@@ -8,6 +8,9 @@ use foldhash::{HashMap, HashMapExt};
 use super::{Attachment, Container, Topology};
 use crate::names::{Alias, ContainerName, NetName};
 
+/// Who is on a network, and how.
+type Present<'t> = (&'t Container, &'t Attachment);
+
 /// Returns a sentence for each container, alias and link that is not meant where its bare name is written.
 pub fn warnings(topology: &Topology) -> Vec<String> {
     let mut told: Vec<String> = topology.containers.iter().filter_map(misleading).collect();
@@ -18,7 +21,14 @@ pub fn warnings(topology: &Topology) -> Vec<String> {
             told.extend(all.filter_map(|named| nobodys(container, attachment, named)));
         }
     }
-    told.extend(topology.networks.iter().flat_map(|network| shared(&network.name, &topology.containers)));
+    let mut on: HashMap<&NetName, Vec<Present<'_>>> = HashMap::new();
+    for container in &topology.containers {
+        for attachment in &container.attachments {
+            on.entry(&attachment.network).or_default().push((container, attachment));
+        }
+    }
+    let there = topology.networks.iter().filter_map(|network| Some((&network.name, on.get(&network.name)?)));
+    told.extend(there.flat_map(|(network, there)| shared(network, there)));
     told
 }
 
@@ -79,13 +89,10 @@ pub(crate) fn lower(name: &str) -> Cow<'_, str> {
 }
 
 /// Returns a sentence for each name on a network that another container has, too, and is found by.
-fn shared(network: &NetName, containers: &[Container]) -> Vec<String> {
-    let on = |it: &&Attachment| it.network == *network;
-    let there: Vec<_> =
-        containers.iter().filter_map(|it| Some((it, it.attachments.iter().find(on)?))).collect();
+fn shared(network: &NetName, there: &[Present<'_>]) -> Vec<String> {
     // Nearly always names are as different as they look.
     let is_odd = |name: &ContainerName| name.as_str().bytes().any(|it| it == b'.' || it.is_ascii_uppercase());
-    let may_clash = |(container, attachment): &(&Container, &Attachment)| {
+    let may_clash = |(container, attachment): &Present<'_>| {
         !attachment.aliases.is_empty() || container.names().any(is_odd)
     };
     if !there.iter().any(may_clash) {
@@ -93,7 +100,7 @@ fn shared(network: &NetName, containers: &[Container]) -> Vec<String> {
     }
     let mut holders: HashMap<String, &Container> = HashMap::with_capacity(2 * there.len());
     let mut told = vec![];
-    for (container, attachment) in &there {
+    for (container, attachment) in there {
         for name in container.names() {
             for form in [name.to_string(), format!("{name}.{network}")] {
                 match holders.get(&*lower(&form)) {
@@ -107,7 +114,7 @@ fn shared(network: &NetName, containers: &[Container]) -> Vec<String> {
             }
         }
     }
-    for (container, attachment) in &there {
+    for (container, attachment) in there {
         for alias in &attachment.aliases {
             let holder = holders.get(&*lower(alias.as_str())).filter(|holder| holder.name != container.name);
             told.extend(holder.map(|holder| format!(
