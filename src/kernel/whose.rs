@@ -124,7 +124,10 @@ fn on_record(link: &LinkAnswer, ns: &NsRef, scope: &Scope) -> Option<Mark> {
 pub(super) fn is_tied_again(link: &LinkAnswer, ns: &NsReading, scope: &Scope) -> bool {
     let leads_to_host = link.kind == "veth" && ns.host_id.is_some() && link.peer_ns == ns.host_id;
     let id = || Some(ResourceId::Link(ns.ns.clone(), link.ifname()?));
-    !scope.strays.is_empty() && leads_to_host && id().is_some_and(|id| scope.strays.contains_key(&id))
+    !scope.strays.is_empty()
+        && leads_to_host
+        && link.device().is_none()
+        && id().is_some_and(|id| scope.strays.contains_key(&id))
 }
 
 /// Tells whether a link that bears our mark has something else, too, that netform gives what it makes: who marks it as his and
