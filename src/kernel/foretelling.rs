@@ -1,6 +1,7 @@
 //! Reading everything that is not remembered. What planning needs to know is foretold as soon as the host was read.
 
-use tokio::sync::oneshot;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::facts::{Survey, foretold, survey};
 use super::live::{Live, Recall};
@@ -9,6 +10,9 @@ use super::{ObserveError, Scope, ends, nft};
 use crate::halves;
 use crate::resource::state::State;
 use crate::topology::facts::Facts;
+
+/// How long the firewall may take after the host: then it is not waited for, since namespaces are to be read.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// What is done with what a survey will say of the host, while the namespaces are read: on a thread that would read these, too.
 pub struct Foretelling<T> {
@@ -47,13 +51,13 @@ impl Live {
         scope: &Scope,
         foretelling: Option<Foretelling<T>>,
     ) -> Result<(Reading, nft::Tables, Option<T>), ObserveError> {
-        let (tell, told) = oneshot::channel();
+        let (tell, told) = mpsc::channel();
         let own = scope.clone();
         let first = move |host: NsReading| {
             let Some(Foretelling { applied, work }) = foretelling else { return (host, None) };
             let host = Reading::of(host);
-            // The firewall is read by others, and in no more time.
-            let judges = told.blocking_recv().ok();
+            // The firewall is read by others, mostly in less time.
+            let judges = told.recv_timeout(PATIENCE).ok();
             let done = judges.map(|judges| work(foretold(&host, judges, &own, &applied)));
             (host.host, done)
         };
