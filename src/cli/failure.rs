@@ -182,8 +182,7 @@ pub(super) fn disk_failure(error: &DiskError) -> Failure {
 }
 
 /// What to do where nothing can be written.
-pub(super) const ROOM: &str = "nothing was changed: make room there, or have it writable, and do it again; `--run-dir` names another directory for what \
-     a run needs while it lasts";
+pub(super) const ROOM: &str = "make room there, or have it writable, and do it again";
 
 /// Returns the failure of a run that cannot finish or undo what an earlier one began.
 pub(super) fn unrecovered(error: &RecoverError) -> Failure {

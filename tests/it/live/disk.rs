@@ -87,7 +87,7 @@ live! {
         world.sh("mkdir -p full && mount -t tmpfs -o size=256k tmpfs full && cp -a run/. full/ && mount --bind full run && (cat /dev/zero > run/big 2>/dev/null || true)");
         let before = everything(world);
         let refused = world.run(&["destroy", "--yes"]).exits(1).stderr;
-        assert!(refused.contains("No space left on device") && refused.contains("nothing was changed: make room there"), "{refused}");
+        assert!(refused.contains("No space left on device") && refused.contains("make room there"), "{refused}");
         assert_same(&everything(world), &before, "nothing was changed");
         world.sh("rm run/big");
         world.run(&["destroy", "--yes"]).exits(0);
