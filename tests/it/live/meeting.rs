@@ -117,7 +117,7 @@ live! {
         links(world);
         apply(world, "one", &on_bridge("one", "")).exits(0);
         world.file("one.yaml", &on_bridge("one", "address: 10.60.0.140"));
-        world.run(&["apply", "--yes", "--confirm-timeout", "3s", "one.yaml"]).exits(0);
+        world.run(&["apply", "--yes", "--confirm-timeout", "10s", "one.yaml"]).exits(0);
         apply(world, "two", &on_bridge("two", "address: 10.60.0.128")).exits(0);
         patiently(&|| world.sh("ip -n one addr"), || address(world, "one") == "10.60.0.128");
         let plan = world.run(&["plan", "two.yaml"]).exits(0).stdout;

@@ -151,7 +151,7 @@ live! {
         let said = |publish: &str| {
             world.file("netform.yaml", &project("shop", 7, publish));
             let plan = world.run(&["plan"]).exits(0).stdout;
-            plan.lines().filter(|line| line.starts_with("Warning: netform.yaml")).map(str::to_owned).collect::<Vec<_>>()
+            plan.lines().filter(|line| line.starts_with("Warning: netform.yaml") && line.contains("takes over")).map(str::to_owned).collect::<Vec<_>>()
         };
 
         let told = said("'8080:80'");
