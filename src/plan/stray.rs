@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{IfName, NetnsName, ProjectName};
+use crate::resource::address::Address;
 use crate::resource::file::{FilePath, HOMES, NetnsFile};
 use crate::resource::link::{Link, LinkKind, Peer};
 use crate::resource::netns::NsRef;
@@ -94,21 +95,9 @@ fn is_left_end(id: &ResourceId, applied: &State, observed: &State) -> bool {
         peer.is_some_and(|peer| seen.mac == Some(peer.mac))
     };
     let mut pairs = applied.iter().filter(|(id, _)| observed.get(id).is_none());
-    let is_on_it = |resource: &Resource| match resource {
-        Resource::Address(address) => (&address.ns, &address.link) == (ns, name) && address.stray.is_none(),
-        Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Route(_)
-        | Resource::Neighbour(_)
-        | Resource::Sysctl(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::Qdisc(_)
-        | Resource::File(_) => false,
-    };
+    let is_on_it = |address: &Address| (&address.ns, &address.link) == (ns, name) && address.stray.is_none();
     pairs.any(|(_, entry)| entry.resource.link().is_some_and(is_of))
-        && observed.iter().any(|(_, entry)| is_on_it(&entry.resource))
+        && observed.iter().any(|(_, entry)| entry.resource.address().is_some_and(is_on_it))
 }
 
 fn is_contrary(known: &Entry, seen: &Entry) -> bool {
