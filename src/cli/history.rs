@@ -6,11 +6,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::{Common, Rendering, TextOrJson, WhichProject};
-use super::failure::{Code, Failure, disk_failure};
+use super::failure::{Code, Failure, disk_failure, unreadable};
 use super::run::{self, Ran, Request};
 use super::session::{Aim, Prepared, Session};
 use super::show::{self, Style};
 use crate::apply::saved::{Basis, SavedPlan, is_saved_plan};
+use crate::kernel::Kernel as _;
 use crate::plan::target::narrow;
 
 /// One generation, in a list.
@@ -212,9 +213,7 @@ pub(super) async fn apply_saved(
     super::scope::widen(&mut scope, &saved.desired.0);
     let mut observed = session.survey(&mut scope).await?.observed;
     if session.leave_usurped(&mut scope, &saved.desired.0, &observed.own) {
-        observed = crate::kernel::Kernel::observe(&mut session.kernel, &scope)
-            .await
-            .map_err(super::failure::unreadable)?;
+        observed = session.kernel.observe(&scope).await.map_err(unreadable)?;
     }
     // A manifest that cannot be read now is not the one that was planned.
     let manifest = saved.manifest_path.as_ref().map(|path| super::loaded::text(path).unwrap_or_default());
