@@ -20,6 +20,7 @@ use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::state::State;
 use crate::topology::Topology;
+use crate::watch::protocol::{Condition, Status};
 use crate::watch::{Held, Reconciled};
 
 /// How long a namespace may take to become ready before the user is told: whoever makes one brings up its `lo` right afterwards.
@@ -200,9 +201,14 @@ pub(super) async fn forsake(prepared: &Prepared, session: &Session) {
     }
     let asleep = match session.naming {
         Naming::Daemon => None,
-        Naming::Asked => ask::status(&session.dirs).await.filter(|status| status.suspended_until.is_some()),
+        Naming::Asked => ask::status(&session.dirs).await.filter(hears_of_nothing),
     };
-    leave(left, asleep.map(|status| status.pid), &session.voice).await;
+    leave(left, asleep.map(|status| status.pid).filter(|pid| *pid > 0), &session.voice).await;
+}
+
+/// Tells whether a daemon does nothing about what is done beside it.
+fn hears_of_nothing(status: &Status) -> bool {
+    status.suspended_until.is_some() || status.state == Condition::Silent
 }
 
 async fn leave(namespaces: Vec<NsRef>, asleep: Option<u32>, voice: &Voice) {

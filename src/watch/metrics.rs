@@ -69,7 +69,7 @@ impl Text<'_> {
 /// Tells whether the daemon does its work: one whose runs fail is alive, and not ready.
 pub(super) fn is_ready(status: &Status) -> bool {
     match status.state {
-        Condition::Starting | Condition::Failing => false,
+        Condition::Starting | Condition::Failing | Condition::Silent => false,
         Condition::InSync
         | Condition::Differs
         | Condition::Held

@@ -152,6 +152,8 @@ pub enum Condition {
     Suspended,
     /// An apply waits for its confirmation; nothing is touched until then.
     Undecided,
+    /// It runs, and does not answer: it is stopped, or stuck. No more is known of it than its process.
+    Silent,
 }
 
 impl Condition {
@@ -165,6 +167,7 @@ impl Condition {
             Self::Failing => "failing",
             Self::Suspended => "suspended",
             Self::Undecided => "waiting for a confirmation",
+            Self::Silent => "silent",
         }
     }
 }

@@ -73,6 +73,7 @@ mod safety;
 mod sandbox;
 mod scribbled;
 mod show;
+mod signalled;
 mod signals;
 mod silent;
 mod snapshot;
