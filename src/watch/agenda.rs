@@ -110,7 +110,7 @@ impl Agenda {
                 self.see(Moved::default(), now);
             }
             Event::Reload => self.ask(now),
-            Event::Asked(..) | Event::Claim | Event::Stop => {}
+            Event::Asked(..) | Event::Claim | Event::Stop | Event::Meaningless(_) => {}
         }
     }
 

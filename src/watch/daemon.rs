@@ -172,6 +172,12 @@ impl Daemon {
             Event::Claim => self.claim.doubt(Instant::now()),
             Event::Reload => self.contest.settle(),
             Event::Asked(request, answer) => self.asked(request, answer),
+            Event::Meaningless(signal) => {
+                let message = format!(
+                    "{signal} means nothing to it: SIGHUP has it read everything anew, SIGTERM ends it"
+                );
+                self.ledger.tell(Happened::Warning { message });
+            }
             Event::Stop => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())

@@ -26,6 +26,9 @@ pub(super) async fn start(
         (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
         (SignalKind::terminate(), || Event::Stop),
         (SignalKind::interrupt(), || Event::Stop),
+        // What other daemons are told by these, such as to open their logs anew, this one need not be.
+        (SignalKind::user_defined1(), || Event::Meaningless("SIGUSR1")),
+        (SignalKind::user_defined2(), || Event::Meaningless("SIGUSR2")),
     ];
     for (kind, event) in signals {
         let mut caught = signal(kind).map_err(WatchError::Signals)?;

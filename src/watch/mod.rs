@@ -65,6 +65,8 @@ pub(crate) enum Event {
     Reload,
     /// `SIGTERM` or `SIGINT`: the daemon ends, and leaves everything working.
     Stop,
+    /// A signal, by its name, that would end a process that does not expect it.
+    Meaningless(&'static str),
 }
 
 /// Tells the daemon that containers came or went, or bridges of Open vSwitch changed.

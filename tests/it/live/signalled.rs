@@ -50,3 +50,21 @@ live! {
         assert!(world.dir().join("run/shop/watch.sock").exists());
     }
 }
+
+live! {
+    fn signals_that_mean_nothing_to_it_do_not_end_it(world) {
+        world.file("netform.yaml", SHOP);
+        let daemon = Daemon::start(world, &[]);
+
+        for name in ["USR1", "USR2"] {
+            daemon.signal(name);
+            daemon.says(&format!("SIG{name} means nothing to it"));
+        }
+        world.sh("ip link set br-front mtu 1400");
+        daemon.brings_it_in_sync("signals");
+
+        assert!(daemon.log().contains("mtu 1500 -> 1400; set back"), "{}", daemon.log());
+        daemon.signal("TERM");
+        assert_eq!(daemon.ends(), 0);
+    }
+}
