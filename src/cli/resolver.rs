@@ -62,7 +62,7 @@ impl Lack {
                 Some(format!("names are not answered in namespace {ns} until its `lo` is up"))
             }
             Self::Another => Some(format!(
-                "names of this project are not answered in namespace {ns}: the daemon of another project answers there"
+                "names of this project are not answered in namespace {ns}: another daemon answers there"
             )),
             Self::Lo | Self::Itself => None,
         }

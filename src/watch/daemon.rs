@@ -92,7 +92,8 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
         daemon.ledger.last_words(result);
         idle = Some(reconciler);
     }
-    if let Some(reconciler) = &mut idle {
+    // It lets go of its containers before it gives up its project: whoever comes next finds them free.
+    if let Some(mut reconciler) = idle {
         reconciler.end().await;
     }
     let is_lost = daemon.is_lost;

@@ -68,3 +68,21 @@ live! {
         assert_eq!(daemon.ends(), 0);
     }
 }
+
+live! {
+    fn who_takes_the_place_of_a_daemon_at_once_finds_its_containers_free(world) {
+        world.file("netform.yaml", SHOP);
+        for _ in 0..5 {
+            let one = Daemon::start(world, &[]);
+            // Who reads its last words has a moment for that.
+            let mut follower = world.netform().args(["events"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+            patiently(&|| one.log(), || world.sh("grep -c '/run/shop/watch.sock$' /proc/net/unix").trim() == "2");
+            one.signal("TERM");
+            world.sh("until flock -n run/shop/watch.lock true; do :; done");
+            let two = Daemon::start(world, &[]);
+            assert!(!two.log().contains("not answered"), "{}", two.log());
+            assert_eq!(one.ends(), 0);
+            follower.wait().unwrap();
+        }
+    }
+}
