@@ -56,6 +56,7 @@ mod originals;
 mod pairs;
 mod part;
 mod path;
+mod pieces;
 mod pods;
 mod policies;
 mod policies_host;
