@@ -131,6 +131,9 @@ pub struct Counts {
     /// nft tables that were read.
     #[serde(default)]
     pub listings: u64,
+    /// How often was worked out what names are answered with.
+    #[serde(default)]
+    pub zones: u64,
 }
 
 /// How the daemon is doing, in a word.
