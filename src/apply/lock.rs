@@ -1,8 +1,8 @@
 //! One run of a project at a time. The kernel frees the lock of a process that dies, however it dies: flock(2).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::kernel::file::make_directory;
 
 /// How often a lock that somebody holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// The mode of a lock's file: nobody but its owner has any business with it.
+const MODE: u32 = 0o600;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -171,11 +174,22 @@ async fn hold(path: &Path, how: FlockOperation, patience: Duration) -> Result<Fi
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens the file of a lock, which nobody else can open: whoever only reads a file can lock it, flock(2), and keep it.
+///
+/// # Errors
+///
+/// When it cannot be opened or made, or is somebody else's.
+pub fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         make_directory(directory)?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    // An earlier netform had all read it.
+    if file.metadata()?.mode() & 0o777 & !MODE != 0 {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
 }
 
 /// Tells whether a path leads to a file that is open: whoever comes opens what is at the path.
@@ -192,12 +206,27 @@ pub fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     Ok((there.dev(), there.ino()) == (locked.dev(), locked.ino()))
 }
 
-/// Returns who holds the lock of a project now; `None` when nobody does, or nobody can tell.
-pub fn holder(dirs: &Dirs) -> Option<Holder> {
-    let mut file = File::open(dirs.lock()).ok()?;
+/// Who holds the lock of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Somebody.
+    By(Holder),
+    /// Nobody.
+    ByNobody,
+    /// That is not for everybody to see.
+    Unseen,
+}
+
+/// Returns who holds the lock of a project now.
+pub fn held(dirs: &Dirs) -> Held {
+    let mut file = match File::open(dirs.lock()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Held::Unseen,
+        Err(_) => return Held::ByNobody,
+    };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Some(told(&mut file).holder),
-        Ok(()) | Err(_) => None,
+        Err(rustix::io::Errno::WOULDBLOCK) => Held::By(told(&mut file).holder),
+        Ok(()) | Err(_) => Held::ByNobody,
     }
 }
 

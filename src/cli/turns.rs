@@ -6,7 +6,7 @@ use super::failure::{Code, Failure};
 use super::meeting::{gives, gives_beside_others};
 use super::session::{Aim, Prepared, Session};
 use super::{run, show};
-use crate::apply::lock::{self, Joining, Lock};
+use crate::apply::lock::{self, Held, Joining, Lock};
 use crate::apply::shared;
 use crate::kernel::moved::Moved;
 use crate::plan::target::Selection;
@@ -67,14 +67,15 @@ impl Session {
         if !self.dirs.has_journal() {
             return;
         }
-        let told = match lock::holder(&self.dirs) {
-            Some(holder) => {
+        let told = match lock::held(&self.dirs) {
+            Held::By(holder) => {
                 format!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
             }
-            None => {
+            Held::ByNobody => {
                 "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
                     .to_owned()
             }
+            Held::Unseen => "A run is under way, or was killed: only root sees which.".to_owned(),
         };
         show::err(&format!("{told}\n"));
     }
