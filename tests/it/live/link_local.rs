@@ -53,3 +53,19 @@ live! {
         world.run(&["destroy", "--yes"]).exits(0);
     }
 }
+
+live! {
+    fn two_that_swap_their_addresses_swap_those_of_their_own_too(world) {
+        let of = |last: u8| format!("fe80::42:acff:fe19:{last:x}/64");
+        world.apply(&shop("172.25.0.7", "172.25.0.8"));
+        assert_eq!((own(world, "web"), own(world, "db")), (of(7), of(8)));
+        for [web, db] in [[8, 7], [7, 8]] {
+            world.apply(&shop(&format!("172.25.0.{web}"), &format!("172.25.0.{db}")));
+            // Whoever asked whether they are free while both are on their way might hear that they are not.
+            assert_eq!(world.sh("for ns in web db; do ip -n $ns -6 addr show tentative; done"), "");
+            assert_eq!((own(world, "web"), own(world, "db")), (of(web), of(db)));
+            assert!(world.pings("web", &format!("fe80::42:acff:fe19:{db:x}%eth0")));
+        }
+        world.assert_in_sync();
+    }
+}
