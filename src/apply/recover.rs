@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::generation::Generation;
 use super::undo::{self, Undone};
-use super::{Dirs, DiskError, Left, Watcher, journal};
+use super::{Dirs, DiskError, Left, Watcher, again, journal};
 use crate::kernel::{Kernel, ObserveError, Op, Scope, Stray, file};
 use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
@@ -120,6 +120,12 @@ pub async fn recover<K: Kernel>(
     });
     // It may have been killed between the directory and the file.
     gone.for_each(|path| file::tidy(path));
+    if again::concerns(&journal.touched) {
+        let observed =
+            kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
+        // Where the kernel refuses that, too, nobody is to be kept from going on: all else of the link is as it shall be.
+        let _ = kernel.execute(&again::repeated(&journal.touched, &observed)).await;
+    }
     kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
     dirs.close_journal().map_err(RecoverError::Unwritten)?;
