@@ -111,13 +111,51 @@ pub fn next_host_turn(dirs: &Dirs) -> u64 {
     }
 }
 
+/// What somebody is about to do on links of the host where others may give the same addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// To give addresses on links of its own, as long as nobody else is there. Many may do so at a time.
+    Nobody,
+    /// To come to a link of others for the first time: whose it is knows of it when that is done.
+    Others,
+}
+
+/// Takes what keeps those who come to a link of the host from giving addresses at the same moment as whose link it is, who goes
+/// by whether somebody is there, and mostly waits for nobody's turn. Whoever waits for that of the host takes this after it,
+/// and whoever has this waits for no turn of the host.
+///
+/// # Errors
+///
+/// As [`lock`]; who holds it is not told.
+pub async fn lock_joins(dirs: &Dirs, joining: Joining, patience: Duration) -> Result<Lock, LockError> {
+    let how = match joining {
+        Joining::Nobody => FlockOperation::NonBlockingLockShared,
+        Joining::Others => FlockOperation::NonBlockingLockExclusive,
+    };
+    Ok(Lock { _file: hold(&dirs.joins_lock(), how, patience).await?, turn: 0 })
+}
+
 async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
+    let mut file = hold(path, FlockOperation::NonBlockingLockExclusive, patience).await?;
+    let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
+    let is_first = file.metadata().map_err(failed)?.len() == 0;
+    let turn = if is_first { 0 } else { told(&mut file).turn + 1 };
+    let text = serde_json::to_vec(&Written { holder: holder.clone(), turn });
+    let text = text.map_err(|error| failed(error.into()))?;
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    file.write_all(&text).map_err(failed)?;
+    Ok(Lock { _file: file, turn })
+}
+
+/// Returns a file that is locked, once whoever else has locked it lets go.
+async fn hold(path: &Path, how: FlockOperation, patience: Duration) -> Result<File, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
     let mut file = open(path).map_err(failed)?;
     let mut left = patience;
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if leads_to(path, &file).map_err(failed)? => break,
+        match flock(&file, how) {
+            Ok(()) if leads_to(path, &file).map_err(failed)? => return Ok(file),
             // Somebody has removed it: what was locked locks nobody out.
             Ok(()) => file = open(path).map_err(failed)?,
             Err(rustix::io::Errno::WOULDBLOCK) if left.is_zero() => {
@@ -131,14 +169,6 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
             Err(error) => return Err(failed(error.into())),
         }
     }
-    let is_first = file.metadata().map_err(failed)?.len() == 0;
-    let turn = if is_first { 0 } else { told(&mut file).turn + 1 };
-    let text = serde_json::to_vec(&Written { holder: holder.clone(), turn });
-    let text = text.map_err(|error| failed(error.into()))?;
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    file.write_all(&text).map_err(failed)?;
-    Ok(Lock { _file: file, turn })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -194,6 +224,23 @@ mod tests {
 
         drop(held);
         lock(&dirs, &second, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn many_are_alone_on_their_links_and_one_comes_to_that_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().join("shop") };
+        let joins = async |joining| lock_joins(&dirs, joining, Duration::ZERO).await;
+
+        let alone = [joins(Joining::Nobody).await.unwrap(), joins(Joining::Nobody).await.unwrap()];
+        assert!(matches!(joins(Joining::Others).await, Err(LockError::Held { .. })));
+        drop(alone);
+        let comes = joins(Joining::Others).await.unwrap();
+        for joining in [Joining::Nobody, Joining::Others] {
+            assert!(matches!(joins(joining).await, Err(LockError::Held { .. })), "{joining:?}");
+        }
+        drop(comes);
+        joins(Joining::Nobody).await.unwrap();
     }
 
     #[tokio::test]

@@ -57,7 +57,7 @@ pub fn shared(manifest: &Manifest) -> BTreeSet<IfName> {
 
 /// Returns which project has which address on these links of the host.
 pub fn taken(
-    others: &BTreeMap<ProjectName, Leases>,
+    others: &[(ProjectName, Leases)],
     links: &BTreeSet<IfName>,
 ) -> BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>> {
     let mut taken: BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>> = BTreeMap::new();
@@ -111,7 +111,7 @@ impl GivenAway {
 }
 
 /// Returns the addresses of an earlier apply that other projects have by now.
-pub fn given_away(leases: &Leases, others: &BTreeMap<ProjectName, Leases>) -> Vec<GivenAway> {
+pub fn given_away(leases: &Leases, others: &[(ProjectName, Leases)]) -> Vec<GivenAway> {
     let links = leases.segments.values().map(|segment| segment.link.clone()).collect();
     let taken = taken(others, &links);
     let mut given_away = vec![];
@@ -318,10 +318,8 @@ mod tests {
             ..Leases::default()
         };
 
-        let taken = taken(
-            &[(ProjectName::try_from("blog").unwrap(), leases)].into(),
-            &["br-lan", "eth1"].map(link).into(),
-        );
+        let taken =
+            taken(&[(ProjectName::try_from("blog").unwrap(), leases)], &["br-lan", "eth1"].map(link).into());
 
         let told: Vec<_> = taken
             .iter()
