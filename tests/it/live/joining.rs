@@ -187,3 +187,35 @@ live! {
         assert_eq!(address(world, "b"), "10.80.0.3");
     }
 }
+
+live! {
+    fn a_bridge_that_is_made_anew_has_its_guests_whatever_names_it(world) {
+        let named = |more: &[&str]| owner(more).replace("interface: br-shop, ", "");
+        let guest = |more: &[&str]| guest(more).replace("br-shop", "br-front");
+        end(begin(world, "shop", &named(&[])));
+        end(begin(world, "two", &guest(&["g: {networks: [lan]}"])));
+        assert_eq!(address(world, "g"), "10.80.0.3");
+
+        for lost in ["true", "rm -r state/shop"] {
+            world.sh("ip link delete br-front");
+            world.run(&["destroy", "--yes", "shop.yaml"]).exits(0);
+            world.sh(lost);
+            world.file("shop.yaml", &named(&["b: {networks: {front: {address: 10.80.0.3}}}"]));
+            let refused = world.run(&["plan", "shop.yaml"]).exits(65).stderr;
+            assert!(refused.contains("project two has address 10.80.0.3 on br-front, too"), "{refused}");
+            assert!(refused.contains("shop.yaml:7:") && refused.contains("project two is on br-front, too"), "both places: {refused}");
+
+            end(begin(world, "shop", &named(&["b: {networks: [front]}"])));
+            assert_eq!(address(world, "b"), "10.80.0.4");
+            end(begin(world, "two", &guest(&["g: {networks: [lan]}"])));
+            assert_eq!(address(world, "g"), "10.80.0.3");
+            assert!(world.pings("b", "10.80.0.3"));
+        }
+
+        // Where it cannot be called that, it is another bridge.
+        world.sh("ip link delete br-front");
+        world.run(&["destroy", "--yes", "shop.yaml"]).exits(0);
+        world.sh("rm -r state/shop; ip link add br-front type bridge");
+        end(begin(world, "shop", &named(&["b: {networks: {front: {address: 10.80.0.3}}}"])));
+    }
+}
