@@ -146,6 +146,7 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
         dirs.remember(touched, None)?;
         return Ok(Settled::Lost);
     }
+    dirs.keep_loss(generation)?;
     dirs.commit(generation)?;
     let committed = match dirs.generation(generation) {
         // It is passed over, as any that is damaged.
@@ -178,6 +179,7 @@ fn carried_out(touched: &[Touched], settled: &Settled) -> Vec<Op> {
 
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
 pub(super) fn finish(dirs: &Dirs, generation: &Generation, touched: &[Touched]) -> Result<(), DiskError> {
+    dirs.keep_loss(generation.number)?;
     dirs.commit(generation.number)?;
     dirs.remember(touched, Some(generation))?;
     dirs.save_leases(&generation.leases)
