@@ -5,6 +5,7 @@
 //! Whenever a run is killed, [`recover`] finds the journal and finishes or undoes.
 
 mod adopted;
+mod again;
 mod begin;
 mod beside;
 mod disk;
