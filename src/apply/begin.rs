@@ -25,13 +25,14 @@ impl Begun {
 }
 
 /// Notes what a run leads to, and then what it is about to change. Both are written at a time, and count one after the
-/// other.
+/// other. Before either, whose links it comes to are told.
 ///
 /// Where there is no room for the former, everything may go all the same: by the journal it is undone or goes on.
 pub(super) fn begin(job: &Job<'_>, journal: &Journal) -> Result<Begun, DiskError> {
     if job.plan.is_empty() {
         return job.dirs.prepare(job.generation, job.before)?.put().map(|()| Begun::Prepared);
     }
+    job.dirs.announce(&job.generation.leases)?;
     let (journal, generation) = both(
         journal.touched.len(),
         || journal.stage(job.dirs),

@@ -80,6 +80,11 @@ impl Dirs {
         self.run.with_file_name("host.lock")
     }
 
+    /// The same.
+    pub(super) fn joins_lock(&self) -> PathBuf {
+        self.run.with_file_name("joins.lock")
+    }
+
     /// Tells whether the project has ever kept something here.
     pub fn is_known(&self) -> bool {
         self.state.exists() || self.has_journal()

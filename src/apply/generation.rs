@@ -1,6 +1,6 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -233,23 +233,38 @@ impl Dirs {
 
     /// Has other projects know where the networks are, though nothing else changed: an earlier netform did not say that.
     pub(super) fn note_segments(&self, leases: &Leases) -> Result<(), DiskError> {
-        let path = self.leases();
-        let is_noted = || {
-            let noted = disk::read::<LeaseFile>(&path, KNOWN).ok()??.leases(&path).ok()?;
-            Some(noted.segments == leases.segments)
-        };
+        let is_noted = || Some(self.kept_leases().ok()??.segments == leases.segments);
         let is_noted = leases.segments.is_empty() || is_noted() == Some(true) && self.has_notes(leases);
         if is_noted { Ok(()) } else { self.save_leases(leases) }
     }
 
-    /// Returns who holds which address in other projects, as far as that can be read.
-    pub fn leases_of_others(&self) -> BTreeMap<ProjectName, Leases> {
+    /// Returns the leases that were written apart; `None` when there are none.
+    pub(super) fn kept_leases(&self) -> Result<Option<Leases>, DiskError> {
+        let path = self.leases();
+        disk::read::<LeaseFile>(&path, KNOWN)?.map(|file| file.leases(&path)).transpose()
+    }
+
+    /// Returns who holds which address in other projects, as far as that can be read. A project is there twice when a run of it
+    /// was killed, or is under way: what it leads to may be there already.
+    pub fn leases_of_others(&self) -> Vec<(ProjectName, Leases)> {
         let leases = |project: ProjectName| {
-            let path = self.of_neighbour(&project).leases();
-            let file: LeaseFile = disk::read(&path, KNOWN).ok()??;
-            Some((project, file.leases(&path).ok()?))
+            let dirs = self.of_neighbour(&project);
+            let kept = dirs.kept_leases().ok().flatten();
+            let newest = if kept.is_none() || dirs.has_journal() { dirs.newest_leases() } else { vec![] };
+            kept.into_iter().chain(newest).map(move |leases| (project.clone(), leases))
         };
-        self.neighbours().into_iter().filter_map(leases).collect()
+        self.neighbours().into_iter().flat_map(leases).collect()
+    }
+
+    /// Returns what the newest generation says that can be read, and what those say that are not committed yet.
+    fn newest_leases(&self) -> Vec<Leases> {
+        let read = |number: &u64, extension| {
+            let text = disk::text(&self.path(*number, extension)).ok()??;
+            Some(written::read(text, None).ok()?.0.leases)
+        };
+        let begun = if self.has_journal() { self.numbered("pending").unwrap_or_default() } else { vec![] };
+        let newest = self.numbers().unwrap_or_default().iter().rev().find_map(|number| read(number, "json"));
+        newest.into_iter().chain(begun.iter().filter_map(|number| read(number, "pending"))).collect()
     }
 
     /// Tells whether a generation was committed.

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{self, Dirs, DiskError};
+use crate::kernel::file::make_directory;
 use crate::names::{IfName, ProjectName};
 use crate::topology::facts::Leases;
 
@@ -46,8 +47,23 @@ impl Dirs {
 
     /// Tells whether there is a note of all that leases say: an earlier netform wrote none.
     pub fn has_notes(&self, leases: &Leases) -> bool {
-        let project = self.state.file_name().and_then(|it| it.to_str()).unwrap_or_default();
-        leases.joined().iter().all(|link| self.state.with_file_name(note(project, link)).exists())
+        leases.joined().into_iter().all(|link| self.note(link).exists())
+    }
+
+    /// Leaves the notes of all that leases say, before anything of it is done.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written down.
+    pub(super) fn announce(&self, leases: &Leases) -> Result<(), DiskError> {
+        if self.has_notes(leases) { Ok(()) } else { self.add_notes(&leases.joined()).map(drop) }
+    }
+
+    /// Removes the notes of what was announced and has not come to be. What cannot be removed only has others look in vain.
+    pub(super) fn renounce(&self) {
+        if let Ok(leases) = self.kept_leases() {
+            let _ = self.with_notes(&leases.unwrap_or_default(), || Ok(()));
+        }
     }
 
     /// Writes leases, with the notes: there is one as long as anybody can read in the leases what it leads to.
@@ -60,24 +76,31 @@ impl Dirs {
         leases: &Leases,
         save: impl FnOnce() -> Result<(), DiskError>,
     ) -> Result<(), DiskError> {
-        let (Some(dir), Some(own)) = (self.state.parent(), self.state.file_name().and_then(|it| it.to_str()))
-        else {
-            return save();
-        };
         let joined = leases.joined();
+        let there = self.add_notes(&joined)?;
+        save()?;
+        let mut past = there.iter().filter(|link| !joined.contains(link));
+        past.try_for_each(|link| disk::remove(&self.note(link)))
+    }
+
+    /// Leaves a note on each of these links; returns where there was one.
+    fn add_notes(&self, links: &BTreeSet<&IfName>) -> Result<BTreeSet<IfName>, DiskError> {
+        let Some(dir) = self.state.parent() else { return Ok([].into()) };
         let there = notes(dir).filter(|(project, _)| self.is_of(project)).map(|(_, link)| link);
         let there: BTreeSet<IfName> = there.collect();
         let failed = |source| DiskError::Write { path: dir.to_owned(), source };
-        let new: Vec<_> = joined.iter().filter(|link| !there.contains(**link)).collect();
-        for link in &new {
-            File::create(dir.join(note(own, link))).map_err(failed)?;
-        }
+        let new: Vec<_> = links.iter().filter(|link| !there.contains(**link)).collect();
         if !new.is_empty() {
+            make_directory(dir).map_err(failed)?;
+            new.into_iter().try_for_each(|link| File::create(self.note(link)).map(drop)).map_err(failed)?;
             disk::sync_dir(dir).map_err(failed)?;
         }
-        save()?;
-        let mut past = there.iter().filter(|link| !joined.contains(link));
-        past.try_for_each(|link| disk::remove(&dir.join(note(own, link))))
+        Ok(there)
+    }
+
+    fn note(&self, link: &IfName) -> PathBuf {
+        let project = self.state.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        self.state.with_file_name(note(project, link))
     }
 }
 
@@ -124,6 +147,12 @@ mod tests {
         save(&on(&["eth1"]));
         assert_eq!(told("shop"), r#"{IfName("eth1"): {ProjectName("lab")}}"#);
         save(&on(&[]));
+        assert_eq!(told("shop"), "{}");
+
+        // Who is about to come says so before, and no more when nothing comes of it.
+        dirs("lab").announce(&on(&["br-shop"])).unwrap();
+        assert_eq!(told("shop"), r#"{IfName("br-shop"): {ProjectName("lab")}}"#);
+        dirs("lab").renounce();
         assert_eq!(told("shop"), "{}");
 
         // A network of its own is nobody's business.

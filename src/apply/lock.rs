@@ -1,8 +1,8 @@
 //! One run of a project at a time. The kernel frees the lock of a process that dies, however it dies: flock(2).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::kernel::file::make_directory;
 
 /// How often a lock that somebody holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// The mode of a lock's file: nobody but its owner has any business with it.
+const MODE: u32 = 0o600;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -111,13 +114,51 @@ pub fn next_host_turn(dirs: &Dirs) -> u64 {
     }
 }
 
+/// What somebody is about to do on links of the host where others may give the same addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// To give addresses on links of its own, as long as nobody else is there. Many may do so at a time.
+    Nobody,
+    /// To come to a link of others for the first time: whose it is knows of it when that is done.
+    Others,
+}
+
+/// Takes what keeps those who come to a link of the host from giving addresses at the same moment as whose link it is, who goes
+/// by whether somebody is there, and mostly waits for nobody's turn. Whoever waits for that of the host takes this after it,
+/// and whoever has this waits for no turn of the host.
+///
+/// # Errors
+///
+/// As [`lock`]; who holds it is not told.
+pub async fn lock_joins(dirs: &Dirs, joining: Joining, patience: Duration) -> Result<Lock, LockError> {
+    let how = match joining {
+        Joining::Nobody => FlockOperation::NonBlockingLockShared,
+        Joining::Others => FlockOperation::NonBlockingLockExclusive,
+    };
+    Ok(Lock { _file: hold(&dirs.joins_lock(), how, patience).await?, turn: 0 })
+}
+
 async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, LockError> {
+    let mut file = hold(path, FlockOperation::NonBlockingLockExclusive, patience).await?;
+    let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
+    let is_first = file.metadata().map_err(failed)?.len() == 0;
+    let turn = if is_first { 0 } else { told(&mut file).turn + 1 };
+    let text = serde_json::to_vec(&Written { holder: holder.clone(), turn });
+    let text = text.map_err(|error| failed(error.into()))?;
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    file.write_all(&text).map_err(failed)?;
+    Ok(Lock { _file: file, turn })
+}
+
+/// Returns a file that is locked, once whoever else has locked it lets go.
+async fn hold(path: &Path, how: FlockOperation, patience: Duration) -> Result<File, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
     let mut file = open(path).map_err(failed)?;
     let mut left = patience;
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if leads_to(path, &file).map_err(failed)? => break,
+        match flock(&file, how) {
+            Ok(()) if leads_to(path, &file).map_err(failed)? => return Ok(file),
             // Somebody has removed it: what was locked locks nobody out.
             Ok(()) => file = open(path).map_err(failed)?,
             Err(rustix::io::Errno::WOULDBLOCK) if left.is_zero() => {
@@ -131,21 +172,24 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
             Err(error) => return Err(failed(error.into())),
         }
     }
-    let is_first = file.metadata().map_err(failed)?.len() == 0;
-    let turn = if is_first { 0 } else { told(&mut file).turn + 1 };
-    let text = serde_json::to_vec(&Written { holder: holder.clone(), turn });
-    let text = text.map_err(|error| failed(error.into()))?;
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    file.write_all(&text).map_err(failed)?;
-    Ok(Lock { _file: file, turn })
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens the file of a lock, which nobody else can open: whoever only reads a file can lock it, flock(2), and keep it.
+///
+/// # Errors
+///
+/// When it cannot be opened or made, or is somebody else's.
+pub fn open(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         make_directory(directory)?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    // An earlier netform had all read it.
+    if file.metadata()?.mode() & 0o777 & !MODE != 0 {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
 }
 
 /// Tells whether a path leads to a file that is open: whoever comes opens what is at the path.
@@ -162,12 +206,27 @@ pub fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     Ok((there.dev(), there.ino()) == (locked.dev(), locked.ino()))
 }
 
-/// Returns who holds the lock of a project now; `None` when nobody does, or nobody can tell.
-pub fn holder(dirs: &Dirs) -> Option<Holder> {
-    let mut file = File::open(dirs.lock()).ok()?;
+/// Who holds the lock of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Somebody.
+    By(Holder),
+    /// Nobody.
+    ByNobody,
+    /// That is not for everybody to see.
+    Unseen,
+}
+
+/// Returns who holds the lock of a project now.
+pub fn held(dirs: &Dirs) -> Held {
+    let mut file = match File::open(dirs.lock()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Held::Unseen,
+        Err(_) => return Held::ByNobody,
+    };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Some(told(&mut file).holder),
-        Ok(()) | Err(_) => None,
+        Err(rustix::io::Errno::WOULDBLOCK) => Held::By(told(&mut file).holder),
+        Ok(()) | Err(_) => Held::ByNobody,
     }
 }
 
@@ -194,6 +253,23 @@ mod tests {
 
         drop(held);
         lock(&dirs, &second, Duration::ZERO).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn many_are_alone_on_their_links_and_one_comes_to_that_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs { state: dir.path().to_owned(), run: dir.path().join("shop") };
+        let joins = async |joining| lock_joins(&dirs, joining, Duration::ZERO).await;
+
+        let alone = [joins(Joining::Nobody).await.unwrap(), joins(Joining::Nobody).await.unwrap()];
+        assert!(matches!(joins(Joining::Others).await, Err(LockError::Held { .. })));
+        drop(alone);
+        let comes = joins(Joining::Others).await.unwrap();
+        for joining in [Joining::Nobody, Joining::Others] {
+            assert!(matches!(joins(joining).await, Err(LockError::Held { .. })), "{joining:?}");
+        }
+        drop(comes);
+        joins(Joining::Nobody).await.unwrap();
     }
 
     #[tokio::test]

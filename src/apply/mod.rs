@@ -5,6 +5,7 @@
 //! Whenever a run is killed, [`recover`] finds the journal and finishes or undoes.
 
 mod adopted;
+mod again;
 mod begin;
 mod beside;
 mod disk;
@@ -61,6 +62,15 @@ pub struct Job<'a> {
     pub before: Option<Before<'a>>,
     /// What to do when something fails.
     pub on_failure: OnFailure,
+}
+
+impl Job<'_> {
+    /// Has nobody told any more of links that it comes to: it does not.
+    fn renounce(&self) {
+        if !self.generation.leases.joined().is_empty() {
+            self.dirs.renounce();
+        }
+    }
 }
 
 /// What to do when something fails.
@@ -229,6 +239,7 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
         Err(error) => {
             // Nothing was done, so what was prepared is only litter.
             let _ = job.dirs.close_journal();
+            job.renounce();
             return Outcome::NotBegun(error);
         }
     };
@@ -367,6 +378,7 @@ async fn end<K: Kernel>(
         return Outcome::Stranded(report);
     }
     undo::let_go(kernel, job.dirs, &journal.touched);
+    job.renounce();
     report.disk = job.dirs.close_journal().err();
     if report.done.is_empty() && report.undone == 0 {
         Outcome::Unchanged(report)

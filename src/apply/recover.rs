@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::generation::Generation;
 use super::undo::{self, Undone};
-use super::{Dirs, DiskError, Left, Watcher, journal};
+use super::{Dirs, DiskError, Left, Watcher, again, journal};
 use crate::kernel::{Kernel, ObserveError, Op, Scope, Stray, file};
 use crate::plan::{Touched, stray};
 use crate::resource::ResourceId;
@@ -120,8 +120,17 @@ pub async fn recover<K: Kernel>(
     });
     // It may have been killed between the directory and the file.
     gone.for_each(|path| file::tidy(path));
+    if again::concerns(&journal.touched) {
+        let observed =
+            kernel.observe(&widened(scope, &journal.touched)).await.map_err(RecoverError::Kernel)?;
+        // Where the kernel refuses that, too, nobody is to be kept from going on: all else of the link is as it shall be.
+        let _ = kernel.execute(&again::repeated(&journal.touched, &observed)).await;
+    }
     kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
+    if let Settled::Undone { .. } = settled {
+        dirs.renounce();
+    }
     dirs.close_journal().map_err(RecoverError::Unwritten)?;
     Ok(Some(found(settled)))
 }
@@ -137,6 +146,7 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
         dirs.remember(touched, None)?;
         return Ok(Settled::Lost);
     }
+    dirs.keep_loss(generation)?;
     dirs.commit(generation)?;
     let committed = match dirs.generation(generation) {
         // It is passed over, as any that is damaged.
@@ -169,6 +179,7 @@ fn carried_out(touched: &[Touched], settled: &Settled) -> Vec<Op> {
 
 /// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
 pub(super) fn finish(dirs: &Dirs, generation: &Generation, touched: &[Touched]) -> Result<(), DiskError> {
+    dirs.keep_loss(generation.number)?;
     dirs.commit(generation.number)?;
     dirs.remember(touched, Some(generation))?;
     dirs.save_leases(&generation.leases)

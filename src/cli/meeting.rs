@@ -8,11 +8,11 @@ use super::loaded::Loaded;
 use super::session::{Aim, Prepared, Session};
 use crate::apply::Dirs;
 use crate::kernel::{Op, strangers};
-use crate::names::NetName;
+use crate::names::{IfName, NetName, ProjectName};
 use crate::plan::Plan;
 use crate::resource::owner::Owner;
 use crate::topology;
-use crate::topology::facts::{Facts, Leases};
+use crate::topology::facts::{Facts, Leases, Segment};
 use crate::topology::strangers::GivenAway;
 
 impl Session {
@@ -35,7 +35,8 @@ impl Session {
             return Ok(Facts { taken, ..facts });
         }
         let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
-        let leased = others.values().flat_map(|leases| leases.addresses.values().flat_map(BTreeMap::values));
+        let all = others.iter().flat_map(|(_, leases)| leases.addresses.values());
+        let leased = all.flat_map(BTreeMap::values);
         let leased: BTreeSet<_> = leased.flatten().copied().collect();
         for link in links {
             neighbours.entry(link).or_default().extend(&leased);
@@ -57,7 +58,9 @@ impl Session {
             let owner = it.owner();
             // What is live is there already.
             if given(&prepared.plan).any(|given| given == (&owner, it.addr)) {
-                lines.push(self.refusal(&it, &owner, prepared));
+                let (addr, link) = (it.addr, it.link);
+                let taken = Taken { owner: &owner, addr, link: &link, project: it.project };
+                lines.push(taken.told(&self.dirs, prepared, " back"));
             }
         }
         if lines.is_empty() {
@@ -71,16 +74,51 @@ impl Session {
         ))
     }
 
-    fn refusal(&self, it: &GivenAway, owner: &Owner, prepared: &Prepared) -> String {
-        let GivenAway { container: _, network: _, addr, link, project } = it;
-        let own = prepared.desired.0.iter().map(|(_, entry)| entry).find(|entry| entry.owner == *owner);
+    /// Says which addresses that a plan gives are other projects' by now, or may be: a run of theirs was killed. The caller has
+    /// what keeps others from giving any meanwhile.
+    pub(super) fn given_meanwhile(&self, prepared: &Prepared) -> Vec<String> {
+        if !gives_beside_others(prepared, &self.dirs) {
+            return vec![];
+        }
+        let Prepared { plan, leases, observed, .. } = prepared;
+        let (others, joined) = (self.dirs.leases_of_others(), leases.joined());
+        let held = topology::strangers::taken(&others, &links(prepared).into_iter().cloned().collect());
+        let taken = given(plan).filter_map(|(owner, addr)| {
+            let Segment { link, host: _, vlans } = leases.segments.get(owner.network()?)?;
+            let vlan = owner.attached().and_then(|container| vlans.get(container).copied());
+            // On a link of its own the host has the address that the manifest says.
+            let may_yield = owner.attached().is_some() || joined.contains(link);
+            let project = held.get(&Segment::name(link, vlan))?.get(&addr).filter(|_| may_yield)?;
+            Some(Taken { owner, addr, link, project: project.clone() })
+        });
+        let is_there = |taken: &Taken<'_>| {
+            let mut addresses = observed.own.iter().filter(|(_, entry)| entry.owner == *taken.owner);
+            addresses.any(|(_, it)| it.resource.address().is_some_and(|it| it.addr.addr() == taken.addr))
+        };
+        let taken = taken.filter(|taken| !is_there(taken));
+        taken.map(|taken| taken.told(&self.dirs, prepared, "")).collect()
+    }
+}
+
+/// An address that somebody is to get and another project has.
+struct Taken<'a> {
+    owner: &'a Owner,
+    addr: IpAddr,
+    link: &'a IfName,
+    project: ProjectName,
+}
+
+impl Taken<'_> {
+    fn told(&self, dirs: &Dirs, prepared: &Prepared, back: &str) -> String {
+        let Self { owner, addr, link, project } = self;
+        let own = prepared.desired.0.iter().map(|(_, entry)| entry).find(|entry| entry.owner == **owner);
         let own = own.and_then(|entry| entry.origin.as_ref());
         let own = own.map_or_else(String::new, |origin| format!("{origin}: "));
-        let (holder, origin) = self.dirs.holder_of(project, *addr).unzip();
+        let (holder, origin) = dirs.holder_of(project, *addr).unzip();
         let holder = holder.map_or_else(String::new, |holder| format!("container {holder} of "));
         let theirs = origin.flatten().map_or_else(String::new, |origin| format!(": {origin}"));
         format!(
-            "  {own}{owner} would get {addr} back, but {holder}project {project} has it on {link}{theirs}"
+            "  {own}{owner} would get {addr}{back}, but {holder}project {project} has it on {link}{theirs}"
         )
     }
 }
@@ -95,15 +133,24 @@ fn given(plan: &Plan) -> impl Iterator<Item = (&Owner, IpAddr)> {
     })
 }
 
-/// Tells whether a plan gives somebody an address on a link of the host where other projects may give the same one.
-pub(super) fn gives_beside_others(Prepared { plan, leases, .. }: &Prepared, dirs: &Dirs) -> bool {
+/// Returns the links of the host on which a plan gives addresses.
+fn links(Prepared { plan, leases, .. }: &Prepared) -> BTreeSet<&IfName> {
     let networks: BTreeSet<&NetName> = given(plan).filter_map(|(owner, _)| owner.network()).collect();
-    let links = networks.into_iter().filter_map(|network| Some(&leases.segments.get(network)?.link));
-    let links: BTreeSet<_> = links.collect();
+    networks.into_iter().filter_map(|network| Some(&leases.segments.get(network)?.link)).collect()
+}
+
+/// Tells whether a plan gives somebody an address on a link of the host where others may come to be.
+pub(super) fn gives(prepared: &Prepared) -> bool {
+    !links(prepared).is_empty()
+}
+
+/// Tells whether a plan gives somebody an address on a link of the host where other projects may give the same one.
+pub(super) fn gives_beside_others(prepared: &Prepared, dirs: &Dirs) -> bool {
+    let links = links(prepared);
     if links.is_empty() {
         return false;
     }
-    let joined = leases.joined();
+    let joined = prepared.leases.joined();
     links.iter().any(|link| joined.contains(*link)) || {
         let guests = dirs.guests();
         links.iter().any(|link| guests.contains_key(*link))

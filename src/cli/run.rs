@@ -14,7 +14,7 @@ use super::signals::Interrupts;
 use super::voice::{Told, Voice};
 use super::{confirm, ports, report, resolver, show, ssh};
 use crate::apply::generation::Generation;
-use crate::apply::lock::{self, Holder, LockError};
+use crate::apply::lock::{self, Held, Holder, LockError};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress};
 use crate::kernel::Scope;
 use crate::plan::target::Selection;
@@ -210,8 +210,9 @@ pub(super) async fn take_lock(
 
 /// Refuses to go on after somebody has removed the lock while the user was asked: another run may have come and gone since.
 fn still_locked(session: &Session) -> Result<(), Failure> {
-    if lock::holder(&session.dirs).is_some_and(|holder| holder.pid == std::process::id()) {
-        return Ok(());
+    match lock::held(&session.dirs) {
+        Held::By(holder) if holder.pid == std::process::id() => return Ok(()),
+        Held::By(_) | Held::ByNobody | Held::Unseen => {}
     }
     let message = format!(
         "somebody has removed the lock in {} meanwhile; nothing was changed",

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::failure::{Code, Failure};
-use super::meeting::gives_beside_others;
+use super::meeting::{gives, gives_beside_others};
 use super::session::{Aim, Prepared, Session};
 use super::{run, show};
-use crate::apply::lock::{self, Lock};
+use crate::apply::lock::{self, Held, Joining, Lock};
 use crate::apply::shared;
 use crate::kernel::moved::Moved;
 use crate::plan::target::Selection;
@@ -18,7 +18,7 @@ use crate::resource::netns::NsRef;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A project's turn at what all projects share of the host: its kernel parameters. Each goes by whether others rely on them, so
-/// two that go at the same moment would each leave them to the other.
+/// two that go at the same moment would each leave them to the other. So it is with addresses on links where others are.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     /// Whether a plan is carried out as it is made, and nobody is asked: then it is the project's turn from the plan on.
@@ -26,14 +26,33 @@ pub(super) struct Turn {
     /// Which turn came next when the plan was made.
     next: Option<u64>,
     /// What is held as long as it lasts.
-    held: Option<Lock>,
+    held: Locks,
 }
 
 impl Turn {
     /// Ends it; returns what was held.
-    pub(super) fn end(&mut self) -> Option<Lock> {
-        self.held.take()
+    pub(super) fn end(&mut self) -> Locks {
+        std::mem::take(&mut self.held)
     }
+}
+
+/// What keeps others from what a run is at, as long as it is held.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    /// From all that is shared.
+    host: Option<Lock>,
+    /// From links that it comes to, or from those on which it is alone.
+    joins: Option<Lock>,
+}
+
+/// What has become of a plan while it waited for its turn.
+enum Meanwhile {
+    /// It fits.
+    Nothing,
+    /// Another project had its turn.
+    AnotherTurn,
+    /// Other projects were given addresses that it gives, in sentences.
+    Given(Vec<String>),
 }
 
 impl Session {
@@ -48,14 +67,15 @@ impl Session {
         if !self.dirs.has_journal() {
             return;
         }
-        let told = match lock::holder(&self.dirs) {
-            Some(holder) => {
+        let told = match lock::held(&self.dirs) {
+            Held::By(holder) => {
                 format!("`netform {}`, process {}, is at work right now.", holder.verb, holder.pid)
             }
-            None => {
+            Held::ByNobody => {
                 "A run was killed before it ended; the next apply or destroy finishes or undoes it first."
                     .to_owned()
             }
+            Held::Unseen => "A run is under way, or was killed: only root sees which.".to_owned(),
         };
         show::err(&format!("{told}\n"));
     }
@@ -71,30 +91,81 @@ impl Session {
         self.turn.end();
         self.turn.next = Some(lock::next_host_turn(&self.dirs));
         let (prepared, conflicts) = self.prepare_surely(aim, selection).await?;
-        if !self.turn.at_once || !self.concerns_all(&prepared) {
+        if !self.turn.at_once {
             return Ok((prepared, conflicts));
         }
-        let is_as_planned = self.take_turn().await?;
-        if is_as_planned {
-            return Ok((prepared, conflicts));
+        match self.begin_turn(&prepared).await? {
+            Meanwhile::Nothing => Ok((prepared, conflicts)),
+            Meanwhile::AnotherTurn | Meanwhile::Given(_) => {
+                self.kernel.moved(Moved::Everywhere);
+                self.prepare_surely(aim, selection).await
+            }
         }
-        self.kernel.moved(Moved::Everywhere);
-        self.prepare_surely(aim, selection).await
     }
 
     /// Has the project's turn begin when a plan concerns what all share, unless it has begun; returns what holds it.
     ///
     /// # Errors
     ///
-    /// When another project had its turn since the plan was made: what it decides may be past.
-    pub(super) async fn claim_turn(&mut self, prepared: &Prepared) -> Result<Option<Lock>, Failure> {
-        if self.turn.held.is_none() && self.concerns_all(prepared) && !self.take_turn().await? {
-            self.turn.end();
-            let message = "another project has changed meanwhile what all share, the kernel parameters of the host; nothing \
-                           was changed";
-            return Err(Failure::new(Code::Stale, message).help("plan again"));
+    /// When another project had its turn since the plan was made, or was given an address that this one gives: what it decides
+    /// may be past.
+    pub(super) async fn claim_turn(&mut self, prepared: &Prepared) -> Result<Locks, Failure> {
+        let Locks { host, joins } = &self.turn.held;
+        if host.is_some() || joins.is_some() && !self.concerns_all(prepared) {
+            return Ok(self.turn.end());
         }
-        Ok(self.turn.end())
+        let meanwhile = self.begin_turn(prepared).await?;
+        let locks = self.turn.end();
+        let message = match meanwhile {
+            Meanwhile::Nothing => return Ok(locks),
+            Meanwhile::AnotherTurn => {
+                "another project has changed meanwhile what all share, the kernel parameters of the host; nothing was changed"
+                    .to_owned()
+            }
+            Meanwhile::Given(lines) => {
+                format!("addresses are other projects' by now; nothing was changed\n{}", lines.join("\n"))
+            }
+        };
+        Err(Failure::new(Code::Stale, message).help("plan again"))
+    }
+
+    /// Has the project's turn begin if it needs one, and tells whether the plan fits what others have done meanwhile.
+    ///
+    /// Mostly it is alone on its links, and only keeps others from coming there as long as it gives addresses.
+    async fn begin_turn(&mut self, prepared: &Prepared) -> Result<Meanwhile, Failure> {
+        self.turn.end();
+        if !self.concerns_all(prepared) {
+            if !gives(prepared) {
+                return Ok(Meanwhile::Nothing);
+            }
+            self.lock_joins(Joining::Nobody).await?;
+            if !gives_beside_others(prepared, &self.dirs) {
+                return Ok(Meanwhile::Nothing);
+            }
+            // Whoever has come waits for this one while he has his turn.
+            self.turn.end();
+        }
+        let is_as_planned = self.take_turn().await?;
+        if self.comes_anew(prepared) {
+            self.lock_joins(Joining::Others).await?;
+        }
+        let given = self.given_meanwhile(prepared);
+        Ok(match (is_as_planned, given.is_empty()) {
+            (_, false) => Meanwhile::Given(given),
+            (false, true) => Meanwhile::AnotherTurn,
+            (true, true) => Meanwhile::Nothing,
+        })
+    }
+
+    async fn lock_joins(&mut self, joining: Joining) -> Result<(), Failure> {
+        let lock = lock::lock_joins(&self.dirs, joining, PATIENCE).await;
+        self.turn.held.joins = Some(lock.map_err(|error| run::not_locked(&error))?);
+        Ok(())
+    }
+
+    /// Tells whether a plan leads to links of others that do not know of it.
+    fn comes_anew(&self, prepared: &Prepared) -> bool {
+        !self.dirs.has_notes(&prepared.leases)
     }
 
     /// Has the project's turn begin when a run that was killed had touched what all share, and may have to be undone.
@@ -116,7 +187,7 @@ impl Session {
         let is_known = self.past.originals_of_others == others;
         let is_next = self.turn.next.is_none_or(|next| next == lock.turn);
         self.past.originals_of_others = others;
-        self.turn.held = Some(lock);
+        self.turn.held.host = Some(lock);
         Ok(is_known && is_next)
     }
 
@@ -129,6 +200,7 @@ impl Session {
         let is_of_host = |id: &ResourceId| asked.contains(id) || was_asked.contains(id);
         asked != was_asked
             || gives_beside_others(prepared, &self.dirs)
+            || self.comes_anew(prepared)
             || self.past.originals.known.iter().any(|entry| is_past(entry.resource.id()))
             || plan.waves.iter().flatten().any(|op| is_of_host(&op.id()))
     }

@@ -7,28 +7,36 @@ use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
-use super::links::{Outcome, channel, found, send_unless};
+use super::links::{NEW, Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::message;
 use crate::names::{IfName, Mac};
 use crate::resource::netns::NsRef;
 
-/// Gives a link the address of its new link-layer address in place of that of the former one, where it had that: there is none
+/// What `inet6_rtm_getaddr()`, `inet6_addr_del()` and `rtnetlink_rcv_msg()` say where there is no such address.
+const NONE: [Errno; 4] = [Errno::ADDRNOTAVAIL, Errno::NXIO, Errno::OPNOTSUPP, Errno::AFNOSUPPORT];
+
+/// Gives a link the address of its new link-layer address in place of that of the former one, where it has that: there is none
 /// on a link that is down, that does not speak IPv6, or that makes its addresses otherwise.
+///
+/// A run that is killed in between leaves both, never none, so that doing it again does the rest.
 pub(super) async fn follow(live: &Live, (ns, link): (&NsRef, &IfName), [from, to]: [Mac; 2]) -> Outcome {
-    /// What `inet6_addr_del()` and `rtnetlink_rcv_msg()` say where there is no such address.
-    const NONE: [Errno; 4] = [Errno::ADDRNOTAVAIL, Errno::NXIO, Errno::OPNOTSUPP, Errno::AFNOSUPPORT];
     if from == to {
         return Ok(());
     }
     let here = channel(live, ns)?;
     let index = found(here, link)?;
-    let former = RouteNetlinkMessage::DelAddress(message::address(made_of(from), index));
-    match here.request(former, 0).await {
-        Err(refusal) if refusal.errno().is_some_and(|errno| NONE.contains(&errno)) => Ok(()),
-        Err(refusal) => Err(refusal.into()),
-        Ok(()) => send_unless(here, message::new_link_local(made_of(to), index), &[Errno::EXIST]).await,
+    let former = made_of(from);
+    match here.ask(message::find_address(former.addr(), index), |_, _| Some(())) {
+        Err(refusal) if refusal.errno().is_some_and(|errno| NONE.contains(&errno)) => return Ok(()),
+        answer => answer.map(drop)?,
     }
+    match here.request(message::new_link_local(made_of(to), index), NEW).await {
+        Err(refusal) if refusal.errno() == Some(Errno::EXIST) => {}
+        answer => answer?,
+    }
+    let former = RouteNetlinkMessage::DelAddress(message::address(former, index));
+    send_unless(here, former, &NONE).await
 }
 
 /// Returns the address that is made of a link-layer address: RFC 4291 appendix A, `addrconf_ifid_eui48()` in Linux

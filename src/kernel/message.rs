@@ -19,7 +19,7 @@ use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::address::{
-    LOOPBACK, LOOPBACK6, address, addresses_of, all_addresses, connected_route, new_address,
+    LOOPBACK, LOOPBACK6, address, addresses_of, all_addresses, connected_route, find_address, new_address,
     new_external_address, new_link_local, new_loopback_address, new_loopback6_address, no_loopback_address,
     no_loopback6_address,
 };

@@ -50,6 +50,20 @@ impl Owner {
         }
     }
 
+    /// Returns the container that is attached.
+    pub fn attached(&self) -> Option<&ContainerName> {
+        match self {
+            Self::Attachment { container, network: _ } => Some(container),
+            Self::Project
+            | Self::Network(_)
+            | Self::Container(_)
+            | Self::Port(_)
+            | Self::Policy(_)
+            | Self::External(_)
+            | Self::Unmarked(_) => None,
+        }
+    }
+
     /// Tells whether the kernel object carries no mark.
     pub fn is_unmarked(&self) -> bool {
         match self {

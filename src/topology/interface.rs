@@ -2,12 +2,13 @@
 
 use foldhash::{HashMap, HashSet};
 
+use super::facts::Facts;
 use super::scene::{Member, Net, Party, Scene};
 use super::text::digest;
 use super::veth;
 use crate::manifest::problem::Problem;
-use crate::manifest::{At, Driver, OtherEnd, Place};
-use crate::names::IfName;
+use crate::manifest::{self, At, Driver, Manifest, OtherEnd, Place};
+use crate::names::{IfName, NetName};
 
 /// The names of all interfaces.
 pub(super) struct Interfaces {
@@ -69,7 +70,7 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
     for (net, name) in scene.nets.iter().zip(&mut names).filter(|(_, name)| name.is_none()) {
         let live = scene.facts.interfaces.get(net.name).or_else(|| veth::host_end(scene, net));
         let live = live.filter(|live| !claimed.contains(*live));
-        let derived = [readable(net), hash_name(scene, &["network", net.name.as_str()])];
+        let derived = derived(scene.manifest, net.name, net.spec);
         if let Some(live) = live.filter(|live| derived.iter().flatten().any(|name| name == *live)) {
             claimed.insert(live.clone());
             *name = Some(live.clone());
@@ -78,7 +79,7 @@ fn bridges(scene: &Scene<'_>, claimed: &mut HashSet<IfName>, problems: &mut Vec<
     let derive = |(net, name): (&Net<'_>, Option<IfName>)| {
         name.unwrap_or_else(|| {
             let free = |name: &IfName| !claimed.contains(name) && !scene.facts.foreign_links.contains(name);
-            match readable(net).filter(free) {
+            match readable(net.name, net.spec).filter(free) {
                 Some(name) => {
                     claimed.insert(name.clone());
                     name
@@ -131,9 +132,31 @@ fn detours(scene: &Scene<'_>, claimed: &mut HashSet<IfName>) -> Vec<Option<IfNam
     scene.members.iter().map(detour).collect()
 }
 
+/// Returns the link of the host that a network will be which names none and is not there yet: almost always, since a name that
+/// is taken twice is counted up.
+pub(super) fn foreseen(
+    manifest: &Manifest,
+    facts: &Facts,
+    name: &NetName,
+    spec: &manifest::Network,
+) -> Option<IfName> {
+    let is_named = |name: &IfName| {
+        let all = manifest.networks.values().map(|at| &at.value);
+        let named = all.flat_map(|it| [it.external.as_ref(), it.interface.as_ref(), it.driver.parent()]);
+        named.flatten().any(|at| at.value == *name)
+    };
+    let free = |name: &IfName| !facts.foreign_links.contains(name) && !is_named(name);
+    derived(manifest, name, spec).into_iter().flatten().find(free)
+}
+
+/// Returns the names that a network's link may have which names none, the best first.
+fn derived(manifest: &Manifest, name: &NetName, spec: &manifest::Network) -> [Option<IfName>; 2] {
+    [readable(name, spec), hash_name(manifest, &["network", name.as_str()])]
+}
+
 /// Returns `br-NAME`, or `ve-NAME` for a pair, when an interface can be called that.
-fn readable(net: &Net<'_>) -> Option<IfName> {
-    let prefix = match &net.spec.driver {
+fn readable(name: &NetName, spec: &manifest::Network) -> Option<IfName> {
+    let prefix = match &spec.driver {
         Driver::Bridge
         | Driver::Macvlan { .. }
         | Driver::Ipvlan { .. }
@@ -141,12 +164,12 @@ fn readable(net: &Net<'_>) -> Option<IfName> {
         | Driver::Physical => "br",
         Driver::Veth(_) => "ve",
     };
-    IfName::try_from(format!("{prefix}-{}", net.name)).ok()
+    IfName::try_from(format!("{prefix}-{name}")).ok()
 }
 
 /// Returns `nf-` with ten hex digits.
-fn hash_name(scene: &Scene<'_>, parts: &[&str]) -> Option<IfName> {
-    let parts = [&[scene.manifest.project.value.as_str()], parts].concat();
+fn hash_name(manifest: &Manifest, parts: &[&str]) -> Option<IfName> {
+    let parts = [&[manifest.project.value.as_str()], parts].concat();
     let (_, hex) = digest(&parts);
     IfName::try_from(format!("nf-{hex}")).ok()
 }
@@ -154,8 +177,9 @@ fn hash_name(scene: &Scene<'_>, parts: &[&str]) -> Option<IfName> {
 /// Returns the hash name that nobody has, and claims it. A name that is taken is counted up.
 fn hashed(scene: &Scene<'_>, parts: &[&str], claimed: &mut HashSet<IfName>) -> IfName {
     let free = |name: &IfName| !claimed.contains(name) && !scene.facts.foreign_links.contains(name);
-    let counted = (1_u64..).filter_map(|count| hash_name(scene, &[parts, &[&count.to_string()]].concat()));
-    let mut names = hash_name(scene, parts).into_iter().chain(counted);
+    let manifest = scene.manifest;
+    let counted = (1_u64..).filter_map(|count| hash_name(manifest, &[parts, &[&count.to_string()]].concat()));
+    let mut names = hash_name(manifest, parts).into_iter().chain(counted);
     #[expect(clippy::expect_used, reason = "there are 2^40 names, more than anybody can claim")]
     let name = names.find(free).expect("a hash name is free");
     claimed.insert(name.clone());

@@ -181,7 +181,7 @@ fn reserve_statics<'a>(
                 continue;
             };
             let refusal = refusal(space, member, at);
-            match (*slot, refusal.or_else(|| strangers::refusal(scene.facts, net, member, at))) {
+            match (*slot, refusal.or_else(|| strangers::refusal(scene, net, member, at))) {
                 (Some(first), _) => problems.push(twice(member, space, at, first)),
                 (None, Some(problem)) => problems.push(problem),
                 (None, None) => {
@@ -293,7 +293,7 @@ fn fill(
             let Some(member) = scene.members.get(*index) else { continue };
             let Some(held) = held(leases, member, net) else { continue };
             // What is live stays, and a warning says who else has it.
-            let beside = if is_live { None } else { strangers::beside(scene.facts, net, member) };
+            let beside = if is_live { None } else { strangers::beside(scene, net, member) };
             for (slot, space) in addresses.iter_mut().zip(&mut *spaces).filter(|(slot, _)| slot.is_none()) {
                 *slot = space.keep(held, beside);
             }
@@ -303,7 +303,7 @@ fn fill(
     let waits = existing::waits(scene, net);
     let mut short: Vec<Vec<&Member<'_>>> = vec![vec![]; spaces.len()];
     for (index, addresses) in &mut chosen {
-        let beside = scene.members.get(*index).and_then(|member| strangers::beside(scene.facts, net, member));
+        let beside = scene.members.get(*index).and_then(|member| strangers::beside(scene, net, member));
         for ((slot, space), short) in addresses.iter_mut().zip(&mut *spaces).zip(&mut short) {
             *slot = slot.or_else(|| if short.is_empty() && !waits { space.take(beside) } else { None });
             if slot.is_none() && !waits {

@@ -2,6 +2,7 @@
 //!
 //! The host knows whom it has spoken to lately, and nobody else: only a `pool` says which addresses are free.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use smol_str::SmolStr;
 
 use super::facts::{Facts, Leases, Segment};
+use super::interface::foreseen;
 use super::resolve::Asker;
 use super::scene::{Member, Net, Scene};
 use crate::manifest::problem::Problem;
@@ -57,7 +59,7 @@ pub fn shared(manifest: &Manifest) -> BTreeSet<IfName> {
 
 /// Returns which project has which address on these links of the host.
 pub fn taken(
-    others: &BTreeMap<ProjectName, Leases>,
+    others: &[(ProjectName, Leases)],
     links: &BTreeSet<IfName>,
 ) -> BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>> {
     let mut taken: BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>> = BTreeMap::new();
@@ -111,7 +113,7 @@ impl GivenAway {
 }
 
 /// Returns the addresses of an earlier apply that other projects have by now.
-pub fn given_away(leases: &Leases, others: &BTreeMap<ProjectName, Leases>) -> Vec<GivenAway> {
+pub fn given_away(leases: &Leases, others: &[(ProjectName, Leases)]) -> Vec<GivenAway> {
     let links = leases.segments.values().map(|segment| segment.link.clone()).collect();
     let taken = taken(others, &links);
     let mut given_away = vec![];
@@ -136,21 +138,28 @@ pub fn given_away(leases: &Leases, others: &BTreeMap<ProjectName, Leases>) -> Ve
 pub(super) type Beside<'f> = Option<&'f BTreeMap<IpAddr, ProjectName>>;
 
 /// Returns which other project has which address where an attachment is.
-pub(super) fn beside<'f>(facts: &'f Facts, net: &Net<'_>, member: &Member<'_>) -> Beside<'f> {
+pub(super) fn beside<'f>(scene: &Scene<'f>, net: &Net<'_>, member: &Member<'_>) -> Beside<'f> {
+    let Scene { manifest, facts, .. } = scene;
     if facts.taken.is_empty() {
         return None;
     }
     let vlan = member.spec.port.as_ref().and_then(|port| port.value.vlan);
-    facts.taken.get(&Segment::name(is_at(facts, net.name, net.spec)?, vlan))
+    facts.taken.get(&Segment::name(&*is_at(manifest, facts, net.name, net.spec)?, vlan))
 }
 
 /// Says that another project has an address that the manifest gives a container; where it is live, a [warning](warnings) does.
-pub(super) fn refusal(facts: &Facts, net: &Net<'_>, member: &Member<'_>, at: &At<IpAddr>) -> Option<Problem> {
-    let project = beside(facts, net, member)?.get(&at.value)?;
+pub(super) fn refusal(
+    scene: &Scene<'_>,
+    net: &Net<'_>,
+    member: &Member<'_>,
+    at: &At<IpAddr>,
+) -> Option<Problem> {
+    let Scene { manifest, facts, .. } = scene;
+    let project = beside(scene, net, member)?.get(&at.value)?;
     let live = facts.live.addresses.get(member.container).and_then(|networks| networks.get(net.name));
     let is_live = live.is_some_and(|live| live.contains(&at.value));
-    let link = is_at(facts, net.name, net.spec)?;
-    (!is_live).then(|| had(net, link, (at, format!("`{}` is to have it", member.container)), project))
+    let link = is_at(manifest, facts, net.name, net.spec)?;
+    (!is_live).then(|| had(net, &link, (at, format!("`{}` is to have it", member.container)), project))
 }
 
 /// Says that another project has an address that the host is to have beside the containers of a network.
@@ -177,17 +186,23 @@ fn had(net: &Net<'_>, link: &IfName, (at, wanted): (&At<IpAddr>, String), projec
     }
 }
 
-/// Returns the links of the host that networks are, as far as that is known: other projects may be on them.
+/// Returns the links of the host that networks are or will be: other projects may be on them.
 pub fn own(manifest: &Manifest, facts: &Facts) -> BTreeSet<IfName> {
     let own = manifest.networks.iter().filter(|(_, at)| stands_on(&at.value).is_none());
-    own.filter_map(|(name, at)| is_at(facts, name, &at.value)).cloned().collect()
+    own.filter_map(|(name, at)| is_at(manifest, facts, name, &at.value)).map(Cow::into_owned).collect()
 }
 
-/// Returns the link of the host that a network is or is on, as far as that is known.
-fn is_at<'a>(facts: &'a Facts, name: &NetName, spec: &'a manifest::Network) -> Option<&'a IfName> {
+/// Returns the link of the host that a network is or is on, or will be.
+fn is_at<'a>(
+    manifest: &Manifest,
+    facts: &'a Facts,
+    name: &NetName,
+    spec: &'a manifest::Network,
+) -> Option<Cow<'a, IfName>> {
     let before = || Some(&facts.leases.segments.get(name)?.link);
     let own = || spec.interface.as_ref().map(|at| &at.value).or(facts.interfaces.get(name)).or_else(before);
-    stands_on(spec).or_else(own)
+    let known = stands_on(spec).or_else(own).map(Cow::Borrowed);
+    known.or_else(|| foreseen(manifest, facts, name, spec).map(Cow::Owned))
 }
 
 /// Returns the link of the host that a network is on beside others: their bridge, or its parent.
@@ -269,7 +284,7 @@ fn twice<'s>(
     let members = scene.members.iter().zip(addresses).filter(|_| !scene.facts.taken.is_empty());
     members.flat_map(move |(member, addresses)| {
         let net = scene.net(member);
-        let beside = net.and_then(|net| Some((net.name, beside(scene.facts, net, member)?)));
+        let beside = net.and_then(|net| Some((net.name, beside(scene, net, member)?)));
         let found = addresses.iter().filter_map(move |address| {
             let (network, beside) = beside?;
             Some((network, address.addr(), beside.get(&address.addr())?))
@@ -318,10 +333,8 @@ mod tests {
             ..Leases::default()
         };
 
-        let taken = taken(
-            &[(ProjectName::try_from("blog").unwrap(), leases)].into(),
-            &["br-lan", "eth1"].map(link).into(),
-        );
+        let taken =
+            taken(&[(ProjectName::try_from("blog").unwrap(), leases)], &["br-lan", "eth1"].map(link).into());
 
         let told: Vec<_> = taken
             .iter()

@@ -2,9 +2,9 @@
 //! is asked. Both are names in a directory that anybody may clear who may clear `/run`: then another daemon would find
 //! nobody there. So both are looked at whenever that directory changes, and before each run.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::socket::{self, Desk};
 use crate::apply::Dirs;
-use crate::apply::lock::leads_to;
-use crate::kernel::file::make_directory;
+use crate::apply::lock::{leads_to, open};
 
 /// How long whoever removes the directory has to be done: what is made anew in it meanwhile would be in their way.
 const CLEARED: Duration = Duration::from_millis(100);
@@ -51,9 +50,7 @@ pub(super) enum Kept {
 pub(super) fn lock(dirs: &Dirs) -> io::Result<Option<File>> {
     let path = dirs.watch_lock();
     loop {
-        make_directory(&dirs.run)?;
-        let mut options = OpenOptions::new();
-        let lock = options.write(true).create(true).truncate(false).mode(0o644).open(&path)?;
+        let lock = open(&path)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             // Somebody may have removed it before it was locked.
             Ok(()) if leads_to(&path, &lock)? => return Ok(Some(lock)),

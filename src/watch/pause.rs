@@ -1,6 +1,8 @@
 //! A suspension outlives the daemon: who has asked for a free hand keeps it when the daemon is restarted.
 
-use std::{fs, io};
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use super::protocol::LONGEST_SUSPENSION;
 use crate::apply::Dirs;
@@ -8,7 +10,13 @@ use crate::apply::Dirs;
 /// Notes until when nothing is touched, in seconds since 1970; `None` is that everything may be.
 pub(super) fn note(dirs: &Dirs, until: Option<u64>) -> io::Result<()> {
     match until {
-        Some(until) => fs::write(dirs.watch_suspended(), format!("{until}\n")),
+        Some(until) => {
+            // Whatever the mask of the daemon says: whoever may write it has it repair nothing.
+            let mut options = fs::OpenOptions::new();
+            let open =
+                options.write(true).create(true).truncate(true).mode(0o600).open(dirs.watch_suspended());
+            open?.write_all(format!("{until}\n").as_bytes())
+        }
         None => match fs::remove_file(dirs.watch_suspended()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),

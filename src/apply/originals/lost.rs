@@ -47,6 +47,25 @@ impl Dirs {
         if !generation.notes_originals || !self.read_originals(number)?.is_missing {
             return Ok(());
         }
-        self.write_originals(&OriginalsFile { lost: self.has_noted(number), ..OriginalsFile::none() })
+        // It may be the newest one, which is saved again.
+        self.write_originals(&OriginalsFile { lost: self.has_noted(None), ..OriginalsFile::none() })
+    }
+
+    /// Has it be known that a record is lost where the generation that says so is about to be saved again: what it says then
+    /// is true of the new one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down.
+    pub(in crate::apply) fn keep_loss(&self, number: u64) -> Result<(), DiskError> {
+        let is_again = self.is_committed(number) && self.is_prepared(number);
+        if !is_again || self.originals_path().exists() || self.copy_of_originals().exists() {
+            return Ok(());
+        }
+        let old = self.generation(number);
+        if !old.is_ok_and(|old| old.is_some_and(|old| old.notes_originals)) {
+            return Ok(());
+        }
+        self.write_originals(&OriginalsFile { lost: true, ..OriginalsFile::none() })
     }
 }

@@ -134,3 +134,25 @@ fn of_a_damaged_file_there_is_a_copy_and_without_that_it_is_told_until_nothing_i
     dirs.remember_originals(&[], Some((3, &State::default()))).unwrap();
     assert_eq!(dirs.originals().unwrap(), Originals::default());
 }
+
+#[test]
+fn what_is_lost_is_not_forgotten_when_a_generation_is_saved_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dirs = Dirs { state: dir.path().join("shop"), run: dir.path().join("run") };
+    let save = |state: State, touched: &[Touched]| {
+        let generation = Generation::new(1, 1, String::new(), state, Default::default());
+        dirs.prepare(&generation, None).unwrap().put().unwrap();
+        crate::apply::recover::finish(&dirs, &generation, touched).unwrap();
+        dirs.past().unwrap().originals
+    };
+    assert_eq!(save(asked(), &update("0", "1")).known, [forward("0")]);
+    let lose =
+        || [dirs.originals_path(), dirs.copy_of_originals()].map(|path| std::fs::remove_file(path).unwrap());
+
+    lose();
+    assert!(save(asked(), &[]).lost.is_some(), "nothing had to be changed");
+    let changed = save(asked(), &update("2", "1"));
+    assert_eq!((changed.known, changed.lost.is_some()), (vec![forward("2")], true), "something had to be");
+    assert_eq!(save(State::default(), &[]).lost, None, "nothing is asked for any more");
+    assert_eq!(save(asked(), &[]).lost, None, "and nothing was lost");
+}

@@ -1,6 +1,6 @@
 //! Requests about addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -63,13 +63,25 @@ fn marked(addr: IpNet, index: u32, protocol: u8) -> AddressMessage {
     message
 }
 
-/// Gives a link a link-local address, as the kernel does: it looks first whether somebody has it.
+/// Gives a link a link-local address, as the kernel does, which would look first whether somebody has it. It is made of a
+/// link-layer address, of which there is one, and whose link had it just now may not have given it up yet.
 pub(crate) fn new_link_local(addr: IpNet, index: u32) -> RouteNetlinkMessage {
     /// `IFAPROT_KERNEL_LL`, `include/uapi/linux/if_addr.h`.
     const KERNEL_LL: u8 = 3;
     let mut message = address(addr, index);
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::from(KERNEL_LL)));
+    message.header.flags = AddressHeaderFlags::Nodad;
+    message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     RouteNetlinkMessage::NewAddress(message)
+}
+
+/// Asks for an IPv6 address of the link with this index: `inet6_rtm_getaddr()`, `net/ipv6/addrconf.c`, which takes it by itself.
+pub(crate) fn find_address(addr: IpAddr, index: u32) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(Family::of(addr));
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Address(addr)];
+    RouteNetlinkMessage::GetAddress(message)
 }
 
 /// The address that the kernel gives `lo`, the first link of every namespace: `inetdev_event()`, `net/ipv4/devinet.c`.

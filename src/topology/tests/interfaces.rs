@@ -2,6 +2,8 @@
 
 use super::{problems, topology};
 use crate::topology::facts::{Facts, LinkFact};
+use crate::topology::sketch::sketch;
+use crate::topology::strangers::own;
 
 fn foreign(names: &[&str]) -> Facts {
     Facts {
@@ -109,4 +111,14 @@ fn ipv6_needs_packets_of_1280_bytes() {
       fd00::/64: an IPv6 subnet
       help: use at least 1280, or no IPv6 subnet
     ");
+}
+
+#[test]
+fn what_networks_will_be_called_is_foreseen() {
+    let text = "net a\nnet b if=br-a\nnet c\nnet a-name-of-thirteen";
+    for taken in [&[][..], &["br-a", "br-c"]] {
+        let facts = foreign(taken);
+        let named = topology(text, &facts).networks.into_iter().map(|network| network.interface);
+        assert_eq!(own(&sketch(text), &facts), named.collect(), "{taken:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::daemon::{Daemon, patiently};
-use super::world::live;
+use super::world::{contained, live};
 
 const SHOP: &str = "
 netform: 1
@@ -11,6 +11,9 @@ project: shop
 networks: {front: {subnets: [172.25.0.0/16]}}
 containers: {web: {networks: [front]}}
 ";
+
+/// Puts somebody else before a command, who may do nothing.
+const NOBODY: &str = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all";
 
 /// What a daemon says that has made its run directory anew.
 const ANEW: &str = "is made anew";
@@ -134,5 +137,54 @@ live! {
         let said = done.exits(6).stdout;
         assert!(said.contains("somebody has removed the lock"), "{said}");
         assert_eq!(world.try_sh("ip link show br-front").code, 1);
+    }
+}
+
+contained! {
+    fn no_other_user_can_hold_up_a_run(world, "setpriv") {
+        let manifest = |port: u16| SHOP.replace("[front]", &format!("[front], publish: ['{port}:80']"));
+        world.file("netform.yaml", &manifest(8080));
+        world.run(&["apply", "--yes"]).exits(0);
+        drop(Daemon::start(world, &[]));
+        world.sh("chmod 755 .");
+        let locks = ["run/host.lock", "run/ports.lock", "run/joins.lock", "run/shop/lock", "run/shop/watch.lock"];
+
+        // An earlier netform had all read them.
+        world.sh(&format!("touch {0}; chmod 644 {0}", locks.join(" ")));
+        world.file("netform.yaml", &manifest(8081));
+        drop(Daemon::start(world, &[]));
+        world.run(&["destroy", "--yes"]).exits(0);
+        world.run(&["apply", "--yes"]).exits(0);
+        world.file("netform.yaml", &manifest(8081).replace("{web", "{app: {networks: [front]}, web"));
+        world.run(&["apply", "--yes"]).exits(0);
+
+        for lock in locks {
+            let held = world.try_sh(&format!("{NOBODY} flock -n -s {lock} true"));
+            assert!(held.code != 0 && held.stderr.contains("Permission denied"), "{lock}: {}", held.stderr);
+            assert_eq!(world.sh(&format!("stat -c %a {lock}")), "600\n", "{lock}");
+        }
+    }
+}
+
+contained! {
+    fn who_may_not_look_is_told_so(world, "setpriv") {
+        world.file("netform.yaml", SHOP);
+        let as_nobody = |args: &str| {
+            let (dir, netform) = (world.dir().display(), env!("CARGO_BIN_EXE_netform"));
+            world.try_sh(&format!("cp -n {netform} netform; {NOBODY} ./netform --state-dir {dir}/state --run-dir {dir}/run {args}"))
+        };
+        world.run(&["apply", "--yes"]).exits(0);
+        world.sh("chmod 755 .");
+        for verb in ["status", "plan", "history", "apply --yes", "destroy --yes"] {
+            let told = as_nobody(verb).exits(77).stderr;
+            assert!(told.contains("Permission denied") && told.contains("help: run it as root"), "{verb}: {told}");
+        }
+        let doctor = as_nobody("doctor");
+        assert!(doctor.stderr.contains("root sees more"), "{}", doctor.stderr);
+
+        // Before there is anything that he may not read.
+        world.sh("rm -r state; echo '{}' > run/shop/journal");
+        let told = as_nobody("plan").stderr;
+        assert!(told.contains("A run is under way, or was killed: only root sees which."), "{told}");
     }
 }

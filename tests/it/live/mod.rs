@@ -38,6 +38,7 @@ mod housing;
 mod hub;
 mod inhabited;
 mod isolated;
+mod joining;
 mod kernel;
 mod lasting;
 mod late;

@@ -287,6 +287,24 @@ live! {
 }
 
 live! {
+    fn what_a_record_that_is_gone_has_lost_is_not_forgotten_when_the_daemon_saves_the_same_generation_again(world) {
+        world.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
+        world.file("netform.yaml", &format!("{PLAIN}containers: {{late: {{netns: late, networks: [side]}}}}\n"));
+        world.run(&["apply", "--yes"]).exits(0);
+        world.sh("rm state/plain/originals*.json");
+
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        world.sh("ip netns add late; ip -n late link set lo up");
+        daemon.brings_it_in_sync("the container has started");
+        drop(daemon);
+        assert_eq!(world.sh("ls state/plain/generations"), "1.json\n");
+
+        let told = world.run(&["destroy", "--yes"]).exits(0).stdout;
+        assert!(told.contains("net/ipv4/ip_forward stays 1: what it was before netform changed it was lost with "), "{told}");
+    }
+}
+
+live! {
     fn whoever_has_lost_a_record_that_is_gone_may_rely_on_what_another_project_sets_back(world) {
         let forwards = || world.sh("sysctl -n net.ipv4.ip_forward").trim().to_owned();
         world.file("plain.yaml", PLAIN);
