@@ -42,6 +42,11 @@ pub(super) async fn start(
     Ok(())
 }
 
+/// Returns what has come by now and was not taken in yet.
+pub(super) fn come(events: &mut mpsc::UnboundedReceiver<Event>) -> impl Iterator<Item = Event> {
+    (0..events.len()).map_while(|_| events.try_recv().ok())
+}
+
 /// Passes on what the kernel tells. It runs on the daemon's own thread: what comes while that is busy waits in the kernel,
 /// and when there is no more room there, the kernel says so.
 async fn listen(mut ear: Ear, project: ProjectName, tell: mpsc::UnboundedSender<Event>) {
