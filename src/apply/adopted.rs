@@ -23,7 +23,11 @@ impl Dirs {
     ///
     /// When a later netform wrote it down, or it cannot be read at all.
     pub fn adopted(&self) -> Result<BTreeSet<ResourceId>, DiskError> {
-        match disk::read::<AdoptedFile>(&self.adopted_path(), KNOWN) {
+        let path = self.adopted_path();
+        match self
+            .read_spare(&path)
+            .map_or_else(|| disk::read::<AdoptedFile>(&path, KNOWN), |file| Ok(Some(file)))
+        {
             Ok(file) => Ok(file.map(|file| file.adopted).unwrap_or_default()),
             Err(DiskError::Damaged { .. }) => Ok(BTreeSet::new()),
             Err(error) => Err(error),
@@ -52,7 +56,7 @@ impl Dirs {
         if adopted == known {
             return Ok(());
         }
-        disk::write(&self.adopted_path(), &AdoptedFile { format: Known, adopted })
+        self.write_somewhere(&[self.adopted_path()], &AdoptedFile { format: Known, adopted })
     }
 
     pub(super) fn adopted_path(&self) -> PathBuf {

@@ -160,7 +160,9 @@ impl Dirs {
     /// Returns what changes whenever [`Dirs::past`] does: every file of the past is replaced, never written to.
     pub fn stamp(&self) -> Stamp {
         let newest = self.numbers().unwrap_or_default().last().map(|number| self.path(*number, "json"));
-        let files = newest.into_iter().chain([self.leases(), self.originals_path(), self.adopted_path()]);
+        let kept = [self.originals_path(), self.adopted_path()];
+        let files = newest.into_iter().chain([self.leases()]);
+        let files = files.chain(kept.iter().map(|path| self.spare(path))).chain(kept.clone());
         let stamp = |path: PathBuf| {
             let metadata = fs::metadata(&path).ok()?;
             Some((path, metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
@@ -229,6 +231,15 @@ impl Dirs {
         let text = to_raw_value(leases)
             .map_err(|error| DiskError::Write { path: path.clone(), source: error.into() })?;
         self.with_notes(leases, || disk::write(&path, &LeaseFile { format: Known, leases: text }))
+    }
+
+    /// The same for a generation that is committed. Where there is no room, those in there count, as they do when there are no
+    /// others.
+    pub(super) fn save_leases_of(&self, newest: &Generation) -> Result<(), DiskError> {
+        match self.save_leases(&newest.leases) {
+            Err(error) if error.is_full() => disk::remove(&self.leases()).map_err(|_| error),
+            other => other,
+        }
     }
 
     /// Has other projects know where the networks are, though nothing else changed: an earlier netform did not say that.
