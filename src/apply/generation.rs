@@ -1,6 +1,5 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use super::originals::{Originals, lasting};
 use super::written::{self, Before, Leased, Written};
 use crate::kernel::file::make_directory;
 use crate::names::ProjectName;
-use crate::resource::ResourceId;
+use crate::plan::release::Adopted;
 use crate::resource::hex::hex;
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
@@ -69,7 +68,7 @@ pub struct Past {
     /// The same of what other projects have changed.
     pub originals_of_others: Vec<Entry>,
     /// What was there before netform, and was adopted.
-    pub adopted: BTreeSet<ResourceId>,
+    pub adopted: Adopted,
     /// What could not be read, and what was done instead.
     pub warnings: Vec<String>,
 }
