@@ -1,6 +1,5 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use super::originals::{Originals, lasting};
 use super::written::{self, Before, Leased, Written};
 use crate::kernel::file::make_directory;
 use crate::names::ProjectName;
-use crate::resource::ResourceId;
+use crate::plan::release::Adopted;
 use crate::resource::hex::hex;
 use crate::resource::state::{Entry, State};
 use crate::topology::facts::Leases;
@@ -69,7 +68,7 @@ pub struct Past {
     /// The same of what other projects have changed.
     pub originals_of_others: Vec<Entry>,
     /// What was there before netform, and was adopted.
-    pub adopted: BTreeSet<ResourceId>,
+    pub adopted: Adopted,
     /// What could not be read, and what was done instead.
     pub warnings: Vec<String>,
 }
@@ -160,7 +159,9 @@ impl Dirs {
     /// Returns what changes whenever [`Dirs::past`] does: every file of the past is replaced, never written to.
     pub fn stamp(&self) -> Stamp {
         let newest = self.numbers().unwrap_or_default().last().map(|number| self.path(*number, "json"));
-        let files = newest.into_iter().chain([self.leases(), self.originals_path(), self.adopted_path()]);
+        let kept = [self.originals_path(), self.adopted_path()];
+        let files = newest.into_iter().chain([self.leases()]);
+        let files = files.chain(kept.iter().map(|path| self.spare(path))).chain(kept.clone());
         let stamp = |path: PathBuf| {
             let metadata = fs::metadata(&path).ok()?;
             Some((path, metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
@@ -229,6 +230,15 @@ impl Dirs {
         let text = to_raw_value(leases)
             .map_err(|error| DiskError::Write { path: path.clone(), source: error.into() })?;
         self.with_notes(leases, || disk::write(&path, &LeaseFile { format: Known, leases: text }))
+    }
+
+    /// The same for a generation that is committed. Where there is no room, those in there count, as they do when there are no
+    /// others.
+    pub(super) fn save_leases_of(&self, newest: &Generation) -> Result<(), DiskError> {
+        match self.save_leases(&newest.leases) {
+            Err(error) if error.is_full() => disk::remove(&self.leases()).map_err(|_| error),
+            other => other,
+        }
     }
 
     /// Has other projects know where the networks are, though nothing else changed: an earlier netform did not say that.

@@ -18,6 +18,7 @@ mod originals;
 pub mod pending;
 mod recover;
 pub mod saved;
+mod spare;
 mod undo;
 mod verify;
 pub mod written;

@@ -121,7 +121,10 @@ impl Dirs {
 
     /// Reads what was noted up to a generation.
     fn read_originals(&self, before: Option<u64>) -> Result<OriginalsFile, DiskError> {
-        let mut file = match disk::read::<OriginalsFile>(&self.originals_path(), KNOWN) {
+        let mut file = match self
+            .spared_originals()
+            .map_or_else(|| disk::read::<OriginalsFile>(&self.originals_path(), KNOWN), |file| Ok(Some(file)))
+        {
             Ok(Some(file)) => file,
             Ok(None) => self.copied_originals().unwrap_or_else(OriginalsFile::none),
             Err(error @ DiskError::Damaged { .. }) => self.instead_of_damaged(&error),
@@ -217,13 +220,35 @@ impl Dirs {
     }
 
     fn write_originals(&self, file: &OriginalsFile) -> Result<(), DiskError> {
-        [self.copy_of_originals(), self.originals_path()].iter().try_for_each(|path| {
-            if path.is_dir() {
-                // No file can take its place; where it cannot be moved, the next line says so.
-                let _ = std::fs::rename(path, path.with_extension("damaged"));
-            }
-            disk::write(path, file)
-        })
+        let paths = self.originals_paths();
+        for path in paths.iter().filter(|path| path.is_dir()) {
+            // No file can take its place; where it cannot be moved, the next line says so.
+            let _ = std::fs::rename(path, path.with_extension("damaged"));
+        }
+        self.write_somewhere(&paths, file)
+    }
+
+    /// Returns what was noted last where there was no room for it.
+    fn spared_originals(&self) -> Option<OriginalsFile> {
+        let path = self.originals_path();
+        let file = self.read_spare::<OriginalsFile>(&path)?;
+        let wrong = format!(
+            "there is no room for {}, without which nobody would know what kernel parameters were: it is kept in {} until there is",
+            path.display(),
+            self.spare(&path).display()
+        );
+        Some(OriginalsFile { wrong: Some(wrong), ..file })
+    }
+
+    /// Returns the places of the record, itself last.
+    pub(super) fn originals_paths(&self) -> [PathBuf; 2] {
+        [self.copy_of_originals(), self.originals_path()]
+    }
+
+    /// Tells whether no record is anywhere.
+    fn is_without_originals(&self) -> bool {
+        let spare = self.spare(&self.originals_path());
+        self.originals_paths().iter().chain([&spare]).all(|path| !path.exists())
     }
 
     /// Takes over what others have on record of what the project begins to ask for: what it has found is theirs.

@@ -79,6 +79,8 @@ pub async fn recover<K: Kernel>(
     watcher: &mut Watcher<'_>,
 ) -> Result<Option<Recovery>, RecoverError> {
     dirs.sweep();
+    dirs.bring_in(&dirs.originals_paths());
+    dirs.bring_in(&[dirs.adopted_path()]);
     let journal = match dirs.read_journal() {
         Ok(Some(journal)) => journal,
         // A generation that was prepared before the journal was written belongs to a run that did nothing.
@@ -155,7 +157,7 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
     };
     dirs.remember(touched, committed.as_ref())?;
     let Some(committed) = committed else { return Ok(Settled::Lost) };
-    dirs.save_leases(&committed.leases)?;
+    dirs.save_leases_of(&committed)?;
     Ok(Settled::Finished { generation })
 }
 
@@ -182,7 +184,7 @@ pub(super) fn finish(dirs: &Dirs, generation: &Generation, touched: &[Touched]) 
     dirs.keep_loss(generation.number)?;
     dirs.commit(generation.number)?;
     dirs.remember(touched, Some(generation))?;
-    dirs.save_leases(&generation.leases)
+    dirs.save_leases_of(generation)
 }
 
 /// Tells whether everything is as it shall be after.

@@ -11,7 +11,7 @@ use super::session::{Aim, Session};
 use crate::kernel::census;
 use crate::manifest::Home;
 use crate::names::ContainerName;
-use crate::plan::release;
+use crate::plan::release::{self, Adopted};
 use crate::resource::ResourceId;
 use crate::resource::link::Link;
 use crate::resource::netns::{NsRef, Process};
@@ -123,14 +123,21 @@ fn called_before(
 }
 
 /// Says what is given up, and why.
-pub(super) fn tell_given_up(aim: Aim, given_up: &BTreeSet<ResourceId>) -> impl Iterator<Item = String> {
-    let why = match aim {
+pub(super) fn tell_given_up(
+    aim: Aim,
+    given_up: &BTreeSet<ResourceId>,
+    adopted: &Adopted,
+) -> impl Iterator<Item = String> {
+    let why = move |id: &ResourceId| match aim {
         Aim::Manifest => {
             "is somebody else's by the manifest: it is given up, and stays with all that is in it"
+        }
+        Aim::Nothing | Aim::Generation(_) if adopted.before.get(id).is_some() => {
+            "was there before netform, was adopted and has been changed or removed since: it is given back as it was"
         }
         Aim::Nothing | Aim::Generation(_) => {
             "was there before netform and was adopted since: it is given up, and stays as it is"
         }
     };
-    given_up.iter().map(move |id| format!("{id} {why}"))
+    given_up.iter().map(move |id| format!("{id} {}", why(id)))
 }

@@ -282,7 +282,7 @@ impl Session {
             let given_away = self.given_away(&leases);
             extra.warnings.extend(given_away.iter().map(GivenAway::warning));
         }
-        extra.warnings.extend(tell_given_up(aim, &given_up));
+        extra.warnings.extend(tell_given_up(aim, &given_up, &self.past.adopted));
         if !selection.is_everything() {
             let part = target::choose(selection, &desired, &observed, &applied, &extra)
                 .map_err(|errors| unselectable(&errors))?;

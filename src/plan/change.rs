@@ -6,6 +6,7 @@ use foldhash::HashMap;
 
 use super::agree::agrees;
 use super::diff::{Act, Diff, Row, Step};
+use super::release::{self, Spot};
 use super::target::Part;
 use super::{Action, Cause, Change, Fate, Object, field, interruption};
 use crate::resource::owner::Owner;
@@ -65,6 +66,8 @@ pub(super) fn changes(diff: &Diff<'_>, part: Option<&Part>) -> (Vec<Change>, Tal
 /// Which resource a step is told under.
 struct StepOwners<'a> {
     by_id: HashMap<&'a ResourceId, &'a Owner>,
+    /// Whose links are, where something is given back to one.
+    by_place: HashMap<Spot, &'a Owner>,
 }
 
 impl<'a> StepOwners<'a> {
@@ -72,7 +75,15 @@ impl<'a> StepOwners<'a> {
     fn new(diff: &'a Diff<'_>) -> Self {
         let killers: BTreeSet<&ResourceId> = diff.steps.iter().filter_map(killer).collect();
         let killers = diff.steps.iter().filter(|step| killers.contains(step.id));
-        Self { by_id: killers.filter_map(|step| own(step).map(|owner| (step.id, owner))).collect() }
+        let by_id = killers.filter_map(|step| own(step).map(|owner| (step.id, owner))).collect();
+        let mut by_place = HashMap::default();
+        if diff.steps.iter().any(|step| given_back(step).is_some()) {
+            let links = diff.rows.iter().filter_map(|row| row.observed).filter(|it| !it.owner.is_unmarked());
+            let places = links
+                .flat_map(|link| release::places([link].into_iter()).into_iter().map(|at| (at, &link.owner)));
+            by_place = places.collect();
+        }
+        Self { by_id, by_place }
     }
 
     /// What is only restored belongs to whoever took it along; otherwise a new table would change every port.
@@ -81,9 +92,18 @@ impl<'a> StepOwners<'a> {
             == step.after.as_deref().map(|entry| &entry.resource);
         match killer(step) {
             Some(killer) if same => self.by_id.get(killer).copied(),
-            Some(_) | None => own(step),
+            Some(_) | None => {
+                let link = given_back(step).and_then(|at| self.by_place.get(&at).copied());
+                link.or_else(|| own(step))
+            }
         }
     }
+}
+
+/// Returns where something is given back that bears nobody's mark: nothing but the link there says whose that was.
+fn given_back(step: &Step<'_>) -> Option<Spot> {
+    let after = step.after.as_deref().filter(|entry| step.before.is_none() && entry.owner.is_unmarked())?;
+    release::place(&after.resource)
 }
 
 fn own<'s>(step: &'s Step<'_>) -> Option<&'s Owner> {
@@ -103,7 +123,10 @@ fn killer<'a>(step: &Step<'a>) -> Option<&'a ResourceId> {
 fn presences<'a>(rows: &[Row<'a>]) -> HashMap<&'a Owner, Presence> {
     let mut presences = HashMap::<&'a Owner, Presence>::default();
     for row in rows {
-        let Some(owner) = row.owner() else { continue };
+        // What is given back is told of the link that it is on.
+        let Some(owner) = row.owner().filter(|it| row.observed.is_some() || !it.is_unmarked()) else {
+            continue;
+        };
         let presence = presences.entry(owner).or_default();
         let main = is_main(owner, row.id);
         // A kernel parameter is always there, ours or not.

@@ -2,11 +2,57 @@
 
 use std::collections::BTreeSet;
 
+use crate::names::IfName;
+use crate::resource::address::Address;
 use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::resource::state::{Desired, Entry, Observed};
-use crate::resource::{Resource, ResourceId};
+use crate::resource::state::{Desired, Entry, Observed, State};
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// What was there before netform, and was adopted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Adopted {
+    /// What is still the project's.
+    pub ids: BTreeSet<ResourceId>,
+    /// Addresses and routes as they were that are gone or changed since, without a mark.
+    pub before: State,
+}
+
+/// Where something is: the namespace and the name of a link.
+pub type Spot = (NsRef, IfName);
+
+/// Returns the link that an address or a route is on; `None` for all else.
+pub fn place(resource: &Resource) -> Option<Spot> {
+    match resource {
+        Resource::Address(Address { ns, link, .. }) => Some((ns.clone(), link.clone())),
+        Resource::Route(route) => route.leaves_by().map(|(link, _)| (route.ns.clone(), link.clone())),
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Sysctl(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::Neighbour(_)
+        | Resource::Qdisc(_)
+        | Resource::File(_) => None,
+    }
+}
+
+/// Tells whether what was changed of an object is changed back when it is given up.
+pub fn is_given_back(resource: &Resource) -> bool {
+    place(resource).is_some()
+}
+
+/// Returns the links among these, and the other ends of pairs.
+pub fn places<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeSet<Spot> {
+    let links = entries.filter_map(|entry| entry.resource.link());
+    let both = links.flat_map(|link| {
+        let peer = link.kind.peer().map(|peer| (peer.ns.clone(), peer.name.clone()));
+        peer.into_iter().chain([(link.ns.clone(), link.name.clone())])
+    });
+    both.collect()
+}
 
 /// Returns an object without its mark, as it would be had somebody made it by hand; `None` when it bears none.
 pub fn unmarked(entry: &Entry) -> Option<Entry> {
@@ -19,7 +65,10 @@ pub fn unmarked(entry: &Entry) -> Option<Entry> {
         }
         Resource::Netns(_) => "",
         // `IFAPROT_UNSPEC` and `RTPROT_BOOT`, as ip(8) writes.
-        Resource::Address(_) => "0",
+        Resource::Address(address) => {
+            (address.lost, address.stray) = (vec![], None);
+            "0"
+        }
         Resource::Route(_) => "3",
         Resource::Sysctl(_)
         | Resource::NftTable(_)
@@ -39,10 +88,22 @@ pub fn unmarked(entry: &Entry) -> Option<Entry> {
 pub fn give_up(
     desired: &mut Desired,
     observed: &Observed,
-    adopted: &BTreeSet<ResourceId>,
+    Adopted { ids, before }: &Adopted,
 ) -> BTreeSet<ResourceId> {
-    let undesired = adopted.iter().filter(|id| desired.0.get(id).is_none());
-    let released: Vec<Entry> = undesired.filter_map(|id| observed.own.get(id)).filter_map(unmarked).collect();
+    let undesired = ids.iter().filter(|id| desired.0.get(id).is_none());
+    let mut released: Vec<Entry> =
+        undesired.filter_map(|id| observed.own.get(id)).filter_map(unmarked).collect();
+    // What was changed of it since, or taken from it, is as it was: a route that stays needs the address that it was for.
+    let places = places(released.iter());
+    let is_there = |entry: &&Entry| place(&entry.resource).is_some_and(|place| places.contains(&place));
+    let is_free = |entry: &&Entry| {
+        let id = entry.resource.id();
+        desired.0.get(&id).is_none() && !observed.foreign.contains_key(&Slot::Object(id))
+    };
+    let back: Vec<Entry> =
+        before.iter().map(|(_, entry)| entry).filter(is_there).filter(is_free).cloned().collect();
+    released.retain(|entry| before.get(&entry.resource.id()).is_none());
+    released.extend(back);
     let ids: BTreeSet<ResourceId> = released.iter().map(|entry| entry.resource.id()).collect();
     for mut entry in released {
         if let Resource::Link(link) = &mut entry.resource {

@@ -13,7 +13,7 @@ impl Dirs {
     /// killed, writes it after its generation.
     pub(in crate::apply) fn without_record(&self, newest: &Generation) -> Option<Originals> {
         let path = self.originals_path();
-        let is_gone = || !self.has_journal() && !path.exists() && !self.copy_of_originals().exists();
+        let is_gone = || !self.has_journal() && self.is_without_originals();
         if !newest.notes_originals || !is_gone() {
             return None;
         }
@@ -59,7 +59,7 @@ impl Dirs {
     /// When it cannot be written down.
     pub(in crate::apply) fn keep_loss(&self, number: u64) -> Result<(), DiskError> {
         let is_again = self.is_committed(number) && self.is_prepared(number);
-        if !is_again || self.originals_path().exists() || self.copy_of_originals().exists() {
+        if !is_again || !self.is_without_originals() {
             return Ok(());
         }
         let old = self.generation(number);

@@ -283,3 +283,33 @@ live! {
         assert_eq!(unmarked(world), before);
     }
 }
+
+live! {
+    fn a_rollback_to_before_an_adoption_gives_back_what_was_changed_since(world) {
+        world.sh(BY_HAND);
+        let before = unmarked(world);
+        world.apply("netform: 1\nproject: shop\n");
+        for changed in [
+            MANIFEST.replace("[10.20.0.7, 'fd00:20::7']", "[10.20.0.9, 'fd00:20::9']"),
+            MANIFEST.replace("10.20.0.", "10.30.0.").replace("fd00:20::", "fd00:30::"),
+        ] {
+            world.file("netform.yaml", MANIFEST);
+            import_all(world);
+            world.run(&["apply", "--yes"]).exits(0);
+            world.apply(&changed);
+            world.assert_in_sync();
+            assert!(!world.sh("ip -n web addr show eth0").contains("10.20.0.7/"));
+
+            let plan = world.run(&["rollback", "1", "--dry-run"]).exits(0).stdout;
+            assert!(!plan.contains("unmarked") && plan.contains("attachment.web@lan will be updated in place"), "{plan}");
+            assert!(plan.contains("address 10.20.0.7/24 on eth0 in web was there before netform, was adopted and has been changed"), "{plan}");
+            let done = world.run(&["rollback", "1", "--yes", "--allow-empty", "--max-destroy", "99"]).exits(0);
+
+            // An address that netform gives has a broadcast address, as dhclient(8) and Docker have it.
+            let after = unmarked(world).replace("brd 10.20.0.255 ", "");
+            assert_eq!(after, before, "{}", done.stdout);
+            assert!(world.pings("web", "10.20.0.1") && world.pings("web", "fd00:20::1"));
+            assert_eq!(world.run(&["rollback", "1", "--dry-run"]).exits(0).stdout.matches("given").count(), 0, "once");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The directories of netform are full, read-only, lost, damaged or of a later version: a clear error, or all goes on.
 
+use super::daemon::Daemon;
 use super::snapshot::{assert_same, everything};
 use super::world::{World, live};
 
@@ -77,6 +78,67 @@ live! {
             let again = world.run(&["destroy", "--yes"]).exits(0).stdout;
             assert!(again.contains("No changes") || again.contains("othing"), "{again}");
             assert!(world.run(&["status"]).stdout.contains("differs from the manifest"));
+        }
+    }
+}
+
+/// Has the state directory be a disk with so many pages left, and no run be remembered.
+fn nearly_full(world: &World, pages: u32) {
+    world.sh("sysctl -qw net.ipv4.ip_forward=0; rm -rf run; mkdir -p state && mount -t tmpfs -o size=128k tmpfs state && mkdir -p state/shop/generations");
+    world.sh(&format!("head -c $((131072 - {pages} * 4096)) /dev/zero > state/big"));
+    world.file("netform.yaml", FRONT);
+}
+
+live! {
+    fn a_disk_that_fills_while_a_run_is_saved_keeps_nobody_from_going_on(world) {
+        let left = || world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables; sysctl -n net.ipv4.ip_forward");
+        let (mut refused, mut elsewhere) = (0, 0);
+        for pages in 8..14 {
+            nearly_full(world, pages);
+            let done = world.run(&["apply", "--yes"]);
+            if done.code == 1 {
+                assert!(done.stderr.contains("No space left on device"), "{}", done.stderr);
+                refused += 1;
+            } else {
+                assert_eq!(done.stderr, "");
+                let (plan, changes) = world.plan();
+                let is_elsewhere = world.dir().join("run/shop/originals.json").exists();
+                assert_eq!((changes, plan.contains("there is no room for")), (false, is_elsewhere), "{plan}");
+                elsewhere += usize::from(is_elsewhere);
+                world.sh("ip -n web link set eth0 mtu 1300; sysctl -qw net.ipv4.ip_forward=0");
+                assert_eq!(world.run(&["apply", "--yes"]).exits(0).stderr, "", "what drifts is brought back");
+                world.assert_in_sync();
+            }
+            let done = world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(left(), "0\n", "{pages} pages: {}{}", done.stdout, done.stderr);
+
+            world.sh("rm state/big");
+            world.run(&["destroy", "--yes"]).exits(0);
+            world.apply(FRONT);
+            assert!(!world.plan().0.contains("there is no room"));
+            assert_eq!(world.sh("ls state/shop; ls run/shop | grep json || true"), "generations\nleases.json\noriginals.copy.json\noriginals.json\n");
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(left(), "0\n");
+            world.sh("umount state");
+        }
+        assert!(refused > 0 && elsewhere > 0, "{refused} {elsewhere}");
+    }
+}
+
+live! {
+    fn a_daemon_brings_back_what_drifts_on_a_disk_that_filled_while_it_saved(world) {
+        for pages in 9..13 {
+            nearly_full(world, pages);
+            let daemon = Daemon::start(world, &["--resync", "1h"]);
+            for drift in ["ip -n web link set eth0 mtu 1300", "sysctl -qw net.ipv4.ip_forward=0", "ip link del br-front"] {
+                world.sh(drift);
+                daemon.brings_it_in_sync(drift);
+            }
+            assert!(!daemon.log().contains("cannot write"), "{}", daemon.log());
+            drop(daemon);
+            world.run(&["destroy", "--yes"]).exits(0);
+            assert_eq!(world.sh("ip -o link show type bridge; ip netns; sysctl -n net.ipv4.ip_forward"), "0\n");
+            world.sh("umount state");
         }
     }
 }
