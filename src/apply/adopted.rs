@@ -1,5 +1,6 @@
 //! What was adopted: it was there before netform, so that going back to before its adoption gives it up, and does not
-//! remove it. Addresses and routes of it that were removed or changed since are given back then, as they were.
+//! remove it. Addresses, routes and kernel parameters of it that were removed or changed since are given back then, as they
+//! were.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use crate::resource::state::{Entry, State};
 struct AdoptedFile {
     format: Known,
     adopted: BTreeSet<ResourceId>,
-    /// What addresses and routes were that are not so any more, without a mark.
+    /// What addresses, routes and kernel parameters were that are not so any more, without a mark.
     #[serde(default)]
     before: State,
 }
@@ -46,7 +47,13 @@ impl Dirs {
         let known = self.adopted()?;
         let mut adopted = known.clone();
         let Adopted { ids, before: were } = &mut adopted;
-        for Touched { id, before, after } in touched {
+        for touched @ Touched { id, before, after } in touched {
+            if let ResourceId::Sysctl(ns, key) = id {
+                let link = key.link().map(|link| ResourceId::Link(ns.clone(), link.clone()));
+                let was = parameter(touched).filter(|_| link.is_some_and(|link| ids.contains(&link)));
+                was.filter(|_| were.get(id).is_none()).into_iter().for_each(|was| drop(were.insert(was)));
+                continue;
+            }
             let is_back = after.as_ref().is_some_and(|after| !after.owner.is_unmarked());
             if were.get(id).is_some() && is_back {
                 ids.insert(id.clone());
@@ -85,4 +92,11 @@ impl Dirs {
     pub(super) fn adopted_path(&self) -> PathBuf {
         self.state.join("adopted.json")
     }
+}
+
+/// Returns a kernel parameter as it was before it was changed for what a manifest asks for.
+fn parameter(Touched { id: _, before, after }: &Touched) -> Option<Entry> {
+    let (before, after) = (before.as_ref()?, after.as_ref()?);
+    let is_changed = after.origin.is_some() && before.resource != after.resource;
+    is_changed.then(|| Entry { origin: None, owner: after.owner.clone(), ..before.clone() })
 }

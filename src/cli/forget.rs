@@ -13,10 +13,11 @@ use crate::kernel::Kernel as _;
 use crate::names::NetnsName;
 use crate::plan::release::unmarked;
 use crate::plan::{Extra, plan};
-use crate::resource::ResourceId;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
-use crate::resource::state::{Desired, Entry, State};
+use crate::resource::state::{Desired, Entry, Observed, State};
+use crate::resource::sysctl::Sysctl;
+use crate::resource::{Resource, ResourceId};
 
 /// Gives up a resource.
 pub(super) async fn run(common: &Common, wish: &Forget) -> Result<(), Failure> {
@@ -66,11 +67,18 @@ async fn release(session: &mut Session, owner: &Owner) -> Result<(Prepared, BTre
         let message = format!("project {} has nothing of {owner}", session.project);
         return Err(Failure::new(Code::NoInput, message).help("`netform status` shows what it has"));
     }
+    let released: Vec<&Entry> =
+        desired.iter().map(|(_, entry)| entry).filter(|it| it.owner.is_unmarked()).collect();
+    let back = session.past.adopted.parameters_of(released.into_iter());
+    let back: Vec<Entry> =
+        back.into_iter().filter(|it| observed.own.get(&it.resource.id()).is_some()).cloned().collect();
+    let set_back: BTreeSet<ResourceId> = back.iter().map(|entry| entry.resource.id()).collect();
+    desired.extend(back);
     let (applied, desired) = (session.past.state(), Desired(desired));
     let plan = plan(&desired, &observed, &applied, Extra::default());
     let plan = plan.map_err(|conflicts| failure::in_the_way(&conflicts))?;
     let mut kept = applied.clone();
-    kept.retain(|id| !ids.contains(id));
+    kept.retain(|id| !ids.contains(id) && !set_back.contains(id));
     let (leases, manifest) = (session.past.leases.clone(), session.past.manifest());
     let kept = Some(kept);
     let prepared =
@@ -109,6 +117,12 @@ fn description(session: &Session, owner: &Owner, prepared: &Prepared, ids: &BTre
         belongs(&entry.owner, owner) && matches!(id, ResourceId::NftElement(..) | ResourceId::Sysctl(..))
     };
     let elements = prepared.desired.0.iter().filter(stays).count();
+    let back: String = prepared.desired.0.iter().filter_map(|it| set_back(it, &prepared.observed)).collect();
+    if !back.is_empty() {
+        text.push_str(&format!(
+            "These are set back to what they were before their link was adopted:\n{back}"
+        ));
+    }
     if elements > 0 {
         text.push_str(&format!(
             "The firewall goes on as it is, with {elements} elements for them, until the next apply or destroy of project \
@@ -117,4 +131,23 @@ fn description(session: &Session, owner: &Owner, prepared: &Prepared, ids: &BTre
         ));
     }
     text
+}
+
+/// Says what a kernel parameter is set back to.
+fn set_back((id, entry): (&ResourceId, &Entry), observed: &Observed) -> Option<String> {
+    let is_changed = observed.own.get(id).is_some_and(|now| now.resource != entry.resource);
+    match &entry.resource {
+        Resource::Sysctl(Sysctl { ns: _, key, value }) if is_changed => Some(format!("  {key} = {value}\n")),
+        Resource::Sysctl(_)
+        | Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::Neighbour(_)
+        | Resource::Qdisc(_)
+        | Resource::File(_) => None,
+    }
 }

@@ -139,5 +139,7 @@ pub(super) fn tell_given_up(
             "was there before netform and was adopted since: it is given up, and stays as it is"
         }
     };
-    given_up.iter().map(move |id| format!("{id} {}", why(id)))
+    // A kernel parameter is the plan's to show.
+    let given_up = given_up.iter().filter(|id| !matches!(id, ResourceId::Sysctl(..)));
+    given_up.map(move |id| format!("{id} {}", why(id)))
 }

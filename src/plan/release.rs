@@ -15,21 +15,21 @@ use crate::resource::{Resource, ResourceId, Slot};
 pub struct Adopted {
     /// What is still the project's.
     pub ids: BTreeSet<ResourceId>,
-    /// Addresses and routes as they were that are gone or changed since, without a mark.
+    /// Addresses, routes and kernel parameters as they were that are gone or changed since, without a mark.
     pub before: State,
 }
 
 /// Where something is: the namespace and the name of a link.
 pub type Spot = (NsRef, IfName);
 
-/// Returns the link that an address or a route is on; `None` for all else.
+/// Returns the link that an address or a route is on, or a kernel parameter is of; `None` for all else.
 pub fn place(resource: &Resource) -> Option<Spot> {
     match resource {
         Resource::Address(Address { ns, link, .. }) => Some((ns.clone(), link.clone())),
         Resource::Route(route) => route.leaves_by().map(|(link, _)| (route.ns.clone(), link.clone())),
+        Resource::Sysctl(sysctl) => sysctl.key.link().map(|link| (sysctl.ns.clone(), link.clone())),
         Resource::Netns(_)
         | Resource::Link(_)
-        | Resource::Sysctl(_)
         | Resource::NftTable(_)
         | Resource::NftElement(_)
         | Resource::Passage(_)
@@ -82,6 +82,16 @@ pub fn unmarked(entry: &Entry) -> Option<Entry> {
     };
     entry.owner = Owner::Unmarked(instead.into());
     Some(entry)
+}
+
+impl Adopted {
+    /// Returns the kernel parameters as they were of links that are given up: of what bears no mark nobody knows later.
+    pub fn parameters_of<'a>(&'a self, released: impl Iterator<Item = &'a Entry>) -> Vec<&'a Entry> {
+        let places = places(released);
+        let parameters = self.before.iter().filter(|(id, _)| matches!(id, ResourceId::Sysctl(..)));
+        let is_there = |entry: &&Entry| place(&entry.resource).is_some_and(|place| places.contains(&place));
+        parameters.map(|(_, entry)| entry).filter(is_there).collect()
+    }
 }
 
 /// Asks for what was adopted, is live and is not desired to be given up and not removed; returns what that is.

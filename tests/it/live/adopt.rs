@@ -313,3 +313,41 @@ live! {
         }
     }
 }
+
+live! {
+    fn an_adopted_bridge_gets_its_kernel_parameters_back_when_it_is_given_up(world) {
+        world.sh(BY_HAND);
+        world.sh("sysctl -qw net.ipv6.conf.br-lan.accept_ra=2 net.ipv4.conf.br-lan.rp_filter=1");
+        let of = || world.sh("cd /proc/sys/net; cat ipv6/conf/br-lan/accept_ra ipv6/conf/br-lan/accept_dad ipv6/conf/br-lan/disable_ipv6 ipv4/conf/br-lan/rp_filter").replace('\n', " ");
+        let before = of();
+        world.apply("netform: 1\nproject: shop\n");
+        let adopt = || {
+            world.file("netform.yaml", MANIFEST);
+            import_all(world);
+            world.run(&["apply", "--yes"]).exits(0);
+            world.assert_in_sync();
+            assert!(of().starts_with("0 0 "), "{}", of());
+        };
+
+        adopt();
+        // What drifted and was brought back is not what was there.
+        world.sh("sysctl -qw net.ipv6.conf.br-lan.accept_ra=1");
+        world.run(&["apply", "--yes"]).exits(0);
+        let plan = world.run(&["rollback", "1", "--dry-run"]).exits(0).stdout;
+        assert!(plan.contains("sysctl net/ipv6/conf/br-lan/accept_ra: 0 -> 2"), "{plan}");
+        world.run(&["rollback", "1", "--yes", "--allow-empty", "--max-destroy", "99"]).exits(0);
+        assert_eq!(of(), before, "rollback");
+        world.sh("sysctl -qw net.ipv6.conf.br-lan.accept_ra=1");
+        world.run(&["rollback", "1", "--yes", "--allow-empty"]).exits(0);
+        assert!(of().starts_with("1 "), "it is somebody else's now: {}", of());
+
+        world.sh("sysctl -qw net.ipv6.conf.br-lan.accept_ra=2");
+        adopt();
+        world.file("netform.yaml", "netform: 1\nproject: shop\n");
+        let told = world.run(&["forget", "network.lan", "--yes"]).exits(0).stdout;
+        assert!(told.contains("net/ipv6/conf/br-lan/accept_ra = 2"), "{told}");
+        assert_eq!(of(), before, "forget");
+        world.run(&["apply", "--yes", "--allow-empty", "--max-destroy", "99"]).exits(0);
+        assert_eq!(of(), before, "and it stays so");
+    }
+}
