@@ -248,7 +248,7 @@ fn namespace(project: &ProjectName, container: &Container) -> Vec<Entry> {
     };
     // In a file of somebody else, nothing is said that says nothing.
     let is_needed = !container.hosts.is_empty() || is_whole(&path);
-    let file = is_needed.then(|| Resource::File(TextFile { path, content: content.into() }));
+    let file = is_needed.then(|| Resource::File(TextFile::new(path, content.into())));
     let objects = made.into_iter().chain(file);
     objects.map(|resource| entry(resource, &owner, &container.origin)).collect()
 }
@@ -265,7 +265,7 @@ pub fn resolver_files(topology: &Topology, resolv_conf: &str) -> Vec<Entry> {
         let path = file_of(container, NetnsFile::ResolvConf)?;
         let owner = Owner::Container(container.name.clone());
         let content = first_line(&topology.project, &owner) + resolv_conf;
-        let file = TextFile { path, content: content.into() };
+        let file = TextFile::new(path, content.into());
         Some(entry(Resource::File(file), &owner, &container.origin))
     };
     let attached = topology.containers.iter().filter(|container| !container.attachments.is_empty());

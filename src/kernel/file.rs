@@ -23,6 +23,13 @@ pub(crate) const LARGEST: u64 = 1 << 20;
 /// The mode of a file that is ours as a whole: all may read it.
 const MODE: u32 = 0o644;
 
+/// What was found in a file, and the mode of one that is ours as a whole, where it has another than it shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) text: Arc<str>,
+    pub(crate) mode: Option<u32>,
+}
+
 /// Writes a file, with the directories that it is in, that a crash or a power cut leaves either as it was or as it shall be.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     stage(path, text)?.put()
@@ -109,16 +116,21 @@ fn open_new(path: &Path) -> io::Result<File> {
 pub(crate) fn update(file: &TextFile) -> io::Result<()> {
     if is_whole(&file.path) {
         whole::check_home(&file.path)?;
-        return rewrite(&file.path, &file.content);
+        return rewrite(&file.path, &file.content, Some(file.mode.unwrap_or(MODE)));
     }
     let text = theirs(&file.path)?;
-    rewrite(&file.path, &part::with(&file.path, &text, &file.content))
+    rewrite(&file.path, &part::with(&file.path, &text, &file.content), None)
 }
 
-fn rewrite(path: &Path, content: &str) -> io::Result<()> {
+/// Writes what shall be in a file, and gives it a mode.
+fn rewrite(path: &Path, content: &str, mode: Option<u32>) -> io::Result<()> {
     // A file of ours is no link to that of somebody else.
     let follow = if is_whole(path) { OFlags::NOFOLLOW } else { OFlags::empty() };
     let mut open = ordinary(path, OFlags::WRONLY | follow)?;
+    // Only who may do everything can change that of another user's file: it is left alone where it is right.
+    if let Some(mode) = mode.filter(|mode| open.metadata().is_ok_and(|it| mode_of(&it) != *mode)) {
+        open.set_permissions(Permissions::from_mode(mode))?;
+    }
     open.write_all(content.as_bytes())?;
     open.set_len(content.len() as u64)
 }
@@ -140,11 +152,11 @@ pub(crate) fn ordinary_bytes(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Returns what is in a file; a directory, a pipe or the like holds nothing.
 fn contents(file: File) -> io::Result<Vec<u8>> {
-    Ok(ordinary_contents(file)?.unwrap_or_default())
+    Ok(ordinary_contents(file)?.map(|(bytes, _)| bytes).unwrap_or_default())
 }
 
-/// Returns what is in a file; `None` when it is no ordinary one.
-fn ordinary_contents(file: File) -> io::Result<Option<Vec<u8>>> {
+/// Returns what is in a file, and its mode; `None` when it is no ordinary one.
+fn ordinary_contents(file: File) -> io::Result<Option<(Vec<u8>, u32)>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Ok(None);
@@ -153,7 +165,11 @@ fn ordinary_contents(file: File) -> io::Result<Option<Vec<u8>>> {
     let length = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
     let mut bytes = Vec::with_capacity(length);
     file.take(u64::MAX).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(Some((bytes, mode_of(&metadata))))
+}
+
+fn mode_of(metadata: &fs::Metadata) -> u32 {
+    metadata.permissions().mode() & 0o7777
 }
 
 /// Reads a file of somebody else.
@@ -170,7 +186,7 @@ fn theirs(path: &Path) -> io::Result<String> {
 pub(crate) fn delete(file: &TextFile) -> io::Result<()> {
     let path = &file.path;
     if !is_whole(path) {
-        return match theirs(path).and_then(|text| rewrite(path, &part::without(&text, &file.content))) {
+        return match theirs(path).and_then(|text| rewrite(path, &part::without(&text, &file.content), None)) {
             Err(error) if is_absent(&error) => Ok(()),
             done => done,
         };
@@ -192,14 +208,22 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Returns the texts of the files that exist.
-pub(crate) fn read(paths: &BTreeSet<FilePath>) -> Result<BTreeMap<FilePath, Arc<str>>, ObserveError> {
+/// Returns the files that exist.
+pub(crate) fn read(paths: &BTreeSet<FilePath>) -> Result<BTreeMap<FilePath, Found>, ObserveError> {
     let mut files = BTreeMap::new();
     let whole = whole::Directory::open();
     for path in paths {
-        let read = if is_whole(path) { whole.read(path) } else { read_shared(path) };
+        // Who may read a file of somebody else is theirs to say.
+        let read = if is_whole(path) {
+            whole.read(path)
+        } else {
+            read_shared(path).map(|bytes| bytes.map(|bytes| (bytes, MODE)))
+        };
         match read {
-            Ok(Some(bytes)) => drop(files.insert(path.clone(), String::from_utf8_lossy(&bytes).into())),
+            Ok(Some((bytes, mode))) => {
+                let text = String::from_utf8_lossy(&bytes).into();
+                files.insert(path.clone(), Found { text, mode: Some(mode).filter(|mode| *mode != MODE) });
+            }
             Ok(None) => {}
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(reading::failed(path.display().to_string(), Refusal::Socket(error))),
@@ -226,11 +250,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = FilePath::from(dir.path().join("resolv.conf"));
         assert!(std::process::Command::new("mkfifo").arg(&*path).status().unwrap().success());
-        let file = TextFile { path: path.clone(), content: "# Ours.\n".into() };
+        let file = TextFile::new(path.clone(), "# Ours.\n".into());
 
         for done in [create(&file), update(&file), delete(&file)] {
             assert_eq!(done.unwrap_err().to_string(), "it is no ordinary file");
         }
-        assert_eq!(&*read(&[path.clone()].into()).unwrap()[&path], "");
+        assert_eq!(&*read(&[path.clone()].into()).unwrap()[&path].text, "");
     }
 }

@@ -1,9 +1,6 @@
 //! The link-local addresses that the kernel makes of link-layer addresses. It makes one when a link comes up, and keeps it
 //! when the link gets another link-layer address: whoever gets the former one next would find its address taken.
 
-use std::net::Ipv6Addr;
-
-use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 
@@ -11,6 +8,7 @@ use super::links::{NEW, Outcome, channel, found, send_unless};
 use super::live::Live;
 use super::message;
 use crate::names::{IfName, Mac};
+use crate::resource::address::link_local_of;
 use crate::resource::netns::NsRef;
 
 /// What `inet6_rtm_getaddr()`, `inet6_addr_del()` and `rtnetlink_rcv_msg()` say where there is no such address.
@@ -26,34 +24,15 @@ pub(super) async fn follow(live: &Live, (ns, link): (&NsRef, &IfName), [from, to
     }
     let here = channel(live, ns)?;
     let index = found(here, link)?;
-    let former = made_of(from);
+    let former = link_local_of(from);
     match here.ask(message::find_address(former.addr(), index), |_, _| Some(())) {
         Err(refusal) if refusal.errno().is_some_and(|errno| NONE.contains(&errno)) => return Ok(()),
         answer => answer.map(drop)?,
     }
-    match here.request(message::new_link_local(made_of(to), index), NEW).await {
+    match here.request(message::new_link_local(link_local_of(to), index), NEW).await {
         Err(refusal) if refusal.errno() == Some(Errno::EXIST) => {}
         answer => answer?,
     }
     let former = RouteNetlinkMessage::DelAddress(message::address(former, index));
     send_unless(here, former, &NONE).await
-}
-
-/// Returns the address that is made of a link-layer address: RFC 4291 appendix A, `addrconf_ifid_eui48()` in Linux
-/// `include/net/addrconf.h`.
-fn made_of(Mac([a, b, c, d, e, f]): Mac) -> IpNet {
-    let pair = |high, low| u16::from_be_bytes([high, low]);
-    let (one, two, three, four) = (pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f));
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, one, two, three, four), 64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_made_of_a_link_layer_address_as_the_kernel_does() {
-        let mac = Mac([0x02, 0x42, 0xac, 0x19, 0x03, 0x03]);
-        assert_eq!(made_of(mac).to_string(), "fe80::42:acff:fe19:303/64");
-    }
 }

@@ -268,7 +268,7 @@ fn kind(link: &LinkAnswer, ns: &NsReading, reading: &Reading, scope: &Scope) -> 
 }
 
 fn see_files(observed: &mut Sight, reading: &Reading, scope: &Scope) {
-    for (path, text) in &reading.files {
+    for (path, file::Found { text, mode }) in &reading.files {
         let ours = if is_whole(path) { None } else { part::of(text, &scope.project) };
         let content = match ours {
             Some(lines) => &lines.into(),
@@ -277,7 +277,7 @@ fn see_files(observed: &mut Sight, reading: &Reading, scope: &Scope) {
             None => continue,
         };
         let mark = content.lines().next().and_then(|line| line.strip_prefix(FILE_MARK)).and_then(Mark::parse);
-        let file = TextFile { path: path.clone(), content: content.clone() };
+        let file = TextFile { path: path.clone(), content: content.clone(), mode: *mode };
         match mark {
             Some(mark) if mark.project == scope.project => {
                 observed.insert(Resource::File(file), mark.owner);

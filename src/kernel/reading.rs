@@ -84,7 +84,7 @@ pub(crate) struct Reading {
     /// What was asked for and is the host's own, or a namespace of mounts, processes or the like.
     pub(crate) wrong: BTreeMap<NsRef, Wrong>,
     /// The files that were asked for and exist.
-    pub(crate) files: BTreeMap<FilePath, Arc<str>>,
+    pub(crate) files: BTreeMap<FilePath, file::Found>,
     /// The ends of pairs that are in `namespaces`.
     pub(crate) ends: Ends,
     /// Records of Open vSwitch whose links are not there.

@@ -1,15 +1,12 @@
 //! What a user would type to do the same by hand.
 
 use std::fmt;
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 
 use super::{mended, remark, vlans, vsctl};
 use crate::kernel::Op;
 use crate::names::IfName;
 use crate::resource::Resource;
-use crate::resource::address::{Address, How, Lost};
+use crate::resource::address::Address;
 use crate::resource::device::Device;
 use crate::resource::file::TextFile;
 use crate::resource::link::{Ipvlan, Link, LinkKind, Macvlan, Peer, Tag};
@@ -74,7 +71,7 @@ fn created(resource: &Resource) -> Vec<String> {
         }
         Resource::Neighbour(neighbour) => vec![answered(neighbour, "add")],
         Resource::Qdisc(qdisc) => limited(qdisc, "add"),
-        Resource::File(TextFile { path, content }) => {
+        Resource::File(TextFile { path, content, mode: _ }) => {
             vec![format!("cat > {}  # {} lines", path.display(), content.lines().count())]
         }
     }
@@ -156,12 +153,15 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
     match (from, to) {
         (Resource::Link(from), Resource::Link(to)) => updated_link(from, to),
         (Resource::Qdisc(_), Resource::Qdisc(to)) => limited(to, "change"),
-        (Resource::Address(from), Resource::Address(to)) if from.lost != to.lost => connected(from, to),
+        (Resource::Address(from), Resource::Address(to)) if from.lost != to.lost => {
+            mended::connected(from, to)
+        }
         (Resource::Address(_), Resource::Address(to)) => vec![remark::address(to)],
         (Resource::Route(from), Resource::Route(to)) if from.stray != to.stray => {
             created(&Resource::Route(to.clone())).into_iter().map(remark::route).collect()
         }
         (Resource::Netns(from), Resource::Netns(to)) => remark::namespace(from, to),
+        (Resource::File(from), Resource::File(to)) if from.content == to.content => vec![mended::mode(to)],
         (
             Resource::Netns(_)
             | Resource::Link(_)
@@ -179,36 +179,6 @@ fn updated(from: &Resource, to: &Resource) -> Vec<String> {
     }
 }
 
-/// Returns what makes routes again that came with an address, as the kernel does: beside those of the same subnet by other links.
-fn connected(from: &Address, to: &Address) -> Vec<String> {
-    let ip = In("ip", &to.ns);
-    let route = |verb: &str, lost: &Lost| {
-        let (what, how) = match (to.addr.addr(), lost.how) {
-            (IpAddr::V4(addr), _) if lost.is_local() => {
-                (format!("local {addr}"), format!("scope host src {addr} table local"))
-            }
-            (IpAddr::V4(addr), _) => (lost.dest.to_string(), format!("scope link src {addr}")),
-            (IpAddr::V6(_), How::Gone) => (lost.dest.to_string(), "metric 256".to_owned()),
-            (IpAddr::V6(_), How::Replaced | How::Covered) => (lost.dest.to_string(), "metric 255".to_owned()),
-            (IpAddr::V6(_), How::Preceded(by)) => (lost.dest.to_string(), format!("metric {}", by - 1)),
-        };
-        format!("{ip} route {verb} {what} dev {} proto kernel {how}", to.link)
-    };
-    let back = from.lost.iter().filter(|lost| !to.lost.contains(lost));
-    let lines = back.flat_map(|lost| match (lost.how, to.addr) {
-        // The kernel makes it with the address.
-        (_, IpNet::V6(addr)) if lost.is_local() => {
-            let link = &to.link;
-            vec![format!("{ip} addr del {addr} dev {link}"), format!("{ip} addr add {addr} dev {link} nodad")]
-        }
-        (How::Preceded(_), _) => vec![route("append", lost)],
-        (How::Gone, _) => vec![route("append", lost)],
-        (How::Replaced, _) | (How::Covered, IpNet::V6(_)) => vec![route("prepend", lost)],
-        (How::Covered, IpNet::V4(_)) => vec![route("del", lost), route("prepend", lost)],
-    });
-    lines.collect()
-}
-
 fn updated_link(from: &Link, to: &Link) -> Vec<String> {
     let (ip, name) = (In("ip", &to.ns), &to.name);
     let set = |what: String| format!("{ip} link set {name} {what}");
@@ -218,12 +188,16 @@ fn updated_link(from: &Link, to: &Link) -> Vec<String> {
     if let (LinkKind::Veth(old), LinkKind::Veth(new)) = (&from.kind, &to.kind) {
         let set = |what: String| format!("{} link set {} {what}", In("ip", &new.ns), new.name);
         lines.extend((old.mac != new.mac).then(|| set(format!("address {}", new.mac))));
+        lines.extend(mended::link_local((&new.ns, &new.name), [old.mac, new.mac]));
         lines.extend((old.mtu != new.mtu).then(|| set(format!("mtu {}", new.mtu))));
         lines.extend((old.up != new.up).then(|| set(state(new.up))));
         let tag = new.tag.as_ref().filter(|tag| old.tag.as_ref() != Some(*tag));
         lines.extend(tag.iter().flat_map(|tag| tagged(&new.ns, &new.name, tag)));
     }
     lines.extend(to.mac.filter(|_| from.mac != to.mac).map(|mac| set(format!("address {mac}"))));
+    if let (Some(old), Some(new)) = (from.mac, to.mac) {
+        lines.extend(mended::link_local((&to.ns, name), [old, new]));
+    }
     lines.extend((from.mtu != to.mtu).then(|| set(format!("mtu {}", to.mtu))));
     if let (LinkKind::OpenVswitch(old), LinkKind::OpenVswitch(new)) = (&from.kind, &to.kind) {
         lines.extend((old != new).then(|| vsctl::set_bridge(to, new)));
@@ -359,7 +333,7 @@ fn deleted(resource: &Resource) -> Vec<String> {
             QdiscKind::Limit(..) => format!("tc qdisc del dev {link} root"),
             QdiscKind::Diversion(_) => format!("tc filter del dev {link} ingress pref {NUMBER}"),
         },
-        Resource::File(TextFile { path, content: _ }) => format!("rm {}", path.display()),
+        Resource::File(TextFile { path, content: _, mode: _ }) => format!("rm {}", path.display()),
     };
     vec![line]
 }

@@ -7,6 +7,7 @@ use super::{Cause, Field};
 use crate::names::IfName;
 use crate::resource::address::CONNECTED;
 use crate::resource::amiss::WELL;
+use crate::resource::file;
 use crate::resource::neighbour::Neighbour;
 use crate::resource::netns::{LO, NsRef, RULES};
 use crate::resource::passage::{Passage, chain, way};
@@ -121,7 +122,7 @@ pub(super) fn tells(fields: &[(&'static str, String)], name: &str) -> bool {
 /// Returns the value of a field. What is only told when something is wrong is well otherwise.
 pub(super) fn value(fields: &[(&'static str, String)], name: &str) -> Option<String> {
     let told = fields.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone());
-    let well = [CONNECTED, LO, RULES].into_iter().chain(WELL).find(|(other, _)| *other == name);
+    let well = [CONNECTED, LO, RULES, file::MODE].into_iter().chain(WELL).find(|(other, _)| *other == name);
     told.or_else(|| well.map(|(_, value)| value.to_owned()))
 }
 

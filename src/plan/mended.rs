@@ -1,8 +1,14 @@
 //! What a user would type to mend what nobody asks to be otherwise: namespaces, and what links do not speak.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::equivalent::{In, state};
-use crate::names::IfName;
+use crate::names::{IfName, Mac};
+use crate::resource::address::{Address, How, Lost, link_local_of};
 use crate::resource::amiss::Silence;
+use crate::resource::file::{MODE, TextFile};
 use crate::resource::link::Link;
 use crate::resource::netns::{Lack, Netns, NsRef, Table};
 use crate::resource::sysctl::Family;
@@ -81,4 +87,48 @@ fn speaking((ns, link): (&NsRef, &IfName), from: &[Silence], to: &[Silence]) -> 
         }
     };
     changed.map(line).collect()
+}
+
+/// Returns what makes routes again that came with an address, as the kernel does: beside those of the same subnet by other links.
+pub(super) fn connected(from: &Address, to: &Address) -> Vec<String> {
+    let ip = In("ip", &to.ns);
+    let route = |verb: &str, lost: &Lost| {
+        let (what, how) = match (to.addr.addr(), lost.how) {
+            (IpAddr::V4(addr), _) if lost.is_local() => {
+                (format!("local {addr}"), format!("scope host src {addr} table local"))
+            }
+            (IpAddr::V4(addr), _) => (lost.dest.to_string(), format!("scope link src {addr}")),
+            (IpAddr::V6(_), How::Gone) => (lost.dest.to_string(), "metric 256".to_owned()),
+            (IpAddr::V6(_), How::Replaced | How::Covered) => (lost.dest.to_string(), "metric 255".to_owned()),
+            (IpAddr::V6(_), How::Preceded(by)) => (lost.dest.to_string(), format!("metric {}", by - 1)),
+        };
+        format!("{ip} route {verb} {what} dev {} proto kernel {how}", to.link)
+    };
+    let back = from.lost.iter().filter(|lost| !to.lost.contains(lost));
+    let lines = back.flat_map(|lost| match (lost.how, to.addr) {
+        // The kernel makes it with the address.
+        (_, IpNet::V6(addr)) if lost.is_local() => {
+            let link = &to.link;
+            vec![format!("{ip} addr del {addr} dev {link}"), format!("{ip} addr add {addr} dev {link} nodad")]
+        }
+        (How::Preceded(_), _) => vec![route("append", lost)],
+        (How::Gone, _) => vec![route("append", lost)],
+        (How::Replaced, _) | (How::Covered, IpNet::V6(_)) => vec![route("prepend", lost)],
+        (How::Covered, IpNet::V4(_)) => vec![route("del", lost), route("prepend", lost)],
+    });
+    lines.collect()
+}
+
+/// Returns what has a link's own address follow its link-layer address, as far as it has the one that is made of the former.
+pub(super) fn link_local((ns, link): (&NsRef, &IfName), [old, new]: [Mac; 2]) -> Option<String> {
+    let (ip, [old, becomes]) = (In("ip", ns), [old, new].map(link_local_of));
+    (old != becomes).then(|| {
+        format!("{ip} addr add {becomes} dev {link}; {ip} addr del {old} dev {link}  # where it has {old}")
+    })
+}
+
+/// Returns what opens a file to all.
+pub(super) fn mode(to: &TextFile) -> String {
+    let mode = to.mode.map_or_else(|| MODE.1.to_owned(), |mode| format!("{mode:o}"));
+    format!("chmod {mode} {}", to.path.display())
 }

@@ -54,8 +54,7 @@ impl Story {
     /// A container `name` with a namespace and a hosts file.
     pub(super) fn container(self, name: &str, hosts: &str) -> Self {
         let owner = format!("container.{name}");
-        let file =
-            TextFile { path: Path::new(&format!("/etc/netns/{name}/hosts")).into(), content: hosts.into() };
+        let file = TextFile::new(Path::new(&format!("/etc/netns/{name}/hosts")).into(), hosts.into());
         let ns = Netns::new(NetnsName::try_from(name).unwrap());
         self.put(&owner, 20, Resource::Netns(ns)).put(&owner, 20, Resource::File(file))
     }

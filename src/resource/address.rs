@@ -1,14 +1,15 @@
 //! Addresses on links.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use ipnet::{AddrParseError, IpNet};
+use ipnet::{AddrParseError, IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::netns::NsRef;
 use super::{Resource, amiss};
-use crate::names::IfName;
+use crate::names::{IfName, Mac};
 
 /// An address on a link, with its subnet's prefix length.
 ///
@@ -167,4 +168,23 @@ fn words(lost: &[Lost]) -> String {
 
 fn named(lost: &Lost) -> String {
     if lost.is_local() { format!("local {}", lost.dest.addr()) } else { lost.dest.to_string() }
+}
+
+/// Returns the link-local address that the kernel makes of a link-layer address: RFC 4291 appendix A, `addrconf_ifid_eui48()`
+/// in Linux `include/net/addrconf.h`.
+pub fn link_local_of(Mac([a, b, c, d, e, f]): Mac) -> IpNet {
+    let pair = |high, low| u16::from_be_bytes([high, low]);
+    let (one, two, three, four) = (pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f));
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, one, two, three, four), 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_made_of_a_link_layer_address_as_the_kernel_does() {
+        let mac = Mac([0x02, 0x42, 0xac, 0x19, 0x03, 0x03]);
+        assert_eq!(link_local_of(mac).to_string(), "fe80::42:acff:fe19:303/64");
+    }
 }

@@ -58,9 +58,26 @@ pub struct TextFile {
     pub path: FilePath,
     /// All of it that is ours, the marked first line included.
     pub content: Arc<str>,
+    /// The mode that somebody has given a file that is ours as a whole, when it is not the one that it shall have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
 }
 
+/// The field that says who may do what with a file of ours, and what it says of one that all may read.
+pub const MODE: (&str, &str) = ("mode", "644");
+
 impl TextFile {
+    /// Returns a file as it shall be.
+    pub fn new(path: FilePath, content: Arc<str>) -> Self {
+        Self { path, content, mode: None }
+    }
+
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let Self { path: _, content, mode } = self;
+        let mode = mode.map(|mode| (MODE.0, format!("{mode:o}")));
+        [("content", content.to_string())].into_iter().chain(mode).collect()
+    }
+
     /// Tells whether it is to say whose it is, and does not.
     pub(super) fn is_unmarked(&self) -> bool {
         is_whole(&self.path) && !self.content.starts_with(FILE_MARK)

@@ -336,7 +336,7 @@ impl Resource {
                 ("edited by hand", (!intact).to_string()),
             ],
             Self::Qdisc(qdisc) => qdisc.fields(),
-            Self::File(file) => vec![("content", file.content.to_string())],
+            Self::File(file) => file.fields(),
         }
     }
 }

@@ -302,8 +302,7 @@ mod tests {
     use crate::resource::file::TextFile;
 
     fn file(name: &str, content: &str) -> Entry {
-        let resource =
-            Resource::File(TextFile { path: std::path::Path::new(name).into(), content: content.into() });
+        let resource = Resource::File(TextFile::new(std::path::Path::new(name).into(), content.into()));
         Entry { resource, owner: Owner::Project, origin: None, ignore: vec![] }
     }
 

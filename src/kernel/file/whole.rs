@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::ordinary_contents;
+use super::{MODE, ordinary_contents};
 use crate::resource::file::{HOMES, is_whole};
 
 /// What stands at the beginning where something else than a file of ours is read: no text does.
@@ -34,8 +34,8 @@ impl Directory {
         }
     }
 
-    /// Reads a file, or says [what is there](no_file) instead of it.
-    pub(super) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    /// Reads a file, with its mode, or says [what is there](no_file) instead of it.
+    pub(super) fn read(&self, path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
         let directory = match self {
             Self::There(directory) => directory,
             Self::Absent => return Ok(None),
@@ -56,11 +56,13 @@ impl Directory {
             Err(Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Ok(Some(odd(&what_is_at(path)))),
             Err(errno) => return Err(errno.into()),
         };
-        let Some(mut bytes) = ordinary_contents(file)? else { return Ok(Some(odd(&what_is_at(path)))) };
+        let Some((mut bytes, mode)) = ordinary_contents(file)? else {
+            return Ok(Some(odd(&what_is_at(path))));
+        };
         if let Some(first) = bytes.first_mut().filter(|first| **first == NO_FILE) {
             *first = b'\n';
         }
-        Ok(Some(bytes))
+        Ok(Some((bytes, mode)))
     }
 }
 
@@ -69,8 +71,8 @@ pub(crate) fn no_file(text: &str) -> Option<&str> {
     text.strip_prefix(char::from(NO_FILE))
 }
 
-fn odd(what: &str) -> Vec<u8> {
-    [&[NO_FILE], what.as_bytes()].concat()
+fn odd(what: &str) -> (Vec<u8>, u32) {
+    ([&[NO_FILE], what.as_bytes()].concat(), MODE)
 }
 
 /// Says what is in the way of a file: the directory that it would be in, or what has its own name.

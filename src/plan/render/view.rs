@@ -11,6 +11,7 @@ use crate::plan::policy;
 use crate::plan::target::Part;
 use crate::plan::{Action, Cause, Change, Counts, Extra, Fate, Field, Plan};
 use crate::resource::ResourceId;
+use crate::resource::file::MODE;
 use crate::resource::owner::Owner;
 use crate::resource::state::Entry;
 
@@ -263,6 +264,9 @@ fn field_lines(field: &Field, change: &Change, look: &Look) -> Vec<Line> {
     };
     if let ResourceId::File(path) = object {
         let text = format!("file {}", path.display());
+        if let (true, Some(live), Some(desired)) = (name == MODE.0, live, desired) {
+            return vec![Line { sign, depth: 1, text: format!("{text} {name}: {live} -> {desired}{tag}") }];
+        }
         return file_lines(Line { sign, depth: 1, text }, live.as_deref(), desired.as_deref(), look);
     }
     let value = match (live, desired) {

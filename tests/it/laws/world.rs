@@ -253,7 +253,7 @@ impl World {
         state.put(&owner, Resource::Netns(Netns::new(NetnsName::try_from(format!("c{number}")).unwrap())));
         let content = format!("# hosts {hosts}\n");
         let path = std::path::PathBuf::from(format!("/etc/netns/c{number}/hosts")).into();
-        state.put(&owner, Resource::File(TextFile { path, content: content.into() }));
+        state.put(&owner, Resource::File(TextFile::new(path, content.into())));
         let attached: Vec<(usize, &Network, u8)> = attachments
             .iter()
             .enumerate()

@@ -252,10 +252,8 @@ fn parameters_and_files_are_written_where_they_belong() {
         sh("mount -t tmpfs none /etc");
         let path = FilePath::from(Path::new("/etc/netns/web/hosts"));
         let file = |text: &str| {
-            other(Resource::File(TextFile {
-                path: path.clone(),
-                content: format!("{FILE_MARK}netform:shop:project\n{text}\n").into(),
-            }))
+            let content = format!("{FILE_MARK}netform:shop:project\n{text}\n");
+            other(Resource::File(TextFile::new(path.clone(), content.into())))
         };
         world.scope.sysctls.insert((named("web"), key.clone()));
         world.scope.files.insert(path.clone());

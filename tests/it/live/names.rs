@@ -1,5 +1,6 @@
 //! Names resolve without a daemon, by the hosts file of each namespace.
 
+use super::daemon::Daemon;
 use super::world::live;
 
 live! {
@@ -38,5 +39,37 @@ live! {
         world.apply(&format!("{manifest}  late: {{networks: [front]}}\n"));
 
         assert!(waiting.wait().unwrap().success());
+    }
+}
+
+live! {
+    fn a_hosts_file_that_somebody_shuts_is_opened_again(world) {
+        world.apply("netform: 1\nproject: shop\nnetworks: {front: {subnets: [172.25.0.0/16]}}\ncontainers: {web: {networks: [front]}, db: {networks: [front]}}\n");
+        let mode = || world.sh("stat -c %a /etc/netns/web/hosts").trim().to_owned();
+        assert_eq!(mode(), "644");
+        for other in ["600", "666", "4755"] {
+            world.sh(&format!("chmod {other} /etc/netns/web/hosts"));
+
+            let (plan, changes) = world.plan();
+            assert!(changes && plan.contains("[drift]") && plan.contains(&format!("mode: {other} -> 644")), "{plan}");
+            assert!(plan.contains("0 to add, 1 to change, 0 to destroy"), "{plan}");
+            assert!(world.run(&["plan", "-v"]).exits(0).stdout.contains("chmod 644 /etc/netns/web/hosts"));
+            world.run(&["apply", "--yes"]).exits(0);
+            assert_eq!(mode(), "644");
+            world.assert_in_sync();
+        }
+        // What fails puts it back as it was, and what is written anew besides is open, too.
+        let inode = || world.sh("stat -c %i /etc/netns/web/hosts");
+        let before = inode();
+        world.sh("chmod 600 /etc/netns/web/hosts; echo mine >> /etc/netns/web/hosts");
+        world.run(&["apply", "--yes"]).exits(0);
+        assert_eq!((mode(), inode()), ("644".to_owned(), before), "a process that has it mounted sees it");
+        world.assert_in_sync();
+
+        let daemon = Daemon::start(world, &["--resync", "1h"]);
+        world.sh("chmod 600 /etc/netns/web/hosts; chmod 640 /etc/netns/db/resolv.conf");
+        daemon.brings_it_in_sync("chmod");
+        assert_eq!(mode(), "644");
+        assert!(daemon.log().contains("mode 644 -> 600; set back"), "{}", daemon.log());
     }
 }
