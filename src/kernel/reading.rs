@@ -343,7 +343,7 @@ impl NsReading {
     }
 
     fn read_rest(&mut self, socket: &mut Blocking, how: (Tables, ReadRoute)) -> Result<(), Refusal> {
-        self.addresses = socket.dump(message::all_addresses(), answer::address)?;
+        self.read_addresses(socket)?;
         self.read_routes(socket, how)
     }
 
