@@ -205,11 +205,13 @@ fn asked(scope: &Scope, at: Option<&Parts>) -> Result<(Todo, Arc<Task>), Observe
     for (ns, key) in &scope.sysctls {
         wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
     }
-    let mut all: Vec<_> = names()?.into_iter().map(NsRef::Named).collect();
-    all.extend(
-        scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
-    );
-    all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
+    let has_name = |ns: &&NsRef| matches!(ns, NsRef::Named(_));
+    let mut all: Vec<_> = match at {
+        None => names()?.into_iter().map(NsRef::Named).collect(),
+        Some(at) => at.namespaces.iter().filter(has_name).cloned().collect(),
+    };
+    let elsewhere = scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    all.extend(elsewhere.filter(|ns| at.is_none_or(|at| at.namespaces.contains(*ns))).cloned());
     let elsewhere = Elsewhere::of(scope, at.is_some() || all.len() <= FEW);
     let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
     let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
