@@ -7,8 +7,8 @@ use super::failure::{Code, Failure};
 use super::session::Session;
 use super::show;
 use crate::apply::Dirs;
-use crate::watch::client;
-use crate::watch::protocol::{Answer, Request, Status};
+use crate::watch::client::{self, AskError};
+use crate::watch::protocol::{Answer, Condition, Names, Request, Status};
 
 /// Asks the daemon, and prints what it says.
 pub(super) async fn ask(common: &Common, which: &WhichProject, request: &Request) -> Result<(), Failure> {
@@ -31,7 +31,7 @@ pub(super) async fn events(common: &Common, which: &WhichProject) -> Result<(), 
     let session = Session::of_project(common, which)?;
     let lines = client::events(&session.dirs).await.map_err(|error| unreachable_daemon(&error))?;
     let Some(mut lines) = lines else { return Err(no_daemon(&session)) };
-    while let Some(line) = lines.next_line().await.map_err(|error| unreachable_daemon(&error))? {
+    while let Some(line) = lines.next_line().await.map_err(|error| unreachable_daemon(&error.into()))? {
         show::out(&format!("{line}\n"))?;
     }
     Ok(())
@@ -41,8 +41,35 @@ pub(super) async fn events(common: &Common, which: &WhichProject) -> Result<(), 
 pub(super) async fn status(dirs: &Dirs) -> Option<Status> {
     match client::ask(dirs, &Request::Status).await {
         Ok(Some(Answer::Status(status))) => Some(*status),
-        Ok(Some(Answer::Done { .. } | Answer::Refused { .. }) | None) | Err(_) => None,
+        Err(AskError::Silent { pid }) => Some(silent(dirs, pid)),
+        Ok(Some(Answer::Done { .. } | Answer::Refused { .. }) | None) | Err(AskError::Broken(_)) => None,
     }
+}
+
+/// Returns what is known of a daemon that does not answer. It goes on when it is let, and finds then what points at it.
+fn silent(dirs: &Dirs, pid: Option<u32>) -> Status {
+    let project = dirs.run.file_name().map(|name| name.to_string_lossy().into_owned());
+    let told = format!(
+        "{}: what points containers at it stays; {}",
+        client::silent(pid),
+        pid.map_or_else(has_it_go_on_somehow, has_it_go_on)
+    );
+    Status {
+        pid: pid.unwrap_or_default(),
+        project: project.unwrap_or_default(),
+        state: Condition::Silent,
+        names: Names::Daemon,
+        unanswered: vec![told],
+        ..Status::default()
+    }
+}
+
+fn has_it_go_on(pid: u32) -> String {
+    format!("if somebody has stopped it, `kill -CONT {pid}` has it go on")
+}
+
+fn has_it_go_on_somehow() -> String {
+    "if somebody has stopped it, `kill -CONT` has it go on".to_owned()
 }
 
 fn no_daemon(session: &Session) -> Failure {
@@ -50,7 +77,13 @@ fn no_daemon(session: &Session) -> Failure {
         .help("start it with `netform watch MANIFEST`")
 }
 
-fn unreachable_daemon(error: &io::Error) -> Failure {
-    let code = if error.kind() == io::ErrorKind::PermissionDenied { Code::Privilege } else { Code::Failed };
-    Failure::new(code, format!("cannot talk to the daemon: {error}"))
+fn unreachable_daemon(error: &AskError) -> Failure {
+    match error {
+        AskError::Silent { pid } => Failure::new(Code::Failed, error.to_string())
+            .help(pid.map_or_else(has_it_go_on_somehow, has_it_go_on)),
+        AskError::Broken(source) => {
+            let is_denied = source.kind() == io::ErrorKind::PermissionDenied;
+            Failure::new(if is_denied { Code::Privilege } else { Code::Failed }, error.to_string())
+        }
+    }
 }

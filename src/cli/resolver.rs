@@ -20,6 +20,7 @@ use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::state::State;
 use crate::topology::Topology;
+use crate::watch::protocol::{Condition, Status};
 use crate::watch::{Held, Reconciled};
 
 /// How long a namespace may take to become ready before the user is told: whoever makes one brings up its `lo` right afterwards.
@@ -36,6 +37,10 @@ pub(super) struct Resolver {
     running: BTreeSet<ContainerName>,
     /// Whether it has to be told again, whatever it was told last.
     unsettled: bool,
+    /// Where others answer, if that is all that it has to be told again for.
+    beaten: Option<Vec<server::Failure>>,
+    /// How often was worked out what is answered, since that was told last.
+    worked_out: u64,
     /// The namespaces that are not ready to be served, with what they lack and since when.
     waiting: BTreeMap<NsRef, (Lack, Instant)>,
     /// Whether the way to it could not be brought back somewhere.
@@ -61,7 +66,7 @@ impl Lack {
                 Some(format!("names are not answered in namespace {ns} until its `lo` is up"))
             }
             Self::Another => Some(format!(
-                "names of this project are not answered in namespace {ns}: the daemon of another project answers there"
+                "names of this project are not answered in namespace {ns}: another daemon answers there"
             )),
             Self::Lo | Self::Itself => None,
         }
@@ -77,15 +82,17 @@ pub(super) struct Served {
     warnings: Vec<String>,
     /// In how long that is worth another look.
     again: Option<Duration>,
+    /// How often was worked out what is answered.
+    worked_out: u64,
 }
 
 impl Served {
     /// Adds it to what a run came to.
     pub(super) fn told_of(self, mut run: Reconciled) -> Reconciled {
-        let Self { held, warnings, again } = self;
+        let Self { held, warnings, again, worked_out } = self;
         run.held = run.held.or(held);
         run.warnings.extend(warnings.iter().cloned());
-        Reconciled { again, unanswered: warnings, ..run }
+        Reconciled { again, unanswered: warnings, worked_out, ..run }
     }
 }
 
@@ -93,8 +100,16 @@ impl Resolver {
     /// Starts a server, with nobody to serve yet.
     pub(super) fn start() -> io::Result<Self> {
         let server = Server::new(server::Options { resolv_conf: naming::source() })?;
-        let (topology, running, waiting) = (None, BTreeSet::new(), BTreeMap::new());
-        Ok(Self { server, topology, running, unsettled: false, waiting, unmended: false })
+        Ok(Self {
+            server,
+            topology: None,
+            running: BTreeSet::new(),
+            unsettled: false,
+            beaten: None,
+            worked_out: 0,
+            waiting: BTreeMap::new(),
+            unmended: false,
+        })
     }
 
     /// Lets go of namespaces whose names are gone: a socket would keep them alive, with all that is in them. Whoever shares
@@ -115,7 +130,8 @@ impl Resolver {
         }
         // What fails is told when the run is over: `serve` tries everything again.
         let _ = self.server.set(&Zones::new(topology, &self.running)).await;
-        self.unsettled = true;
+        self.worked_out += 1;
+        (self.unsettled, self.beaten) = (true, None);
     }
 
     /// Serves the containers of a topology whose namespaces are there; without one, those of the last.
@@ -123,22 +139,36 @@ impl Resolver {
     /// Namespaces that are not ready are tried again at the next run, which the kernel's events lead to, and which comes in
     /// any case: some namespaces are not heard, and some events are lost.
     pub(super) async fn serve(&mut self, topology: Option<Topology>) -> Served {
+        let served = self.serve_if_need_be(topology).await;
+        Served { worked_out: std::mem::take(&mut self.worked_out), ..served }
+    }
+
+    async fn serve_if_need_be(&mut self, topology: Option<Topology>) -> Served {
         let edited = topology.is_some() && self.topology != topology;
         self.topology = topology.or_else(|| self.topology.take());
         let Some(topology) = self.topology.as_ref() else { return Served::default() };
         let there = topology.containers.iter().filter(|container| netns::is_there(&container.ns));
         let running: BTreeSet<_> = there.map(|container| container.name.clone()).collect();
-        if !edited && !self.unsettled && running == self.running && self.server.gone().is_empty() {
-            return Served::default();
+        if !edited && running == self.running && self.server.gone().is_empty() {
+            if !self.unsettled {
+                return Served::default();
+            }
+            if let Some(failures) = self.beaten.take() {
+                let theirs = failures.iter().map(|failure| failure.ns.clone()).collect();
+                if self.server.are_taken(theirs).await {
+                    return self.wait(failures, Instant::now());
+                }
+            }
         }
         self.running = running;
         let failures = self.server.set(&Zones::new(topology, &self.running)).await;
+        self.worked_out += 1;
         self.unsettled = !failures.is_empty();
-        self.wait(&failures, Instant::now())
+        self.wait(failures, Instant::now())
     }
 
     /// Notes who is not ready, and returns what that means.
-    fn wait(&mut self, failures: &[server::Failure], now: Instant) -> Served {
+    fn wait(&mut self, failures: Vec<server::Failure>, now: Instant) -> Served {
         let waiting = failures.iter().filter_map(|failure| Some((&failure.ns, lack(failure)?)));
         let waiting = waiting.map(|(ns, lack)| {
             let before = self.waiting.get(ns).filter(|(before, _)| *before == lack);
@@ -147,12 +177,16 @@ impl Resolver {
         self.waiting = waiting.collect();
         let waits = |since: &Instant| now.saturating_duration_since(*since);
         let warnings = self.waiting.iter().filter_map(|(ns, (lack, since))| lack.warning(ns, waits(since)));
-        Served {
-            held: held(failures),
+        let served = Served {
+            held: held(&failures),
             warnings: warnings.collect(),
             // As long as it has waited already, so seldom when it waits for long.
             again: self.waiting.values().map(|(_, since)| waits(since).clamp(AGAIN.0, AGAIN.1)).min(),
-        }
+            worked_out: 0,
+        };
+        let is_beaten = !failures.is_empty() && failures.iter().all(is_lost);
+        self.beaten = is_beaten.then_some(failures);
+        served
     }
 
     /// Brings back what leads questions to the resolver, where somebody `may` have taken it away, or it could not be
@@ -164,9 +198,10 @@ impl Resolver {
         let broken = self.server.broken().await;
         let failures = self.server.mend(&broken).await;
         // Where another daemon answers by now there is nothing to be mended, and this one waits for its turn.
-        let is_lost = |failure: &server::Failure| lack(failure) == Some(Lack::Another);
         self.unmended = !failures.iter().all(is_lost);
-        self.unsettled |= failures.iter().any(is_lost);
+        if failures.iter().any(is_lost) {
+            (self.unsettled, self.beaten) = (true, None);
+        }
         held(&failures)
     }
 
@@ -200,9 +235,14 @@ pub(super) async fn forsake(prepared: &Prepared, session: &Session) {
     }
     let asleep = match session.naming {
         Naming::Daemon => None,
-        Naming::Asked => ask::status(&session.dirs).await.filter(|status| status.suspended_until.is_some()),
+        Naming::Asked => ask::status(&session.dirs).await.filter(hears_of_nothing),
     };
-    leave(left, asleep.map(|status| status.pid), &session.voice).await;
+    leave(left, asleep.map(|status| status.pid).filter(|pid| *pid > 0), &session.voice).await;
+}
+
+/// Tells whether a daemon does nothing about what is done beside it.
+fn hears_of_nothing(status: &Status) -> bool {
+    status.suspended_until.is_some() || status.state == Condition::Silent
 }
 
 async fn leave(namespaces: Vec<NsRef>, asleep: Option<u32>, voice: &Voice) {
@@ -238,6 +278,11 @@ fn going(plan: &Plan) -> BTreeSet<NsRef> {
 fn held(failures: &[server::Failure]) -> Option<Held> {
     let lines: Vec<_> = failures.iter().filter(|it| lack(it).is_none()).map(|it| chain(it)).collect();
     (!lines.is_empty()).then(|| Held { message: lines.join("; "), may_pass: true })
+}
+
+/// Tells whether another daemon answers in a namespace.
+fn is_lost(failure: &server::Failure) -> bool {
+    lack(failure) == Some(Lack::Another)
 }
 
 /// Returns what a namespace lacks that nothing is wrong with.

@@ -11,7 +11,7 @@ use crate::names::IfName;
 use crate::plan::{Action, Conflict, Plan};
 use crate::resource::owner::Owner;
 use crate::topology::{Attachment, Container, External, Network, Runtime, Topology};
-use crate::watch::protocol::{self, Names};
+use crate::watch::protocol::{self, Condition, Names};
 
 /// What a status says.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -252,6 +252,9 @@ impl Status<'_> {
             return format!("kept by nobody: `netform watch` does not run\n{names}\n");
         };
         let protocol::Status { pid, state, held, failed, contested, unanswered, .. } = daemon;
+        if *state == Condition::Silent {
+            return format!("{}\nnames: hosts files, until it answers\n", unanswered.join("\n"));
+        }
         let mut text = format!("kept by `netform watch` (process {pid}): {}\n", state.as_str());
         let troubles = [("the manifest is not in force as it stands", held), ("failed", failed)];
         for (what, why) in troubles {

@@ -154,6 +154,12 @@ pub(super) fn is_redirected(ns: &NsRef, redirect: Redirect) -> io::Result<bool> 
     redirect.is_there()
 }
 
+/// Tells whether another daemon answers in a namespace. To be called on a thread that may move there.
+pub(super) fn is_taken(ns: &NsRef) -> io::Result<bool> {
+    netns::join(netns::open(ns)?.as_fd())?;
+    redirect::is_taken(ADDRESS)
+}
+
 /// Writes a redirection anew. To be called on a thread that may move there.
 ///
 /// # Errors

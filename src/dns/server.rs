@@ -220,6 +220,14 @@ impl Server {
         gone.map(|(ns, _)| ns.clone()).collect()
     }
 
+    /// Tells whether others still answer in all of these namespaces, where [`Server::set`] found them: as long as they do, there is
+    /// nothing to be tried again.
+    pub async fn are_taken(&self, namespaces: Vec<NsRef>) -> bool {
+        // One that cannot be looked into is gone, or has to be told of.
+        let look = move || namespaces.iter().all(|ns| seat::is_taken(ns).unwrap_or(false));
+        on_thread(look).await.unwrap_or(false)
+    }
+
     /// Returns the namespaces in which somebody has removed the redirection from port 53: [`Server::mend`] is for them.
     pub async fn broken(&self) -> BTreeSet<NsRef> {
         let served: Vec<_> = self.seats.iter().map(|(ns, (_, seat))| (ns.clone(), seat.redirect())).collect();

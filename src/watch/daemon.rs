@@ -77,11 +77,14 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
                 }
             }
             () = tokio::time::sleep_until(next.into()), if running.is_none() => {
-                if daemon.keep_claim().is_break() {
+                // What has come meanwhile may put it off: files that do not rest yet.
+                let mut came = listen::come(&mut events);
+                if came.any(|event| daemon.take(event).is_break()) || daemon.keep_claim().is_break() {
                     break;
                 }
-                let order = daemon.begin();
-                running = started(&mut idle, order);
+                if daemon.agenda.next() <= Instant::now() {
+                    running = started(&mut idle, daemon.begin());
+                }
             }
         }
     }
@@ -92,12 +95,11 @@ pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -
         daemon.ledger.last_words(result);
         idle = Some(reconciler);
     }
-    if let Some(reconciler) = &mut idle {
+    // It lets go of its containers before it gives up its project: whoever comes next finds them free.
+    if let Some(mut reconciler) = idle {
         reconciler.end().await;
     }
-    let is_lost = daemon.is_lost;
-    daemon.end().await;
-    if is_lost {
+    if daemon.end().await {
         return Err(WatchError::Lost { project: options.project, run: options.dirs.run });
     }
     Ok(())
@@ -172,6 +174,12 @@ impl Daemon {
             Event::Claim => self.claim.doubt(Instant::now()),
             Event::Reload => self.contest.settle(),
             Event::Asked(request, answer) => self.asked(request, answer),
+            Event::Meaningless(signal) => {
+                let message = format!(
+                    "{signal} means nothing to it: SIGHUP has it read everything anew, SIGTERM ends it"
+                );
+                self.ledger.tell(Happened::Warning { message });
+            }
             Event::Stop => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
@@ -273,13 +281,14 @@ impl Daemon {
         ControlFlow::Continue(())
     }
 
-    /// Says that it ends, and gives up its project.
-    async fn end(self) {
+    /// Says that it ends, and gives up its project; tells whether another daemon has that by now.
+    async fn end(self) -> bool {
         self.ledger.tell(Happened::Stopped);
         self.claim.end();
         if self.ledger.lines.receiver_count() > 0 {
             tokio::time::sleep(FAREWELL).await;
         }
+        self.is_lost
     }
 
     /// Begins a run and returns what it is about.

@@ -104,7 +104,7 @@ impl Ledger {
     /// Takes in a run that succeeded; `contested` is what has become contested by it.
     pub(super) fn reconciled(&mut self, reconciled: &Reconciled, took: Duration, contested: &[String]) {
         let Reconciled { drift, left, changed, generation, objects, differing, edited, .. } = reconciled;
-        let Reconciled { held, names, warnings, unanswered, .. } = reconciled;
+        let Reconciled { held, names, warnings, unanswered, worked_out, .. } = reconciled;
         let before = self.status.borrow().clone();
         if *edited {
             self.tell(Happened::Edited);
@@ -160,6 +160,7 @@ impl Ledger {
             status.counts.changed += *changed as u64;
             status.counts.drifted += drifted;
             status.counts.repaired += repaired;
+            status.counts.zones += worked_out;
             took_long(status, took);
             set_state(
                 status,

@@ -26,6 +26,9 @@ pub(super) async fn start(
         (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
         (SignalKind::terminate(), || Event::Stop),
         (SignalKind::interrupt(), || Event::Stop),
+        // What other daemons are told by these, such as to open their logs anew, this one need not be.
+        (SignalKind::user_defined1(), || Event::Meaningless("SIGUSR1")),
+        (SignalKind::user_defined2(), || Event::Meaningless("SIGUSR2")),
     ];
     for (kind, event) in signals {
         let mut caught = signal(kind).map_err(WatchError::Signals)?;
@@ -37,6 +40,11 @@ pub(super) async fn start(
         tokio::spawn(http::serve(listener, ledger.status()));
     }
     Ok(())
+}
+
+/// Returns what has come by now and was not taken in yet.
+pub(super) fn come(events: &mut mpsc::UnboundedReceiver<Event>) -> impl Iterator<Item = Event> {
+    (0..events.len()).map_while(|_| events.try_recv().ok())
 }
 
 /// Passes on what the kernel tells. It runs on the daemon's own thread: what comes while that is busy waits in the kernel,

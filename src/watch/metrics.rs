@@ -8,7 +8,7 @@ use super::protocol::{Condition, Counts, Status};
 pub(super) fn text(status: &Status) -> String {
     let Status { version, project, state, generation, objects, differing, contested, counts, .. } = status;
     let Counts { runs, failures, run_micros, last_run_micros, edits, changed, drifted, .. } = *counts;
-    let Counts { repaired, notices, overruns, requests, transactions, listings, .. } = *counts;
+    let Counts { repaired, notices, overruns, requests, transactions, listings, zones, .. } = *counts;
     let mut text = Text { project, text: String::new() };
     let yes = |yes: bool| if yes { 1.0 } else { 0.0 };
     let seconds = |micros: u64| micros as f64 / 1e6;
@@ -39,6 +39,7 @@ pub(super) fn text(status: &Status) -> String {
     text.counter("kernel_requests_total", "Route netlink requests, a dump being one.", requests as f64);
     text.counter("nft_transactions_total", "Transactions of nft.", transactions as f64);
     text.counter("nft_listings_total", "Tables that nft listed.", listings as f64);
+    text.counter("zones_total", "Times it was worked out what names are answered with.", zones as f64);
     text.text
 }
 
@@ -69,7 +70,7 @@ impl Text<'_> {
 /// Tells whether the daemon does its work: one whose runs fail is alive, and not ready.
 pub(super) fn is_ready(status: &Status) -> bool {
     match status.state {
-        Condition::Starting | Condition::Failing => false,
+        Condition::Starting | Condition::Failing | Condition::Silent => false,
         Condition::InSync
         | Condition::Differs
         | Condition::Held

@@ -65,6 +65,8 @@ pub(crate) enum Event {
     Reload,
     /// `SIGTERM` or `SIGINT`: the daemon ends, and leaves everything working.
     Stop,
+    /// A signal, by its name, that would end a process that does not expect it.
+    Meaningless(&'static str),
 }
 
 /// Tells the daemon that containers came or went, or bridges of Open vSwitch changed.
@@ -163,6 +165,8 @@ pub struct Reconciled {
     pub warnings: Vec<String>,
     /// Those of them that say where names are not answered.
     pub unanswered: Vec<String>,
+    /// How often was worked out what names are answered with.
+    pub worked_out: u64,
     /// In how long another look is worth while, though nothing may tell of it.
     pub again: Option<Duration>,
     /// The namespaces of others that what drifted is in, or leads into.

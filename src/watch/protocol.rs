@@ -131,6 +131,9 @@ pub struct Counts {
     /// nft tables that were read.
     #[serde(default)]
     pub listings: u64,
+    /// How often was worked out what names are answered with.
+    #[serde(default)]
+    pub zones: u64,
 }
 
 /// How the daemon is doing, in a word.
@@ -152,6 +155,8 @@ pub enum Condition {
     Suspended,
     /// An apply waits for its confirmation; nothing is touched until then.
     Undecided,
+    /// It runs, and does not answer: it is stopped, or stuck. No more is known of it than its process.
+    Silent,
 }
 
 impl Condition {
@@ -165,6 +170,7 @@ impl Condition {
             Self::Failing => "failing",
             Self::Suspended => "suspended",
             Self::Undecided => "waiting for a confirmation",
+            Self::Silent => "silent",
         }
     }
 }

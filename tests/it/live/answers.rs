@@ -84,3 +84,36 @@ live! {
         patiently(&|| two.log(), || asks(world, "two-db") == "10.62.0.3");
     }
 }
+
+/// How often a daemon has worked out what it answers.
+fn worked_out(world: &World, name: &str) -> u64 {
+    let json = world.run(&["status", "--manifest", &format!("{name}.yaml"), "--output", "json"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    json["daemon"]["counts"]["zones"].as_u64().unwrap()
+}
+
+live! {
+    fn a_daemon_that_waits_for_another_works_nothing_out_until_it_is_its_turn(world) {
+        world.sh("ip netns add pod && ip -n pod link set lo up && touch pod && mount --bind /run/netns/pod pod");
+        project(world, "one", ("10.61.0.0/24", "eth0"));
+        project(world, "two", ("10.62.0.0/24", "eth1"));
+        let one = Daemon::of(world, "one.yaml", &["--resync", "1h"]);
+        let two = Daemon::of(world, "two.yaml", &["--resync", "1h"]);
+        two.says("names of this project are not answered in namespace");
+        world.run(&["reconcile", "--manifest", "two.yaml"]).exits(0);
+        let before = worked_out(world, "two");
+        assert!(before > 0);
+
+        for _ in 0..4 {
+            world.sh("ip link set br-net mtu 1400");
+            patiently(&|| two.log(), || !world.sh("ip -o link").contains("mtu 1400"));
+            world.run(&["reconcile", "--manifest", "two.yaml"]).exits(0);
+        }
+        assert_eq!(worked_out(world, "two"), before, "events of no concern to it");
+        assert!(world.run(&["status", "--manifest", "two.yaml"]).stdout.contains("another daemon answers there"));
+
+        drop(one);
+        patiently(&|| two.log(), || asks(world, "two-db") == "10.62.0.3");
+        assert_eq!(worked_out(world, "two"), before + 1);
+    }
+}
