@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -165,14 +165,20 @@ pub(super) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(super) fn stage(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
-    stage_text(path, serde_json::to_vec(value))
+    stage_by(path, |file| Ok(serde_json::to_writer(file, value)?))
 }
 
-/// The same for what was put into words already.
-pub(super) fn stage_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<Staged, DiskError> {
-    let failed = |source| DiskError::Write { path: path.to_owned(), source };
-    let text = text.map_err(|error| failed(error.into()))?;
-    Ok(Staged { path: path.to_owned(), file: file::stage(path, &text).map_err(failed)? })
+/// The same for what `write` writes.
+pub(super) fn stage_by(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> Result<Staged, DiskError> {
+    let staged = file::stage_by(path, write);
+    let path = path.to_owned();
+    match staged {
+        Ok(file) => Ok(Staged { path, file }),
+        Err(source) => Err(DiskError::Write { path, source }),
+    }
 }
 
 impl Staged {

@@ -205,7 +205,9 @@ impl Dirs {
         generation: &Generation,
         before: Option<Before<'_>>,
     ) -> Result<Staged, DiskError> {
-        disk::stage_text(&self.path(generation.number, "pending"), written::write(generation, before))
+        disk::stage_by(&self.path(generation.number, "pending"), |file| {
+            written::write(generation, before, file)
+        })
     }
 
     /// Makes a prepared generation the newest, and forgets the oldest. Twice is as good as once.

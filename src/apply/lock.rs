@@ -107,7 +107,16 @@ pub async fn lock_host(dirs: &Dirs, holder: &Holder, patience: Duration) -> Resu
 /// Returns the turn that comes next at what all projects share of the host. It is another one when somebody has had it since;
 /// while somebody has it, whose end nobody has seen, it is none that ever comes.
 pub fn next_host_turn(dirs: &Dirs) -> u64 {
-    let Ok(mut file) = File::open(dirs.host_lock()) else { return 0 };
+    next_turn(&dirs.host_lock())
+}
+
+/// Returns the turn that comes next at a project, as [`next_host_turn`] does.
+pub fn next_run(dirs: &Dirs) -> u64 {
+    next_turn(&dirs.lock())
+}
+
+fn next_turn(path: &Path) -> u64 {
+    let Ok(mut file) = File::open(path) else { return 0 };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Err(rustix::io::Errno::WOULDBLOCK) => u64::MAX,
         Ok(()) | Err(_) => told(&mut file).turn + 1,
@@ -279,7 +288,8 @@ mod tests {
         let holder = Holder { pid: 4711, verb: "apply".to_owned(), since: 1 };
 
         for turn in 0..3 {
-            assert_eq!(next_host_turn(&dirs), turn);
+            assert_eq!((next_run(&dirs), next_host_turn(&dirs)), (turn, turn));
+            assert_eq!(lock(&dirs, &holder, Duration::ZERO).await.unwrap().turn, turn);
             assert_eq!(lock_host(&dirs, &holder, Duration::ZERO).await.unwrap().turn, turn);
         }
         let held = lock_host(&dirs, &holder, Duration::ZERO).await.unwrap();

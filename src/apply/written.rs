@@ -6,6 +6,7 @@
 //! Each object has a line of its own, so that it is found without reading what is before it. No other line ends in the text, for
 //! JSON allows none in a string.
 
+use std::io::{self, Write};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -109,13 +110,17 @@ impl Origins {
 }
 
 /// Writes a generation.
-pub(super) fn write(generation: &Generation, before: Option<Before<'_>>) -> serde_json::Result<Vec<u8>> {
+pub(super) fn write(
+    generation: &Generation,
+    before: Option<Before<'_>>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let Generation { number, applied_at, manifest, manifest_sha256, state, leases, notes_originals } =
         generation;
     let (format, number, applied_at, notes_originals) = (Known, *number, *applied_at, *notes_originals);
     let head = Head { format, number, applied_at, manifest, manifest_sha256, notes_originals };
     let head = serde_json::to_vec(&head)?;
-    let copied: Vec<Option<&[u8]>> = match before {
+    let copied: Vec<Option<Range<usize>>> = match before {
         Some(before) => before.unchanged(state),
         None => vec![None; state.len()],
     };
@@ -124,23 +129,34 @@ pub(super) fn write(generation: &Generation, before: Option<Before<'_>>) -> serd
     let (first, second) = halves(&changed, worded);
     let mut worded = first?.into_iter().chain(second?);
 
-    let mut text = head;
     // The head's closing bracket comes at the end.
-    text.pop();
-    text.extend(b",\"state\":[");
-    for (number, copy) in copied.iter().enumerate() {
-        text.extend(if number > 0 { b",\n".as_slice() } else { b"\n" });
-        match copy {
-            Some(copy) => text.extend(*copy),
-            None => text.extend(worded.next().iter().flat_map(|words| words.get().bytes())),
+    out.write_all(head.strip_suffix(b"}").unwrap_or(&head))?;
+    out.write_all(b",\"state\":[")?;
+    let earlier = before.map_or(&[][..], |before| &before.written.text);
+    let mut separator = "\n";
+    for run in copied.chunk_by(follows) {
+        out.write_all(separator.as_bytes())?;
+        separator = SEPARATOR;
+        match (run.first(), run.last()) {
+            (Some(Some(first)), Some(Some(last))) => {
+                out.write_all(earlier.get(first.start..last.end).unwrap_or_default())?;
+            }
+            _ => worded.next().map_or(Ok(()), |words| out.write_all(words.get().as_bytes()))?,
         }
     }
-    text.extend(b"\n],\"origins\":");
-    serde_json::to_writer(&mut text, &Origins::of(state))?;
-    text.extend(b",\"leases\":");
-    serde_json::to_writer(&mut text, leases)?;
-    text.push(b'}');
-    Ok(text)
+    out.write_all(b"\n],\"origins\":")?;
+    serde_json::to_writer(&mut *out, &Origins::of(state))?;
+    out.write_all(b",\"leases\":")?;
+    serde_json::to_writer(&mut *out, leases)?;
+    out.write_all(b"}")
+}
+
+/// What stands between two objects.
+const SEPARATOR: &str = ",\n";
+
+/// Tells whether two objects are copied, and the text of one follows that of the other, as it shall.
+fn follows(one: &Option<Range<usize>>, next: &Option<Range<usize>>) -> bool {
+    matches!((one, next), (Some(one), Some(next)) if one.end + SEPARATOR.len() == next.start)
 }
 
 fn worded(entries: &[&Entry]) -> serde_json::Result<Vec<Box<RawValue>>> {
@@ -150,10 +166,10 @@ fn worded(entries: &[&Entry]) -> serde_json::Result<Vec<Box<RawValue>>> {
     entries.iter().map(|entry| object(entry)).collect()
 }
 
-impl<'a> Before<'a> {
-    /// Returns the text of each object of a state that is as it was.
-    fn unchanged(&self, state: &State) -> Vec<Option<&'a [u8]>> {
-        let Self { state: before, written: Written { text, objects } } = *self;
+impl Before<'_> {
+    /// Returns where the text of each object of a state stands that is as it was.
+    fn unchanged(&self, state: &State) -> Vec<Option<Range<usize>>> {
+        let Self { state: before, written: Written { text: _, objects } } = *self;
         let mut earlier = before.iter().zip(objects).peekable();
         let copy = |(id, entry)| {
             while earlier.next_if(|((other, _), _)| *other < id).is_some() {}
@@ -161,7 +177,7 @@ impl<'a> Before<'a> {
             let is_same = |was: &Entry, is: &Entry| {
                 (&was.resource, &was.owner, &was.ignore) == (&is.resource, &is.owner, &is.ignore)
             };
-            text.get(range.clone()).filter(|_| is_same(was, entry))
+            is_same(was, entry).then(|| range.clone())
         };
         state.iter().map(copy).collect()
     }
@@ -274,6 +290,11 @@ mod tests {
 
     fn read_back(text: &[u8]) -> (Generation, Option<Written>) {
         read(text.to_vec(), None).unwrap()
+    }
+
+    fn write(generation: &Generation, before: Option<Before<'_>>) -> io::Result<Vec<u8>> {
+        let mut text = vec![];
+        super::write(generation, before, &mut text).map(|()| text)
     }
 
     #[test]

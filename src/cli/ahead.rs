@@ -1,4 +1,4 @@
-//! The past is read while the manifest is: of a large project either takes as long as the other.
+//! The past is read while the manifest is, and so is the host: of a large project each takes as long as the others.
 //!
 //! Whose past it is says the manifest, so the project's name is guessed from the text; a wrong guess costs nothing.
 
@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use super::args::Common;
 use crate::apply::generation::{Past, Stamp};
-use crate::apply::{Dirs, DiskError};
+use crate::apply::{Dirs, DiskError, lock};
 use crate::halves::make_room;
+use crate::kernel::Glimpse;
 use crate::names::ProjectName;
 
 /// How much of a manifest is looked at, in bytes: one that is too large is refused later, and not to be read for a guess.
@@ -23,12 +24,33 @@ pub(super) type Read = (Stamp, Result<Past, DiskError>);
 pub(super) struct Ahead {
     dirs: Dirs,
     reading: JoinHandle<Read>,
+    glimpsed: Option<Glimpsed>,
+}
+
+/// Whether the host is looked at ahead: who is about to plan will want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looks {
+    Yes,
+    No,
+}
+
+/// The host, being looked at.
+pub(super) struct Glimpsed {
+    pub(super) glimpse: Glimpse,
+    /// Which run of the project was next when that began. Where others came first, it is past.
+    pub(super) before_run: u64,
 }
 
 impl Ahead {
-    /// Begins to read the past of the project that a manifest seems to be of.
-    pub(super) fn begin(common: &Common, manifest: &Path) -> Option<Self> {
+    /// Begins to read the past of the project that a manifest seems to be of, and perhaps to look at the host.
+    pub(super) fn begin(common: &Common, manifest: &Path, looks: Looks) -> Option<Self> {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &guess(manifest)?);
+        let before_run = lock::next_run(&dirs);
+        let glimpse = match looks {
+            Looks::Yes => Glimpse::begin(),
+            Looks::No => None,
+        };
+        let glimpsed = glimpse.map(|glimpse| Glimpsed { glimpse, before_run });
         let reading = {
             let dirs = dirs.clone();
             let work = move || {
@@ -37,13 +59,15 @@ impl Ahead {
             };
             std::thread::Builder::new().name("past".to_owned()).spawn(work).ok()?
         };
-        Some(Self { dirs, reading })
+        Some(Self { dirs, reading, glimpsed })
     }
 
-    /// Returns the past of a project: the one that is being read, or else another one.
-    pub(super) fn take(ahead: Option<Self>, dirs: &Dirs) -> Read {
-        let right = ahead.filter(|ahead| ahead.dirs == *dirs);
-        right.and_then(|ahead| ahead.reading.join().ok()).unwrap_or_else(|| read(dirs))
+    /// Returns the past of a project: the one that is being read, or else another one; and the host that is being looked at.
+    pub(super) fn take(ahead: Option<Self>, dirs: &Dirs) -> (Read, Option<Glimpsed>) {
+        let Some(Self { dirs: _, reading, glimpsed }) = ahead.filter(|ahead| ahead.dirs == *dirs) else {
+            return (read(dirs), None);
+        };
+        (reading.join().unwrap_or_else(|_| read(dirs)), glimpsed)
     }
 }
 

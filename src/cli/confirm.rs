@@ -80,7 +80,7 @@ pub(super) async fn undecided(session: &mut Session) -> Result<Option<u64>, Fail
 /// `netform confirm`.
 pub(super) async fn confirm(common: &Common, which: &WhichProject) -> Result<(), Failure> {
     let mut session = Session::of_known_project(common, which)?;
-    let _lock = run::take_lock(&session, "confirm", Duration::from_secs(10)).await?;
+    let _lock = run::take_lock(&mut session, "confirm", Duration::from_secs(10)).await?;
     run::recover(&mut session).await?;
     let too_late = |generation: u64| {
         Failure::new(Code::Unconfirmed, format!("too late: generation {generation} was undone"))

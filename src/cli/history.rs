@@ -205,7 +205,7 @@ pub(super) async fn apply_saved(
     let mut session = Session::of_project(common, &project)?;
     session.voice = request.voice.clone();
     session.shield = request.shield.clone();
-    let _lock = run::take_lock(&session, request.verb, request.run.lock_timeout).await?;
+    let _lock = run::take_lock(&mut session, request.verb, request.run.lock_timeout).await?;
     run::recover(&mut session).await?;
     super::confirm::settle(&mut session, request.aim).await?;
     let began = std::time::Instant::now();

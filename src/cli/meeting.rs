@@ -1,6 +1,6 @@
 //! Other projects on the links of the host that this one is on, too: nobody gets the address of another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::failure::{Code, Failure, unreadable};
@@ -36,7 +36,7 @@ impl Session {
         }
         let mut neighbours = strangers::known(links.clone()).await.map_err(unreadable)?;
         let all = others.iter().flat_map(|(_, leases)| leases.addresses.values());
-        let leased = all.flat_map(BTreeMap::values);
+        let leased = all.flat_map(|networks| networks.values());
         let leased: BTreeSet<_> = leased.flatten().copied().collect();
         for link in links {
             neighbours.entry(link).or_default().extend(&leased);

@@ -292,7 +292,7 @@ async fn plan(
 ) -> Result<bool, Failure> {
     let planned = async {
         out.map_or(Ok(()), history::check_place)?;
-        let mut session = Session::open(common, manifest)?;
+        let mut session = Session::open_to_plan(common, manifest)?;
         session.tell_of_unfinished();
         let prepared = session.prepare_part(*aim, selection).await?;
         Ok((session, prepared))
@@ -314,7 +314,7 @@ async fn change(common: &Common, manifest: &Path, request: &Request<'_>) -> Resu
     if let Some(saved) = history::saved_plan(manifest)? {
         return history::apply_saved(common, saved, request).await;
     }
-    let mut session = Session::open(common, manifest)?;
+    let mut session = Session::open_to_plan(common, manifest)?;
     let ran = run::run(&mut session, request).await;
     // As in `plan`.
     std::mem::forget(session);
@@ -322,7 +322,7 @@ async fn change(common: &Common, manifest: &Path, request: &Request<'_>) -> Resu
 }
 
 async fn attempt(common: &Common, manifest: &Path, request: &Request<'_>) -> Result<Ran, Failure> {
-    let mut session = Session::open(common, manifest)?;
+    let mut session = Session::open_to_plan(common, manifest)?;
     match run::run(&mut session, request).await? {
         Ran::Changed => confirm::wait(&mut session).await,
         ran @ (Ran::Nothing | Ran::Declined) => Ok(ran),
@@ -341,7 +341,7 @@ async fn show_status(
     tree: bool,
     output: TextOrJson,
 ) -> Result<bool, Failure> {
-    let mut session = Session::open(common, manifest)?;
+    let mut session = Session::open_to_plan(common, manifest)?;
     session.tell_of_unfinished();
     let (prepared, conflicts) = session.prepare_around(Aim::Manifest, &Selection::default()).await?;
     let Some(topology) = &prepared.topology else { return Ok(true) };

@@ -200,12 +200,12 @@ pub(super) async fn finish(
 
 /// Takes the project's lock.
 pub(super) async fn take_lock(
-    session: &Session,
+    session: &mut Session,
     verb: &str,
     patience: Duration,
 ) -> Result<lock::Lock, Failure> {
     let lock = lock::lock(&session.dirs, &holder(verb), patience).await;
-    lock.map_err(|error| not_locked(&error))
+    lock.map(|lock| session.begun_with(lock)).map_err(|error| not_locked(&error))
 }
 
 /// Refuses to go on after somebody has removed the lock while the user was asked: another run may have come and gone since.

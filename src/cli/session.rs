@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::ahead::{self, Ahead};
+use super::ahead::{self, Ahead, Glimpsed, Looks};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
@@ -21,7 +21,7 @@ use super::show::Style;
 use super::turns::Turn;
 use super::voice::Voice;
 use crate::apply::generation::{Generation, Past, Stamp};
-use crate::apply::{self, Dirs};
+use crate::apply::{self, Dirs, lock::Lock};
 use crate::halves;
 use crate::kernel::facts::Survey;
 use crate::kernel::live::Live;
@@ -70,22 +70,36 @@ pub(super) struct Session {
     pub(super) shield: Shield,
     /// The project's turn at what all share.
     pub(super) turn: Turn,
+    /// Which run of the project was next when the host was looked at ahead.
+    before_run: Option<u64>,
 }
 
 impl Session {
     /// Reads the manifest and what is known of the past. Nothing of the kernel is read yet.
     pub(super) fn open(common: &Common, manifest: &Path) -> Result<Self, Failure> {
-        let ahead = Ahead::begin(common, manifest);
+        Self::opened(common, manifest, Ahead::begin(common, manifest, Looks::No))
+    }
+
+    /// Does the same, and looks at the host meanwhile, for whoever is about to plan.
+    pub(super) fn open_to_plan(common: &Common, manifest: &Path) -> Result<Self, Failure> {
+        Self::opened(common, manifest, Ahead::begin(common, manifest, Looks::Yes))
+    }
+
+    fn opened(common: &Common, manifest: &Path, ahead: Option<Ahead>) -> Result<Self, Failure> {
         let loaded = loaded::load(manifest, Style::of_stderr(common))?;
         let dirs = dirs(common, &loaded.manifest.project.value);
-        let past = Ahead::take(ahead, &dirs);
-        Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
+        let (past, glimpsed) = Ahead::take(ahead, &dirs);
+        let project = loaded.manifest.project.value.clone();
+        let session = Self::new(common, (dirs, past), (project, Some(loaded)))?;
+        let Some(Glimpsed { glimpse, before_run }) = glimpsed else { return Ok(session) };
+        let kernel = session.kernel.glimpsing(glimpse);
+        Ok(Self { kernel, before_run: Some(before_run), ..session })
     }
 
     /// Reads what is known of the past of a manifest that was read already.
     pub(super) fn of_loaded(common: &Common, loaded: Loaded) -> Result<Self, Failure> {
         let dirs = dirs(common, &loaded.manifest.project.value);
-        let past = Ahead::take(None, &dirs);
+        let (past, _) = Ahead::take(None, &dirs);
         Self::new(common, (dirs, past), (loaded.manifest.project.value.clone(), Some(loaded)))
     }
 
@@ -97,7 +111,7 @@ impl Session {
                 let project = ProjectName::try_from(name.as_str());
                 let project = project.map_err(|error| Failure::of(Code::Usage, &error))?;
                 let dirs = dirs(common, &project);
-                let past = Ahead::take(None, &dirs);
+                let (past, _) = Ahead::take(None, &dirs);
                 Self::new(common, (dirs, past), (project, None))
             }
             None => Self::open(common, manifest).map_err(|failure| {
@@ -126,7 +140,28 @@ impl Session {
         let (naming, runtimes) = (Naming::default(), Runtimes::new(common));
         let kernel = Live::new(project.clone()).keeping(Seals::in_dir(&dirs.state), dirs.kept_namespaces());
         let turn = Turn::default();
-        Ok(Self { project, loaded, kernel, dirs, past, stamp, naming, runtimes, voice, shield, turn })
+        Ok(Self {
+            project,
+            loaded,
+            kernel,
+            dirs,
+            past,
+            stamp,
+            naming,
+            runtimes,
+            voice,
+            shield,
+            turn,
+            before_run: None,
+        })
+    }
+
+    /// Begins a run of the project. What was seen of the host ahead is past where another run came first.
+    pub(super) fn begun_with(&mut self, lock: Lock) -> Lock {
+        if self.before_run.take() != Some(lock.turn) {
+            self.kernel.forget_glimpse();
+        }
+        lock
     }
 
     /// Reads the past anew when another run has changed it.

@@ -1,6 +1,7 @@
 //! What planning needs to know of the host, from the same look at the kernel that the observed state comes from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry as Place};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -23,7 +24,7 @@ use crate::resource::route::{PROTOCOL, Rank};
 use crate::resource::state::{Entry, Observed, Placed, State};
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId};
-use crate::topology::facts::{Barrier, Facts, Leases, LinkFact, Silent};
+use crate::topology::facts::{Barrier, Facts, Few, Leases, LinkFact, Silent};
 
 /// Routes that lead somewhere or nowhere by somebody's will: `RTN_UNICAST`, `_BLACKHOLE`, `_UNREACHABLE`, `_PROHIBIT`,
 /// `_THROW`; the others belong to the host's own addresses.
@@ -139,7 +140,7 @@ fn facts(reading: &Reading, own: &OwnLinks, scope: &Scope) -> Facts {
 #[derive(Default)]
 struct Held {
     interfaces: BTreeMap<NetName, IfName>,
-    host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
+    host_ends: BTreeMap<ContainerName, Few<NetName, IfName>>,
     live: Leases,
 }
 
@@ -149,14 +150,24 @@ impl Held {
         let Self { mut interfaces, mut host_ends, mut live } = self;
         interfaces.extend(other.interfaces);
         for (container, ends) in other.host_ends {
-            host_ends.entry(container).or_default().extend(ends);
+            match host_ends.entry(container) {
+                Place::Vacant(place) => drop(place.insert(ends)),
+                Place::Occupied(mut held) => held.get_mut().extend(ends),
+            }
         }
         for (network, subnets) in other.live.subnets {
             live.subnets.entry(network).or_default().extend(subnets);
         }
         for (container, networks) in other.live.addresses {
-            let held = live.addresses.entry(container).or_default();
-            networks.into_iter().for_each(|(network, all)| held.entry(network).or_default().extend(all));
+            match live.addresses.entry(container) {
+                Place::Vacant(place) => drop(place.insert(networks)),
+                Place::Occupied(mut held) => {
+                    let held = held.get_mut();
+                    networks
+                        .into_iter()
+                        .for_each(|(network, all)| held.entry(network).or_default().extend(all));
+                }
+            }
         }
         Self { interfaces, host_ends, live }
     }

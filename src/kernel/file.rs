@@ -4,7 +4,7 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,10 +43,21 @@ pub(crate) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(crate) fn stage(path: &Path, text: &[u8]) -> io::Result<Staged> {
+    stage_by(path, |file| file.write_all(text))
+}
+
+/// The same for a text that comes in pieces, and would take as much room again as a whole.
+pub(crate) fn stage_by(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+) -> io::Result<Staged> {
     let dir = dir_of(path);
     make_directory(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(text)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     file.as_file().sync_all()?;
     Ok(Staged { path: path.to_owned(), file })
 }

@@ -51,6 +51,7 @@ impl Live {
         scope: &Scope,
         foretelling: Option<Foretelling<T>>,
     ) -> Result<(Reading, nft::Tables, Option<T>), ObserveError> {
+        let glimpse = self.glimpse.take();
         let (tell, told) = mpsc::channel();
         let own = scope.clone();
         let first = move |host: NsReading| {
@@ -66,7 +67,7 @@ impl Live {
             let _ = tell.send((tables.barriers.clone(), tables.docker_user.clone()));
             Ok(tables)
         };
-        let ((reading, done), tables) = tokio::try_join!(reading::read_first(scope, first), tables)?;
+        let ((reading, done), tables) = tokio::try_join!(reading::read_first(scope, glimpse, first), tables)?;
         let numbers = ends::numbers(&reading);
         self.numbers = numbers.filter_map(|(ns, number)| Some((ns.ns.clone(), number?))).collect();
         Ok((reading, tables, done))

@@ -15,7 +15,7 @@ use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
 use super::reading;
 use super::slice::Slice;
-use super::{Glance, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave};
+use super::{Glance, Glimpse, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave};
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -32,6 +32,8 @@ pub struct Live {
     pub(super) channels: HashMap<NsRef, Channel>,
     most_channels: usize,
     pub(super) recall: Recall,
+    /// What is being seen of the host already.
+    pub(super) glimpse: Option<Glimpse>,
     seals: Option<Seals>,
     kept: Option<PathBuf>,
     /// How often everything was read to be remembered.
@@ -77,7 +79,7 @@ impl Live {
         let (channels, most_channels) = (HashMap::new(), raise_descriptor_limit());
         let (recall, seals, kept, times, numbers) = (Recall::Never, None, None, 0, BTreeMap::new());
         let gone = Permits::default();
-        Self { project, channels, most_channels, recall, seals, kept, times, numbers, gone }
+        Self { project, channels, most_channels, recall, glimpse: None, seals, kept, times, numbers, gone }
     }
 
     /// Has what tells whether a link was taken from the host, or only says so, and a directory in which namespaces that are
@@ -85,6 +87,17 @@ impl Live {
     #[must_use]
     pub fn keeping(self, seals: Seals, namespaces: PathBuf) -> Self {
         Self { seals: Some(seals), kept: Some(namespaces), ..self }
+    }
+
+    /// Is given what is being seen of the host already, for the next time that all is read.
+    #[must_use]
+    pub fn glimpsing(self, glimpse: Glimpse) -> Self {
+        Self { glimpse: Some(glimpse), ..self }
+    }
+
+    /// Forgets what is being seen of the host already: it is read anew.
+    pub fn forget_glimpse(&mut self) {
+        self.glimpse = None;
     }
 
     /// Remembers from now on what is read, and reads again only what is [said](Self::moved) to have moved.
@@ -302,6 +315,7 @@ impl Kernel for Live {
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {
+        self.forget_glimpse();
         if let Recall::Kept(memory) = &mut self.recall {
             memory.touch(wave);
         }

@@ -19,9 +19,9 @@ use rtnetlink::{LinkIfb, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::address::{
-    LOOPBACK, LOOPBACK6, address, addresses_of, all_addresses, connected_route, find_address, new_address,
-    new_external_address, new_link_local, new_loopback_address, new_loopback6_address, no_loopback_address,
-    no_loopback6_address,
+    LOOPBACK, LOOPBACK6, address, addresses_of, all_addresses, all_addresses_in, connected_route,
+    find_address, new_address, new_external_address, new_link_local, new_loopback_address,
+    new_loopback6_address, no_loopback_address, no_loopback6_address,
 };
 use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};
@@ -271,7 +271,13 @@ fn set_state(message: &mut LinkMessage, up: bool) {
 
 /// Asks for the routes of all families, of one table or of all.
 pub(crate) fn all_routes(table: Option<u8>) -> RouteNetlinkMessage {
+    all_routes_in(AddressFamily::Unspec, table)
+}
+
+/// Asks for the routes of one family, of one table or of all.
+pub(crate) fn all_routes_in(family: AddressFamily, table: Option<u8>) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
+    message.header.address_family = family;
     message.header.table = table.unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     RouteNetlinkMessage::GetRoute(message)
 }

@@ -78,6 +78,7 @@ use crate::resource::sysctl::SysctlKey;
 use crate::resource::{Resource, ResourceId};
 pub use device::Seals;
 pub use neighbours::Proxies;
+pub use reading::Glimpse;
 
 pub(crate) use file::LARGEST as LARGEST_PART;
 

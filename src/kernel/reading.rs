@@ -1,5 +1,6 @@
 //! Reading everything: the host's namespace and every namespace that is ours or asked for, on threads of their own.
 
+mod glimpse;
 mod some;
 mod tables;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::resource::link::Shares;
 use crate::resource::netns::{NsRef, Table};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::sysctl::{Family, SysctlKey};
+pub use glimpse::Glimpse;
 pub(crate) use tables::Tables;
 use tables::{FEW, ReadRoute};
 use threads::{by_two, thread};
@@ -157,7 +159,7 @@ enum Look {
 /// Reads everything that `scope` and our marks ask for, or no more than some parts of it. Parts say by name what is
 /// meant: a number says nothing here.
 pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, ObserveError> {
-    let Some(at) = at else { return Ok(read_first(scope, |host| (host, ())).await?.0) };
+    let Some(at) = at else { return Ok(read_first(scope, None, |host| (host, ())).await?.0) };
     let (todo, task) = asked(scope, Some(at))?;
     let paths = scope.files.clone();
     let (looks, (), files) = by_two(todo, &task, (|| Ok(()), move || file::read(&paths))).await?;
@@ -170,24 +172,25 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         routes: at.whole.contains(&Whole::Routes),
     };
     let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));
-    let host = thread(move || host(&task, links)).await?;
+    let host = thread(move || host(&task, (links, None))).await?;
     let mut reading = Reading { host, files, ..rest };
     ovsdb::look(&mut reading, scope, Some(at)).await?;
     Ok(reading)
 }
 
-/// Reads everything, and does something first with the host, on the thread that has read it.
+/// Reads everything, but for what was seen already, and does something first with the host, on the thread that has read it.
 pub(super) async fn read_first<T: Send + 'static>(
     scope: &Scope,
+    glimpse: Option<Glimpse>,
     first: impl FnOnce(NsReading) -> (NsReading, T) + Send + 'static,
 ) -> Result<(Reading, T), ObserveError> {
     let (todo, task) = asked(scope, None)?;
     let (paths, own) = (scope.files.clone(), Arc::clone(&task));
-    let work = (move || Ok(first(host(&own, None)?)), move || file::read(&paths));
+    let work = (move || Ok(first(host(&own, (None, glimpse))?)), move || file::read(&paths));
     let (looks, (seen, done), files) = by_two(todo, &task, work).await?;
     let mut reading = Reading { host: seen, files, ..sorted(looks) };
     if reading.is_torn() {
-        reading.host = thread(move || host(&task, None)).await?;
+        reading.host = thread(move || host(&task, (None, None))).await?;
     }
     ovsdb::look(&mut reading, scope, None).await?;
     Ok((reading, done))
@@ -202,11 +205,13 @@ fn asked(scope: &Scope, at: Option<&Parts>) -> Result<(Todo, Arc<Task>), Observe
     for (ns, key) in &scope.sysctls {
         wanted.entry(ns.clone()).or_insert_with(Vec::new).push(key.clone());
     }
-    let mut all: Vec<_> = names()?.into_iter().map(NsRef::Named).collect();
-    all.extend(
-        scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_))).cloned(),
-    );
-    all.retain(|ns| at.is_none_or(|at| at.namespaces.contains(ns)));
+    let has_name = |ns: &&NsRef| matches!(ns, NsRef::Named(_));
+    let mut all: Vec<_> = match at {
+        None => names()?.into_iter().map(NsRef::Named).collect(),
+        Some(at) => at.namespaces.iter().filter(has_name).cloned().collect(),
+    };
+    let elsewhere = scope.namespaces.iter().filter(|ns| matches!(ns, NsRef::Path(_) | NsRef::Process(_)));
+    all.extend(elsewhere.filter(|ns| at.is_none_or(|at| at.namespaces.contains(*ns))).cloned());
     let elsewhere = Elsewhere::of(scope, at.is_some() || all.len() <= FEW);
     let (limited, vlans) = (qdisc::Asked::by(scope), vlans::Asked::by(scope));
     let (project, proxies) = (scope.project.clone(), scope.proxies.clone());
@@ -239,22 +244,25 @@ pub(super) fn home(id: &ResourceId) -> NsRef {
 }
 
 /// Reads the host, or no more of it than some links.
-fn host(task: &Task, only: Option<SomeLinks>) -> Result<NsReading, ObserveError> {
+fn host(
+    task: &Task,
+    (only, glimpse): (Option<SomeLinks>, Option<Glimpse>),
+) -> Result<NsReading, ObserveError> {
     let failed = |refusal| failed("the host's links, addresses and routes".to_owned(), refusal);
     let mut socket = Blocking::open().map_err(|error| failed(error.into()))?;
-    let (mut reading, is_whole) = (NsReading::empty(NsRef::Host), only.is_none());
-    match only {
-        None => {
-            reading.links = socket.dump(message::all_links(), answer::link).map_err(failed)?;
-            reading.read_rest(&mut socket, (Tables::All, answer::route)).map_err(failed)?;
-        }
-        Some(SomeLinks { names, indexes, routes }) => {
+    let is_whole = only.is_none();
+    let mut reading = match (only, glimpse.and_then(Glimpse::seen)) {
+        (None, Some(seen)) => seen,
+        (None, None) => glimpse::read(&mut socket).map_err(failed)?,
+        (Some(SomeLinks { names, indexes, routes }), _) => {
+            let mut reading = NsReading::empty(NsRef::Host);
             reading.read_links(&mut socket, names, indexes).map_err(failed)?;
             if routes {
                 reading.read_routes(&mut socket, (Tables::All, answer::route)).map_err(failed)?;
             }
+            reading
         }
-    }
+    };
     vlans::read(&mut socket, &mut reading.links, (task.vlans, is_whole), Some(&task.project))
         .map_err(failed)?;
     reading.qdiscs = qdisc::read(&mut socket, &reading.links, &task.limited).map_err(failed)?;
@@ -337,7 +345,7 @@ impl NsReading {
     }
 
     fn read_rest(&mut self, socket: &mut Blocking, how: (Tables, ReadRoute)) -> Result<(), Refusal> {
-        self.addresses = socket.dump(message::all_addresses(), answer::address)?;
+        self.read_addresses(socket)?;
         self.read_routes(socket, how)
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv6Net};
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -82,7 +83,7 @@ pub struct Facts {
     /// This project's live bridges.
     pub interfaces: BTreeMap<NetName, IfName>,
     /// The host's ends of this project's live veth pairs, by container and network.
-    pub host_ends: BTreeMap<ContainerName, BTreeMap<NetName, IfName>>,
+    pub host_ends: BTreeMap<ContainerName, Few<NetName, IfName>>,
     /// Which containers of Docker and Podman, and which processes, run: by the container that lives there.
     pub runs: BTreeMap<ContainerName, Running>,
     /// Which of the namespaces that the manifest names are there.
@@ -230,6 +231,9 @@ pub enum Silent {
     NoCarrier,
 }
 
+/// A map of few: a list in order. A tree has room for eleven at the least, and most containers are on one network.
+pub type Few<K, V> = LiteMap<K, V>;
+
 /// Who holds which address, and which network which subnets. They are kept on the disk: what a later netform knows besides is
 /// passed over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,7 +242,7 @@ pub struct Leases {
     /// Subnets by network, for those that were taken from the pools.
     pub subnets: BTreeMap<NetName, Vec<IpNet>>,
     /// Addresses by container and network.
-    pub addresses: BTreeMap<ContainerName, BTreeMap<NetName, Vec<IpAddr>>>,
+    pub addresses: BTreeMap<ContainerName, Few<NetName, Vec<IpAddr>>>,
     /// The links of the host that networks stood on.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub parents: BTreeSet<IfName>,

@@ -193,7 +193,7 @@ impl Keeper {
             self.settled = None;
         }
         let failed = |failure: Failure| Trouble::Failed(failure.to_string());
-        let _lock = run::take_lock(&self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
+        let _lock = run::take_lock(&mut self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
         run::recover(&mut self.session).await.map_err(failed)?;
         if let Some(generation) = self.undecided().await.map_err(failed)? {
             return Err(Trouble::Undecided { generation });

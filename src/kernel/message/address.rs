@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
     CacheInfo,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -168,7 +168,14 @@ pub(crate) fn connected_route(addr: IpNet, lost: &Lost, index: u32) -> RouteMess
 
 /// Asks for all addresses.
 pub(crate) fn all_addresses() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::GetAddress(AddressMessage::default())
+    all_addresses_in(AddressFamily::Unspec)
+}
+
+/// Asks for all addresses of a family.
+pub(crate) fn all_addresses_in(family: AddressFamily) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family;
+    RouteNetlinkMessage::GetAddress(message)
 }
 
 /// Asks for the addresses of one link.

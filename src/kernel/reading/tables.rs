@@ -1,9 +1,10 @@
 //! Reading routes: those of all tables, or of the main one.
 
+use netlink_packet_route::AddressFamily;
 use rustix::io::Errno;
 
 use super::NsReading;
-use crate::kernel::answer::RouteAnswer;
+use crate::kernel::answer::{self, RouteAnswer};
 use crate::kernel::message;
 use crate::kernel::netlink::{Blocking, Refusal};
 
@@ -25,7 +26,21 @@ pub(super) const FEW: usize = 64;
 /// Reads a route.
 pub(super) type ReadRoute = fn(u16, &[u8]) -> Option<RouteAnswer>;
 
+/// The families, as the kernel lists them. Each is asked for by itself: to list both at once the kernel holds the lock that lists of
+/// links need, too (`rtnl_dump_all()`, `RTNL_FLAG_DUMP_UNLOCKED`, Linux `net/core/rtnetlink.c`), and the other thread that reads
+/// would spin meanwhile.
+const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
+
 impl NsReading {
+    /// Reads all addresses.
+    pub(super) fn read_addresses(&mut self, socket: &mut Blocking) -> Result<(), Refusal> {
+        for family in FAMILIES {
+            let of_family = of(family, answer::address);
+            self.addresses.extend(socket.dump(message::all_addresses_in(family), of_family)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn read_routes(
         &mut self,
         socket: &mut Blocking,
@@ -36,12 +51,21 @@ impl NsReading {
             Tables::Main => Some(message::MAIN_TABLE),
             Tables::All => None,
         };
-        self.routes = match socket.dump(message::all_routes(table), read) {
-            // A table that nobody has put a route into does not exist (`fib_get_table()`).
-            Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => vec![],
-            routes => routes?,
-        };
+        self.routes.clear();
+        for family in FAMILIES {
+            match socket.dump(message::all_routes_in(family, table), of(family, read)) {
+                // A table that nobody has put a route into does not exist (`fib_get_table()`).
+                Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => {}
+                routes => self.routes.extend(routes?),
+            }
+        }
         self.tables = tables;
         Ok(())
     }
+}
+
+/// Reads what is of a family: a kernel without one of them is taken to be asked for all.
+fn of<T>(family: AddressFamily, read: impl Fn(u16, &[u8]) -> Option<T>) -> impl Fn(u16, &[u8]) -> Option<T> {
+    let family = u8::from(family);
+    move |kind, body| if body.first() == Some(&family) { read(kind, body) } else { None }
 }

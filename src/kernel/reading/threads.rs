@@ -16,7 +16,10 @@ pub(super) async fn thread<T: Send + 'static>(
     netns::on_thread(work).await.map_err(|error| failed("the kernel".to_owned(), Refusal::Socket(error)))?
 }
 
-/// Looks into namespaces on two threads, each of which does something else first.
+/// How many namespaces are looked into by one thread in less time than it takes to begin another one.
+const FEW: usize = 16;
+
+/// Looks into namespaces on two threads, each of which does something else first. Where they are few, one does it all.
 ///
 /// There are no more threads than two: whoever asks for the links of a namespace while another thread is given the many of
 /// the host would spin until it has its turn, on a core that others need (`rtnl_mutex`, Linux `net/core/rtnetlink.c`).
@@ -28,6 +31,12 @@ pub(super) async fn by_two<A: Send + 'static, B: Send + 'static>(
         impl FnOnce() -> Result<B, ObserveError> + Send + 'static,
     ),
 ) -> Result<(impl Iterator<Item = Look>, A, B), ObserveError> {
+    if todo.count() <= FEW {
+        let task = Arc::clone(task);
+        let all = thread(move || Ok((first()?, second()?, look_into(&todo, &task)?)));
+        let (a, b, looks) = all.await?;
+        return Ok((todo::in_order(looks, vec![]), a, b));
+    }
     let todo = Arc::new(todo);
     let (first_todo, second_todo) = (Arc::clone(&todo), todo);
     let (first_task, second_task) = (Arc::clone(task), Arc::clone(task));

@@ -63,6 +63,11 @@ impl Todo {
         Self { namespaces, next: AtomicUsize::new(0) }
     }
 
+    /// Returns how many there were.
+    pub(super) fn count(&self) -> usize {
+        self.namespaces.len()
+    }
+
     /// Returns the next one, with its place in the list.
     pub(super) fn take(&self) -> Option<(usize, &NsRef)> {
         let at = self.next.fetch_add(1, Ordering::Relaxed);

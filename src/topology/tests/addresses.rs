@@ -190,7 +190,7 @@ fn five_thousand_containers_on_fifty_networks_have_an_address_each() {
 
     let leases = leases(&topology, &Leases::default());
     let addresses: BTreeSet<IpAddr> =
-        leases.addresses.values().flat_map(BTreeMap::values).flatten().copied().collect();
+        leases.addresses.values().flat_map(|networks| networks.values()).flatten().copied().collect();
     assert_eq!(addresses.len(), 5000);
 }
 
@@ -228,7 +228,7 @@ proptest! {
         let after = leases(&topology(&town(&rows(&stay)), &facts), &facts.leases);
 
         // Then everybody has what they had, and nobody what another has.
-        let all: Vec<_> = before.addresses.values().flat_map(BTreeMap::values).flatten().collect();
+        let all: Vec<_> = before.addresses.values().flat_map(|networks| networks.values()).flatten().collect();
         prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 60);
         prop_assert!(!all.contains(&&"10.0.0.9".parse::<IpAddr>().unwrap()));
         for (container, networks) in &after.addresses {

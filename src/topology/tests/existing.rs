@@ -47,7 +47,7 @@ fn an_existing_bridge_that_is_not_there_is_waited_for_with_all_that_depends_on_i
     );
 
     // What containers had there is kept for them.
-    let held = [("lan".try_into().unwrap(), vec!["192.168.1.7".parse().unwrap()])].into();
+    let held = [("lan".try_into().unwrap(), vec!["192.168.1.7".parse().unwrap()])].into_iter().collect();
     facts.leases.addresses.insert("nas".try_into().unwrap(), held);
     let waiting = topology(text, &facts);
     assert_eq!(
@@ -112,7 +112,7 @@ fn where_others_are_nobody_is_given_an_address_that_somebody_is_known_to_have() 
     );
 
     // Who has an address keeps it, though the host knows it by now, and is no news.
-    let held = |address: &str| [("lan".try_into().unwrap(), vec![addr(address)])].into();
+    let held = |address: &str| [("lan".try_into().unwrap(), vec![addr(address)])].into_iter().collect();
     facts.live.addresses.insert("nas".try_into().unwrap(), held("10.20.0.4"));
     let kept = super::topology(text, &facts);
     assert_eq!(kept.addresses("nas", "lan"), "10.20.0.4/24");
@@ -138,7 +138,7 @@ fn neighbours_are_asked_for_where_somebody_new_is_to_be_among_them() {
     assert_eq!(asked("net lan ipvlan=eth0,l3 10.0.0.0/24\nctr a @lan", &none), [""; 0]);
     assert_eq!(asked("net lan 10.0.0.0/24\nctr a @lan", &none), [""; 0]);
     let mut held = Facts::default();
-    let addresses = [("lan".try_into().unwrap(), vec!["10.0.0.3".parse().unwrap()])].into();
+    let addresses = [("lan".try_into().unwrap(), vec!["10.0.0.3".parse().unwrap()])].into_iter().collect();
     held.leases.addresses.insert("a".try_into().unwrap(), addresses);
     assert_eq!(asked("net lan external=br-lan\nctr a @lan", &held), [""; 0]);
     assert_eq!(asked("net lan external=br-lan\nctr a @lan\nctr b @lan", &held), ["br-lan"]);

@@ -254,7 +254,7 @@ fn a_parent_that_was_there_is_waited_for_unless_links_on_it_live_on() {
     );
     assert!(leases(&waiting, &facts.leases).parents.contains(&name("wan0")), "and goes on being waited for");
 
-    let held = [("a".try_into().unwrap(), vec!["10.1.0.2".parse().unwrap()])].into();
+    let held = [("a".try_into().unwrap(), vec!["10.1.0.2".parse().unwrap()])].into_iter().collect();
     facts.live.addresses.insert("x".try_into().unwrap(), held);
     assert!(problems(text, &facts).contains("there is no link `wan0`"));
 }

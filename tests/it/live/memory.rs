@@ -193,7 +193,7 @@ live! {
         let nothing = costs(world, &mut mind, "true");
         assert_eq!((nothing.requests, nothing.listings), (0, 0));
         let inside = costs(world, &mut mind, "ip -n db route flush default");
-        assert_eq!((inside.requests, inside.listings), (9, 0), "the namespace, and the pair's end with its bridge");
+        assert_eq!((inside.requests, inside.listings), (11, 0), "the namespace, and the pair's end with its bridge");
         let table = costs(world, &mut mind, "nft flush chain inet netform-shop forward");
         assert_eq!((table.requests, table.listings), (0, 1));
         mind.live.moved(Moved::Everywhere);

@@ -1,0 +1,45 @@
+//! The host, as it is when a run begins: it is read while the manifest is, so that the kernel works meanwhile.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{NsReading, Tables};
+use crate::halves::make_room;
+use crate::kernel::netlink::{Blocking, Refusal};
+use crate::kernel::{answer, message};
+use crate::resource::netns::NsRef;
+
+/// After this much a glimpse is too old to be told from what is seen next.
+const LIFE: Duration = Duration::from_secs(1);
+
+/// The host's links, addresses and routes, being read. All of them are, so nothing has to be known to begin.
+pub struct Glimpse {
+    began: Instant,
+    reading: JoinHandle<Result<NsReading, Refusal>>,
+}
+
+impl Glimpse {
+    /// Begins to look; `None` where there is no thread to be had.
+    pub fn begin() -> Option<Self> {
+        let work = || {
+            make_room();
+            read(&mut Blocking::open()?)
+        };
+        let reading = std::thread::Builder::new().name("host".to_owned()).spawn(work).ok()?;
+        Some(Self { began: Instant::now(), reading })
+    }
+
+    /// Returns what was seen; `None` where it has to be read again: it is too old, or something is wrong that is to be told.
+    pub(super) fn seen(self) -> Option<NsReading> {
+        let Self { began, reading } = self;
+        if began.elapsed() > LIFE { None } else { reading.join().ok()?.ok() }
+    }
+}
+
+/// Reads the links, addresses and routes of the host.
+pub(super) fn read(socket: &mut Blocking) -> Result<NsReading, Refusal> {
+    let mut reading = NsReading::empty(NsRef::Host);
+    reading.links = socket.dump(message::all_links(), answer::link)?;
+    reading.read_rest(socket, (Tables::All, answer::route))?;
+    Ok(reading)
+}
