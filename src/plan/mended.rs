@@ -132,3 +132,20 @@ pub(super) fn mode(to: &TextFile) -> String {
     let mode = to.mode.map_or_else(|| MODE.1.to_owned(), |mode| format!("{mode:o}"));
     format!("chmod {mode} {}", to.path.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_links_own_address_is_told_where_it_follows() {
+        let (ns, link) = (NsRef::Named("web".try_into().unwrap()), IfName::try_from("eth0").unwrap());
+        let macs = [Mac([2, 0x42, 0, 0, 0, 1]), Mac([2, 0x42, 0, 0, 0, 2])];
+        assert_eq!(
+            link_local((&ns, &link), macs).unwrap(),
+            "ip -n web addr add fe80::42:ff:fe00:2/64 dev eth0; ip -n web addr del fe80::42:ff:fe00:1/64 dev eth0  # where it \
+             has fe80::42:ff:fe00:1/64"
+        );
+        assert_eq!(link_local((&ns, &link), [macs[0]; 2]), None);
+    }
+}
