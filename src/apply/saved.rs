@@ -1,13 +1,15 @@
 //! Saved plans: exactly what was shown is what is done, or nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::disk::{self, DiskError, KNOWN, Known};
 use crate::kernel::Op;
-use crate::names::ProjectName;
+use crate::names::{NetnsName, ProjectName};
 use crate::plan::{self, Plan};
+use crate::resource::netns::NsRef;
 use crate::resource::state::{Desired, Foreign, Observed};
 use crate::resource::{Resource, ResourceId};
 use crate::topology::facts::Leases;
@@ -115,7 +117,36 @@ impl SavedPlan {
             moved.extend(in_the_way(op, observed));
             moved.extend(without_ground(op, &self.desired, observed));
         }
+        moved.extend(self.without_home(observed));
         moved
+    }
+
+    /// Says which namespaces of ours are gone that were there when the plan was made, and in which it makes something.
+    fn without_home(&self, observed: &Observed) -> Vec<String> {
+        let made = || self.plan.waves.iter().flatten().filter_map(made);
+        let new: BTreeSet<ResourceId> = made().collect();
+        let homes: BTreeSet<NetnsName> = made().filter_map(home).collect();
+        let is_gone = |id: &ResourceId| {
+            self.desired.0.get(id).is_some() && observed.own.get(id).is_none() && !new.contains(id)
+        };
+        let gone = homes.into_iter().map(ResourceId::Netns).filter(is_gone);
+        gone.map(|id| format!("{id} is gone, in which something is to be made")).collect()
+    }
+}
+
+/// Returns what an operation makes.
+fn made(op: &Op) -> Option<ResourceId> {
+    match op {
+        Op::Create(entry) => Some(entry.resource.id()),
+        Op::Update { .. } | Op::Delete(_) => None,
+    }
+}
+
+/// Returns the name of the namespace that something is in.
+fn home(id: ResourceId) -> Option<NetnsName> {
+    match id.ns() {
+        NsRef::Named(name) => Some(name),
+        NsRef::Host | NsRef::Path(_) | NsRef::Process(_) => None,
     }
 }
 

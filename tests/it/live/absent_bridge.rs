@@ -225,3 +225,20 @@ live! {
         world.run(&["apply", "--yes", "shop.plan"]).exits(0);
     }
 }
+
+live! {
+    fn a_saved_plan_whose_namespace_is_gone_is_stale(world) {
+        let shop = |networks: &str| format!("netform: 1\nproject: shop\nnetworks: {{a: {{}}, b: {{}}}}\ncontainers: {{web: {{networks: {networks}}}}}\n");
+        world.apply(&shop("[a]"));
+        world.file("netform.yaml", &shop("[a, b]"));
+        world.run(&["plan", "--out", "shop.plan"]).exits(0);
+        world.sh("ip netns delete web");
+
+        let told = world.run(&["apply", "shop.plan"]).exits(5).stderr;
+
+        assert!(told.contains("netns web is gone, in which something is to be made"), "{told}");
+        world.run(&["plan", "--out", "shop.plan"]).exits(0);
+        world.run(&["apply", "shop.plan"]).exits(0);
+        assert!(world.sh("ip -n web link").contains("eth1"));
+    }
+}
