@@ -1,9 +1,10 @@
-//! What is written down before a run changes anything.
+//! What is written down before a run changes anything, and what becomes of it when nothing comes of the run.
 
 use super::Job;
 use super::disk::{DiskError, Staged};
-use super::journal::Journal;
+use super::journal::{Journal, REPAIR};
 use crate::halves::both;
+use crate::plan::Touched;
 
 /// Whether what a run leads to is written down when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,4 +45,22 @@ pub(super) fn begin(job: &Job<'_>, journal: &Journal) -> Result<Begun, DiskError
         Err(error) => return Err(error),
     };
     journal?.put().map(|()| begun)
+}
+
+impl Job<'_> {
+    /// Has others know of addresses that stay though their generation comes to nothing, beside those that were there before.
+    pub(super) fn keep_leases(&self, journal: &Journal, stays: &[Touched]) -> Result<(), DiskError> {
+        if journal.generation == REPAIR || stays.is_empty() {
+            return Ok(());
+        }
+        let before = self.dirs.kept_leases().ok().flatten().unwrap_or_default();
+        self.dirs.save_leases(&self.generation.leases.clone().beside(before))
+    }
+
+    /// Has nobody told any more of links that it comes to: it does not.
+    pub(super) fn renounce(&self) {
+        if !self.generation.leases.joined().is_empty() {
+            self.dirs.renounce();
+        }
+    }
 }

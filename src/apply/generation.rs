@@ -269,7 +269,7 @@ impl Dirs {
     }
 
     /// Returns what the newest generation says that can be read, and what those say that are not committed yet.
-    fn newest_leases(&self) -> Vec<Leases> {
+    pub(super) fn newest_leases(&self) -> Vec<Leases> {
         let read = |number: &u64, extension| {
             let text = disk::text(&self.path(*number, extension)).ok()??;
             Some(written::read(text, None).ok()?.0.leases)

@@ -59,10 +59,12 @@ impl Dirs {
         if self.has_notes(leases) { Ok(()) } else { self.add_notes(&leases.joined()).map(drop) }
     }
 
-    /// Removes the notes of what was announced and has not come to be. What cannot be removed only has others look in vain.
+    /// Removes the notes of what was announced and has not come to be, once the journal is gone. What cannot be removed only has
+    /// others look in vain.
     pub(super) fn renounce(&self) {
-        if let Ok(leases) = self.kept_leases() {
-            let _ = self.with_notes(&leases.unwrap_or_default(), || Ok(()));
+        if let Ok(kept) = self.kept_leases() {
+            let leases = kept.or_else(|| self.newest_leases().into_iter().next()).unwrap_or_default();
+            let _ = self.with_notes(&leases, || Ok(()));
         }
     }
 

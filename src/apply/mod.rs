@@ -65,15 +65,6 @@ pub struct Job<'a> {
     pub on_failure: OnFailure,
 }
 
-impl Job<'_> {
-    /// Has nobody told any more of links that it comes to: it does not.
-    fn renounce(&self) {
-        if !self.generation.leases.joined().is_empty() {
-            self.dirs.renounce();
-        }
-    }
-}
-
 /// What to do when something fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnFailure {
@@ -365,7 +356,7 @@ async fn end<K: Kernel>(
         report.left = undo::left(kernel, job.scope, &journal.touched).await;
         let mut stays = journal.touched.clone();
         stays.retain(|touched| report.left.iter().any(|left| left.id == touched.id));
-        let noted = job.dirs.remember(&stays, None);
+        let noted = job.dirs.remember(&stays, None).and_then(|()| job.keep_leases(journal, &stays));
         undo::let_go(kernel, job.dirs, &journal.touched);
         report.disk = noted.and_then(|()| job.dirs.close_journal()).err();
         return if report.left.is_empty() { Outcome::Unchanged(report) } else { Outcome::Stranded(report) };
@@ -379,8 +370,8 @@ async fn end<K: Kernel>(
         return Outcome::Stranded(report);
     }
     undo::let_go(kernel, job.dirs, &journal.touched);
-    job.renounce();
     report.disk = job.dirs.close_journal().err();
+    job.renounce();
     if report.done.is_empty() && report.undone == 0 {
         Outcome::Unchanged(report)
     } else {

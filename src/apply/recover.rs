@@ -130,10 +130,10 @@ pub async fn recover<K: Kernel>(
     }
     kernel.end_flows(&carried_out(&journal.touched, &settled)).await;
     undo::let_go(kernel, dirs, &journal.touched);
+    dirs.close_journal().map_err(RecoverError::Unwritten)?;
     if let Settled::Undone { .. } = settled {
         dirs.renounce();
     }
-    dirs.close_journal().map_err(RecoverError::Unwritten)?;
     Ok(Some(found(settled)))
 }
 

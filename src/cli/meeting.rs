@@ -126,10 +126,9 @@ impl Taken<'_> {
 /// Returns the addresses that a plan gives, with their owners.
 fn given(plan: &Plan) -> impl Iterator<Item = (&Owner, IpAddr)> {
     plan.waves.iter().flatten().filter_map(|op| match op {
-        Op::Create(entry) | Op::Update { from: _, to: entry } => {
-            Some((&entry.owner, entry.resource.address()?.addr.addr()))
-        }
-        Op::Delete(_) => None,
+        Op::Create(entry) => Some((&entry.owner, entry.resource.address()?.addr.addr())),
+        // It is another of the same address at most.
+        Op::Update { .. } | Op::Delete(_) => None,
     })
 }
 

@@ -255,6 +255,26 @@ pub struct Leases {
 }
 
 impl Leases {
+    /// Returns these with those of before, which come last.
+    pub fn beside(mut self, before: Self) -> Self {
+        let Self { subnets, addresses, parents, runs, segments } = before;
+        for (container, networks) in addresses {
+            let now = self.addresses.entry(container).or_default();
+            for (network, held) in networks {
+                let now = now.entry(network).or_default();
+                let past: Vec<IpAddr> = held.into_iter().filter(|addr| !now.contains(addr)).collect();
+                now.extend(past);
+            }
+        }
+        Self {
+            subnets: subnets.into_iter().chain(self.subnets).collect(),
+            addresses: self.addresses,
+            parents: parents.into_iter().chain(self.parents).collect(),
+            runs: runs.into_iter().chain(self.runs).collect(),
+            segments: segments.into_iter().chain(self.segments).collect(),
+        }
+    }
+
     /// Returns the links of the host that networks are on and that are not their own: bridges of others, and parents.
     pub fn joined(&self) -> BTreeSet<&IfName> {
         let is_own = |network, link| self.subnets.contains_key(network) && !self.parents.contains(link);

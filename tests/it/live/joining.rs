@@ -219,3 +219,40 @@ live! {
         end(begin(world, "shop", &named(&["b: {networks: {front: {address: 10.80.0.3}}}"])));
     }
 }
+
+live! {
+    fn what_stays_of_a_run_that_stops_is_nobody_elses(world) {
+        end(begin(world, "shop", &owner(&[])));
+        end(begin(world, "two", &guest(&["g: {networks: [lan]}"])));
+        // One moves, and one comes, as far as it gets.
+        world.file("two.yaml", &guest(&["g: {networks: {lan: {address: 10.80.0.5}}}", "h: {networks: [lan], publish: ['8082:80']}"]));
+        haunted(world, 1, &["apply", "--yes", "--on-failure", "stop", "two.yaml"]).exits(3);
+        let theirs = world.sh("for ns in g h; do ip -n $ns -o -4 addr show dev eth0 || true; done");
+        assert!(theirs.contains("10.80.0.5/24"), "{theirs}");
+
+        end(begin(world, "shop", &owner(&["b: {networks: [front]}", "c: {networks: [front]}"])));
+        for name in ["b", "c"] {
+            let ours = address(world, name);
+            assert!(!theirs.contains(&format!("{ours}/24")), "{ours} in {theirs}");
+        }
+        world.run(&["apply", "--yes", "two.yaml"]).exits(0);
+        assert_eq!((address(world, "g"), address(world, "h")), ("10.80.0.5".to_owned(), "10.80.0.3".to_owned()));
+        world.run(&["destroy", "--yes", "two.yaml"]).exits(0);
+        assert_eq!(notes(world), "");
+    }
+}
+
+live! {
+    fn who_has_lost_his_leases_is_a_guest_still_when_a_run_is_undone(world) {
+        end(begin(world, "shop", &owner(&[])));
+        end(begin(world, "two", &guest(&["g: {networks: [lan]}"])));
+        for loses in ["rm state/two/leases.json", "echo garbage > state/two/leases.json"] {
+            world.sh(loses);
+            world.file("two.yaml", &guest(&["g: {networks: [lan]}", "h: {networks: [lan], publish: ['8082:80']}"]));
+            haunted(world, 1, &["apply", "--yes", "two.yaml"]).exits(4);
+            assert_eq!(notes(world), ".two@br-shop\n", "{loses}");
+        }
+        end(begin(world, "shop", &owner(&["b: {networks: [front]}"])));
+        assert_eq!((address(world, "g"), address(world, "b")), ("10.80.0.3".to_owned(), "10.80.0.4".to_owned()));
+    }
+}
