@@ -37,20 +37,34 @@ pub(super) enum Looks {
 /// The host, being looked at.
 pub(super) struct Glimpsed {
     pub(super) glimpse: Glimpse,
-    /// Which run of the project was next when that began. Where others came first, it is past.
-    pub(super) before_run: u64,
+    pub(super) began: Began,
+}
+
+/// What was next when something began. Where others came first, it is past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Began {
+    /// The run of the project.
+    pub(super) run: u64,
+    /// The turn at what all projects share.
+    pub(super) turn: u64,
+}
+
+impl Glimpsed {
+    /// Begins to look at the host.
+    fn begin(dirs: &Dirs) -> Option<Self> {
+        let began = Began { run: lock::next_run(dirs), turn: lock::next_host_turn(dirs) };
+        Some(Self { glimpse: Glimpse::begin()?, began })
+    }
 }
 
 impl Ahead {
     /// Begins to read the past of the project that a manifest seems to be of, and perhaps to look at the host.
     pub(super) fn begin(common: &Common, manifest: &Path, looks: Looks) -> Option<Self> {
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &guess(manifest)?);
-        let before_run = lock::next_run(&dirs);
-        let glimpse = match looks {
-            Looks::Yes => Glimpse::begin(),
+        let glimpsed = match looks {
+            Looks::Yes => Glimpsed::begin(&dirs),
             Looks::No => None,
         };
-        let glimpsed = glimpse.map(|glimpse| Glimpsed { glimpse, before_run });
         let reading = {
             let dirs = dirs.clone();
             let work = move || {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::ahead::{self, Ahead, Glimpsed, Looks};
+use super::ahead::{self, Ahead, Began, Glimpsed, Looks};
 use super::args::{Common, PlanFormat, WhichProject};
 use super::extra;
 use super::failure::{Code, Failure, disk_failure, in_the_way, unknown_project, unreadable, unselectable};
@@ -70,8 +70,8 @@ pub(super) struct Session {
     pub(super) shield: Shield,
     /// The project's turn at what all share.
     pub(super) turn: Turn,
-    /// Which run of the project was next when the host was looked at ahead.
-    before_run: Option<u64>,
+    /// What was next when the host was looked at ahead.
+    glimpsed: Option<Began>,
 }
 
 impl Session {
@@ -91,9 +91,8 @@ impl Session {
         let (past, glimpsed) = Ahead::take(ahead, &dirs);
         let project = loaded.manifest.project.value.clone();
         let session = Self::new(common, (dirs, past), (project, Some(loaded)))?;
-        let Some(Glimpsed { glimpse, before_run }) = glimpsed else { return Ok(session) };
-        let kernel = session.kernel.glimpsing(glimpse);
-        Ok(Self { kernel, before_run: Some(before_run), ..session })
+        let Some(Glimpsed { glimpse, began }) = glimpsed else { return Ok(session) };
+        Ok(Self { kernel: session.kernel.glimpsing(glimpse), glimpsed: Some(began), ..session })
     }
 
     /// Reads what is known of the past of a manifest that was read already.
@@ -152,16 +151,21 @@ impl Session {
             voice,
             shield,
             turn,
-            before_run: None,
+            glimpsed: None,
         })
     }
 
-    /// Begins a run of the project. What was seen of the host ahead is past where another run came first.
+    /// Begins a run of the project.
     pub(super) fn begun_with(&mut self, lock: Lock) -> Lock {
-        if self.before_run.take() != Some(lock.turn) {
+        self.believe_glimpse(|began| began.run == lock.turn);
+        lock
+    }
+
+    /// Forgets what was seen of the host ahead where that is past.
+    pub(super) fn believe_glimpse(&mut self, is_next: impl Fn(Began) -> bool) {
+        if !self.glimpsed.is_some_and(is_next) {
             self.kernel.forget_glimpse();
         }
-        lock
     }
 
     /// Reads the past anew when another run has changed it.

@@ -89,7 +89,9 @@ impl Session {
         selection: &Selection,
     ) -> Result<(Prepared, Vec<Conflict>), Failure> {
         self.turn.end();
-        self.turn.next = Some(lock::next_host_turn(&self.dirs));
+        let next = lock::next_host_turn(&self.dirs);
+        self.turn.next = Some(next);
+        self.believe_glimpse(|began| began.turn == next);
         let (prepared, conflicts) = self.prepare_surely(aim, selection).await?;
         if !self.turn.at_once {
             return Ok((prepared, conflicts));
@@ -98,7 +100,9 @@ impl Session {
             Meanwhile::Nothing => Ok((prepared, conflicts)),
             Meanwhile::AnotherTurn | Meanwhile::Given(_) => {
                 self.kernel.moved(Moved::Everywhere);
-                self.prepare_surely(aim, selection).await
+                let (prepared, conflicts) = self.prepare_surely(aim, selection).await?;
+                self.join_anew(&prepared).await?;
+                Ok((prepared, conflicts))
             }
         }
     }
@@ -116,17 +120,15 @@ impl Session {
         }
         let meanwhile = self.begin_turn(prepared).await?;
         let locks = self.turn.end();
-        let message = match meanwhile {
-            Meanwhile::Nothing => return Ok(locks),
+        match meanwhile {
+            Meanwhile::Nothing => Ok(locks),
             Meanwhile::AnotherTurn => {
-                "another project has changed meanwhile what all share, the kernel parameters of the host; nothing was changed"
-                    .to_owned()
+                let message = "another project has changed meanwhile what all share, the kernel parameters of the host; nothing was \
+                               changed";
+                Err(Failure::new(Code::Stale, message).help("plan again"))
             }
-            Meanwhile::Given(lines) => {
-                format!("addresses are other projects' by now; nothing was changed\n{}", lines.join("\n"))
-            }
-        };
-        Err(Failure::new(Code::Stale, message).help("plan again"))
+            Meanwhile::Given(lines) => Err(given_to_others(&lines)),
+        }
     }
 
     /// Has the project's turn begin if it needs one, and tells whether the plan fits what others have done meanwhile.
@@ -155,6 +157,18 @@ impl Session {
             (false, true) => Meanwhile::AnotherTurn,
             (true, true) => Meanwhile::Nothing,
         })
+    }
+
+    /// Has others know, too, where only a plan that was made anew comes to links of theirs.
+    async fn join_anew(&mut self, prepared: &Prepared) -> Result<(), Failure> {
+        if self.turn.held.joins.is_none() && self.comes_anew(prepared) {
+            self.lock_joins(Joining::Others).await?;
+            let given = self.given_meanwhile(prepared);
+            if !given.is_empty() {
+                return Err(given_to_others(&given));
+            }
+        }
+        Ok(())
     }
 
     async fn lock_joins(&mut self, joining: Joining) -> Result<(), Failure> {
@@ -204,4 +218,9 @@ impl Session {
             || self.past.originals.known.iter().any(|entry| is_past(entry.resource.id()))
             || plan.waves.iter().flatten().any(|op| is_of_host(&op.id()))
     }
+}
+
+fn given_to_others(lines: &[String]) -> Failure {
+    let message = format!("addresses are other projects' by now; nothing was changed\n{}", lines.join("\n"));
+    Failure::new(Code::Stale, message).help("plan again")
 }
