@@ -13,6 +13,9 @@ use thiserror::Error;
 use super::disk::Dirs;
 use crate::kernel::file::make_directory;
 
+/// For how long whoever asks whether somebody holds a lock may hold it.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// How often a lock that somebody holds is tried again.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -154,9 +157,10 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
     let turn = if is_first { 0 } else { told(&mut file).turn + 1 };
     let text = serde_json::to_vec(&Written { holder: holder.clone(), turn });
     let text = text.map_err(|error| failed(error.into()))?;
-    file.set_len(0).map_err(failed)?;
+    // Whoever is killed in between leaves the next one something to count from.
     file.rewind().map_err(failed)?;
     file.write_all(&text).map_err(failed)?;
+    file.set_len(text.len() as u64).map_err(failed)?;
     Ok(Lock { _file: file, turn })
 }
 
@@ -164,7 +168,8 @@ async fn take(path: &Path, holder: &Holder, patience: Duration) -> Result<Lock, 
 async fn hold(path: &Path, how: FlockOperation, patience: Duration) -> Result<File, LockError> {
     let failed = |source| LockError::Unusable { path: path.display().to_string(), source };
     let mut file = open(path).map_err(failed)?;
-    let mut left = patience;
+    // Who only asks whether somebody holds it, holds it for a moment.
+    let mut left = patience.max(MOMENT);
     loop {
         match flock(&file, how) {
             Ok(()) if leads_to(path, &file).map_err(failed)? => return Ok(file),
@@ -242,7 +247,9 @@ pub fn held(dirs: &Dirs) -> Held {
 fn told(file: &mut File) -> Written {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default()
+    // Behind it may stand the end of what was longer.
+    let mut written = serde_json::Deserializer::from_str(&text).into_iter();
+    read.ok().and_then(|_| written.next()?.ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
