@@ -247,7 +247,14 @@ impl Dirs {
     pub(super) fn note_segments(&self, leases: &Leases) -> Result<(), DiskError> {
         let is_noted = || Some(self.kept_leases().ok()??.segments == leases.segments);
         let is_noted = leases.segments.is_empty() || is_noted() == Some(true) && self.has_notes(leases);
-        if is_noted { Ok(()) } else { self.save_leases(leases) }
+        if is_noted {
+            return Ok(());
+        }
+        match self.save_leases(leases) {
+            // Where there are none apart, those of the newest generation count.
+            Err(error) if error.is_full() && !self.leases().exists() => Ok(()),
+            other => other,
+        }
     }
 
     /// Returns the leases that were written apart; `None` when there are none.

@@ -107,6 +107,7 @@ live! {
                 elsewhere += usize::from(is_elsewhere);
                 world.sh("ip -n web link set eth0 mtu 1300; sysctl -qw net.ipv4.ip_forward=0");
                 assert_eq!(world.run(&["apply", "--yes"]).exits(0).stderr, "", "what drifts is brought back");
+                world.run(&["apply", "--yes"]).exits(0);
                 world.assert_in_sync();
             }
             let done = world.run(&["destroy", "--yes"]).exits(0);
