@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv6Net};
 use litemap::LiteMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use crate::names::{ContainerName, IfName, Mac, Mtu, NetName, ProjectName};
@@ -242,6 +242,7 @@ pub struct Leases {
     /// Subnets by network, for those that were taken from the pools.
     pub subnets: BTreeMap<NetName, Vec<IpNet>>,
     /// Addresses by container and network.
+    #[serde(serialize_with = "as_maps")]
     pub addresses: BTreeMap<ContainerName, Few<NetName, Vec<IpAddr>>>,
     /// The links of the host that networks stood on.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -252,6 +253,23 @@ pub struct Leases {
     /// Where the networks are that are there now, for other projects that are to be on the same links of the host.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<NetName, Segment>,
+}
+
+/// What is written as a map, also where it is empty: a [`LiteMap`] without entries is written as a list, which an earlier netform
+/// does not read.
+struct AsMap<'a, K, V>(&'a Few<K, V>);
+
+impl<K: Serialize, V: Serialize> Serialize for AsMap<'_, K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
+
+fn as_maps<S: Serializer>(
+    maps: &BTreeMap<ContainerName, Few<NetName, Vec<IpAddr>>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(maps.iter().map(|(container, networks)| (container, AsMap(networks))))
 }
 
 impl Leases {
@@ -303,5 +321,23 @@ impl Segment {
             None => link.as_str().into(),
             Some(vlan) => smol_str::format_smolstr!("{link} VLAN {vlan}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_written_as_an_earlier_netform_reads_them() {
+        let held = [("front", "10.0.0.2")].map(|(network, addr)| {
+            (NetName::try_from(network).unwrap(), vec![addr.parse::<IpAddr>().unwrap()])
+        });
+        let containers = [("api", vec![]), ("web", held.to_vec())]
+            .map(|(name, held)| (ContainerName::try_from(name).unwrap(), held.into_iter().collect()));
+        let leases = Leases { addresses: containers.into(), ..Leases::default() };
+        let text = serde_json::to_string(&leases).unwrap();
+        assert_eq!(text, r#"{"subnets":{},"addresses":{"api":{},"web":{"front":["10.0.0.2"]}}}"#);
+        assert_eq!(serde_json::from_str::<Leases>(&text).unwrap(), leases);
     }
 }
