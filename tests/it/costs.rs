@@ -212,7 +212,7 @@ live! {
             };
             (0..3).map(|_| once()).min().unwrap()
         };
-        let all_of_them = 60 * 4;
+        let all_of_them = 60 * 6;
 
         let route = || world.sh("ip -n c7 route show default").contains("10.0.0.1");
         let (requests, listings) = costs(&|| drop(world.sh("ip -n c7 route flush default")), &route);
