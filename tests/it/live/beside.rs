@@ -16,7 +16,7 @@ live! {
         daemon.signal("CONT");
 
         assert!(status.contains("web"), "{status}");
-        assert!(refused.stderr.contains("cannot talk to the daemon"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("runs, but does not answer"), "{}", refused.stderr);
         world.run(&["resume"]).exits(0);
     }
 }
