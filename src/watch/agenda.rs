@@ -10,7 +10,8 @@ const KERNEL_QUIET: Duration = Duration::from_millis(8);
 const KERNEL_LATEST: Duration = Duration::from_millis(40);
 
 /// The same for files: editors write in several steps, and `git checkout` many files. What else there is to look at meanwhile
-/// is no reason to read half of them.
+/// is no reason to read half of them, and waits: whoever has edited them may have applied them, and what they said before is
+/// not to be brought back.
 const FILES_QUIET: Duration = Duration::from_millis(100);
 const FILES_LATEST: Duration = Duration::from_secs(2);
 
@@ -148,12 +149,14 @@ impl Agenda {
         let rested = |at: Instant| at.max(self.rest_until);
         let due = [
             self.kernel.map(|burst| rested(burst.over(KERNEL_QUIET, KERNEL_LATEST))),
-            self.files.map(|burst| burst.over(FILES_QUIET, FILES_LATEST)),
             self.echoes.first().map(|at| rested(*at)),
             self.again_at.map(rested),
             self.retry_at,
         ];
-        let due = due.into_iter().flatten().fold(rested(self.resync_at), Instant::min);
+        let due = match self.files {
+            Some(burst) => burst.over(FILES_QUIET, FILES_LATEST),
+            None => due.into_iter().flatten().fold(rested(self.resync_at), Instant::min),
+        };
         match (self.suspended_until, self.asked) {
             (Some(until), _) => until,
             (None, Some(asked)) => asked.min(due),

@@ -185,16 +185,19 @@ impl Keeper {
         }
         self.resolver.let_go().await;
         let unmended = self.resolver.mend(order.mend).await;
-        let reading = order.reread && self.reread();
+        let mut reading = order.reread && self.reread();
+        let newest = self.session.newest();
+        let failed = |failure: Failure| Trouble::Failed(failure.to_string());
+        let _lock = run::take_lock(&mut self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
+        run::recover(&mut self.session).await.map_err(failed)?;
+        // Whoever has applied something meanwhile has edited it before: what was said until then is not brought back.
+        reading |= self.session.newest() != newest && self.reread();
         if reading {
             // Where there is room for what is new depends on all that others have.
             let others = [Whole::Host, Whole::Firewall].into();
             self.session.kernel.moved(Parts { whole: others, ..Parts::default() }.into());
             self.settled = None;
         }
-        let failed = |failure: Failure| Trouble::Failed(failure.to_string());
-        let _lock = run::take_lock(&mut self.session, "watch", LOCK_PATIENCE).await.map_err(failed)?;
-        run::recover(&mut self.session).await.map_err(failed)?;
         if let Some(generation) = self.undecided().await.map_err(failed)? {
             return Err(Trouble::Undecided { generation });
         }

@@ -57,3 +57,32 @@ live! {
         busy.wait().unwrap();
     }
 }
+
+live! {
+    fn what_is_applied_right_after_an_edit_is_not_undone_before_the_edit_is_read(world) {
+        let mut manifest = NET.replace("{a: {networks: [front]}}\n", "\n  a: {networks: [front]}\n");
+        world.file("netform.yaml", &manifest);
+        let daemon = Daemon::start(world, &[]);
+
+        let inode = |name: &str| world.sh(&format!("stat -Lc %i /run/netns/{name}"));
+        for name in ["b", "c", "d", "e"] {
+            manifest += &format!("  {name}: {{networks: [front]}}\n");
+            world.file("netform.yaml", &manifest);
+            world.run(&["apply", "--yes"]).exits(0);
+            let made = inode(name);
+            std::thread::sleep(Duration::from_millis(400));
+            assert_eq!(inode(name), made, "{name}: {}", daemon.log());
+        }
+
+        // Nor by a daemon that was stopped meanwhile.
+        daemon.signal("STOP");
+        manifest += "  f: {networks: [front]}\n";
+        world.file("netform.yaml", &manifest);
+        world.run(&["apply", "--yes"]).exits(0);
+        let made = inode("f");
+        daemon.signal("CONT");
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(inode("f"), made, "{}", daemon.log());
+        world.assert_in_sync();
+    }
+}
