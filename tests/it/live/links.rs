@@ -95,7 +95,10 @@ contained! {
         docker.create_with("web", "bridge", &json!({"HostConfig": {"Links": ["db:my-db"]}}));
         docker.does("start", "web");
         let address = docker.inspect("db")["NetworkSettings"]["IPAddress"].as_str().unwrap().to_owned();
-        let theirs: BTreeSet<String> = docker.inside("web", "cat /proc/1/environ").stdout.split('\0').filter(|line| line.starts_with("MY_DB")).map(str::to_owned).collect();
+        // Until it becomes the container's program, the process has the variables of who makes the container.
+        let environ = || docker.inside("web", "cat /proc/1/environ").stdout;
+        eventually("the container's program has begun", || environ().contains("MY_DB"));
+        let theirs: BTreeSet<String> = environ().split('\0').filter(|line| line.starts_with("MY_DB")).map(str::to_owned).collect();
 
         world.apply("netform: 1\nproject: shop\nnetworks: {default: {subnets: [10.7.0.0/24]}}\ncontainers:\n  web: {networks: {default: {links: {my-db: db}}}}\n  db: {networks: [default], expose: [80-82, 53/udp, 53, 5432]}\n");
         let machine = world.run(&["env", "--manifest", "netform.yaml", "--output", "json", "web"]).exits(0).stdout;
