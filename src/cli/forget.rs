@@ -135,19 +135,7 @@ fn description(session: &Session, owner: &Owner, prepared: &Prepared, ids: &BTre
 
 /// Says what a kernel parameter is set back to.
 fn set_back((id, entry): (&ResourceId, &Entry), observed: &Observed) -> Option<String> {
+    let Resource::Sysctl(Sysctl { ns: _, key, value }) = &entry.resource else { return None };
     let is_changed = observed.own.get(id).is_some_and(|now| now.resource != entry.resource);
-    match &entry.resource {
-        Resource::Sysctl(Sysctl { ns: _, key, value }) if is_changed => Some(format!("  {key} = {value}\n")),
-        Resource::Sysctl(_)
-        | Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::Neighbour(_)
-        | Resource::Qdisc(_)
-        | Resource::File(_) => None,
-    }
+    is_changed.then(|| format!("  {key} = {value}\n"))
 }
