@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::weave::{Step, steps};
 use super::{FailedOp, Failure, Phase, Progress, Watcher};
 use crate::kernel::{Kernel, Op, Scope};
 use crate::plan::{Extra, Plan, plan};
@@ -53,22 +54,27 @@ pub(super) async fn execute<K: Kernel>(
 ) -> Executed {
     let total = waves.iter().map(Vec::len).sum();
     let (mut executed, mut begun) = (Executed::default(), 0);
-    for wave in waves {
+    for step in steps(waves) {
+        let ops = step.ops();
         let stopped = mode == Mode::StopAtFailure && (!executed.failed.is_empty() || executed.interrupted);
         if !stopped {
-            let told = watcher(Progress { phase, done: begun, total, next: wave.first() });
+            let told = watcher(Progress { phase, done: begun, total, next: ops.first().copied() });
             executed.interrupted |= told.is_break();
         }
         if stopped || (executed.interrupted && mode == Mode::StopAtFailure) {
-            executed.not_started.extend(wave.iter().cloned());
+            executed.not_started.extend(ops.into_iter().cloned());
             continue;
         }
-        let results = kernel.execute(wave).await;
-        begun += wave.len();
-        for (op, result) in wave.iter().zip(results) {
+        let results = match &step {
+            Step::Wave(wave) => kernel.execute(wave).await.into_iter().map(Some).collect(),
+            Step::Woven(ops) => kernel.execute_in_order(ops).await,
+        };
+        begun += ops.len();
+        for (op, result) in ops.into_iter().zip(results) {
             match result {
-                Ok(()) => executed.done.push(op.clone()),
-                Err(error) => executed.failed.push(FailedOp { op: op.clone(), error }),
+                Some(Ok(())) => executed.done.push(op.clone()),
+                Some(Err(error)) => executed.failed.push(FailedOp { op: op.clone(), error }),
+                None => executed.not_started.push(op.clone()),
             }
         }
     }

@@ -21,6 +21,7 @@ pub mod saved;
 mod spare;
 mod undo;
 mod verify;
+mod weave;
 pub mod written;
 
 use std::ops::ControlFlow;

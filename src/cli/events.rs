@@ -35,7 +35,8 @@ pub(super) enum Event {
         /// What.
         message: String,
     },
-    /// An operation is begun; those of a wave run together.
+    /// An operation is begun; those of a wave run together. Where one fails, others of its wave may not be come to: nothing more is
+    /// said of them.
     OperationStarted(Operation),
     /// An operation is done.
     OperationDone(Operation),

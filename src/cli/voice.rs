@@ -220,6 +220,30 @@ pub(super) struct Told<'a, K> {
     pub(super) voice: Voice,
 }
 
+impl<K> Told<'_, K> {
+    /// Tells of what is begun at a time.
+    fn begin<'o>(&self, ops: impl IntoIterator<Item = &'o Op>) -> Instant {
+        self.voice.events(ops.into_iter().map(|op| Event::OperationStarted(self.voice.operation(op))));
+        Instant::now()
+    }
+
+    /// Tells of what was begun then.
+    fn end<'o>(&self, done: impl Iterator<Item = (&'o Op, &'o Result<(), OpError>)>, began: Instant) {
+        let took = Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        let ended = done.map(|(op, result)| {
+            let operation = Operation { duration_us: took, ..self.voice.operation(op) };
+            match result {
+                Ok(()) => Event::OperationDone(operation),
+                Err(error) => {
+                    Event::OperationFailed(Operation { error: Some(error.to_string()), ..operation })
+                }
+            }
+        });
+        self.voice.events(ended);
+        self.voice.tally().waves += 1;
+    }
+}
+
 impl<K: Kernel> Kernel for Told<'_, K> {
     async fn observe(&mut self, scope: &Scope) -> Result<Observed, ObserveError> {
         self.kernel.observe(scope).await
@@ -233,21 +257,20 @@ impl<K: Kernel> Kernel for Told<'_, K> {
         if !self.voice.is_for_machines() {
             return self.kernel.execute(wave).await;
         }
-        self.voice.events(wave.iter().map(|op| Event::OperationStarted(self.voice.operation(op))));
-        let began = Instant::now();
+        let began = self.begin(wave);
         let results = self.kernel.execute(wave).await;
-        let took = Some(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        let ended = wave.iter().zip(&results).map(|(op, result)| {
-            let operation = Operation { duration_us: took, ..self.voice.operation(op) };
-            match result {
-                Ok(()) => Event::OperationDone(operation),
-                Err(error) => {
-                    Event::OperationFailed(Operation { error: Some(error.to_string()), ..operation })
-                }
-            }
-        });
-        self.voice.events(ended);
-        self.voice.tally().waves += 1;
+        self.end(wave.iter().zip(&results), began);
+        results
+    }
+
+    async fn execute_in_order(&mut self, ops: &[&Op]) -> Vec<Option<Result<(), OpError>>> {
+        if !self.voice.is_for_machines() {
+            return self.kernel.execute_in_order(ops).await;
+        }
+        let began = self.begin(ops.iter().copied());
+        let results = self.kernel.execute_in_order(ops).await;
+        let ended = ops.iter().zip(&results).filter_map(|(op, result)| Some((*op, result.as_ref()?)));
+        self.end(ended, began);
         results
     }
 

@@ -8,7 +8,7 @@ mod sets;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sets::{fits, refused};
+use sets::{fits, refused, transaction_rank};
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
@@ -121,6 +121,21 @@ impl Kernel for Fake {
         results.into_values().collect()
     }
 
+    async fn execute_in_order(&mut self, ops: &[&Op]) -> Vec<Option<Result<(), OpError>>> {
+        let mut results = vec![];
+        for op in ops {
+            if self.dies_at == Some(self.begun) {
+                self.die().await;
+            }
+            results.push(Some(self.step(op)));
+            if let Some(Some(Err(_))) = results.last() {
+                break;
+            }
+        }
+        results.resize(ops.len(), None);
+        results
+    }
+
     async fn end_flows(&mut self, _: &[Op]) {}
 
     async fn revive(&mut self, _: &[(NetnsName, Owner)]) -> bool {
@@ -128,26 +143,6 @@ impl Kernel for Fake {
     }
 
     fn let_go(&mut self) {}
-}
-
-/// Returns the place of an operation in the one nft transaction of its wave; `None` when it is not nft's.
-fn transaction_rank(op: &Op) -> Option<u8> {
-    let (table, element) = match op.id() {
-        ResourceId::NftTable(_) => (true, false),
-        ResourceId::NftElement(..) | ResourceId::Passage(..) => (false, true),
-        ResourceId::Netns(_)
-        | ResourceId::Link(..)
-        | ResourceId::Address(..)
-        | ResourceId::Route(..)
-        | ResourceId::Sysctl(..)
-        | ResourceId::Neighbour(..)
-        | ResourceId::Qdisc(..)
-        | ResourceId::File(_) => (false, false),
-    };
-    match op {
-        Op::Create(_) | Op::Update { .. } => table.then_some(0).or(element.then_some(2)),
-        Op::Delete(_) => element.then_some(1).or(table.then_some(3)),
-    }
 }
 
 /// Returns an object as the kernel tells it: without its place in the manifest, and a table without its commands.

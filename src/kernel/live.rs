@@ -15,7 +15,9 @@ use super::moved::{Moved, Parts};
 use super::netlink::{Blocking, Channel, Refusal};
 use super::reading;
 use super::slice::Slice;
-use super::{Glance, Glimpse, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave};
+use super::{
+    Glance, Glimpse, Kernel, ObserveError, Op, OpError, Scope, kept, netns, nft, observe, wave, woven,
+};
 use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::{Mark, Owner};
@@ -262,6 +264,14 @@ impl Live {
         self.most_channels
     }
 
+    /// Notes that something is about to be changed.
+    fn touch<'o>(&mut self, ops: impl IntoIterator<Item = &'o Op>) {
+        self.forget_glimpse();
+        if let Recall::Kept(memory) = &mut self.recall {
+            memory.touch(ops);
+        }
+    }
+
     /// Closes all sockets.
     pub(super) fn close_channels(&mut self) {
         self.channels.clear();
@@ -315,11 +325,13 @@ impl Kernel for Live {
     }
 
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>> {
-        self.forget_glimpse();
-        if let Recall::Kept(memory) = &mut self.recall {
-            memory.touch(wave);
-        }
+        self.touch(wave);
         wave::execute(self, wave).await
+    }
+
+    async fn execute_in_order(&mut self, ops: &[&Op]) -> Vec<Option<Result<(), OpError>>> {
+        self.touch(ops.iter().copied());
+        woven::execute(self, ops).await
     }
 
     async fn end_flows(&mut self, more: &[Op]) {

@@ -55,7 +55,7 @@ impl Memory {
     }
 
     /// Notes what operations change.
-    pub(super) fn touch(&mut self, ops: &[Op]) {
+    pub(super) fn touch<'o>(&mut self, ops: impl IntoIterator<Item = &'o Op>) {
         for op in ops {
             let (from, to) = match op {
                 Op::Create(entry) | Op::Delete(entry) => (None, entry),

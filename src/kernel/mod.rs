@@ -61,6 +61,7 @@ pub mod sysctl;
 mod vlans;
 mod wave;
 mod whose;
+mod woven;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -353,6 +354,10 @@ pub trait Kernel {
 
     /// Carries out operations that have no order between them.
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
+
+    /// Carries out operations that may need those before them, and begins none after one has failed: what was not begun
+    /// has no result. They make namespaces, links, files, and what is on links; of files nobody needs any.
+    async fn execute_in_order(&mut self, ops: &[&Op]) -> Vec<Option<Result<(), OpError>>>;
 
     /// Ends what goes on only because it was permitted before operations that have been carried out, and is not permitted
     /// by what there is now. Once all are carried out: within, something else may permit it a moment later. `more` were carried

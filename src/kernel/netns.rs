@@ -208,6 +208,11 @@ pub(crate) fn prepare_directory() -> io::Result<()> {
     }
 }
 
+/// The same, and says in an error which directory it is.
+pub(crate) fn ready_directory() -> io::Result<()> {
+    prepare_directory().map_err(|error| io::Error::new(error.kind(), format!("{DIR}: {error}")))
+}
+
 /// Returns the names under `/run/netns`, those that a namespace left behind included.
 pub(crate) fn names() -> io::Result<Vec<NetnsName>> {
     let entries = match fs::read_dir(DIR) {

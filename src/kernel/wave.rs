@@ -1,12 +1,12 @@
 //! Carrying out a wave: grouped by kind and namespace, many requests in flight, one result for each operation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
 use super::announce::{self, Bulletin};
 use super::answer::LinkAnswer;
-use super::live::Live;
+use super::live::{Closed, Live};
 use super::netlink::Refusal;
 use super::{Op, OpError, conntrack, file, kept, links, netns, nft, ovsdb, pair, sysctl};
 use crate::names::{IfName, NetnsName};
@@ -20,9 +20,9 @@ use crate::resource::sysctl::Sysctl;
 /// How many files take longer than to begin a thread.
 const MANY_FILES: usize = 32;
 
-type Outcome = Result<(), OpError>;
+pub(super) type Outcome = Result<(), OpError>;
 /// An operation and its place in the wave.
-type Placed<'a> = (usize, &'a Op);
+pub(super) type Placed<'a> = (usize, &'a Op);
 
 /// The operations of a wave by how they are done.
 #[derive(Default)]
@@ -143,8 +143,8 @@ async fn create_namespaces(
         let error = OpError::from(Refusal::Socket(error));
         places.iter().map(|place| (*place, Err(error.clone()))).collect()
     };
-    if let Err(error) = netns::prepare_directory() {
-        return all_failed(io::Error::new(error.kind(), format!("{}: {error}", netns::DIR)));
+    if let Err(error) = netns::ready_directory() {
+        return all_failed(error);
     }
     let second = first.split_off(first.len() / 2);
     let make = |namespaces: Vec<(usize, NetnsName, Mark)>| {
@@ -215,7 +215,7 @@ async fn write_sysctls(sysctls: Vec<(usize, Sysctl)>) -> Vec<(usize, Outcome)> {
 }
 
 /// Writes and removes files: many on a thread of their own, while the kernel makes or removes links and namespaces.
-async fn write_files(files: Vec<Placed<'_>>) -> Vec<(usize, Outcome)> {
+pub(super) async fn write_files(files: Vec<Placed<'_>>) -> Vec<(usize, Outcome)> {
     let written = |files: Vec<(usize, Op)>| -> Vec<(usize, Outcome)> {
         files.into_iter().map(|(place, op)| (place, write_file(&op))).collect()
     };
@@ -256,21 +256,30 @@ async fn requests(live: &mut Live, ops: Vec<Placed<'_>>) -> Vec<(usize, Outcome)
         let failed = live.open_channels(namespaces).await;
         let (now, later) = rest.split_at(count);
         for (place, op) in now {
-            let closed = namespaces_of(op).into_iter().find_map(|ns| failed.get(&ns));
-            let outcome = match closed {
-                Some(closed) => closed.outcome(op),
-                None => links::carry_out(live, op).await,
-            };
-            if outcome.is_ok() {
-                let link = |ns: &NsRef, name: &IfName| live.channels.get(ns)?.link(name).ok();
-                announce::note(&mut bulletin, op, link);
-            }
-            outcomes.push((*place, outcome));
+            outcomes.push((*place, carry_out(live, op, &failed, &mut bulletin).await));
         }
         rest = later;
     }
     announce::tell(bulletin).await;
     outcomes
+}
+
+/// Sends the requests of one operation, unless there is no socket where it is to be done; notes what neighbours are to be told.
+pub(super) async fn carry_out(
+    live: &Live,
+    op: &Op,
+    closed: &HashMap<NsRef, Closed>,
+    bulletin: &mut Bulletin,
+) -> Outcome {
+    let outcome = match namespaces_of(op).into_iter().find_map(|ns| closed.get(&ns)) {
+        Some(closed) => closed.outcome(op),
+        None => links::carry_out(live, op).await,
+    };
+    if outcome.is_ok() {
+        let link = |ns: &NsRef, name: &IfName| live.channels.get(ns)?.link(name).ok();
+        announce::note(bulletin, op, link);
+    }
+    outcome
 }
 
 /// Returns how many of the first operations need at most `most` sockets, and in which namespaces.
@@ -287,7 +296,7 @@ fn fitting(ops: &[Placed<'_>], most: usize) -> (usize, BTreeSet<NsRef>) {
 }
 
 /// Returns the namespaces that an operation sends requests to.
-fn namespaces_of(op: &Op) -> Vec<NsRef> {
+pub(super) fn namespaces_of(op: &Op) -> Vec<NsRef> {
     let (Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry)) = op;
     let peer = match &entry.resource {
         Resource::Link(link) => match &link.kind {

@@ -1,11 +1,11 @@
-//! What the sets of the firewall take.
+//! What the sets of the firewall take, and in which order a transaction fills them.
 
-use crate::kernel::{FailureKind, OpError};
-use crate::resource::Resource;
+use crate::kernel::{FailureKind, Op, OpError};
 use crate::resource::nft::NftElement;
 use crate::resource::nft_key::{Covered, covered, meet};
 use crate::resource::nft_set::{self, Lookup, Part};
 use crate::resource::state::State;
+use crate::resource::{Resource, ResourceId};
 
 /// Refuses an element that overlaps another one in a set of intervals, as far as policies are concerned.
 pub(super) fn fits(resource: &Resource, there: &State) -> Result<(), OpError> {
@@ -29,4 +29,24 @@ fn interval(resource: &Resource) -> Option<(&NftElement, Covered)> {
 /// Returns what the kernel says when it refuses.
 pub(super) fn refused(message: impl Into<String>) -> OpError {
     OpError { kind: FailureKind::Other, message: message.into() }
+}
+
+/// Returns the place of an operation in the one nft transaction of its wave; `None` when it is not nft's.
+pub(super) fn transaction_rank(op: &Op) -> Option<u8> {
+    let (table, element) = match op.id() {
+        ResourceId::NftTable(_) => (true, false),
+        ResourceId::NftElement(..) | ResourceId::Passage(..) => (false, true),
+        ResourceId::Netns(_)
+        | ResourceId::Link(..)
+        | ResourceId::Address(..)
+        | ResourceId::Route(..)
+        | ResourceId::Sysctl(..)
+        | ResourceId::Neighbour(..)
+        | ResourceId::Qdisc(..)
+        | ResourceId::File(_) => (false, false),
+    };
+    match op {
+        Op::Create(_) | Op::Update { .. } => table.then_some(0).or(element.then_some(2)),
+        Op::Delete(_) => element.then_some(1).or(table.then_some(3)),
+    }
 }

@@ -94,3 +94,4 @@ mod walk;
 mod watch;
 mod within;
 pub(crate) mod world;
+mod woven;
