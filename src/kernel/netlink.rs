@@ -6,15 +6,17 @@
 //! (`netlink_unicast_kernel()`, `net/netlink/af_netlink.c`): there is nothing to wait for, so nothing here is woken up.
 
 mod channel;
+mod list;
 mod plain;
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -27,15 +29,11 @@ use thiserror::Error;
 use super::answer::attributes;
 use super::{FailureKind, OpError, count};
 pub(crate) use channel::Channel;
+use list::DUMP_PATIENCE;
+pub(crate) use list::Question;
 
 /// How long the kernel may take to answer a request; RTNL is sometimes held for long by others.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// For how long a dump that others' changes interrupt is begun anew: of a thousand new links the kernel goes on changing
-/// the addresses until it has found that nobody else has them.
-const DUMP_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the others are let go on, at first and at most.
-const DUMP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// The largest piece of a dump: the kernel fills at most 32 KiB (`netlink_dump()`, `net/netlink/af_netlink.c`). From
 /// 64 KiB on, glibc would tidy up its whole heap each time that one is freed.
@@ -197,46 +195,26 @@ impl Blocking {
         let mut message = addressed(message, 0);
         message.header.flags &= !NLM_F_ACK;
         self.send(message)?;
-        let (mut buffer, mut interrupted) = (Vec::with_capacity(PIECE), false);
+        let mut interrupted = false;
         // What nothing is made of is an answer, too.
         let any = |kind: u16, body: &[u8]| Some(read(kind, body));
-        loop {
-            self.receive(&mut buffer)?;
-            match pieces(&buffer, self.sequence, &mut interrupted, &any)? {
-                // Of something else.
-                Piece::More(answers) if answers.is_empty() => {}
-                Piece::More(answers) | Piece::Last(answers) => {
-                    return Ok(answers.into_iter().flatten().next());
+        with_room(|buffer| {
+            loop {
+                self.receive(buffer)?;
+                match pieces(buffer, self.sequence, &mut interrupted, &any)? {
+                    // Of something else.
+                    Piece::More(answers) if answers.is_empty() => {}
+                    Piece::More(answers) | Piece::Last(answers) => {
+                        return Ok(answers.into_iter().flatten().next());
+                    }
                 }
             }
-        }
+        })
     }
 
     /// Sends a request that the kernel must agree to.
     pub(crate) fn command(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
         self.exchange(addressed(message, flags), &|_, _| None::<()>).map(drop)
-    }
-
-    /// Returns what `read` makes of the messages of a dump; begins anew when others' changes interrupt it.
-    pub(crate) fn dump<T>(
-        &mut self,
-        message: RouteNetlinkMessage,
-        read: impl Fn(u16, &[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Refusal> {
-        let mut message = addressed(message, NLM_F_DUMP);
-        message.header.flags &= !NLM_F_ACK;
-        let (began, [mut pause, longest]) = (Instant::now(), DUMP_PAUSES);
-        loop {
-            let (answers, interrupted) = self.exchange(message.clone(), &read)?;
-            if !interrupted {
-                return Ok(answers);
-            }
-            if began.elapsed() > DUMP_PATIENCE {
-                return Err(Refusal::Interrupted);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(longest);
-        }
     }
 
     fn exchange<T>(
@@ -273,20 +251,35 @@ impl Blocking {
     }
 
     fn answers<T>(&self, read: &impl Fn(u16, &[u8]) -> Option<T>) -> Result<(Vec<T>, bool), Refusal> {
-        let mut answers = vec![];
-        let mut interrupted = false;
-        let mut buffer = Vec::with_capacity(PIECE);
-        loop {
-            self.receive(&mut buffer)?;
-            match pieces(&buffer, self.sequence, &mut interrupted, read)? {
-                Piece::More(more) => gather(&mut answers, more),
-                Piece::Last(more) => {
-                    gather(&mut answers, more);
-                    return Ok((answers, interrupted));
+        let (mut answers, mut interrupted) = (vec![], false);
+        with_room(|buffer| {
+            loop {
+                self.receive(buffer)?;
+                match pieces(buffer, self.sequence, &mut interrupted, read)? {
+                    Piece::More(more) => gather(&mut answers, more),
+                    Piece::Last(more) => {
+                        gather(&mut answers, more);
+                        return Ok((answers, interrupted));
+                    }
                 }
             }
-        }
+        })
     }
+}
+
+thread_local! {
+    /// Room for answers. It is kept, since for one as large as that glibc tidies up its small pieces each time
+    /// (`malloc_consolidate()`, glibc `malloc/malloc.c`).
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(vec![]) };
+}
+
+/// Does something with room for a piece of an answer.
+fn with_room<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut room = ROOM.take();
+    room.reserve(PIECE.saturating_sub(room.len()));
+    let done = work(&mut room);
+    ROOM.set(room);
+    done
 }
 
 /// Adds answers to others. Most questions have one piece of few, and each is asked in every namespace: they take no more room

@@ -312,7 +312,7 @@ impl NsReading {
             joined => joined?,
         }
         let mut socket = Blocking::open_to_read()?;
-        self.links = socket.dump(message::all_links(), answer::link)?;
+        self.read_all_links(&mut socket)?;
         let mark = self.mark();
         let ours =
             mark.as_ref().is_some_and(|mark| mark.project == task.project && is_named_for(mark, &self.ns));

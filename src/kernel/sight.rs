@@ -44,7 +44,9 @@ impl Sight {
     /// Returns what was seen of two parts.
     pub(super) fn and(self, other: Self) -> Observed {
         let Self { mut own, elements, mut foreign } = self;
-        own.extend([other.own, elements, other.elements].into_iter().flatten());
+        let parts = [other.own, elements, other.elements];
+        own.reserve(parts.iter().map(Vec::len).sum());
+        parts.into_iter().for_each(|part| own.extend(part));
         foreign.extend(other.foreign);
         Observed { own: own.into(), foreign }
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{NsReading, Tables};
 use crate::halves::make_room;
+use crate::kernel::answer;
 use crate::kernel::netlink::{Blocking, Refusal};
-use crate::kernel::{answer, message};
 use crate::resource::netns::NsRef;
 
 /// After this much a glimpse is too old to be told from what is seen next.
@@ -44,7 +44,7 @@ impl Glimpse {
 /// Reads the links, addresses and routes of the host.
 pub(super) fn read(socket: &mut Blocking) -> Result<NsReading, Refusal> {
     let mut reading = NsReading::empty(NsRef::Host);
-    reading.links = socket.dump(message::all_links(), answer::link)?;
+    reading.read_all_links(socket)?;
     reading.read_rest(socket, (Tables::All, answer::route))?;
     Ok(reading)
 }

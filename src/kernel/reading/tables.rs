@@ -1,12 +1,14 @@
 //! Reading routes: those of all tables, or of the main one.
 
+use std::sync::LazyLock;
+
 use netlink_packet_route::AddressFamily;
 use rustix::io::Errno;
 
 use super::NsReading;
 use crate::kernel::answer::{self, RouteAnswer};
 use crate::kernel::message;
-use crate::kernel::netlink::{Blocking, Refusal};
+use crate::kernel::netlink::{Blocking, Question, Refusal};
 
 /// Of which tables the routes were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +33,28 @@ pub(super) type ReadRoute = fn(u16, &[u8]) -> Option<RouteAnswer>;
 /// would spin meanwhile.
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
 
+/// What every namespace is asked.
+static LINKS: LazyLock<Question> = LazyLock::new(|| Question::new(message::all_links()));
+static ADDRESSES: LazyLock<[Question; 2]> =
+    LazyLock::new(|| FAMILIES.map(|family| Question::new(message::all_addresses_in(family))));
+static MAIN_ROUTES: LazyLock<[Question; 2]> = LazyLock::new(|| routes(Some(message::MAIN_TABLE)));
+static ALL_ROUTES: LazyLock<[Question; 2]> = LazyLock::new(|| routes(None));
+
+fn routes(table: Option<u8>) -> [Question; 2] {
+    FAMILIES.map(|family| Question::new(message::all_routes_in(family, table)))
+}
+
 impl NsReading {
+    /// Reads all links.
+    pub(super) fn read_all_links(&mut self, socket: &mut Blocking) -> Result<(), Refusal> {
+        self.links = socket.list(&LINKS, answer::link)?;
+        Ok(())
+    }
+
     /// Reads all addresses.
     pub(super) fn read_addresses(&mut self, socket: &mut Blocking) -> Result<(), Refusal> {
-        for family in FAMILIES {
-            let of_family = of(family, answer::address);
-            self.addresses.extend(socket.dump(message::all_addresses_in(family), of_family)?);
+        for (family, question) in FAMILIES.into_iter().zip(ADDRESSES.iter()) {
+            self.addresses.extend(socket.list(question, of(family, answer::address))?);
         }
         Ok(())
     }
@@ -46,14 +64,14 @@ impl NsReading {
         socket: &mut Blocking,
         (tables, read): (Tables, ReadRoute),
     ) -> Result<(), Refusal> {
-        let table = match tables {
+        let questions = match tables {
             Tables::None => return Ok(()),
-            Tables::Main => Some(message::MAIN_TABLE),
-            Tables::All => None,
+            Tables::Main => &MAIN_ROUTES,
+            Tables::All => &ALL_ROUTES,
         };
         self.routes.clear();
-        for family in FAMILIES {
-            match socket.dump(message::all_routes_in(family, table), of(family, read)) {
+        for (family, question) in FAMILIES.into_iter().zip(questions.iter()) {
+            match socket.list(question, of(family, read)) {
                 // A table that nobody has put a route into does not exist (`fib_get_table()`).
                 Err(Refusal::Kernel { errno: Errno::NOENT, said: _ }) => {}
                 routes => self.routes.extend(routes?),
