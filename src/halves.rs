@@ -2,7 +2,11 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+/// Whether this process ends when it has done one thing.
+static ENDS_SOON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Whether this thread is to begin no other.
@@ -58,9 +62,16 @@ pub fn make_room() {
     drop(black_box(Vec::<u8>::with_capacity(ROOM)));
 }
 
+/// Says that this process ends when it has done one thing: what is large is left to the kernel, which frees it at once.
+pub fn end_soon() {
+    ENDS_SOON.store(true, Ordering::Relaxed);
+}
+
 /// Lets go of something without waiting for it when it has so many pieces: freeing them takes as long as making them.
 pub fn discard<T: Send + 'static>(items: usize, large: T) {
-    if is_worthwhile(items) {
+    if ENDS_SOON.load(Ordering::Relaxed) {
+        std::mem::forget(large);
+    } else if is_worthwhile(items) {
         // Without a second thread it is done by this one.
         let _ = thread::Builder::new().spawn(move || drop(large));
     }

@@ -102,6 +102,7 @@ pub fn main() -> ExitCode {
     };
     if !matches!(cli.verb, Verb::Daemon(_)) {
         keep_what_is_freed();
+        halves::end_soon();
     }
     match dispatch(cli) {
         Ok(success) => ExitCode::from(success.code()),
