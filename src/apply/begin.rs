@@ -1,50 +1,73 @@
 //! What is written down before a run changes anything, and what becomes of it when nothing comes of the run.
 
-use super::Job;
-use super::disk::{DiskError, Staged};
+use super::disk::{DiskError, Sinking, Staged};
 use super::journal::{Journal, REPAIR};
+use super::{Job, recover};
 use crate::halves::both;
 use crate::plan::Touched;
 
-/// Whether what a run leads to is written down when it begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It is.
-    Prepared,
+/// What is written down of where a run leads when it begins. It is there for whoever finds the run killed; that a power cut leaves
+/// it is seen to while the kernel works, since that takes everything else along.
+pub(super) struct Begun {
+    generation: Prepared,
+    /// The leases, which count when all is done. Where there was no room for them, there may be then.
+    leases: Option<Staged>,
+}
+
+/// Whether the generation that a run leads to is written down.
+enum Prepared {
+    /// It is, and reaches the disk with the leases.
+    Yes(Sinking),
     /// There is no room for it, nor need of it: nothing is what the run leads to.
-    Unprepared,
+    No,
 }
 
 impl Begun {
-    /// Has what a run leads to written down once all is done; there may be room by now.
-    pub(super) fn go_on(self, job: &Job<'_>) -> Result<(), DiskError> {
-        match self {
-            Self::Prepared => Ok(()),
-            Self::Unprepared => job.dirs.prepare(job.generation, None).and_then(Staged::put),
+    /// Makes a generation the newest now that all is done; where it is not written down, there may be room by now.
+    pub(super) fn finish(self, job: &Job<'_>, touched: &[Touched]) -> Result<(), DiskError> {
+        let Self { generation, leases } = self;
+        match generation {
+            Prepared::Yes(sinking) => sinking.end()?,
+            Prepared::No => {
+                let drafted = job.dirs.prepare(job.generation, None)?;
+                Sinking::begin(leases.iter().chain([&drafted]))?.end()?;
+                drafted.put()?;
+            }
         }
+        recover::finish(job.dirs, (job.generation, leases), touched)
     }
 }
 
 /// Notes what a run leads to, and then what it is about to change. Both are written at a time, and count one after the
-/// other. Before either, whose links it comes to are told.
+/// other. Before that, whose links it comes to are told.
 ///
 /// Where there is no room for the former, everything may go all the same: by the journal it is undone or goes on.
 pub(super) fn begin(job: &Job<'_>, journal: &Journal) -> Result<Begun, DiskError> {
+    let Job { dirs, generation, .. } = job;
     if job.plan.is_empty() {
-        return job.dirs.prepare(job.generation, job.before)?.put().map(|()| Begun::Prepared);
+        let (leases, drafted) = (None, dirs.prepare(generation, job.before)?);
+        let generation = Prepared::Yes(Sinking::begin([&drafted])?);
+        drafted.put_for_now()?;
+        return Ok(Begun { generation, leases });
     }
-    job.dirs.announce(&job.generation.leases)?;
-    let (journal, generation) = both(
-        journal.touched.len(),
-        || journal.stage(job.dirs),
-        || job.dirs.prepare(job.generation, job.before),
-    );
-    let begun = match generation.and_then(Staged::put) {
-        Ok(()) => Begun::Prepared,
-        Err(error) if error.is_full() && job.generation.manifest.is_empty() => Begun::Unprepared,
-        Err(error) => return Err(error),
+    dirs.announce(&generation.leases)?;
+    let small = || (journal.stage(dirs), dirs.draft_leases(&generation.leases).ok());
+    let ((journal, mut leases), mut drafted) =
+        both(generation.state.len(), small, || dirs.prepare(generation, job.before));
+    if drafted.as_ref().is_err_and(DiskError::is_full) && leases.take().is_some() {
+        // The leases can wait, and may have taken the last room.
+        drafted = dirs.prepare(generation, job.before);
+    }
+    let put = |drafted: Staged| {
+        let sinking = Sinking::begin(leases.iter().chain([&drafted]))?;
+        drafted.put_for_now().map(|()| Prepared::Yes(sinking))
     };
-    journal?.put().map(|()| begun)
+    let prepared = match drafted.and_then(put) {
+        Err(error) if error.is_full() && generation.manifest.is_empty() => Prepared::No,
+        prepared => prepared?,
+    };
+    journal?.put()?;
+    Ok(Begun { generation: prepared, leases })
 }
 
 impl Job<'_> {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -157,7 +159,7 @@ pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DiskError
     stage(path, value)?.put()
 }
 
-/// A file that is on the disk under no name yet.
+/// A file that has no name yet.
 pub(super) struct Staged {
     path: PathBuf,
     file: file::Staged,
@@ -165,17 +167,25 @@ pub(super) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(super) fn stage(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
-    stage_by(path, |file| Ok(serde_json::to_writer(file, value)?))
+    let staged = draft(path, value)?;
+    let synced = staged.file.file().and_then(|file| file.sync_all());
+    synced.map_err(|source| DiskError::Write { path: path.to_owned(), source })?;
+    Ok(staged)
+}
+
+/// Writes a file that need not have reached the disk yet.
+pub(super) fn draft(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
+    draft_by(path, |file| Ok(serde_json::to_writer(file, value)?))
 }
 
 /// The same for what `write` writes.
-pub(super) fn stage_by(
+pub(super) fn draft_by(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> Result<Staged, DiskError> {
-    let staged = file::stage_by(path, write);
+    let drafted = file::draft_by(path, write);
     let path = path.to_owned();
-    match staged {
+    match drafted {
         Ok(file) => Ok(Staged { path, file }),
         Err(source) => Err(DiskError::Write { path, source }),
     }
@@ -187,6 +197,45 @@ impl Staged {
         let Self { path, file } = self;
         file.put().map_err(|source| DiskError::Write { path, source })
     }
+
+    /// The same; after a power cut either may be there.
+    pub(super) fn put_for_now(self) -> Result<(), DiskError> {
+        let Self { path, file } = self;
+        file.put_for_now().map_err(|source| DiskError::Write { path, source })
+    }
+}
+
+/// Files on their way to the disk, which takes them as long as a change takes the kernel.
+pub(super) struct Sinking {
+    path: PathBuf,
+    files: Arc<Vec<File>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Sinking {
+    /// Has files reach the disk while something else is done.
+    pub(super) fn begin<'f>(files: impl IntoIterator<Item = &'f Staged>) -> Result<Self, DiskError> {
+        let (mut all, mut path) = (vec![], PathBuf::new());
+        for Staged { path: of, file } in files {
+            all.push(file.file().map_err(|source| DiskError::Write { path: of.clone(), source })?);
+            path.clone_from(of);
+        }
+        let files = Arc::new(all);
+        let own = Arc::clone(&files);
+        let thread = thread::Builder::new().name("disk".to_owned()).spawn(move || sync(&own)).ok();
+        Ok(Self { path, files, thread })
+    }
+
+    /// Waits until they have.
+    pub(super) fn end(self) -> Result<(), DiskError> {
+        let Self { path, files, thread } = self;
+        let done = thread.and_then(|thread| thread.join().ok()).unwrap_or_else(|| sync(&files));
+        done.map_err(|source| DiskError::Write { path, source })
+    }
+}
+
+fn sync(files: &[File]) -> io::Result<()> {
+    files.iter().try_for_each(File::sync_all)
 }
 
 impl Dirs {

@@ -1,6 +1,6 @@
 //! Generations: one applied manifest each, with the state that it led to.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
-use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known, Sinking, Staged};
 use super::originals::{Originals, lasting};
 use super::written::{self, Before, Leased, Written};
 use crate::kernel::file::make_directory;
@@ -199,15 +199,25 @@ impl Dirs {
             .map_err(|(source, text)| disk::unreadable(&path, &text, source, KNOWN))
     }
 
-    /// Has a generation ready to be put beside the others; it counts only after [`Dirs::commit`].
+    /// Has a generation ready to be put beside the others; it counts only after [`Dirs::commit`], before which it has to reach the
+    /// disk.
     pub(super) fn prepare(
         &self,
         generation: &Generation,
         before: Option<Before<'_>>,
     ) -> Result<Staged, DiskError> {
-        disk::stage_by(&self.path(generation.number, "pending"), |file| {
+        disk::draft_by(&self.path(generation.number, "pending"), |file| {
             written::write(generation, before, file)
         })
+    }
+
+    /// Has a prepared generation reach the disk, if there is one: whoever prepared it may have been killed before it did.
+    pub(super) fn sink(&self, number: u64) -> Result<(), DiskError> {
+        let path = self.path(number, "pending");
+        match File::open(&path).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|source| DiskError::Write { path, source }),
+        }
     }
 
     /// Makes a prepared generation the newest, and forgets the oldest. Twice is as good as once.
@@ -226,18 +236,36 @@ impl Dirs {
         Ok(())
     }
 
-    /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
-    pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
+    /// Has leases ready to be put apart, which have to reach the disk before.
+    pub(super) fn draft_leases(&self, leases: &Leases) -> Result<Staged, DiskError> {
         let path = self.leases();
         let text = to_raw_value(leases)
             .map_err(|error| DiskError::Write { path: path.clone(), source: error.into() })?;
-        self.with_notes(leases, || disk::write(&path, &LeaseFile { format: Known, leases: text }))
+        disk::draft(&path, &LeaseFile { format: Known, leases: text })
+    }
+
+    /// Writes the leases of the newest generation apart, so that they outlive a damaged one.
+    pub(super) fn save_leases(&self, leases: &Leases) -> Result<(), DiskError> {
+        self.put_leases(leases, None)
+    }
+
+    fn put_leases(&self, leases: &Leases, staged: Option<Staged>) -> Result<(), DiskError> {
+        let now = || {
+            let drafted = self.draft_leases(leases)?;
+            Sinking::begin([&drafted])?.end()?;
+            Ok(drafted)
+        };
+        self.with_notes(leases, || staged.map_or_else(now, Ok)?.put())
     }
 
     /// The same for a generation that is committed. Where there is no room, those in there count, as they do when there are no
     /// others.
-    pub(super) fn save_leases_of(&self, newest: &Generation) -> Result<(), DiskError> {
-        match self.save_leases(&newest.leases) {
+    pub(super) fn save_leases_of(
+        &self,
+        newest: &Generation,
+        staged: Option<Staged>,
+    ) -> Result<(), DiskError> {
+        match self.put_leases(&newest.leases, staged) {
             Err(error) if error.is_full() => disk::remove(&self.leases()).map_err(|_| error),
             other => other,
         }

@@ -238,15 +238,14 @@ pub async fn run<K: Kernel>(kernel: &mut K, job: &Job<'_>, watcher: &mut Watcher
     };
     if job.plan.is_empty() {
         let kept = job.dirs.keep_record(job.generation);
-        return match kept.and_then(|()| recover::finish(job.dirs, job.generation, &[])) {
+        return match kept.and_then(|()| begun.finish(job, &[])) {
             Ok(()) => Outcome::NothingToDo,
             Err(error) => Outcome::NotBegun(error),
         };
     }
     match carry_out(kernel, job, &mut journal, watcher).await {
         Ok(done) => {
-            let prepared = begun.go_on(job);
-            let saved = prepared.and_then(|()| recover::finish(job.dirs, job.generation, &journal.touched));
+            let saved = begun.finish(job, &journal.touched);
             if saved.is_err() {
                 journal.is_over(job.dirs);
             }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::disk::Staged;
 use super::generation::Generation;
 use super::undo::{self, Undone};
 use super::{Dirs, DiskError, Left, Watcher, again, journal};
@@ -149,6 +150,7 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
         return Ok(Settled::Lost);
     }
     dirs.keep_loss(generation)?;
+    dirs.sink(generation)?;
     dirs.commit(generation)?;
     let committed = match dirs.generation(generation) {
         // It is passed over, as any that is damaged.
@@ -157,7 +159,7 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
     };
     dirs.remember(touched, committed.as_ref())?;
     let Some(committed) = committed else { return Ok(Settled::Lost) };
-    dirs.save_leases_of(&committed)?;
+    dirs.save_leases_of(&committed, None)?;
     Ok(Settled::Finished { generation })
 }
 
@@ -179,12 +181,17 @@ fn carried_out(touched: &[Touched], settled: &Settled) -> Vec<Op> {
     ops.collect()
 }
 
-/// Makes a generation the newest, once all that it asks for is there. Twice is as good as once.
-pub(super) fn finish(dirs: &Dirs, generation: &Generation, touched: &[Touched]) -> Result<(), DiskError> {
+/// Makes a generation the newest, once all that it asks for is there; its leases may be written down already. Twice is as good as
+/// once.
+pub(super) fn finish(
+    dirs: &Dirs,
+    (generation, leases): (&Generation, Option<Staged>),
+    touched: &[Touched],
+) -> Result<(), DiskError> {
     dirs.keep_loss(generation.number)?;
     dirs.commit(generation.number)?;
     dirs.remember(touched, Some(generation))?;
-    dirs.save_leases_of(generation)
+    dirs.save_leases_of(generation, leases)
 }
 
 /// Tells whether everything is as it shall be after.

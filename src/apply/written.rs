@@ -1,6 +1,6 @@
 //! How a generation is written and read: what is as it was in the one before is copied from its text.
 //!
-//! Nothing is begun before the generation is on the disk, so a small change must not wait until thousands of objects are put
+//! Nothing is begun before the generation is written, so a small change must not wait until thousands of objects are put
 //! into words again. Where the manifest asks for an object stands apart, since a line more moves all that are behind it.
 //!
 //! Each object has a line of its own, so that it is found without reading what is before it. No other line ends in the text, for

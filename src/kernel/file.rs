@@ -35,7 +35,7 @@ pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     stage(path, text)?.put()
 }
 
-/// A file that is on the disk under no name yet.
+/// A file that has no name yet.
 pub(crate) struct Staged {
     path: PathBuf,
     file: tempfile::NamedTempFile,
@@ -43,11 +43,14 @@ pub(crate) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(crate) fn stage(path: &Path, text: &[u8]) -> io::Result<Staged> {
-    stage_by(path, |file| file.write_all(text))
+    let staged = draft_by(path, |file| file.write_all(text))?;
+    staged.file.as_file().sync_all()?;
+    Ok(staged)
 }
 
-/// The same for a text that comes in pieces, and would take as much room again as a whole.
-pub(crate) fn stage_by(
+/// Writes a file that need not have reached the disk yet, of a text that comes in pieces: as a whole it would take as much room
+/// again.
+pub(crate) fn draft_by(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
 ) -> io::Result<Staged> {
@@ -58,11 +61,22 @@ pub(crate) fn stage_by(
     write(&mut buffered)?;
     buffered.flush()?;
     drop(buffered);
-    file.as_file().sync_all()?;
     Ok(Staged { path: path.to_owned(), file })
 }
 
 impl Staged {
+    /// Returns what reaches the disk by [`File::sync_all`].
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.as_file().try_clone()
+    }
+
+    /// Puts the file in its place, where it takes that of another; after a power cut either may be there.
+    pub(crate) fn put_for_now(self) -> io::Result<()> {
+        let Self { path, file } = self;
+        file.persist(&path)?;
+        Ok(())
+    }
+
     /// Puts the file in its place, where it takes that of another.
     pub(crate) fn put(self) -> io::Result<()> {
         let Self { path, file } = self;

@@ -142,7 +142,7 @@ fn what_is_lost_is_not_forgotten_when_a_generation_is_saved_again() {
     let save = |state: State, touched: &[Touched]| {
         let generation = Generation::new(1, 1, String::new(), state, Default::default());
         dirs.prepare(&generation, None).unwrap().put().unwrap();
-        crate::apply::recover::finish(&dirs, &generation, touched).unwrap();
+        crate::apply::recover::finish(&dirs, (&generation, None), touched).unwrap();
         dirs.past().unwrap().originals
     };
     assert_eq!(save(asked(), &update("0", "1")).known, [forward("0")]);
