@@ -2,7 +2,8 @@
 //!
 //! Wave after wave, all namespaces would be made first, then all pairs, and so on. Woven, each namespace is followed by
 //! what goes into it, and the next ones are made meanwhile. What the host has goes first where it needs none of them, and
-//! last where it may.
+//! last where it may. The firewall that comes before all links does so still, and may do so while the first namespaces are
+//! made: nobody is in there.
 
 use std::borrow::Cow;
 
@@ -38,12 +39,10 @@ impl Step<'_> {
 pub(super) fn steps(waves: &[Vec<Op>]) -> Vec<Step<'_>> {
     let (mut steps, mut rest) = (vec![], waves);
     while let Some((first, later)) = rest.split_first() {
-        let mut web = Web::begin(first);
-        let taken = later.iter().take_while(|wave| web.as_mut().is_some_and(|web| web.take(wave))).count();
-        rest = match web.filter(Web::is_worthwhile) {
-            Some(web) => {
+        rest = match Web::of(rest) {
+            Some((web, behind)) => {
                 steps.extend(web.steps());
-                later.get(taken..).unwrap_or_default()
+                behind
             }
             None => {
                 steps.push(Step::Wave(Cow::Borrowed(first)));
@@ -81,6 +80,24 @@ struct Web<'a> {
 }
 
 impl<'a> Web<'a> {
+    /// Weaves the first of some waves, and returns the others, too; `None` when nothing is to be gained.
+    fn of(waves: &'a [Vec<Op>]) -> Option<(Self, &'a [Vec<Op>])> {
+        let (first, behind) = waves.split_first()?;
+        let (firewall, wave, behind) = match behind.split_first() {
+            Some((second, behind)) if is_firewall(first) => (first.as_slice(), second, behind),
+            Some(_) | None => (&[][..], first, behind),
+        };
+        let mut web = Self::begin(wave)?;
+        if !firewall.is_empty() && !web.apart.is_empty() {
+            return None;
+        }
+        web.early.splice(0..0, firewall);
+        let taken = behind.iter().take_while(|wave| web.take(wave)).count();
+        // By themselves, namespaces are made by both cores.
+        let is_worthwhile = web.with.iter().any(|ops| ops.len() > 1);
+        is_worthwhile.then(|| (web, behind.get(taken..).unwrap_or_default()))
+    }
+
     /// Begins with a wave in which enough namespaces are made.
     fn begin(wave: &'a [Op]) -> Option<Self> {
         if !is_worthwhile(wave.iter().filter(|op| is_new_namespace(op)).count()) {
@@ -95,6 +112,11 @@ impl<'a> Web<'a> {
                     web.with.push(vec![op]);
                 }
                 Op::Create(entry) if is_in_order(&entry.resource) => web.put(op, entry, Place::Early),
+                Op::Create(entry) | Op::Update { from: _, to: entry }
+                    if matches!(entry.resource, Resource::Sysctl(_)) =>
+                {
+                    web.put(op, entry, Place::Early);
+                }
                 Op::Create(_) | Op::Update { .. } | Op::Delete(_) => web.apart.push(op),
             }
         }
@@ -146,11 +168,6 @@ impl<'a> Web<'a> {
         }
     }
 
-    /// Tells whether anything goes into the namespaces in its turn: by themselves they are made by both cores.
-    fn is_worthwhile(&self) -> bool {
-        self.with.iter().any(|ops| ops.len() > 1)
-    }
-
     fn steps(self) -> impl Iterator<Item = Step<'a>> {
         let Self { new: _, apart, mut early, with, late, filled: _ } = self;
         let wave = |ops: Vec<&Op>| Step::Wave(ops.into_iter().cloned().collect());
@@ -161,6 +178,10 @@ impl<'a> Web<'a> {
         let apart = Some(apart).filter(|ops| !ops.is_empty()).into_iter().map(wave);
         apart.chain(woven).chain(late.into_iter().filter(|ops| !ops.is_empty()).map(wave))
     }
+}
+
+fn is_firewall(wave: &[Op]) -> bool {
+    wave.iter().all(|op| op.id().is_of_firewall())
 }
 
 fn is_new_namespace(op: &Op) -> bool {
@@ -195,6 +216,7 @@ mod tests {
     use crate::resource::address::Address;
     use crate::resource::link::{Link, Peer};
     use crate::resource::netns::{Netns, NsRef};
+    use crate::resource::nft::{NftElement, NftFamily, NftTable, NftTableId, Stance};
     use crate::resource::owner::Owner;
     use crate::resource::route::{Rank, Route, Way};
     use crate::resource::state::State;
@@ -267,6 +289,20 @@ mod tests {
         (executed, kernel.own)
     }
 
+    /// A firewall that comes first.
+    fn firewall() -> Vec<Op> {
+        let id = NftTableId { family: NftFamily::Inet, name: "netform-shop".into() };
+        let table = NftTable { id: id.clone(), digest: "rules".to_owned(), intact: true, body: vec![] };
+        let element = NftElement {
+            table: id,
+            set: "internal".into(),
+            key: vec!["br".into()],
+            data: None,
+            stance: Stance::Restricts,
+        };
+        vec![create(Resource::NftElement(element)), create(Resource::NftTable(table))]
+    }
+
     fn objects(waves: &[Vec<Op>]) -> State {
         let created = waves.iter().flatten().map(|op| match op {
             Op::Create(entry) => entry.clone(),
@@ -301,6 +337,33 @@ mod tests {
             assert_eq!(executed.done.len() + 1 + executed.not_started.len(), all);
             assert_eq!(own.len(), executed.done.len());
         }
+    }
+
+    #[tokio::test]
+    async fn the_firewall_comes_first() {
+        let waves = [vec![firewall()], shop(100)].concat();
+        assert!(matches!(steps(&waves).first(), Some(Step::Woven(_))));
+        let (executed, own) = carried_out(Fake::default(), &waves).await;
+        assert!(executed.failed.is_empty(), "{:?}", executed.failed);
+        assert_eq!(own.len(), objects(&waves).len());
+
+        let mut kernel = Fake::default();
+        kernel.fails_at = vec![1];
+        let (executed, own) = carried_out(kernel, &waves).await;
+        assert_eq!(executed.failed.len(), 2, "a transaction fails as a whole");
+        assert!(own.is_empty() && executed.done.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_firewall_comes_before_what_goes() {
+        let mut waves = [vec![firewall()], shop(100)].concat();
+        let Op::Create(stranger) = create(Resource::Netns(Netns::new(NetnsName::try_from("old").unwrap())))
+        else {
+            panic!()
+        };
+        waves[1].push(Op::Delete(stranger));
+        assert!(matches!(&steps(&waves)[0], Step::Wave(ops) if ops.len() == 2));
+        assert!(matches!(&steps(&waves)[1], Step::Wave(ops) if ops.len() == 1));
     }
 
     #[test]

@@ -122,8 +122,11 @@ impl Kernel for Fake {
     }
 
     async fn execute_in_order(&mut self, ops: &[&Op]) -> Vec<Option<Result<(), OpError>>> {
-        let mut results = vec![];
-        for op in ops {
+        let is_firewall = |op: &&&Op| transaction_rank(op).is_some();
+        let firewall: Vec<Op> = ops.iter().take_while(is_firewall).copied().cloned().collect();
+        let mut results: Vec<_> = self.execute(&firewall).await.into_iter().map(Some).collect();
+        let refused = results.iter().flatten().any(Result::is_err);
+        for op in ops.get(firewall.len()..).into_iter().flatten().take_while(|_| !refused) {
             if self.dies_at == Some(self.begun) {
                 self.die().await;
             }

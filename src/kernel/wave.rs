@@ -52,9 +52,20 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
     };
     let (files, mut outcomes) = tokio::join!(write_files(groups.files), links);
     outcomes.extend(files);
-    let mut refused = None;
-    if !groups.nft.is_empty() {
-        let (places, ops): (Vec<_>, Vec<_>) = groups.nft.into_iter().unzip();
+    outcomes.extend(firewall(live, groups.nft, groups.passages).await);
+    outcomes.sort_by_key(|(place, _)| *place);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Carries out what is in our firewall, as one transaction, and then what is in that of Docker.
+pub(super) async fn firewall(
+    live: &mut Live,
+    nft: Vec<Placed<'_>>,
+    passages: Vec<Placed<'_>>,
+) -> Vec<(usize, Outcome)> {
+    let (mut outcomes, mut refused) = (vec![], None);
+    if !nft.is_empty() {
+        let (places, ops): (Vec<_>, Vec<_>) = nft.into_iter().unzip();
         let done = nft::execute(&ops).await;
         // A transaction is done or not done as a whole.
         if done.iter().all(Result::is_ok) {
@@ -64,8 +75,8 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
         refused = done.iter().find_map(|outcome| outcome.clone().err());
         outcomes.extend(places.into_iter().zip(done));
     }
-    if !groups.passages.is_empty() {
-        let (places, ops): (Vec<_>, Vec<_>) = groups.passages.into_iter().unzip();
+    if !passages.is_empty() {
+        let (places, ops): (Vec<_>, Vec<_>) = passages.into_iter().unzip();
         // Nothing passes Docker's firewall that ours does not judge.
         let done = match refused {
             None => nft::passages::execute(live.project(), &ops).await,
@@ -73,8 +84,7 @@ pub(super) async fn execute(live: &mut Live, wave: &[Op]) -> Vec<Outcome> {
         };
         outcomes.extend(places.into_iter().zip(done));
     }
-    outcomes.sort_by_key(|(place, _)| *place);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    outcomes
 }
 
 /// Makes ports of Open vSwitch of links that are there by now.
@@ -202,7 +212,7 @@ async fn delete(
     outcomes
 }
 
-async fn write_sysctls(sysctls: Vec<(usize, Sysctl)>) -> Vec<(usize, Outcome)> {
+pub(super) async fn write_sysctls(sysctls: Vec<(usize, Sysctl)>) -> Vec<(usize, Outcome)> {
     if sysctls.is_empty() {
         return vec![];
     }

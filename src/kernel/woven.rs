@@ -12,16 +12,17 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::announce::{self, Bulletin};
 use super::live::{Closed, Live};
 use super::netlink::{Blocking, Refusal};
-use super::wave::{Outcome, Placed, carry_out, namespaces_of, write_files};
+use super::wave::{Outcome, Placed, carry_out, firewall, namespaces_of, write_files, write_sysctls};
 use super::{Op, OpError, netns};
 use crate::halves::make_room;
 use crate::names::NetnsName;
 use crate::resource::Resource;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
+use crate::resource::sysctl::Sysctl;
 
 /// How many namespaces are made ahead: each holds a socket open.
-const AHEAD: usize = 64;
+const AHEAD: usize = 128;
 
 /// A namespace to be made, with its place among the operations.
 type New = (usize, NetnsName, Mark);
@@ -29,30 +30,60 @@ type New = (usize, NetnsName, Mark);
 /// One that was made, or not.
 type Made = (usize, NetnsName, Result<Blocking, OpError>);
 
+/// The operations by how they are done.
+#[derive(Default)]
+struct Groups<'a> {
+    namespaces: Vec<New>,
+    nft: Vec<Placed<'a>>,
+    passages: Vec<Placed<'a>>,
+    sysctls: Vec<(usize, Sysctl)>,
+    files: Vec<Placed<'a>>,
+    requests: Vec<Placed<'a>>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(live: &Live, ops: &[&'a Op]) -> Self {
+        let mut groups = Self::default();
+        for (place, op) in ops.iter().copied().enumerate() {
+            let (Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry)) = op;
+            match &entry.resource {
+                Resource::Netns(netns) => {
+                    groups.namespaces.push((place, netns.name.clone(), live.mark(&entry.owner)));
+                }
+                Resource::NftTable(_) | Resource::NftElement(_) => groups.nft.push((place, op)),
+                Resource::Passage(_) => groups.passages.push((place, op)),
+                Resource::Sysctl(sysctl) => groups.sysctls.push((place, sysctl.clone())),
+                Resource::File(_) => groups.files.push((place, op)),
+                Resource::Link(_)
+                | Resource::Address(_)
+                | Resource::Route(_)
+                | Resource::Neighbour(_)
+                | Resource::Qdisc(_) => groups.requests.push((place, op)),
+            }
+        }
+        groups
+    }
+}
+
 /// Carries out operations up to the first that fails.
 pub(super) async fn execute(live: &mut Live, ops: &[&Op]) -> Vec<Option<Outcome>> {
-    let (mut namespaces, mut requests, mut files) = (vec![], vec![], vec![]);
-    for (place, op) in ops.iter().enumerate() {
-        let (Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry)) = op;
-        match &entry.resource {
-            Resource::Netns(netns) => {
-                namespaces.push((place, netns.name.clone(), live.mark(&entry.owner)));
-            }
-            Resource::File(_) => files.push((place, *op)),
-            Resource::Link(_)
-            | Resource::Address(_)
-            | Resource::Route(_)
-            | Resource::Sysctl(_)
-            | Resource::NftTable(_)
-            | Resource::NftElement(_)
-            | Resource::Passage(_)
-            | Resource::Neighbour(_)
-            | Resource::Qdisc(_) => requests.push((place, *op)),
-        }
-    }
+    let Groups { namespaces, nft, passages, sysctls, files, requests } = Groups::of(live, ops);
+    // In an empty namespace there is nothing to let through or hold back.
     let making = Making::begin(namespaces);
-    let (files, links) = tokio::join!(write_files(files), furnish(live, requests, making));
-    let mut outcomes: BTreeMap<usize, Outcome> = files.into_iter().chain(links).collect();
+    let mut first = firewall(live, nft, passages).await;
+    let mut failed = first.iter().any(|(_, outcome)| outcome.is_err());
+    if !failed {
+        let written = write_sysctls(sysctls).await;
+        failed = written.iter().any(|(_, outcome)| outcome.is_err());
+        first.extend(written);
+    }
+    let (files, links) = if failed {
+        making.stop();
+        (vec![], making.end(live).await)
+    } else {
+        tokio::join!(write_files(files), furnish(live, requests, making))
+    };
+    let mut outcomes: BTreeMap<usize, Outcome> = first.into_iter().chain(files).chain(links).collect();
     (0..ops.len()).map(|place| outcomes.remove(&place)).collect()
 }
 
@@ -75,9 +106,7 @@ async fn furnish(live: &mut Live, ops: Vec<Placed<'_>>, mut making: Making) -> V
             break;
         }
     }
-    while let Some(made) = making.made.recv().await {
-        making.take(live, made, &mut outcomes);
-    }
+    outcomes.extend(making.end(live).await);
     announce::tell(bulletin).await;
     outcomes
 }
@@ -131,6 +160,15 @@ impl Making {
             let Some(made) = self.made.recv().await else { return };
             self.take(live, made, outcomes);
         }
+    }
+
+    /// Waits until all are there, or no more are made.
+    async fn end(mut self, live: &mut Live) -> Vec<(usize, Outcome)> {
+        let mut outcomes = vec![];
+        while let Some(made) = self.made.recv().await {
+            self.take(live, made, &mut outcomes);
+        }
+        outcomes
     }
 
     /// Keeps the socket in a namespace, and notes what came of it.
