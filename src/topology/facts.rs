@@ -40,6 +40,10 @@ pub struct Facts {
     /// The subnets that others' links of the host are on, with one of these.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub connected: BTreeMap<IpNet, IfName>,
+    /// Where links lead that come back to the host from a container with which nobody wants them any more, with one of these:
+    /// `routes` has that, and the other facts of the host all else that comes back, as if it were there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub returning: BTreeMap<IpNet, IfName>,
     /// The destinations of others' routes that lead to somebody beyond the subnets of the host.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub led: BTreeSet<IpNet>,
