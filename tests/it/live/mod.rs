@@ -74,6 +74,7 @@ mod routes;
 mod safety;
 mod sandbox;
 mod scribbled;
+mod secondary;
 mod show;
 mod signalled;
 mod signals;
