@@ -10,6 +10,7 @@ mod bad;
 mod bandwidth;
 mod beside;
 mod claims;
+mod closed;
 mod coexist;
 mod connected;
 mod containers;
