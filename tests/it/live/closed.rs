@@ -61,3 +61,26 @@ live! {
         }
     }
 }
+
+live! {
+    fn the_doctor_says_whose_network_is_internal_and_nothing_else_of_the_firewall(world) {
+        world.sh(OUT);
+        told(world, ", internal: true");
+        world.run(&["apply", "--yes"]).exits(0);
+
+        for args in [&["doctor"][..], &["doctor", "--manifest", "netform.yaml"]] {
+            let found = world.run(args).exits(0).stdout;
+            assert!(!found.contains("firewall-changed") && !found.contains("has changed netform's own table"), "{found}");
+            assert!(found.contains("error[internal-network]: attachment.web@lan does not reach the outside"), "{found}");
+            assert!(found.contains("project theirs declares `br-back` internal"), "{found}");
+        }
+
+        // What its project did not declare somebody else has done.
+        world.run(&["destroy", "--yes"]).exits(0);
+        told(world, ", ingress: open");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.sh("nft add element inet netform-theirs internal '{ br-back }'");
+        let found = world.run(&["doctor"]).exits(0).stdout;
+        assert!(found.contains("firewall-changed") && !found.contains("internal-network"), "{found}");
+    }
+}
