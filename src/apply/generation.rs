@@ -123,6 +123,7 @@ impl Dirs {
         let apart = file.and_then(|file| file.map(|file| Ok((file.leases(&path)?, file))).transpose());
         let leased = apart.as_ref().ok().and_then(Option::as_ref);
         let leased = leased.map(|(leases, file)| Leased { text: file.leases.get(), leases });
+        let mut damaged = vec![];
         for number in self.numbers()?.into_iter().rev() {
             match self.written_generation(number, leased) {
                 Ok(Some((generation, written))) => {
@@ -131,12 +132,16 @@ impl Dirs {
                 }
                 Ok(None) => {}
                 Err(DiskError::Damaged { path, source }) => {
-                    past.warnings
-                        .push(format!("{} is damaged ({source}); using an older one", path.display()));
+                    damaged.push(format!("{} is damaged ({source})", path.display()));
                 }
                 Err(error) => return Err(error),
             }
         }
+        let instead = match past.generation {
+            Some(_) => "using an older one",
+            None => "no other one is whole: what is this project's is told by its marks alone",
+        };
+        past.warnings.extend(damaged.iter().map(|damaged| format!("{damaged}; {instead}")));
         if let (true, Some(newest)) = (past.originals.is_missing, &past.generation) {
             past.originals = self.without_record(newest).unwrap_or(past.originals);
         }

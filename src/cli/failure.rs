@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::args::Common;
+use crate::apply::lock::LockError;
 use crate::apply::{Dirs, DiskError, RecoverError};
 use crate::kernel::{FailureKind, ObserveError};
 use crate::manifest::problem::Record;
@@ -221,4 +223,49 @@ pub(super) fn unknown_project(project: &ProjectName, dirs: &Dirs, common: &Commo
             known => format!("these are known: {}", known.join(", ")),
         },
     )
+}
+
+/// Returns the failure of a run that did not get its lock at this time.
+pub(super) fn not_locked(error: &LockError, now: u64) -> Failure {
+    match error {
+        LockError::Held { holder } => {
+            // Who has just taken it may not have said so yet.
+            let since = if holder.since == 0 { 0 } else { now.saturating_sub(holder.since) };
+            let since = Duration::from_secs(since);
+            let held = match since.is_zero() {
+                true => String::new(),
+                false => format!("it has held it for {}; ", humantime::format_duration(since)),
+            };
+            Failure::of(Code::Locked, error).help(format!("{held}--lock-timeout waits longer"))
+        }
+        LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            let help = help_for(FailureKind::Privilege).unwrap_or_default();
+            Failure::of(Code::Privilege, error).help(help)
+        }
+        LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Failure::of(Code::Failed, error).help(ROOM)
+        }
+        LockError::Unusable { .. } => Failure::of(Code::Failed, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::lock::Holder;
+
+    #[test]
+    fn how_long_a_lock_is_held_is_said_in_whole_seconds() {
+        #[track_caller]
+        fn check(since: u64, want: &str) {
+            let holder = Holder { pid: 7, verb: "apply".to_owned(), since };
+            assert_eq!(not_locked(&LockError::Held { holder }, 5000).help.as_deref(), Some(want));
+        }
+        check(4997, "it has held it for 3s; --lock-timeout waits longer");
+        check(1000, "it has held it for 1h 6m 40s; --lock-timeout waits longer");
+        // Not for a second, by a clock that was set back, or by one who has not said it yet.
+        for since in [5000, 6000, 0] {
+            check(since, "--lock-timeout waits longer");
+        }
+    }
 }

@@ -1,18 +1,19 @@
 //! Other projects on the links of the host that this one is on, too: nobody gets the address of another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::failure::{Code, Failure, unreadable};
 use super::loaded::Loaded;
 use super::session::{Aim, Prepared, Session};
 use crate::apply::Dirs;
-use crate::kernel::{Op, strangers};
+use crate::kernel::{Op, nft, strangers};
+use crate::manifest::Manifest;
 use crate::names::{IfName, NetName, ProjectName};
 use crate::plan::Plan;
 use crate::resource::owner::Owner;
 use crate::topology;
-use crate::topology::facts::{Facts, Leases, Segment};
+use crate::topology::facts::{Closed, Facts, Leases, Segment};
 use crate::topology::strangers::GivenAway;
 
 impl Session {
@@ -28,6 +29,7 @@ impl Session {
         if shared.is_empty() {
             return Ok(facts);
         }
+        let facts = Facts { closed: self.closed(manifest).await?, ..facts };
         let others = self.dirs.leases_of_others();
         let taken = topology::strangers::taken(&others, &shared);
         let links = topology::strangers::asked(manifest, &facts);
@@ -42,6 +44,16 @@ impl Session {
             neighbours.entry(link).or_default().extend(&leased);
         }
         Ok(Facts { neighbours, taken, ..facts })
+    }
+
+    /// Returns which bridges of other projects that a manifest has networks on are closed.
+    async fn closed(&self, manifest: &Manifest) -> Result<BTreeMap<IfName, Closed>, Failure> {
+        let links = topology::closed::asked(manifest);
+        if links.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let others = nft::bridges(&nft::others(&self.project).await).await.map_err(unreadable)?;
+        Ok(topology::closed::closed(&others, &links))
     }
 
     /// Returns the addresses of an earlier apply that other projects have by now.

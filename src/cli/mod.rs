@@ -47,6 +47,7 @@ mod status;
 mod strays;
 mod translate;
 mod turns;
+mod usage;
 mod validate;
 mod voice;
 mod watch;
@@ -54,7 +55,6 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use crate::halves;
@@ -91,10 +91,10 @@ impl Success {
 /// Runs the command.
 pub fn main() -> ExitCode {
     let words = in_front(std::env::args_os().collect(), &Cli::command());
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error) => {
-            let error = without_hidden(error);
+            let error = usage::helped(error, &words);
             // Nobody reads: nothing to be done about it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(Code::Usage as u8) } else { ExitCode::SUCCESS };
@@ -122,24 +122,6 @@ fn keep_what_is_freed() {
     const LARGE: usize = 16 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
     halves::make_room();
-}
-
-/// Returns an error without suggestions of verbs that are netform's own to use.
-fn without_hidden(mut error: clap::Error) -> clap::Error {
-    let command = Cli::command();
-    let is_shown = |name: &String| !command.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
-    match error.remove(ContextKind::SuggestedSubcommand) {
-        Some(ContextValue::Strings(names)) => {
-            let shown: Vec<String> = names.into_iter().filter(is_shown).collect();
-            if !shown.is_empty() {
-                error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(shown));
-            }
-        }
-        Some(ContextValue::String(name)) if !is_shown(&name) => {}
-        Some(other) => drop(error.insert(ContextKind::SuggestedSubcommand, other)),
-        None => {}
-    }
-    error
 }
 
 fn dispatch(cli: Cli) -> Result<Success, Failure> {

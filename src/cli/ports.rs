@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::failure::{Failure, in_the_way, unreadable};
+use super::failure::{Failure, in_the_way, not_locked, unreadable};
 use super::run;
 use super::session::{Prepared, Session};
 use crate::apply::lock::{self, Lock};
@@ -89,7 +89,7 @@ pub(super) async fn claim(
         return Ok(None);
     }
     let lock = lock::lock_ports(&session.dirs, &run::holder("apply"), PATIENCE).await;
-    let lock = lock.map_err(|error| run::not_locked(&error))?;
+    let lock = lock.map_err(|error| not_locked(&error, run::now()))?;
     let mut others = published(&nft::others(&session.project).await).await?;
     if others.has_addresses() || ports::takes_addresses(desired) {
         others = others.on_host(addresses::of_host().await.map_err(unreadable)?);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::args::{PlanFormat, Rendering, Run};
-use super::failure::{self, Code, Failure, chain};
+use super::failure::{self, Code, Failure, chain, not_locked};
 use super::interrupt::Shield;
 use super::lacking;
 use super::reunite::reunited;
@@ -14,7 +14,7 @@ use super::signals::Interrupts;
 use super::voice::{Told, Voice};
 use super::{confirm, ports, report, resolver, show, ssh};
 use crate::apply::generation::Generation;
-use crate::apply::lock::{self, Held, Holder, LockError};
+use crate::apply::lock::{self, Held, Holder};
 use crate::apply::{self, Job, OnFailure, Outcome, Phase, Progress};
 use crate::kernel::Scope;
 use crate::plan::target::Selection;
@@ -205,7 +205,7 @@ pub(super) async fn take_lock(
     patience: Duration,
 ) -> Result<lock::Lock, Failure> {
     let lock = lock::lock(&session.dirs, &holder(verb), patience).await;
-    lock.map(|lock| session.begun_with(lock)).map_err(|error| not_locked(&error))
+    lock.map(|lock| session.begun_with(lock)).map_err(|error| not_locked(&error, now()))
 }
 
 /// Refuses to go on after somebody has removed the lock while the user was asked: another run may have come and gone since.
@@ -224,29 +224,6 @@ fn still_locked(session: &Session) -> Result<(), Failure> {
 /// Returns who this run is to others.
 pub(super) fn holder(verb: &str) -> Holder {
     Holder { pid: std::process::id(), verb: verb.to_owned(), since: now() }
-}
-
-/// Returns the failure of a run that did not get its lock.
-pub(super) fn not_locked(error: &LockError) -> Failure {
-    match error {
-        // Who has just taken it may not have said so yet.
-        LockError::Held { holder } if holder.since == 0 => {
-            Failure::of(Code::Locked, error).help("--lock-timeout waits longer")
-        }
-        LockError::Held { holder } => {
-            let since = Duration::from_secs(now().saturating_sub(holder.since));
-            Failure::of(Code::Locked, error)
-                .help(format!("it has held it for {since:?}; --lock-timeout waits longer"))
-        }
-        LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            let help = failure::help_for(crate::kernel::FailureKind::Privilege).unwrap_or_default();
-            Failure::of(Code::Privilege, error).help(help)
-        }
-        LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            Failure::of(Code::Failed, error).help(failure::ROOM)
-        }
-        LockError::Unusable { .. } => Failure::of(Code::Failed, error),
-    }
 }
 
 /// Finishes or undoes what a killed run began, and says so.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::{Code, Failure};
+use super::failure::{Code, Failure, not_locked};
 use super::meeting::{gives, gives_beside_others};
 use super::session::{Aim, Prepared, Session};
 use super::{run, show};
@@ -173,7 +173,7 @@ impl Session {
 
     async fn lock_joins(&mut self, joining: Joining) -> Result<(), Failure> {
         let lock = lock::lock_joins(&self.dirs, joining, PATIENCE).await;
-        self.turn.held.joins = Some(lock.map_err(|error| run::not_locked(&error))?);
+        self.turn.held.joins = Some(lock.map_err(|error| not_locked(&error, run::now()))?);
         Ok(())
     }
 
@@ -190,13 +190,13 @@ impl Session {
             return Ok(None);
         }
         let lock = lock::lock_host(&self.dirs, &run::holder("apply"), PATIENCE).await;
-        lock.map(Some).map_err(|error| run::not_locked(&error))
+        lock.map(Some).map_err(|error| not_locked(&error, run::now()))
     }
 
     /// Waits for the project's turn, and tells whether all is as it was when the plan was made.
     async fn take_turn(&mut self) -> Result<bool, Failure> {
         let lock = lock::lock_host(&self.dirs, &run::holder("apply"), PATIENCE).await;
-        let lock = lock.map_err(|error| run::not_locked(&error))?;
+        let lock = lock.map_err(|error| not_locked(&error, run::now()))?;
         let others = self.dirs.originals_of_others();
         let is_known = self.past.originals_of_others == others;
         let is_next = self.turn.next.is_none_or(|next| next == lock.turn);

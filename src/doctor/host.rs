@@ -155,7 +155,7 @@ pub(super) fn sizes(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Tells whether nothing that comes by a bridge leaves the host.
-fn is_internal(project: &Project, bridge: &str) -> bool {
+pub(super) fn is_internal(project: &Project, bridge: &str) -> bool {
     let mut elements = project.state.iter().filter_map(|(_, entry)| entry.resource.element());
     elements.any(|it| it.set == "internal" && it.key.first().is_some_and(|key| key == bridge))
 }

@@ -1,10 +1,12 @@
 //! What loses the packets of containers, as they were followed.
 
+use super::host::is_internal;
 use super::{
     Cure, Facts, Finding, Goal, Probe, Project, Severity, forwarding_off, inside_of, netns, parameter,
 };
 use crate::explain::path::{DecidedBy, Decision, RuleName, Verdict};
 use crate::kernel::census::Namespace;
+use crate::names::IfName;
 use crate::resource::link::Link;
 
 /// What decides against packets of containers.
@@ -23,17 +25,14 @@ fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
     if rule.as_ref().is_some_and(|rule| is_declared(facts, rule)) {
         return None;
     }
+    if let Some(closed) = rule.as_ref().and_then(|rule| closed_by(facts, probe, rule)) {
+        return Some(internal(probe, severity, closed));
+    }
     let switch =
         switch.as_ref().and_then(|(ns, path)| Some((facts.scene.namespaces.get(*ns)?, path.as_str())));
-    let goal = match goal {
-        Goal::Host => "the host".to_owned(),
-        Goal::Gateway(addr) => format!("its gateway {addr}"),
-        Goal::Neighbour(name) => format!("{name} on its own network"),
-        Goal::Outside => "the outside".to_owned(),
-    };
     let what = match severity {
-        Severity::Note => format!("whether {owner} reaches {goal} cannot be told"),
-        Severity::Error | Severity::Warning => format!("{owner} does not reach {goal}"),
+        Severity::Note => format!("whether {owner} reaches {} cannot be told", goal.called()),
+        Severity::Error | Severity::Warning => format!("{owner} does not reach {}", goal.called()),
     };
     let (code, cure) = match (severity, rule) {
         (Severity::Note, _) => ("cannot-tell", Cure::advice("look at what is named")),
@@ -60,6 +59,54 @@ fn finding(facts: &Facts, probe: &Probe) -> Option<Finding> {
     let is_theirs = place.is_some_and(|place| !is_of_a_project(facts, place));
     let severity = if is_theirs { Severity::Note } else { severity };
     Some(Finding { code, severity, subject, sentence: what, evidence, cure })
+}
+
+impl Goal {
+    fn called(&self) -> String {
+        match self {
+            Self::Host => "the host".to_owned(),
+            Self::Gateway(addr) => format!("its gateway {addr}"),
+            Self::Neighbour(name) => format!("{name} on its own network"),
+            Self::Outside => "the outside".to_owned(),
+        }
+    }
+}
+
+/// The bridge of an attachment, the project that declares it internal, and the rule by which that is so.
+struct ClosedBy<'f> {
+    bridge: &'f IfName,
+    project: &'f str,
+    rule: &'f RuleName,
+}
+
+/// Tells whether a rule drops something because the bridge of an attachment is another project's, which declares it internal. Of
+/// a project whose last apply was not read, its firewall is believed.
+fn closed_by<'f>(facts: &'f Facts, probe: &'f Probe, rule: &'f RuleName) -> Option<ClosedBy<'f>> {
+    let project = rule.table.strip_prefix("netform-").filter(|name| *name != probe.project.as_str())?;
+    let named = |name: &str| facts.projects.iter().find(|project| project.name.as_str() == name);
+    let own = named(probe.project.as_str())?.state.iter().filter(|(_, entry)| entry.owner == probe.owner);
+    let bridge = own.filter_map(|(_, entry)| entry.resource.link()?.master.as_ref()).next()?;
+    let is_declared = named(project).is_none_or(|project| is_internal(project, bridge.as_str()));
+    let is_why = rule.chain == "forward" && rule.text.contains("netform:internal-");
+    (is_declared && is_why).then_some(ClosedBy { bridge, project, rule })
+}
+
+fn internal(probe: &Probe, severity: Severity, closed: ClosedBy<'_>) -> Finding {
+    let (Probe { owner, goal, path, .. }, ClosedBy { bridge, project, rule }) = (probe, closed);
+    let Decision { at, sentence, .. } = &path.decision;
+    Finding {
+        code: "internal-network",
+        severity,
+        subject: format!("{bridge} of project {project}"),
+        sentence: format!(
+            "{owner} does not reach {}: project {project} declares `{bridge}` internal",
+            goal.called()
+        ),
+        evidence: format!("{at}: {sentence}: {}", rule.text),
+        cure: Cure::advice(format!(
+            "put the container on another network, too, with a higher `gateway_priority`; or have {project} leave `internal` out"
+        )),
+    }
 }
 
 /// Tells whether a policy that a project declares is why a rule drops something.

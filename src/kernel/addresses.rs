@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use netlink_packet_route::RouteNetlinkMessage;
 use rustix::io::Errno;
 use smol_str::ToSmolStr;
@@ -10,7 +11,7 @@ use smol_str::ToSmolStr;
 use super::answer::AddressAnswer;
 use super::links::{NOBODYS_ADDRESS, Outcome, channel, found, protocol, send_unless};
 use super::live::Live;
-use super::netlink::{Blocking, Refusal};
+use super::netlink::{Blocking, Channel, Refusal};
 use super::observe::is_link_local;
 use super::reading::{self, NsReading};
 use super::sight::Sight;
@@ -111,7 +112,9 @@ pub(super) async fn add(live: &Live, address: &Address, (owner, flags): (&Owner,
     })
 }
 
-/// Takes an address from a link.
+/// Takes an address from a link, and none of those that others have put beside it: with the first one of a subnet the kernel
+/// takes away all that came after it, unless the link is to put the next one in its place (`__inet_del_ifa()`,
+/// `net/ipv4/devinet.c`). A run that is killed in between leaves it so, which takes nothing from anybody.
 pub(super) async fn remove(live: &Live, address: &Address) -> Outcome {
     let Address { ns, link, addr, lost: _, stray: _ } = address;
     let channel = channel(live, ns)?;
@@ -119,6 +122,27 @@ pub(super) async fn remove(live: &Live, address: &Address) -> Outcome {
         Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
         index => index?,
     };
+    let must_promote = match takes_others_along(channel, *addr, index) {
+        Err(refusal) if refusal.errno() == Some(Errno::NODEV) => return Ok(()),
+        takes => takes?,
+    };
+    let promote = async |on: bool| match must_promote {
+        true => send_unless(channel, message::promote_secondaries(index, on), &[Errno::NODEV]).await,
+        false => Ok(()),
+    };
+    promote(true).await?;
     let message = RouteNetlinkMessage::DelAddress(message::address(*addr, index));
-    send_unless(channel, message, &[Errno::ADDRNOTAVAIL, Errno::NODEV]).await
+    let outcome = send_unless(channel, message, &[Errno::ADDRNOTAVAIL, Errno::NODEV]).await;
+    outcome.and(promote(false).await)
+}
+
+/// Tells whether others may go with an address: some are on the link, and it is not to put the next one in its place.
+fn takes_others_along(channel: &Channel, addr: IpNet, index: u32) -> Result<bool, Refusal> {
+    // Of IPv6 each goes alone, and in a subnet of one address there is no other.
+    if addr.addr().is_ipv6() || addr.prefix_len() == addr.max_prefix_len() {
+        return Ok(false);
+    }
+    let there = channel.dump(message::addresses_of(index), answer::address)?;
+    let has_others = there.iter().any(|it| it.addr.addr().is_ipv4() && it.addr != addr);
+    Ok(has_others && channel.ask(message::link_at(index), answer::promotes_secondaries)? == Some(false))
 }

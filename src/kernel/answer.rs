@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use smol_str::SmolStr;
 
 use self::port::PortAnswer;
+pub(super) use self::silent::promotes_secondaries;
 use super::netlink::text;
 use super::ovsdb::Switched;
 use super::vlans::VlanEntry;

@@ -76,7 +76,7 @@ pub(super) fn survey(reading: &Reading, tables: Tables, scope: &Scope) -> Survey
     let holders = Holders::of(reading, scope);
     let (facts, (observed, [of_host, of_others])) = both(
         reading.namespaces.len(),
-        || facts(reading, &holders.host, scope),
+        || device::with_returning(facts(reading, &holders.host, scope), reading, scope),
         || observe::seen(reading, &holders, own, scope, |objects| held(by_id(objects))),
     );
     let Held { interfaces, host_ends, live } = of_host.and(of_others);
@@ -321,7 +321,7 @@ fn led(host: &NsReading, own: &OwnLinks, connected: &BTreeMap<IpNet, IfName>) ->
 }
 
 /// Tells whether every host has routes to addresses like this one.
-fn is_everybodys(addr: IpAddr) -> bool {
+pub(super) fn is_everybodys(addr: IpAddr) -> bool {
     addr.is_loopback()
         || addr.is_multicast()
         || match addr {

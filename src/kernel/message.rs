@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use self::address::{
     LOOPBACK, LOOPBACK6, address, addresses_of, all_addresses, all_addresses_in, connected_route,
     find_address, new_address, new_external_address, new_link_local, new_loopback_address,
-    new_loopback6_address, no_loopback_address, no_loopback6_address,
+    new_loopback6_address, no_loopback_address, no_loopback6_address, promote_secondaries,
 };
 use super::inside::Traveller;
 use crate::names::{IfName, ProjectName};

@@ -98,16 +98,16 @@ pub(super) fn unreached(topology: &Topology, facts: &Facts) -> Vec<String> {
 }
 
 /// What leads to an address of a container on a network.
-struct Led<'t> {
-    container: &'t Container,
-    origin: &'t Origin,
-    what: String,
-    target: IpAddr,
+pub(super) struct Led<'t> {
+    pub(super) container: &'t Container,
+    pub(super) origin: &'t Origin,
+    pub(super) what: String,
+    pub(super) target: IpAddr,
     /// Whether it is a port of every address of the host.
-    is_anywhere: bool,
+    pub(super) is_anywhere: bool,
 }
 
-fn led<'t>(container: &'t Container, network: &Network) -> Vec<Led<'t>> {
+pub(super) fn led<'t>(container: &'t Container, network: &Network) -> Vec<Led<'t>> {
     let here = container.attachments.iter().filter(|attachment| attachment.network == network.name);
     let here: Vec<&Attachment> = here.collect();
     let is_here =
@@ -132,7 +132,7 @@ fn led<'t>(container: &'t Container, network: &Network) -> Vec<Led<'t>> {
 }
 
 /// Tells whether the host has a way to an address on a bridge of others, besides its default route.
-fn has_way(network: &Network, facts: &Facts, target: IpAddr) -> bool {
+pub(super) fn has_way(network: &Network, facts: &Facts, target: IpAddr) -> bool {
     let bridges =
         [&facts.bridges, &facts.vswitches].into_iter().filter_map(|all| all.get(&network.interface));
     bridges.flat_map(|bridge| &bridge.addresses).chain(&facts.routes).any(|net| net.contains(&target))

@@ -40,6 +40,10 @@ pub struct Facts {
     /// The subnets that others' links of the host are on, with one of these.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub connected: BTreeMap<IpNet, IfName>,
+    /// Where links lead that come back to the host from a container with which nobody wants them any more, with one of these:
+    /// `routes` has that, and the other facts of the host all else that comes back, as if it were there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub returning: BTreeMap<IpNet, IfName>,
     /// The destinations of others' routes that lead to somebody beyond the subnets of the host.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub led: BTreeSet<IpNet>,
@@ -58,6 +62,9 @@ pub struct Facts {
     /// Which project has which address where networks of this one are, too, by [`Segment::name`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub taken: BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>>,
+    /// The bridges of other projects that networks of this one are on, as far as their firewall keeps the world outside from them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed: BTreeMap<IfName, Closed>,
     /// The routers that default routes of the host lead by.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub routers: BTreeSet<IpAddr>,
@@ -113,6 +120,26 @@ pub struct Facts {
     /// Whether the host was not asked: all that the manifest names is taken to be there, and nothing more is known of it.
     #[serde(skip)]
     pub is_assumed: bool,
+}
+
+/// A bridge that nothing leads into from outside the host but what its own project publishes, if that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// Whose it is.
+    pub project: ProjectName,
+    /// How far it is closed.
+    pub how: Closure,
+}
+
+/// How far a bridge is closed to the world outside the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closure {
+    /// Nothing comes in and nothing goes out: its network is `internal`.
+    Internal,
+    /// What its project publishes comes in, and nothing else: its network does not say `ingress: open`.
+    Published,
 }
 
 /// What is known of a container that somebody else runs.

@@ -5,6 +5,7 @@ mod attach;
 mod bandwidth;
 pub mod barriers;
 pub mod called;
+pub mod closed;
 mod coexist;
 mod device;
 pub mod environment;

@@ -11,6 +11,7 @@ use super::scene::{Net, Scene};
 use super::{Network, Topology, existing, pool, vswitch, within};
 use crate::manifest::problem::Problem;
 use crate::manifest::{self, At, Driver, OtherEnd, Place};
+use crate::names::IfName;
 
 /// A subnet of a network, with what addresses need to know of it.
 #[derive(Debug, Clone)]
@@ -226,6 +227,12 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
     let subnets = ours.flat_map(|network| network.subnets.iter().map(move |subnet| (network, subnet.cidr)));
     let sentence = |(Network { name, origin, .. }, cidr): (&Network, IpNet)| {
         let route = routed(facts, cidr)?;
+        if let Some(link) = facts.returning.get(route) {
+            return Some(format!(
+                "{origin}: link {link} comes back to the host and leads to {route}, which is in subnet {cidr} of network \
+                 {name}: what the host sends there may not reach a container"
+            ));
+        }
         Some(format!(
             "{origin}: the host has a route of somebody else to {route}, which is in subnet {cidr} of network {name}: what \
              it sends there may not reach a container; see `ip route show table all root {route}`"
@@ -268,6 +275,9 @@ fn foreign_claim(
         return None;
     }
     let Some(route) = routed(facts, cidr) else { return within::problem(facts, net, ground) };
+    if let Some(link) = facts.returning.get(route) {
+        return Some(returning(net, ground, (link, route)));
+    }
     let has_it = |bridge: &LinkFact| bridge.addresses.iter().any(|address| address.trunc() == *route);
     let bridge = facts.bridges.iter().find(|(_, bridge)| has_it(bridge)).map(|(name, _)| name);
     let name = net.name;
@@ -285,4 +295,19 @@ fn foreign_claim(
             ),
         }),
     })
+}
+
+/// Says that a link that a container had for itself leads into a subnet once it is back.
+fn returning(net: &Net<'_>, ground: &Ground<'_>, (link, route): (&IfName, &IpNet)) -> Problem {
+    let (cidr, name) = (ground.cidr, net.name);
+    Problem {
+        message: format!(
+            "link {link} comes back to the host and leads to {route}, which is in subnet {cidr}"
+        ),
+        code: "topology::subnet_routed",
+        labels: vec![(ground.place, format!("{link} leads to {route}"))],
+        help: Some(format!(
+            "give `{name}` another subnet, or leave `{link}` to a container (`device: {link}`)"
+        )),
+    }
 }

@@ -290,3 +290,19 @@ fn what_is_valid_and_not_what_it_seems_is_told_to_people_and_machines() {
     let warnings = report["warnings"].to_string();
     assert!(sentences.iter().all(|it| warnings.contains(it)), "{warnings}");
 }
+
+#[test]
+fn a_manifest_where_a_verb_takes_none_is_told_the_option() {
+    let tip = |words: &[&str]| {
+        let (code, stdout, stderr) = netform(words);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{stderr}");
+        stderr.lines().find(|line| line.contains("tip:")).unwrap_or_default().trim().to_owned()
+    };
+
+    for verb in [&["status"][..], &["history"], &["doctor"], &["status", "--tree"], &["network", "ls"]] {
+        let told = tip(&[verb, &["shop.yaml"]].concat());
+        assert_eq!(told, "tip: `--manifest shop.yaml` names a manifest", "{verb:?}");
+    }
+    assert_eq!(tip(&["schema", "plan", "shop.yaml"]), "", "it reads none");
+    assert!(!tip(&["status", "--tre"]).contains("names a manifest"));
+}

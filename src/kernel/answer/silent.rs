@@ -2,7 +2,10 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{attributes, u32_at};
+use super::{RTM_NEWLINK, attributes, u32_at};
+
+const AF_INET: u16 = 2;
+const IFLA_INET_CONF: u16 = 1;
 
 /// Reads whether a link speaks IPv6, of `IFLA_AF_SPEC`: `disable_ipv6` is among the parameters that the kernel tells with
 /// every link (`AF_INET6`, `IFLA_INET6_CONF` and `DEVCONF_DISABLE_IPV6`, `inet6_fill_ifla6_attrs()` in Linux
@@ -17,10 +20,18 @@ pub(super) fn speaks_ipv6(spec: &[u8]) -> Option<bool> {
 /// Reads whether what comes by a link is forwarded (`AF_INET`, `IFLA_INET_CONF` and `IPV4_DEVCONF_FORWARDING`, which is the
 /// first; `inet_fill_link_af()` in Linux `net/ipv4/devinet.c`).
 pub(super) fn forwards(spec: &[u8]) -> Option<bool> {
-    const AF_INET: u16 = 2;
-    const IFLA_INET_CONF: u16 = 1;
     const FORWARDING: usize = 0;
     parameter(spec, (AF_INET, IFLA_INET_CONF, FORWARDING)).map(|forwards| forwards != 0)
+}
+
+/// Reads whether the kernel puts the next address of a subnet in the place of the first one, when that goes: `IFLA_AF_SPEC` of a
+/// link, with `IPV4_DEVCONF_PROMOTE_SECONDARIES` (`include/uapi/linux/ip.h`).
+pub(in super::super) fn promotes_secondaries(kind: u16, body: &[u8]) -> Option<bool> {
+    const IFLA_AF_SPEC: u16 = 26;
+    let (_, all) = body.split_at_checked(16).filter(|_| kind == RTM_NEWLINK)?;
+    let (_, spec) = attributes(all).find(|(kind, _)| *kind == IFLA_AF_SPEC)?;
+    // Number 20, of an array that begins with number 1.
+    parameter(spec, (AF_INET, IFLA_INET_CONF, 19)).map(|promotes| promotes != 0)
 }
 
 /// Returns a parameter of a link: of which family, in which array, and where in there.
@@ -74,5 +85,11 @@ mod tests {
         assert_eq!([0, 1].map(|on| forwards(&forwarding(on))), [Some(false), Some(true)]);
         assert_eq!(forwards(&[forwarding(1), spec(1)].concat()), Some(true));
         assert_eq!(forwards(&spec(0)), None);
+        let link = |spec: &[u8]| [[0; 16].as_slice(), &nested(26, spec)].concat();
+        let promotion =
+            |on: i32| nested(2, &nested(1, &[[0; 19 * 4].as_slice(), &on.to_ne_bytes()].concat()));
+        let promotes = |spec: &[u8]| promotes_secondaries(RTM_NEWLINK, &link(spec));
+        assert_eq!([0, 1].map(|on| promotes(&promotion(on))), [Some(false), Some(true)]);
+        assert_eq!(promotes(&spec(0)), None);
     }
 }

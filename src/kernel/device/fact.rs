@@ -9,6 +9,7 @@ use super::super::reading::{NsReading, Other, Reading};
 use super::super::whose;
 use super::super::{Scope, maker};
 use crate::names::{IfName, Mtu, NetnsName};
+use crate::resource::device::Device;
 use crate::topology::facts::DeviceFact;
 
 /// The routes that come with addresses: `RTPROT_KERNEL`.
@@ -28,11 +29,15 @@ pub(in super::super) fn facts(reading: &Reading, scope: &Scope) -> BTreeMap<IfNa
 
 /// Returns what one was before it was taken for this project, wherever it is.
 fn taken(reading: &Reading, scope: &Scope, name: &IfName) -> Option<DeviceFact> {
-    let all = reading.namespaces.iter().chain([&reading.host]);
-    let mut all = all.flat_map(|ns| ns.links.iter().filter_map(|link| whose::taken(link, &ns.ns, scope)));
-    let device = all.find(|device| device.name == *name)?;
+    let device = all_taken(reading, scope).find(|device| device.name == *name)?;
     let before = device.before?;
     Some(DeviceFact { mtu: before.mtu, mac: before.mac, held: vec![], obstacle: None, is_uplink: false })
+}
+
+/// Returns what was taken for this project, wherever it is.
+pub(super) fn all_taken(reading: &Reading, scope: &Scope) -> impl Iterator<Item = Device> {
+    let all = reading.namespaces.iter().chain([&reading.host]);
+    all.flat_map(move |ns| ns.links.iter().filter_map(move |link| whose::taken(link, &ns.ns, scope)))
 }
 
 fn on_host(reading: &Reading, scope: &Scope, name: &IfName) -> Option<DeviceFact> {

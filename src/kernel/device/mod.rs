@@ -4,6 +4,7 @@
 //! link itself says what it was, and to give it back twice is as good as once.
 
 mod fact;
+mod returning;
 mod seal;
 mod was;
 
@@ -25,6 +26,7 @@ use crate::resource::link::Link;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 pub(super) use fact::facts;
+pub(super) use returning::with_returning;
 pub use seal::Seals;
 
 /// A link that was found, with what it was before it was ours.

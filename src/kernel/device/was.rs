@@ -22,6 +22,8 @@ const RTM_NEWROUTE: u16 = 24;
 /// Flags that somebody sets: `IFA_F_NODAD`, `_HOMEADDRESS`, `_MANAGETEMPADDR`, `_NOPREFIXROUTE`, `_MCAUTOJOIN`. The others tell how far
 /// the kernel is with an address.
 const CHOSEN_FLAGS: u32 = 0x712;
+/// `IFA_F_NOPREFIXROUTE`: the kernel makes no route to the subnet.
+pub(super) const NO_ROUTE: u32 = 0x200;
 const IFA_F_NODAD: u32 = 0x02;
 
 /// What ends by itself has a time; `INFINITY_LIFE_TIME`.

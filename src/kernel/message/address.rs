@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
     CacheInfo,
 };
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use netlink_packet_route::route::{
@@ -183,4 +185,27 @@ pub(crate) fn addresses_of(index: u32) -> RouteNetlinkMessage {
     let mut message = AddressMessage::default();
     message.header.index = index;
     RouteNetlinkMessage::GetAddress(message)
+}
+
+/// Has the kernel put the next address of a subnet in the place of the first one of a link when that goes, or take all others
+/// away with it. Said so it needs no file of `/proc/sys`, which may be read-only: `inet_set_link_af()`, `net/ipv4/devinet.c`.
+pub(crate) fn promote_secondaries(index: u32, on: bool) -> RouteNetlinkMessage {
+    const AF_INET: u16 = 2;
+    const IFLA_AF_SPEC: u16 = 26;
+    const IFLA_INET_CONF: u16 = 1;
+    /// `IPV4_DEVCONF_PROMOTE_SECONDARIES`, `include/uapi/linux/ip.h`.
+    const PROMOTE_SECONDARIES: u16 = 20;
+    let parameter = attribute(PROMOTE_SECONDARIES, &u32::from(on).to_ne_bytes());
+    let spec = attribute(AF_INET, &attribute(IFLA_INET_CONF, &parameter));
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, spec)));
+    RouteNetlinkMessage::NewLink(message)
+}
+
+/// Returns the bytes of an attribute whose value fills whole words.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 4;
+    let length = u16::try_from(HEADER + value.len()).unwrap_or(u16::MAX);
+    [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
 }

@@ -34,7 +34,7 @@ use super::{FailureKind, ObserveError, Op, OpError, count, netlink, netns};
 use crate::names::ProjectName;
 use crate::resource::ResourceId;
 use crate::resource::nft::{NftFamily, NftTableId};
-use crate::resource::nft_set::Part;
+use crate::resource::nft_set::{Part, SetSpec};
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
 use crate::topology::facts::Barrier;
@@ -142,14 +142,30 @@ fn projects_of(there: &There) -> impl Iterator<Item = ProjectName> {
 pub async fn published(
     projects: &BTreeSet<ProjectName>,
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
+    of_projects(projects, |set| set.part == Part::Core || EXTERNAL.contains(&set.name)).await
+}
+
+/// Returns the elements of the IP layer's tables of these projects that say which bridges are theirs, and closed or open.
+///
+/// # Errors
+///
+/// As [`read`].
+pub async fn bridges(
+    projects: &BTreeSet<ProjectName>,
+) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
+    of_projects(projects, |set| ["bridges", "internal", "open"].contains(&set.name)).await
+}
+
+async fn of_projects(
+    projects: &BTreeSet<ProjectName>,
+    is_asked: fn(&SetSpec) -> bool,
+) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
     let projects = projects.clone();
     let read = netns::on_thread(move || {
         let mut socket = Blocking::open_netfilter()?;
         let read = projects.into_iter().map(|project| {
             let id = table_id(&project, NftFamily::Inet);
-            let elements = elements::read(&mut socket, &id, |set| {
-                set.part == Part::Core || EXTERNAL.contains(&set.name)
-            })?;
+            let elements = elements::read(&mut socket, &id, is_asked)?;
             Ok((project, elements::entries(&id, elements).collect()))
         });
         read.collect()

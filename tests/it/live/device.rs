@@ -60,6 +60,62 @@ live! {
 }
 
 live! {
+    fn a_bridge_is_not_put_where_a_link_that_comes_back_is(world) {
+        wired(world);
+        let before = eth2(world);
+        let home = |subnet: &str| {
+            format!("netform: 1\nproject: lab\nnetworks:\n  back: {{subnets: [{subnet}]}}\ncontainers: {{web: {{networks: [back]}}}}\n")
+        };
+        world.apply(&lab(WEB));
+        for (subnet, said) in [
+            ("192.168.9.0/24", "link eth2 comes back to the host and leads to 192.168.9.0/24,"),
+            ("10.0.0.0/8", "link eth2 comes back to the host and leads to 10."),
+            ("10.202.0.0/16", "link eth2 comes back to the host and leads to 10.202.0.0/16"),
+            ("'fd00:9::/64'", "link eth2 comes back to the host and leads to fd00:9::/64"),
+            ("192.168.9.128/25", "subnet 192.168.9.128/25 is a part of 192.168.9.0/24, the network that link eth2"),
+        ] {
+            world.file("netform.yaml", &home(subnet));
+            for verb in [&["plan"][..], &["apply", "--yes"]] {
+                let told = world.run(verb).exits(65).stderr;
+                assert!(told.contains(said) && told.contains("netform.yaml:4:"), "{subnet}: {told}");
+            }
+        }
+        world.file("netform.yaml", &lab(WEB));
+        world.assert_in_sync();
+
+        // What lies within a route is told, and what is nobody's is not.
+        world.file("netform.yaml", &home("10.200.7.0/24"));
+        let (plan, _) = world.plan();
+        assert!(plan.contains("a route of somebody else to 10.200.0.0/16, of which subnet 10.200.7.0/24"), "{plan}");
+        let told = world.apply(&home("10.5.0.0/24"));
+        assert!(!told.contains("somebody else to") && !told.contains("comes back"), "{told}");
+        assert_eq!(eth2(world), before);
+    }
+}
+
+live! {
+    fn what_a_link_brings_back_into_a_subnet_that_is_there_is_told(world) {
+        wired(world);
+        let both = "netform: 1
+project: lab
+networks: {lab: {driver: physical}, back: {subnets: [192.168.9.0/24]}}
+containers: {web: {networks: {lab: {device: eth2}, back: }}}
+";
+        world.apply(&both.replace(", back: {subnets: [192.168.9.0/24]}", "").replace(", back: }", "}"));
+        let told = world.apply(both);
+        assert!(!told.contains("comes back to the host"), "{told}");
+
+        world.file("netform.yaml", &both.replace("lab: {device: eth2}, ", ""));
+        let (plan, _) = world.plan();
+
+        assert!(plan.contains("link eth2 comes back to the host and leads to 192.168.9.0/24, which is in subnet 192.168.9.0/24 of network back"), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.assert_in_sync();
+        assert!(world.sh("ip addr show dev eth2").contains("192.168.9.5/24"));
+    }
+}
+
+live! {
     fn a_link_goes_into_a_container_and_comes_back_as_it_was(world) {
         wired(world);
         let before = eth2(world);

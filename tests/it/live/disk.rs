@@ -209,6 +209,8 @@ live! {
         let done = world.run(&["apply", "--yes"]).exits(0);
 
         assert!(done.stdout.contains("is damaged"), "{}{}", done.stdout, done.stderr);
+        assert!(done.stdout.contains("1.json is damaged (") && done.stdout.contains("); no other one is whole: "), "{}", done.stdout);
+        assert!(!done.stdout.contains("using an older one"), "{}", done.stdout);
         assert_same(&everything(world), &before, "the same addresses, links and rules");
         world.run(&["destroy", "--yes"]).exits(0);
         assert_eq!(world.sh("ip -o link show type veth; ip -o link show type bridge; ip netns; nft list tables"), "");
@@ -221,7 +223,9 @@ live! {
         world.apply(&edited());
         world.sh("echo broken > state/shop/generations/2.json");
 
-        world.apply(FRONT);
+        let told = world.apply(FRONT);
+
+        assert!(told.contains("2.json is damaged (") && told.contains("); using an older one"), "{told}");
 
         assert_eq!(world.sh("ls state/shop/generations"), "1.json\n2.json\n3.json\n");
         assert_eq!(world.sh("cat state/shop/generations/2.json"), "broken\n");
