@@ -23,16 +23,19 @@ enum Prepared {
 }
 
 impl Begun {
-    /// Makes a generation the newest now that all is done; where it is not written down, there may be room by now.
+    /// Makes a generation the newest now that all is done. Where it is not written down, or did not reach the disk, that may go by
+    /// now: the kernel tells of what did not reach it but once.
     pub(super) fn finish(self, job: &Job<'_>, touched: &[Touched]) -> Result<(), DiskError> {
-        let Self { generation, leases } = self;
-        match generation {
-            Prepared::Yes(sinking) => sinking.end()?,
-            Prepared::No => {
-                let drafted = job.dirs.prepare(job.generation, None)?;
-                Sinking::begin(leases.iter().chain([&drafted]))?.end()?;
-                drafted.put()?;
-            }
+        let Self { generation, mut leases } = self;
+        let has_sunk = match generation {
+            Prepared::Yes(sinking) => sinking.end().is_ok(),
+            Prepared::No => false,
+        };
+        if !has_sunk {
+            leases = None;
+            let drafted = job.dirs.prepare(job.generation, None)?;
+            Sinking::begin([&drafted])?.end()?;
+            drafted.put()?;
         }
         recover::finish(job.dirs, (job.generation, leases), touched)
     }
@@ -59,7 +62,7 @@ pub(super) fn begin(job: &Job<'_>, journal: &Journal) -> Result<Begun, DiskError
         drafted = dirs.prepare(generation, job.before);
     }
     let put = |drafted: Staged| {
-        let sinking = Sinking::begin(leases.iter().chain([&drafted]))?;
+        let sinking = Sinking::begin([&drafted].into_iter().chain(&leases))?;
         drafted.put_for_now().map(|()| Prepared::Yes(sinking))
     };
     let prepared = match drafted.and_then(put) {

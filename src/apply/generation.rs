@@ -329,6 +329,12 @@ impl Dirs {
         self.path(number, "pending").exists()
     }
 
+    /// Tells whether a generation can be committed and read: a power cut may have left a part of it.
+    pub(super) fn is_prepared_whole(&self, number: u64) -> bool {
+        let text = disk::text(&self.path(number, "pending")).ok().flatten();
+        text.is_some_and(|text| written::read(text, None).is_ok())
+    }
+
     /// Removes what was prepared and never committed.
     pub(super) fn discard(&self) -> Result<(), DiskError> {
         let pending = self.numbered("pending")?;

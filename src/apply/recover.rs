@@ -145,7 +145,7 @@ fn wound_up(dirs: &Dirs, generation: u64, touched: &[Touched]) -> Result<Settled
         return Ok(Settled::Finished { generation: dirs.numbers()?.last().copied().unwrap_or_default() });
     }
     // Without its generation it has still changed what is there, and what was there before is in the journal.
-    if !dirs.is_committed(generation) && !dirs.is_prepared(generation) {
+    if !dirs.is_committed(generation) && !dirs.is_prepared_whole(generation) {
         dirs.remember(touched, None)?;
         return Ok(Settled::Lost);
     }
