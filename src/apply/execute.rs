@@ -1,5 +1,6 @@
 //! Waves are carried out, and the kernel is given the time that it takes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::weave::{Step, steps};
@@ -54,7 +55,12 @@ pub(super) async fn execute<K: Kernel>(
 ) -> Executed {
     let total = waves.iter().map(Vec::len).sum();
     let (mut executed, mut begun) = (Executed::default(), 0);
-    for step in steps(waves) {
+    // Who presses on tries everything, whatever failed before.
+    let steps = match mode {
+        Mode::StopAtFailure => steps(waves),
+        Mode::PressOn => waves.iter().map(|wave| Step::Wave(Cow::Borrowed(wave))).collect(),
+    };
+    for step in steps {
         let ops = step.ops();
         let stopped = mode == Mode::StopAtFailure && (!executed.failed.is_empty() || executed.interrupted);
         if !stopped {

@@ -356,8 +356,8 @@ pub trait Kernel {
     async fn execute(&mut self, wave: &[Op]) -> Vec<Result<(), OpError>>;
 
     /// Carries out operations that may need those before them, and begins none after one has failed: what was not begun
-    /// has no result. They make namespaces, links, what is on links, and files, of which nobody needs any. What is in the firewall is
-    /// one transaction; that and kernel parameters stand before all links.
+    /// has no result. They make namespaces, links, what is on links, kernel parameters, and files, of which nobody needs any. What is in
+    /// the firewall is one transaction, and stands before all links.
     async fn execute_in_order(&mut self, ops: &[&Op]) -> Vec<Option<Result<(), OpError>>>;
 
     /// Ends what goes on only because it was permitted before operations that have been carried out, and is not permitted

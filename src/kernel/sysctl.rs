@@ -46,7 +46,7 @@ pub fn in_a_new_namespace(key: &SysctlKey) -> Option<Option<String>> {
 
 /// Gives a parameter its value in the calling thread's namespace, unless it has it: where `/proc/sys` is read-only, or
 /// a write would reset other parameters (`ip_forward` does), what is right already stays untouched.
-fn write_here(key: &SysctlKey, value: &str) -> io::Result<()> {
+pub(super) fn write_here(key: &SysctlKey, value: &str) -> io::Result<()> {
     if read(key)? == value { Ok(()) } else { fs::write(path(key), value) }
 }
 

@@ -13,22 +13,35 @@ use super::announce::{self, Bulletin};
 use super::live::{Closed, Live};
 use super::netlink::{Blocking, Refusal};
 use super::wave::{Outcome, Placed, carry_out, firewall, namespaces_of, write_files, write_sysctls};
-use super::{Op, OpError, netns};
+use super::{Op, OpError, netns, sysctl};
 use crate::halves::make_room;
 use crate::names::NetnsName;
 use crate::resource::Resource;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
+use crate::resource::state::Entry;
 use crate::resource::sysctl::Sysctl;
 
 /// How many namespaces are made ahead: each holds a socket open.
 const AHEAD: usize = 128;
 
-/// A namespace to be made, with its place among the operations.
-type New = (usize, NetnsName, Mark);
+/// A namespace to be made, with its place among the operations, and parameters of it that no link has: a link takes over some when
+/// it comes.
+#[derive(Clone)]
+struct New {
+    place: usize,
+    name: NetnsName,
+    mark: Mark,
+    parameters: Vec<(usize, Sysctl)>,
+}
 
 /// One that was made, or not.
-type Made = (usize, NetnsName, Result<Blocking, OpError>);
+struct Made {
+    place: usize,
+    name: NetnsName,
+    socket: Result<Blocking, OpError>,
+    parameters: Vec<(usize, Outcome)>,
+}
 
 /// The operations by how they are done.
 #[derive(Default)]
@@ -36,29 +49,42 @@ struct Groups<'a> {
     namespaces: Vec<New>,
     nft: Vec<Placed<'a>>,
     passages: Vec<Placed<'a>>,
+    /// Those that stand before all links.
     sysctls: Vec<(usize, Sysctl)>,
     files: Vec<Placed<'a>>,
-    requests: Vec<Placed<'a>>,
+    /// What is done in its turn.
+    rest: Vec<Placed<'a>>,
 }
 
 impl<'a> Groups<'a> {
     fn of(live: &Live, ops: &[&'a Op]) -> Self {
-        let mut groups = Self::default();
+        let (mut groups, mut homes) = (Self::default(), HashMap::new());
         for (place, op) in ops.iter().copied().enumerate() {
             let (Op::Create(entry) | Op::Update { from: _, to: entry } | Op::Delete(entry)) = op;
             match &entry.resource {
                 Resource::Netns(netns) => {
-                    groups.namespaces.push((place, netns.name.clone(), live.mark(&entry.owner)));
+                    let (name, mark) = (netns.name.clone(), live.mark(&entry.owner));
+                    homes.insert(NsRef::Named(name.clone()), groups.namespaces.len());
+                    groups.namespaces.push(New { place, name, mark, parameters: vec![] });
                 }
                 Resource::NftTable(_) | Resource::NftElement(_) => groups.nft.push((place, op)),
                 Resource::Passage(_) => groups.passages.push((place, op)),
-                Resource::Sysctl(sysctl) => groups.sysctls.push((place, sysctl.clone())),
+                Resource::Sysctl(sysctl) if groups.rest.is_empty() && groups.namespaces.is_empty() => {
+                    groups.sysctls.push((place, sysctl.clone()));
+                }
+                Resource::Sysctl(sysctl) => {
+                    let home = homes.get(&sysctl.ns).filter(|_| sysctl.key.link().is_none());
+                    match home.and_then(|home| groups.namespaces.get_mut(*home)) {
+                        Some(new) => new.parameters.push((place, sysctl.clone())),
+                        None => groups.rest.push((place, op)),
+                    }
+                }
                 Resource::File(_) => groups.files.push((place, op)),
                 Resource::Link(_)
                 | Resource::Address(_)
                 | Resource::Route(_)
                 | Resource::Neighbour(_)
-                | Resource::Qdisc(_) => groups.requests.push((place, op)),
+                | Resource::Qdisc(_) => groups.rest.push((place, op)),
             }
         }
         groups
@@ -67,7 +93,7 @@ impl<'a> Groups<'a> {
 
 /// Carries out operations up to the first that fails.
 pub(super) async fn execute(live: &mut Live, ops: &[&Op]) -> Vec<Option<Outcome>> {
-    let Groups { namespaces, nft, passages, sysctls, files, requests } = Groups::of(live, ops);
+    let Groups { namespaces, nft, passages, sysctls, files, rest } = Groups::of(live, ops);
     // In an empty namespace there is nothing to let through or hold back.
     let making = Making::begin(namespaces);
     let mut first = firewall(live, nft, passages).await;
@@ -81,26 +107,29 @@ pub(super) async fn execute(live: &mut Live, ops: &[&Op]) -> Vec<Option<Outcome>
         making.stop();
         (vec![], making.end(live).await)
     } else {
-        tokio::join!(write_files(files), furnish(live, requests, making))
+        tokio::join!(write_files(files), furnish(live, rest, making))
     };
     let mut outcomes: BTreeMap<usize, Outcome> = first.into_iter().chain(files).chain(links).collect();
     (0..ops.len()).map(|place| outcomes.remove(&place)).collect()
 }
 
-/// Sends requests, each when its namespaces are there.
+/// Does the rest, each when its namespaces are there.
 async fn furnish(live: &mut Live, ops: Vec<Placed<'_>>, mut making: Making) -> Vec<(usize, Outcome)> {
-    let (mut outcomes, mut bulletin) = (vec![], Bulletin::new());
-    let mut closed = HashMap::new();
-    for (place, op) in ops {
-        let homes = namespaces_of(op);
+    let (mut outcomes, mut bulletin, mut closed) = (vec![], Bulletin::new(), HashMap::new());
+    for some in ops.chunk_by(|one, next| parameter(one.1).is_some() && parameter(next.1).is_some()) {
+        let homes: Vec<_> = some.iter().flat_map(|(_, op)| namespaces_of(op)).collect();
         making.bring(live, &homes, &mut outcomes).await;
         if making.is_over() {
             break;
         }
-        open(live, homes, &mut closed).await;
-        let outcome = carry_out(live, op, &closed, &mut bulletin).await;
-        let failed = outcome.is_err();
-        outcomes.push((place, outcome));
+        let parameters = some.iter().filter_map(|(place, op)| Some((*place, parameter(op)?.clone())));
+        let mut done = write_sysctls(parameters.collect()).await;
+        if let (true, [(place, op)]) = (done.is_empty(), some) {
+            open(live, homes, &mut closed).await;
+            done.push((*place, carry_out(live, op, &closed, &mut bulletin).await));
+        }
+        let failed = done.iter().any(|(_, outcome)| outcome.is_err());
+        outcomes.extend(done);
         if failed {
             making.stop();
             break;
@@ -109,6 +138,15 @@ async fn furnish(live: &mut Live, ops: Vec<Placed<'_>>, mut making: Making) -> V
     outcomes.extend(making.end(live).await);
     announce::tell(bulletin).await;
     outcomes
+}
+
+/// Returns the kernel parameter that an operation sets.
+fn parameter(op: &Op) -> Option<&Sysctl> {
+    match op {
+        Op::Create(Entry { resource: Resource::Sysctl(sysctl), .. })
+        | Op::Update { from: _, to: Entry { resource: Resource::Sysctl(sysctl), .. } } => Some(sysctl),
+        Op::Create(_) | Op::Update { .. } | Op::Delete(_) => None,
+    }
 }
 
 /// Opens sockets where there are none: those in new namespaces are kept as long as they are not too many.
@@ -136,7 +174,7 @@ struct Making {
 impl Making {
     /// Begins to make namespaces, in their order.
     fn begin(namespaces: Vec<New>) -> Self {
-        let coming = namespaces.iter().map(|(_, name, _)| NsRef::Named(name.clone())).collect();
+        let coming = namespaces.iter().map(|new| NsRef::Named(new.name.clone())).collect();
         let (tell, made) = channel(AHEAD);
         let is_over = Arc::new(AtomicBool::new(false));
         let (own, todo, is_to_end) = (tell.clone(), namespaces.clone(), Arc::clone(&is_over));
@@ -147,9 +185,10 @@ impl Making {
             };
             std::thread::Builder::new().name("netns".to_owned()).spawn(work).map(drop)
         });
-        if let (Err(error), Some((place, name, _))) = (begun, namespaces.into_iter().next()) {
+        if let (Err(error), Some(New { place, name, .. })) = (begun, namespaces.into_iter().next()) {
+            let socket = Err(Refusal::Socket(error).into());
             // The receiver is in our hands.
-            let _ = tell.try_send((place, name, Err(Refusal::Socket(error).into())));
+            let _ = tell.try_send(Made { place, name, socket, parameters: vec![] });
         }
         Self { coming, made, is_over }
     }
@@ -173,11 +212,12 @@ impl Making {
 
     /// Keeps the socket in a namespace, and notes what came of it.
     fn take(&mut self, live: &mut Live, made: Made, outcomes: &mut Vec<(usize, Outcome)>) {
-        let (place, name, socket) = made;
+        let Made { place, name, socket, parameters } = made;
         self.coming.remove(&NsRef::Named(name.clone()));
-        if socket.is_err() {
+        if socket.is_err() || parameters.iter().any(|(_, outcome)| outcome.is_err()) {
             self.stop();
         }
+        outcomes.extend(parameters);
         outcomes.push((place, socket.map(|socket| live.keep(name, socket))));
     }
 
@@ -193,13 +233,20 @@ impl Making {
 
 /// Makes namespaces until one fails, nobody wants more, or nobody listens.
 fn make(namespaces: Vec<New>, tell: &Sender<Made>, is_over: &AtomicBool) {
-    for (place, name, mark) in namespaces {
+    for New { place, name, mark, parameters } in namespaces {
         if is_over.load(Ordering::Relaxed) {
             return;
         }
         let socket = netns::create(&name, &mark).map_err(OpError::from);
         let failed = socket.is_err();
-        if tell.blocking_send((place, name, socket)).is_err() || failed {
+        // This thread is in the namespace.
+        let written = parameters.into_iter().filter(|_| !failed).map(|(place, sysctl)| {
+            let written = sysctl::write_here(&sysctl.key, &sysctl.value);
+            (place, written.map_err(|error| Refusal::Socket(error).into()))
+        });
+        let parameters: Vec<(usize, Outcome)> = written.collect();
+        let failed = failed || parameters.iter().any(|(_, outcome)| outcome.is_err());
+        if tell.blocking_send(Made { place, name, socket, parameters }).is_err() || failed {
             return;
         }
     }

@@ -73,3 +73,27 @@ live! {
         world.assert_in_sync();
     }
 }
+
+live! {
+    fn many_containers_are_made_where_new_links_have_no_ipv6(world) {
+        world.sh("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
+        world.apply(&many(70));
+        world.assert_in_sync();
+        assert!(world.sh("ip -6 addr show dev br-n0").contains("fd00::1/64"));
+    }
+}
+
+live! {
+    fn what_is_the_default_in_a_container_is_so_for_its_links(world) {
+        let mut text = "netform: 1\nproject: shop\nnetworks: {front: {subnets: [10.7.0.0/16]}}\ncontainers:\n".to_owned();
+        for number in 0..70 {
+            writeln!(text, "  c{number}: {{networks: [front], sysctls: {{net.ipv6.conf.default.accept_ra: 0}}}}").unwrap();
+        }
+        world.apply(&text);
+        world.assert_in_sync();
+        for name in ["c0", "c69"] {
+            let values = world.sh(&format!("ip netns exec {name} sysctl -n net.ipv6.conf.eth0.accept_ra"));
+            assert_eq!(values, "0\n", "{name}");
+        }
+    }
+}
