@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::existing::{Led, has_way, led};
 use super::facts::{Closed, Closure, Facts};
-use super::{Attachment, Network, Topology};
+use super::{Attachment, Container, Network, Topology};
 use crate::manifest::Manifest;
 use crate::names::{IfName, ProjectName};
 use crate::resource::state::Entry;
+use crate::resource::sysctl::Family;
 
 /// Returns the bridges of others that a manifest has networks on.
 pub fn asked(manifest: &Manifest) -> BTreeSet<IfName> {
@@ -56,19 +57,36 @@ fn unreached(topology: &Topology, facts: &Facts, (network, closed): (&Network, &
     };
     let led = topology.containers.iter().flat_map(|container| led(container, network));
     let led = led.filter(|led| has_way(network, facts, led.target));
-    let mut sentences: Vec<String> = vec![];
-    for Led { container, origin, what, target: _, is_anywhere: _ } in led {
-        let name = &container.name;
-        let sentence = format!(
-            "{origin}: {what} of container {name} is reached by nobody outside this host: `{interface}` is a bridge of project \
-             {project}, {why}; {cure}put {name} on a network of this project, too, by which its default route leads"
-        );
-        // One port may have a target of each family.
-        if !sentences.contains(&sentence) {
-            sentences.push(sentence);
+    // One port may have a target of each family.
+    let mut told: Vec<(Led<'_>, BTreeSet<Family>)> = vec![];
+    for led in led {
+        let family = Family::of(led.target);
+        match told.iter_mut().find(|(it, _)| (it.origin, &it.what) == (led.origin, &led.what)) {
+            Some((_, families)) => drop(families.insert(family)),
+            None => told.push((led, [family].into())),
         }
     }
-    sentences
+    let sentence = |(Led { container, origin, what, .. }, families): (Led<'_>, BTreeSet<Family>)| {
+        let (name, over) = (&container.name, over(&families, container));
+        format!(
+            "{origin}: {what} of container {name} is reached by nobody outside this host{over}: `{interface}` is a bridge of project \
+             {project}, {why}; {cure}put {name} on a network of this project, too, by which its default route leads"
+        )
+    };
+    told.into_iter().map(sentence).collect()
+}
+
+/// Says over which families, unless a container has no others.
+fn over(families: &BTreeSet<Family>, container: &Container) -> String {
+    let addresses = container.attachments.iter().flat_map(|it| &it.addresses);
+    if addresses.map(|it| Family::of(it.addr())).all(|family| families.contains(&family)) {
+        return String::new();
+    }
+    let names = families.iter().map(|family| match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    });
+    format!(" over {}", names.collect::<Vec<_>>().join(" and "))
 }
 
 fn unreaching(topology: &Topology, (network, closed): (&Network, &Closed)) -> Vec<String> {
@@ -78,14 +96,16 @@ fn unreaching(topology: &Topology, (network, closed): (&Network, &Closed)) -> Ve
         Closure::Published => return vec![],
     }
     let leads_there = |it: &&Attachment| it.network == network.name && !it.default_via.is_empty();
-    let sentence = |(name, at): (_, &Attachment)| {
+    let sentence = |(container, at): (&Container, &Attachment)| {
+        let families = at.default_via.iter().map(|via| Family::of(*via)).collect();
+        let (name, over) = (&container.name, over(&families, container));
         format!(
-            "{}: container {name} reaches nobody outside this host: its default route leads by network {}, and `{}` is a bridge \
+            "{}: container {name} reaches nobody outside this host{over}: its default route leads by network {}, and `{}` is a bridge \
              of project {project}, which declares it `internal`; put it on another network, too, with a higher `gateway_priority`",
             at.origin, network.name, network.interface
         )
     };
     let here = topology.containers.iter();
-    let here = here.filter_map(|it| Some((&it.name, it.attachments.iter().find(leads_there)?)));
+    let here = here.filter_map(|it| Some((it, it.attachments.iter().find(leads_there)?)));
     here.map(sentence).collect()
 }

@@ -63,6 +63,34 @@ live! {
 }
 
 live! {
+    fn what_one_family_reaches_is_not_said_to_be_closed(world) {
+        world.sh(OUT);
+        world.file("theirs.yaml", "netform: 1
+project: theirs
+networks: {back: {subnets: [10.7.0.0/24, 'fd00:7::/64'], interface: br-back, internal: true}}
+");
+        world.run(&["apply", "--yes", "theirs.yaml"]).exits(0);
+        world.file("netform.yaml", "netform: 1
+project: shop
+networks: {lan: {external: br-back}, own: {subnets: [10.9.0.0/24]}}
+containers:
+  web:
+    networks: {lan: {address: [10.7.0.7, 'fd00:7::7']}, own: {gateway_priority: 5}}
+    publish: ['8080:80']
+");
+        world.run(&["apply", "--yes"]).exits(0);
+        let plan = world.plan().0;
+
+        let wanted = ["port 8080/tcp of container web is reached by nobody", "container web reaches nobody"];
+        for wanted in wanted.map(|it| format!("{it} outside this host over IPv6: ")) {
+            assert!(plan.contains(&wanted), "{wanted} in {plan}");
+        }
+        let _web = world.serve("web", &Listen::tcp(80), "web");
+        assert!(world.ask("out", "tcp", "192.168.9.1", 8080).is_some(), "over IPv4 it is reached");
+    }
+}
+
+live! {
     fn the_doctor_says_whose_network_is_internal_and_nothing_else_of_the_firewall(world) {
         world.sh(OUT);
         told(world, ", internal: true");
