@@ -157,13 +157,15 @@ async fn create_namespaces(
         return all_failed(error);
     }
     let second = first.split_off(first.len() / 2);
+    // Each thread holds as many sockets open as may be kept of it.
+    let most = live.most_channels().saturating_sub(live.channels.len()) / 2;
     let make = |namespaces: Vec<(usize, NetnsName, Mark)>| {
         netns::on_thread(move || {
-            let made = |(place, name, mark): (usize, NetnsName, Mark)| {
-                let socket = netns::create(&name, &mark);
+            let made = |(number, (place, name, mark)): (usize, (usize, NetnsName, Mark))| {
+                let socket = netns::create(&name, &mark).map(|socket| Some(socket).filter(|_| number < most));
                 (place, name, socket)
             };
-            namespaces.into_iter().map(made).collect::<Vec<_>>()
+            namespaces.into_iter().enumerate().map(made).collect::<Vec<_>>()
         })
     };
     let (first, second) = match tokio::try_join!(make(first), make(second)) {
@@ -172,7 +174,7 @@ async fn create_namespaces(
     };
     let kept = first.into_iter().chain(second).map(|(place, name, socket)| {
         let socket = socket.map_err(OpError::from);
-        (place, socket.map(|socket| live.keep(name, socket)))
+        (place, socket.map(|socket| socket.into_iter().for_each(|socket| live.keep(name.clone(), socket))))
     });
     kept.collect()
 }

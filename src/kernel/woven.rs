@@ -22,7 +22,7 @@ use crate::resource::owner::Mark;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Sysctl;
 
-/// How many namespaces are made ahead: each holds a socket open.
+/// How many namespaces are made ahead at most: each holds a socket open.
 const AHEAD: usize = 128;
 
 /// A namespace to be made, with its place among the operations, and parameters of it that no link has: a link takes over some when
@@ -95,7 +95,7 @@ impl<'a> Groups<'a> {
 pub(super) async fn execute(live: &mut Live, ops: &[&Op]) -> Vec<Option<Outcome>> {
     let Groups { namespaces, nft, passages, sysctls, files, rest } = Groups::of(live, ops);
     // In an empty namespace there is nothing to let through or hold back.
-    let making = Making::begin(namespaces);
+    let making = Making::begin(namespaces, AHEAD.min(live.most_channels() / 4).max(1));
     let mut first = firewall(live, nft, passages).await;
     let mut failed = first.iter().any(|(_, outcome)| outcome.is_err());
     if !failed {
@@ -172,10 +172,10 @@ struct Making {
 }
 
 impl Making {
-    /// Begins to make namespaces, in their order.
-    fn begin(namespaces: Vec<New>) -> Self {
+    /// Begins to make namespaces, in their order, at most so many ahead.
+    fn begin(namespaces: Vec<New>, ahead: usize) -> Self {
         let coming = namespaces.iter().map(|new| NsRef::Named(new.name.clone())).collect();
-        let (tell, made) = channel(AHEAD);
+        let (tell, made) = channel(ahead);
         let is_over = Arc::new(AtomicBool::new(false));
         let (own, todo, is_to_end) = (tell.clone(), namespaces.clone(), Arc::clone(&is_over));
         let begun = netns::ready_directory().and_then(|()| {

@@ -50,8 +50,15 @@ live! {
 
 live! {
     fn few_open_files_are_enough_for_many_containers(world) {
-        world.file("netform.yaml", &many(130));
-        run_with_files(world, 330, "apply --yes").exits(0);
+        for files in [80, 330] {
+            world.file("netform.yaml", &many(130));
+            run_with_files(world, files, "apply --yes").exits(0);
+            world.assert_in_sync();
+            world.run(&["destroy", "--yes"]).exits(0);
+        }
+        // Where they are too few to be woven, too.
+        world.file("netform.yaml", &many(60));
+        run_with_files(world, 60, "apply --yes").exits(0);
         world.assert_in_sync();
     }
 }
