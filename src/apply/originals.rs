@@ -304,8 +304,21 @@ pub fn lasting(state: &State) -> impl Iterator<Item = &Entry> {
 
 /// Tells whether a manifest asks for a parameter of the host that outlasts what it is for.
 fn is_asked(entry: &Entry) -> bool {
-    let id = entry.resource.id();
-    id.ns() == NsRef::Host && entry.origin.is_some() && outlasts(&id, Some(entry))
+    match &entry.resource {
+        Resource::Sysctl(sysctl) => {
+            sysctl.ns == NsRef::Host && entry.origin.is_some() && outlasts(&entry.resource.id(), Some(entry))
+        }
+        Resource::Netns(_)
+        | Resource::Link(_)
+        | Resource::Address(_)
+        | Resource::Route(_)
+        | Resource::NftTable(_)
+        | Resource::NftElement(_)
+        | Resource::Passage(_)
+        | Resource::Neighbour(_)
+        | Resource::Qdisc(_)
+        | Resource::File(_) => false,
+    }
 }
 
 /// Drops those of the host that a state does not ask for: what it was before the next time is what it will be by then.

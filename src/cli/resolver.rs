@@ -253,11 +253,13 @@ async fn leave(namespaces: Vec<NsRef>, asleep: Option<u32>, voice: &Voice) {
     }
 }
 
-/// Returns the namespaces of links that a state has and another one has not, or elsewhere.
-fn left_by<'s>(state: &'s State, target: &State) -> impl Iterator<Item = &'s NsRef> {
-    let stays = |id: &ResourceId, link: &Link| {
-        let there = target.get(id).and_then(|entry| entry.resource.link());
-        there.is_some_and(|there| there.namespaces().eq(link.namespaces()))
+/// Returns the namespaces of links that a state has and another one has not, or elsewhere. Both are in order.
+fn left_by<'s>(state: &'s State, target: &'s State) -> impl Iterator<Item = &'s NsRef> {
+    let mut there = links(target).peekable();
+    let mut stays = move |id: &ResourceId, link: &Link| {
+        while there.next_if(|(other, _)| *other < id).is_some() {}
+        let there = there.next_if(|(other, _)| *other == id);
+        there.is_some_and(|(_, there)| there.namespaces().eq(link.namespaces()))
     };
     links(state).filter(move |(id, link)| !stays(id, link)).flat_map(|(_, link)| link.namespaces())
 }
