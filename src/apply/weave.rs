@@ -113,10 +113,10 @@ impl<'a> Web<'a> {
                     web.new.extend(slots.into_iter().map(|slot| (slot, web.with.len())));
                     web.with.push(vec![op]);
                 }
-                Op::Create(entry) if is_in_order(&entry.resource) => web.put(op, entry, Place::Early),
                 Op::Create(entry) | Op::Update { from: _, to: entry } if is_parameter(&entry.resource) => {
                     web.first.push(op);
                 }
+                Op::Create(entry) if is_in_order(&entry.resource) => web.put(op, entry, Place::Early),
                 Op::Create(_) | Op::Update { .. } | Op::Delete(_) => web.apart.push(op),
             }
         }

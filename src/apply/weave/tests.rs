@@ -185,6 +185,7 @@ fn what_is_made_finds_its_parameters_as_they_shall_be() {
     let place = |id: &str| place(&waves, id);
     let ids: Vec<String> = waves.iter().flatten().map(|op| op.id().to_string()).collect();
     let named = |part: &str| place(ids.iter().find(|id| id.contains(part)).unwrap());
+    assert_eq!(named("ip_forward"), 0, "what the host is to be comes first");
     assert!(named("link br") < named("conf/br/accept_ra"));
     assert!(named("conf/br/accept_ra") < named("vold"), "no port has a bridge that heeds routers");
     assert!(named("conf/br/accept_ra") < named("10.0.0.1/16"));
