@@ -115,7 +115,7 @@ live! {
         world.apply(FRONT);
         let child = half_way(world);
 
-        let second = world.run(&["destroy", "--yes", "--lock-timeout", "300ms"]).exits(6);
+        let second = world.run(&["destroy", "--yes", "--lock-timeout", "2s"]).exits(6);
         assert!(second.stderr.contains(&format!("`netform apply`, process {}", child.id())), "{}", second.stderr);
         assert!(second.stderr.contains("it has held it for"), "{}", second.stderr);
         let plan = world.run(&["plan"]).exits(0);
