@@ -34,6 +34,7 @@ mod maker;
 pub mod management;
 pub mod memory;
 mod message;
+pub mod mounts;
 pub mod moved;
 mod neighbours;
 mod netlink;

@@ -69,7 +69,7 @@ pub(crate) enum Event {
     Meaningless(&'static str),
 }
 
-/// Tells the daemon that containers came or went, or bridges of Open vSwitch changed.
+/// Tells the daemon that containers came or went, bridges of Open vSwitch changed, or names of namespaces stand for others.
 #[derive(Debug, Clone)]
 pub struct Bell(mpsc::UnboundedSender<Event>);
 

@@ -1,16 +1,25 @@
 //! What tells the daemon that containers come and go: the runtimes' events, and the processes' ends. And Open vSwitch's
-//! database, which tells of its bridges.
+//! database, which tells of its bridges; and what tells that a namespace's name stands for another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::cli::runtimes::wanted;
 use crate::cli::scope::has_switch;
 use crate::cli::session::Session;
+use crate::kernel::mounts::{Mounts, Places};
 use crate::kernel::moved::{Parts, Whole};
 use crate::kernel::{ovsdb, process};
-use crate::resource::netns::Process;
+use crate::resource::ResourceId;
+use crate::resource::netns::{NsRef, Process};
+use crate::resource::state::State;
 use crate::runtime::{Follower, Kind};
 use crate::watch::{Bell, Trouble};
+
+/// How long mounts may go on changing before names are looked at: a name that gets another namespace has none in between. A
+/// host whose containers come and go looks no more often than this.
+const MOUNTS_SETTLE: Duration = Duration::from_millis(50);
 
 /// Those that are listened to.
 #[derive(Default)]
@@ -21,6 +30,9 @@ pub(super) struct Following {
     processes: BTreeMap<Process, Follower>,
     /// Open vSwitch's database.
     switch: Option<Follower>,
+    /// Mounts, and the namespaces whose names are some; `None` where nothing can tell of them.
+    mounts: Option<Follower>,
+    places: Arc<Mutex<Places>>,
 }
 
 impl Following {
@@ -53,6 +65,32 @@ impl Following {
         }
     }
 
+    /// Listens to what happens to the names of these namespaces, and those that are made for containers, and of nobody else's.
+    pub(super) fn watch(&mut self, given: &BTreeSet<NsRef>, desired: &State) {
+        let Some(bell) = &self.bell else { return };
+        if self.mounts.is_none()
+            && let Ok(mounts) = Mounts::open()
+        {
+            let told = tell_of(mounts, Arc::clone(&self.places), bell.clone());
+            self.mounts = Some(Follower::beside(told));
+        }
+        let made = desired.iter().filter_map(|(id, _)| match id {
+            ResourceId::Netns(name) => Some(NsRef::Named(name.clone())),
+            ResourceId::Link(..)
+            | ResourceId::Address(..)
+            | ResourceId::Route(..)
+            | ResourceId::Neighbour(..)
+            | ResourceId::Sysctl(..)
+            | ResourceId::NftTable(_)
+            | ResourceId::NftElement(..)
+            | ResourceId::Passage(..)
+            | ResourceId::Qdisc(..)
+            | ResourceId::File(_) => None,
+        });
+        let namespaces = given.iter().cloned().chain(made).collect();
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remember(&namespaces);
+    }
+
     /// Tells whether a container that was seen last has ended.
     pub(super) fn misses_somebody(session: &Session) -> bool {
         session.runtimes.look.runs.values().any(|run| !process::lives(run.process))
@@ -61,6 +99,17 @@ impl Following {
     /// Tells whether the manifest names anybody who is listened to.
     pub(super) fn is_needed(&self) -> bool {
         !self.runtimes.is_empty() || !self.processes.is_empty()
+    }
+}
+
+/// Tells of each name that stands for another namespace, for as long as mounts can be listened to.
+async fn tell_of(mut mounts: Mounts, places: Arc<Mutex<Places>>, bell: Bell) {
+    while mounts.change().await.is_ok() {
+        tokio::time::sleep(MOUNTS_SETTLE).await;
+        let moved = places.lock().unwrap_or_else(PoisonError::into_inner).moved();
+        if !moved.is_empty() {
+            bell.moved(moved);
+        }
     }
 }
 

@@ -268,6 +268,7 @@ impl Keeper {
     /// Plans, and carries the plan out.
     async fn act(&mut self, aim: Aim, order: &Order) -> Result<Reconciled, Failure> {
         let (mut prepared, conflicts) = self.session.prepare_around(aim, &Selection::default()).await?;
+        self.following.watch(&prepared.scope.namespaces, &prepared.desired.0);
         let drift = prepared.plan.drift.clone();
         let in_the_way = (!conflicts.is_empty()).then(|| failure::in_the_way(&conflicts));
         let held = match in_the_way {

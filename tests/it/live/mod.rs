@@ -88,6 +88,7 @@ mod sysctls;
 mod systemd;
 mod translate;
 mod twins;
+mod unmounted;
 mod uplink;
 mod usurped;
 mod veth;
