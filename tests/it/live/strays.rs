@@ -122,7 +122,12 @@ live! {
         // Another link of the name; another namespace of the name; the mark of another project; no memory of ours.
         for (deed, cure) in [
             ("ip link del br-front; ip link add br-front type bridge", "netform import network.front br-front"),
-            ("ip netns del db; ip netns add db; ip -n db link set lo up", "netform import container.db db"),
+            (
+                // The kernel takes its time for what was in there.
+                "ip netns del db; while ip -o link show type veth | grep -q attachment.db; do sleep 0.05; done; \
+                 ip netns add db; ip -n db link set lo up",
+                "netform import container.db db",
+            ),
             (
                 "ip link set br-front alias netform:blog:network.front; \
                  ip link property del dev br-front altname netform.shop.front",
