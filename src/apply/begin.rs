@@ -33,9 +33,7 @@ impl Begun {
         };
         if !has_sunk {
             leases = None;
-            let drafted = job.dirs.prepare(job.generation, None)?;
-            Sinking::begin([&drafted])?.end()?;
-            drafted.put()?;
+            job.dirs.prepare(job.generation, None)?.sunk()?.put()?;
         }
         recover::finish(job.dirs, (job.generation, leases), touched)
     }

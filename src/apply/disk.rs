@@ -167,10 +167,7 @@ pub(super) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(super) fn stage(path: &Path, value: &impl Serialize) -> Result<Staged, DiskError> {
-    let staged = draft(path, value)?;
-    let synced = staged.file.file().and_then(|file| file.sync_all());
-    synced.map_err(|source| DiskError::Write { path: path.to_owned(), source })?;
-    Ok(staged)
+    draft(path, value)?.sunk()
 }
 
 /// Writes a file that need not have reached the disk yet.
@@ -192,6 +189,15 @@ pub(super) fn draft_by(
 }
 
 impl Staged {
+    /// Returns the file once it has reached the disk.
+    pub(super) fn sunk(self) -> Result<Self, DiskError> {
+        let Self { path, file } = self;
+        match file.sunk() {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(DiskError::Write { path, source }),
+        }
+    }
+
     /// Puts the file in its place, where it takes that of another.
     pub(super) fn put(self) -> Result<(), DiskError> {
         let Self { path, file } = self;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
-use super::disk::{self, Dirs, DiskError, KNOWN, Known, Sinking, Staged};
+use super::disk::{self, Dirs, DiskError, KNOWN, Known, Staged};
 use super::originals::{Originals, lasting};
 use super::written::{self, Before, Leased, Written};
 use crate::kernel::file::make_directory;
@@ -255,11 +255,7 @@ impl Dirs {
     }
 
     fn put_leases(&self, leases: &Leases, staged: Option<Staged>) -> Result<(), DiskError> {
-        let now = || {
-            let drafted = self.draft_leases(leases)?;
-            Sinking::begin([&drafted])?.end()?;
-            Ok(drafted)
-        };
+        let now = || self.draft_leases(leases)?.sunk();
         self.with_notes(leases, || staged.map_or_else(now, Ok)?.put())
     }
 

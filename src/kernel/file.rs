@@ -43,9 +43,7 @@ pub(crate) struct Staged {
 
 /// Writes a file that is nowhere until it is [put](Staged::put) in its place.
 pub(crate) fn stage(path: &Path, text: &[u8]) -> io::Result<Staged> {
-    let staged = draft_by(path, |file| file.write_all(text))?;
-    staged.file.as_file().sync_all()?;
-    Ok(staged)
+    draft_by(path, |file| file.write_all(text))?.sunk()
 }
 
 /// Writes a file that need not have reached the disk yet, of a text that comes in pieces: as a whole it would take as much room
@@ -65,6 +63,12 @@ pub(crate) fn draft_by(
 }
 
 impl Staged {
+    /// Returns the file once it has reached the disk.
+    pub(crate) fn sunk(self) -> io::Result<Self> {
+        self.file.as_file().sync_all()?;
+        Ok(self)
+    }
+
     /// Returns what reaches the disk by [`File::sync_all`].
     pub(crate) fn file(&self) -> io::Result<File> {
         self.file.as_file().try_clone()
