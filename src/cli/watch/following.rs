@@ -11,7 +11,6 @@ use crate::cli::session::Session;
 use crate::kernel::mounts::{Mounts, Places};
 use crate::kernel::moved::{Parts, Whole};
 use crate::kernel::{ovsdb, process};
-use crate::resource::ResourceId;
 use crate::resource::netns::{NsRef, Process};
 use crate::resource::state::State;
 use crate::runtime::{Follower, Kind};
@@ -74,19 +73,7 @@ impl Following {
             let told = tell_of(mounts, Arc::clone(&self.places), bell.clone());
             self.mounts = Some(Follower::beside(told));
         }
-        let made = desired.iter().filter_map(|(id, _)| match id {
-            ResourceId::Netns(name) => Some(NsRef::Named(name.clone())),
-            ResourceId::Link(..)
-            | ResourceId::Address(..)
-            | ResourceId::Route(..)
-            | ResourceId::Neighbour(..)
-            | ResourceId::Sysctl(..)
-            | ResourceId::NftTable(_)
-            | ResourceId::NftElement(..)
-            | ResourceId::Passage(..)
-            | ResourceId::Qdisc(..)
-            | ResourceId::File(_) => None,
-        });
+        let made = desired.iter().filter_map(|(id, _)| id.netns().cloned().map(NsRef::Named));
         let namespaces = given.iter().cloned().chain(made).collect();
         self.places.lock().unwrap_or_else(PoisonError::into_inner).remember(&namespaces);
     }
