@@ -16,6 +16,7 @@ use netlink_packet_route::route::{
 };
 
 use super::family;
+use crate::kernel::attribute::{attr, plain};
 use crate::kernel::connected::PRIORITY;
 use crate::resource::address::{How, Lost};
 use crate::resource::sysctl::Family;
@@ -195,17 +196,14 @@ pub(crate) fn promote_secondaries(index: u32, on: bool) -> RouteNetlinkMessage {
     const IFLA_INET_CONF: u16 = 1;
     /// `IPV4_DEVCONF_PROMOTE_SECONDARIES`, `include/uapi/linux/ip.h`.
     const PROMOTE_SECONDARIES: u16 = 20;
-    let parameter = attribute(PROMOTE_SECONDARIES, &u32::from(on).to_ne_bytes());
-    let spec = attribute(AF_INET, &attribute(IFLA_INET_CONF, &parameter));
+    let mut spec = vec![];
+    plain(&mut spec, AF_INET, |family| {
+        plain(family, IFLA_INET_CONF, |parameters| {
+            attr(parameters, PROMOTE_SECONDARIES, &u32::from(on).to_ne_bytes());
+        });
+    });
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes.push(LinkAttribute::Other(DefaultNla::new(IFLA_AF_SPEC, spec)));
     RouteNetlinkMessage::NewLink(message)
-}
-
-/// Returns the bytes of an attribute whose value fills whole words.
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    const HEADER: usize = 4;
-    let length = u16::try_from(HEADER + value.len()).unwrap_or(u16::MAX);
-    [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat()
 }
