@@ -304,21 +304,8 @@ pub fn lasting(state: &State) -> impl Iterator<Item = &Entry> {
 
 /// Tells whether a manifest asks for a parameter of the host that outlasts what it is for.
 fn is_asked(entry: &Entry) -> bool {
-    match &entry.resource {
-        Resource::Sysctl(sysctl) => {
-            sysctl.ns == NsRef::Host && entry.origin.is_some() && outlasts(&entry.resource.id(), Some(entry))
-        }
-        Resource::Netns(_)
-        | Resource::Link(_)
-        | Resource::Address(_)
-        | Resource::Route(_)
-        | Resource::NftTable(_)
-        | Resource::NftElement(_)
-        | Resource::Passage(_)
-        | Resource::Neighbour(_)
-        | Resource::Qdisc(_)
-        | Resource::File(_) => false,
-    }
+    let is_hosts = entry.resource.sysctl().is_some_and(|sysctl| sysctl.ns == NsRef::Host);
+    is_hosts && entry.origin.is_some() && outlasts(&entry.resource.id(), Some(entry))
 }
 
 /// Drops those of the host that a state does not ask for: what it was before the next time is what it will be by then.

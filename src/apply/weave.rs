@@ -113,7 +113,9 @@ impl<'a> Web<'a> {
                     web.new.extend(slots.into_iter().map(|slot| (slot, web.with.len())));
                     web.with.push(vec![op]);
                 }
-                Op::Create(entry) | Op::Update { from: _, to: entry } if is_parameter(&entry.resource) => {
+                Op::Create(entry) | Op::Update { from: _, to: entry }
+                    if entry.resource.sysctl().is_some() =>
+                {
                     web.first.push(op);
                 }
                 Op::Create(entry) if is_in_order(&entry.resource) => web.put(op, entry, Place::Early),
@@ -134,7 +136,7 @@ impl<'a> Web<'a> {
         // What is made in a wave finds its parameters as they shall be: a link has none that are its own before it is there, and takes
         // over some when it comes.
         let (parameters, others): (Vec<_>, Vec<_>) =
-            placed.into_iter().partition(|(_, entry, _)| is_parameter(&entry.resource));
+            placed.into_iter().partition(|(_, entry, _)| entry.resource.sysctl().is_some());
         for (op, entry, place) in parameters.into_iter().chain(others) {
             self.put(op, entry, place);
         }
@@ -143,22 +145,22 @@ impl<'a> Web<'a> {
 
     /// Returns when something can be made; `None` when that is neither before nor after all namespaces, nor with one.
     fn place(&self, resource: &Resource) -> Option<Place> {
+        if !is_in_order(resource) {
+            return Some(Place::Late);
+        }
         let needs = resource.requires();
         let ground = || needs.iter().filter_map(|need| self.filled.get(&need.slot));
         let homes = needs.iter().filter_map(|need| self.new.get(&need.slot)).map(|home| Place::With(*home));
         let mut homes = homes.collect::<Vec<_>>();
-        if is_parameter(resource) {
+        if resource.sysctl().is_some() {
             // That of a link of the host goes with the link.
             homes.extend(ground().copied().filter(|place| *place != Place::Early));
         }
         let Some(home) = homes.first().copied() else {
-            let is_early = is_in_order(resource) && ground().all(|place| *place == Place::Early);
+            let is_early = ground().all(|place| *place == Place::Early);
             return Some(if is_early { Place::Early } else { Place::Late });
         };
         let is_near = |place: &Place| [Place::Early, home].contains(place);
-        if !is_in_order(resource) {
-            return Some(Place::Late);
-        }
         (home != Place::Late && homes.iter().chain(ground()).all(is_near)).then_some(home)
     }
 
@@ -196,10 +198,6 @@ fn is_firewall(wave: &[Op]) -> bool {
 
 fn is_new_namespace(op: &Op) -> bool {
     matches!(op, Op::Create(Entry { resource: Resource::Netns(_), .. }))
-}
-
-fn is_parameter(resource: &Resource) -> bool {
-    matches!(resource, Resource::Sysctl(_))
 }
 
 /// Tells whether something can be made in its turn.

@@ -19,7 +19,6 @@ use crate::names::NetnsName;
 use crate::resource::Resource;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
-use crate::resource::state::Entry;
 use crate::resource::sysctl::Sysctl;
 
 /// How many namespaces are made ahead at most: each holds a socket open.
@@ -122,12 +121,17 @@ async fn furnish(live: &mut Live, ops: Vec<Placed<'_>>, mut making: Making) -> V
         if making.is_over() {
             break;
         }
-        let parameters = some.iter().filter_map(|(place, op)| Some((*place, parameter(op)?.clone())));
-        let mut done = write_sysctls(parameters.collect()).await;
-        if let (true, [(place, op)]) = (done.is_empty(), some) {
-            open(live, homes, &mut closed).await;
-            done.push((*place, carry_out(live, op, &closed, &mut bulletin).await));
-        }
+        let done = match some {
+            [(place, op)] if parameter(op).is_none() => {
+                open(live, homes, &mut closed).await;
+                vec![(*place, carry_out(live, op, &closed, &mut bulletin).await)]
+            }
+            parameters => {
+                let sysctls =
+                    parameters.iter().filter_map(|(place, op)| Some((*place, parameter(op)?.clone())));
+                write_sysctls(sysctls.collect()).await
+            }
+        };
         let failed = done.iter().any(|(_, outcome)| outcome.is_err());
         outcomes.extend(done);
         if failed {
@@ -143,9 +147,8 @@ async fn furnish(live: &mut Live, ops: Vec<Placed<'_>>, mut making: Making) -> V
 /// Returns the kernel parameter that an operation sets.
 fn parameter(op: &Op) -> Option<&Sysctl> {
     match op {
-        Op::Create(Entry { resource: Resource::Sysctl(sysctl), .. })
-        | Op::Update { from: _, to: Entry { resource: Resource::Sysctl(sysctl), .. } } => Some(sysctl),
-        Op::Create(_) | Op::Update { .. } | Op::Delete(_) => None,
+        Op::Create(entry) | Op::Update { from: _, to: entry } => entry.resource.sysctl(),
+        Op::Delete(_) => None,
     }
 }
 

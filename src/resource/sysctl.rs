@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::Resource;
 use super::netns::NsRef;
 use crate::names::IfName;
 
@@ -100,6 +101,25 @@ impl fmt::Display for Family {
             Self::Ipv4 => "ipv4",
             Self::Ipv6 => "ipv6",
         })
+    }
+}
+
+impl Resource {
+    /// Returns the kernel parameter; `None` for all else.
+    pub fn sysctl(&self) -> Option<&Sysctl> {
+        match self {
+            Self::Sysctl(sysctl) => Some(sysctl),
+            Self::Netns(_)
+            | Self::Link(_)
+            | Self::Address(_)
+            | Self::Route(_)
+            | Self::NftTable(_)
+            | Self::NftElement(_)
+            | Self::Passage(_)
+            | Self::Neighbour(_)
+            | Self::Qdisc(_)
+            | Self::File(_) => None,
+        }
     }
 }
 
