@@ -9,7 +9,7 @@ live! {
     fn a_daemon_that_is_stopped_holds_nobody_up(world) {
         world.file("netform.yaml", FRONT);
         let daemon = Daemon::start(world, &[]);
-        daemon.signal("STOP");
+        daemon.stop_at_rest();
 
         let status = world.run(&["status"]).exits(0).stdout;
         let refused = world.run(&["resume"]).exits(1);

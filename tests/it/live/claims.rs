@@ -44,7 +44,7 @@ live! {
     fn a_daemon_that_another_one_has_replaced_meanwhile_ends_and_leaves_it_alone(world) {
         world.file("netform.yaml", SHOP);
         let first = Daemon::start(world, &[]);
-        first.signal("STOP");
+        first.stop_at_rest();
         world.sh("rm -rf run");
         let log = world.dir().join("watch.log");
         std::fs::rename(&log, world.dir().join("first.log")).unwrap();

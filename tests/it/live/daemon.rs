@@ -58,6 +58,19 @@ impl<'a> Daemon<'a> {
         self.world.sh(&format!("kill -{name} {}", self.child.id()));
     }
 
+    /// Stops it while it changes nothing: it has no lock then that others wait for.
+    pub fn stop_at_rest(&self) {
+        let is_free = || {
+            self.signal("STOP");
+            let free = self.world.sh("flock -n run/shop/lock true && echo free || true");
+            free.contains("free") || {
+                self.signal("CONT");
+                false
+            }
+        };
+        patiently(&|| self.log(), is_free);
+    }
+
     /// Waits for its end and returns its exit code.
     pub fn ends(mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)

@@ -75,7 +75,7 @@ live! {
         }
 
         // Nor by a daemon that was stopped meanwhile.
-        daemon.signal("STOP");
+        daemon.stop_at_rest();
         manifest += "  f: {networks: [front]}\n";
         world.file("netform.yaml", &manifest);
         world.run(&["apply", "--yes"]).exits(0);

@@ -10,7 +10,7 @@ live! {
         let daemon = Daemon::start(world, &[]);
         let files = || world.sh("cat /etc/netns/web/resolv.conf /etc/netns/db/resolv.conf");
         let before = files();
-        daemon.signal("STOP");
+        daemon.stop_at_rest();
 
         let told = format!("`netform watch` (process {}) runs, but does not answer", daemon.pid());
         let status = world.run(&["status"]).exits(0).stdout;
