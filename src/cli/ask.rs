@@ -3,7 +3,7 @@
 use std::io;
 
 use super::args::{Common, WhichProject};
-use super::failure::{Code, Failure};
+use super::failure::{Code, Failure, goes_on};
 use super::session::Session;
 use super::show;
 use crate::apply::Dirs;
@@ -65,7 +65,7 @@ fn silent(dirs: &Dirs, pid: Option<u32>) -> Status {
 }
 
 fn has_it_go_on(pid: u32) -> String {
-    format!("if somebody has stopped it, `kill -CONT {pid}` has it go on")
+    format!("if somebody has stopped it, {}", goes_on(pid))
 }
 
 fn has_it_go_on_somehow() -> String {

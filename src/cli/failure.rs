@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::Common;
 use crate::apply::lock::LockError;
 use crate::apply::{Dirs, DiskError, RecoverError};
-use crate::kernel::{FailureKind, ObserveError};
+use crate::kernel::{FailureKind, ObserveError, process};
 use crate::manifest::problem::Record;
 use crate::names::ProjectName;
 use crate::plan::Conflict;
@@ -225,6 +225,11 @@ pub(super) fn unknown_project(project: &ProjectName, dirs: &Dirs, common: &Commo
     )
 }
 
+/// Returns what has a process go on that somebody has stopped.
+pub(super) fn goes_on(pid: u32) -> String {
+    format!("`kill -CONT {pid}` has it go on")
+}
+
 /// Returns the failure of a run that did not get its lock at this time.
 pub(super) fn not_locked(error: &LockError, now: u64) -> Failure {
     match error {
@@ -236,7 +241,11 @@ pub(super) fn not_locked(error: &LockError, now: u64) -> Failure {
                 true => String::new(),
                 false => format!("it has held it for {}; ", humantime::format_duration(since)),
             };
-            Failure::of(Code::Locked, error).help(format!("{held}--lock-timeout waits longer"))
+            let way_out = match process::is_stopped(holder.pid) {
+                true => format!("somebody has stopped it, and {}", goes_on(holder.pid)),
+                false => "--lock-timeout waits longer".to_owned(),
+            };
+            Failure::of(Code::Locked, error).help(format!("{held}{way_out}"))
         }
         LockError::Unusable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             let help = help_for(FailureKind::Privilege).unwrap_or_default();
@@ -253,6 +262,23 @@ pub(super) fn not_locked(error: &LockError, now: u64) -> Failure {
 mod tests {
     use super::*;
     use crate::apply::lock::Holder;
+
+    #[test]
+    fn who_holds_a_lock_and_is_stopped_is_told_so() {
+        let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = sleeper.id();
+        std::process::Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap();
+        while !process::is_stopped(pid) {
+            std::thread::yield_now();
+        }
+
+        let holder = Holder { pid, verb: "watch".to_owned(), since: 0 };
+        let help = not_locked(&LockError::Held { holder }, 5000).help.unwrap();
+
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        assert_eq!(help, format!("somebody has stopped it, and `kill -CONT {pid}` has it go on"));
+    }
 
     #[test]
     fn how_long_a_lock_is_held_is_said_in_whole_seconds() {

@@ -25,6 +25,12 @@ pub fn lives(process: Process) -> bool {
     of(process.pid) == Some(process)
 }
 
+/// Tells whether somebody has stopped a process, which goes on when it is let: `SIGSTOP`, signal(7).
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    parsed(&String::from_utf8_lossy(&stat)).is_some_and(|(state, _)| state == 'T')
+}
+
 /// Tells in which network namespace a process is; `None` when it has ended.
 pub fn namespace_id(process: Process) -> Option<Identity> {
     identity_of(namespace(process).ok()??.as_fd()).ok()
