@@ -225,15 +225,20 @@ impl Dirs {
         }
     }
 
-    /// Makes a prepared generation the newest, and forgets the oldest. Twice is as good as once.
-    pub(super) fn commit(&self, number: u64) -> Result<(), DiskError> {
+    /// Makes a prepared generation the newest; after a power cut an older one may be. Twice is as good as once.
+    pub(super) fn commit_for_now(&self, number: u64) -> Result<(), DiskError> {
         let (pending, path) = (self.path(number, "pending"), self.path(number, "json"));
-        let failed = |source| DiskError::Write { path: path.clone(), source };
         match fs::rename(&pending, &path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.exists() => {}
-            other => other.map_err(failed)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.exists() => Ok(()),
+            other => other.map_err(|source| DiskError::Write { path, source }),
         }
-        disk::sync_dir(&self.generations()).map_err(failed)?;
+    }
+
+    /// The same for good, and forgets the oldest.
+    pub(super) fn commit(&self, number: u64) -> Result<(), DiskError> {
+        self.commit_for_now(number)?;
+        let dir = self.generations();
+        disk::sync_dir(&dir).map_err(|source| DiskError::Write { path: dir, source })?;
         let numbers = self.numbers()?;
         for old in numbers.iter().take(numbers.len().saturating_sub(KEPT)) {
             disk::remove(&self.path(*old, "json"))?;

@@ -189,9 +189,11 @@ pub(super) fn finish(
     touched: &[Touched],
 ) -> Result<(), DiskError> {
     dirs.keep_loss(generation.number)?;
+    dirs.commit_for_now(generation.number)?;
+    // What has a directory of the same disk reach it mostly takes the other along.
+    dirs.save_leases_of(generation, leases)?;
     dirs.commit(generation.number)?;
-    dirs.remember(touched, Some(generation))?;
-    dirs.save_leases_of(generation, leases)
+    dirs.remember(touched, Some(generation))
 }
 
 /// Tells whether everything is as it shall be after.
