@@ -132,7 +132,7 @@ pub fn floor_inside(size: Size) {
 
 /// Is netform's half of a round, inside its namespaces. The floor reads what netform made, since that carries marks.
 pub fn netform_inside(size: Size, purpose: Purpose) {
-    // Journal and generations go to a disk, as they do for users.
+    // Generations go to a disk, and the journal to what a host has at `/run`, as they do for users.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let host = Host { dir: dir.path(), purpose };
     for (name, variant) in
@@ -172,7 +172,7 @@ impl Host<'_> {
             Purpose::Count => Command::new(std::env::current_exe().unwrap()),
             Purpose::Time => Command::new(env!("CARGO_BIN_EXE_netform")),
         };
-        command.arg("--state-dir").arg(self.dir.join("state")).arg("--run-dir").arg(self.dir.join("run"));
+        command.arg("--state-dir").arg(self.dir.join("state")).args(["--run-dir", "/run/netform"]);
         command.args(verb).arg(self.manifest(manifest));
         command
     }
