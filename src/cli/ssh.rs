@@ -1,5 +1,7 @@
 //! The SSH session that netform was started from: by its variables, or else by the processes above.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
@@ -59,17 +61,23 @@ fn parse(text: &str) -> Option<Session> {
     })
 }
 
+/// Reads what the kernel tells of a process. It does not say how much that is, and mostly it is little.
+fn text(path: &Path) -> Option<String> {
+    let mut text = Vec::with_capacity(4096);
+    File::open(path).ok()?.take(u64::MAX).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Returns the process that started another one: the fourth field of `stat`, `proc_pid_stat(5)`.
 fn parent(pid: u32, proc: &Path) -> Option<u32> {
-    let stat = std::fs::read_to_string(proc.join(pid.to_string()).join("stat")).ok()?;
+    let stat = text(&proc.join(pid.to_string()).join("stat"))?;
     // The second field is the program's name in brackets, which may hold anything.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Returns the session by the variables that a process was started with.
 fn inherited(process: &Path) -> Option<Session> {
-    let environ = std::fs::read(process.join("environ")).ok()?;
-    let environ = String::from_utf8_lossy(&environ);
+    let environ = text(&process.join("environ"))?;
     let variables = || environ.split('\0').filter_map(|variable| variable.split_once('='));
     let value = |name| variables().find(|(other, _)| *other == name).map(|(_, value)| value);
     VARIABLES.into_iter().find_map(value).and_then(parse)
@@ -77,8 +85,7 @@ fn inherited(process: &Path) -> Option<Session> {
 
 /// Returns the session by the connection that a process of sshd holds.
 fn connection(process: &Path) -> Option<Session> {
-    let comm = std::fs::read_to_string(process.join("comm")).ok()?;
-    if !comm.starts_with("sshd") {
+    if !text(&process.join("comm"))?.starts_with("sshd") {
         return None;
     }
     let files = std::fs::read_dir(process.join("fd")).ok()?;

@@ -1,5 +1,6 @@
 //! What carries the SSH session that netform was started from: a look at the host's routes, links and neighbours.
 
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -52,33 +53,91 @@ pub async fn management(session: Session) -> Result<Option<Management>, ObserveE
 
 /// Looks from the host's namespace, which the calling thread is in.
 fn look(session: Session) -> Result<Option<Management>, Refusal> {
-    let mut socket = Blocking::open()?;
-    let links = socket.dump(message::all_links(), answer::link)?;
+    let mut links = Links { socket: Blocking::open()?, known: BTreeMap::new() };
     let mut carrying = BTreeSet::new();
     let mut route = None;
     if let Some(zone) = &session.zone {
-        carrying.extend(links.iter().filter(|link| link.name == *zone).map(|link| link.index));
-    } else if let Some(way) = one(&mut socket, message::find_route(session.client))? {
+        carrying.extend(links.called(zone)?);
+    } else if let Some(way) = one(&mut links.socket, message::find_route(session.client))? {
         carrying.extend(way.index);
-        let bridge = links.iter().find(|link| Some(link.index) == way.index && link.kind == "bridge");
-        if let Some(bridge) = bridge {
-            carrying.extend(port_toward(&mut socket, way.via.unwrap_or(session.client), bridge, &links)?);
+        if let Some(index) = way.index
+            && links.at(index)?.is_some_and(|link| link.kind == "bridge")
+        {
+            carrying.extend(links.port_toward(way.via.unwrap_or(session.client), index)?);
         }
-        route = one(&mut socket, message::find_route_entry(session.client))?.map(|entry| entry.dest.trunc());
+        let entry = one(&mut links.socket, message::find_route_entry(session.client))?;
+        route = entry.map(|entry| entry.dest.trunc());
     }
     if let Some(server) = session.server {
-        let addresses = socket.dump(message::all_addresses(), answer::address)?;
+        let addresses = links.socket.dump(message::all_addresses(), answer::address)?;
         let held = addresses.iter().filter(|address| address.addr.addr() == server);
         carrying.extend(held.map(|address| address.index));
     }
-    below(&mut carrying, &links);
-    let carrying: Vec<_> = links.iter().filter(|link| carrying.contains(&link.index)).collect();
+    links.below(&mut carrying)?;
+    let Links { mut socket, known } = links;
+    let carrying: Vec<_> = carrying.iter().filter_map(|index| known.get(index)?.as_ref()).collect();
     if carrying.is_empty() {
         return Ok(None);
     }
     let namespaces = far_ends(&mut socket, &carrying)?;
     let links = carrying.into_iter().filter_map(LinkAnswer::ifname).collect();
     Ok(Some(Management { session, route, links, namespaces }))
+}
+
+/// The links that were asked for: to list all of a host with many containers takes longer than everything else.
+struct Links {
+    socket: Blocking,
+    /// By their numbers; `None` is not there.
+    known: BTreeMap<u32, Option<LinkAnswer>>,
+}
+
+impl Links {
+    /// Returns a link by its number.
+    fn at(&mut self, index: u32) -> Result<Option<&LinkAnswer>, Refusal> {
+        let link = match self.known.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                unknown.insert(reading::existing(self.socket.ask(message::link_at(index), answer::link))?)
+            }
+        };
+        Ok(link.as_ref())
+    }
+
+    /// Returns the number of a link by its name.
+    fn called(&mut self, name: &str) -> Result<Option<u32>, Refusal> {
+        let Ok(name) = IfName::try_from(name) else { return Ok(None) };
+        let link = reading::existing(self.socket.ask(message::find_link(&name), answer::link))?;
+        let index = link.as_ref().map(|link| link.index);
+        index.into_iter().for_each(|index| drop(self.known.insert(index, link.clone())));
+        Ok(index)
+    }
+
+    /// Returns the port of a bridge behind which a neighbour is, by its link-layer address.
+    fn port_toward(&mut self, next: IpAddr, bridge: u32) -> Result<Option<u32>, Refusal> {
+        let neighbours = self.socket.dump(message::neighbours(next), answer::neighbour)?;
+        let is_next = |it: &&NeighbourAnswer| it.index == bridge && it.addr == Some(next);
+        let Some(mac) = neighbours.iter().find(is_next).and_then(|neighbour| neighbour.mac) else {
+            return Ok(None);
+        };
+        let learnt = self.socket.dump(message::forwarding(), answer::neighbour)?;
+        for entry in learnt.iter().filter(|entry| entry.mac == Some(mac)) {
+            if self.at(entry.index)?.is_some_and(|link| link.master == Some(bridge)) {
+                return Ok(Some(entry.index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds the links that links are stacked on or ports of, down to the last.
+    fn below(&mut self, carrying: &mut BTreeSet<u32>) -> Result<(), Refusal> {
+        let mut new: Vec<u32> = carrying.iter().copied().collect();
+        while let Some(index) = new.pop() {
+            let Some(link) = self.at(index)? else { continue };
+            let lower = link.peer.filter(|_| link.peer_ns.is_none());
+            new.extend(lower.into_iter().chain(link.master).filter(|index| carrying.insert(*index)));
+        }
+        Ok(())
+    }
 }
 
 /// Returns the route that an address takes; `None` when there is none.
@@ -90,34 +149,6 @@ fn one(
         // Unreachable, prohibited, or of a family that the kernel lacks: no packet goes there.
         Err(Refusal::Kernel { .. }) => Ok(None),
         answer => answer,
-    }
-}
-
-/// Returns the port of a bridge behind which a neighbour is, by its link-layer address.
-fn port_toward(
-    socket: &mut Blocking,
-    next: IpAddr,
-    bridge: &LinkAnswer,
-    links: &[LinkAnswer],
-) -> Result<Option<u32>, Refusal> {
-    let neighbours = socket.dump(message::neighbours(next), answer::neighbour)?;
-    let is_next = |it: &&NeighbourAnswer| it.index == bridge.index && it.addr == Some(next);
-    let Some(mac) = neighbours.iter().find(is_next).and_then(|neighbour| neighbour.mac) else {
-        return Ok(None);
-    };
-    let learnt = socket.dump(message::forwarding(), answer::neighbour)?;
-    let is_port =
-        |index: u32| links.iter().any(|link| link.index == index && link.master == Some(bridge.index));
-    Ok(learnt.iter().find(|entry| entry.mac == Some(mac) && is_port(entry.index)).map(|entry| entry.index))
-}
-
-/// Adds the links that links are stacked on or ports of, down to the last.
-fn below(carrying: &mut BTreeSet<u32>, links: &[LinkAnswer]) {
-    let mut new: Vec<u32> = carrying.iter().copied().collect();
-    while let Some(index) = new.pop() {
-        let Some(link) = links.iter().find(|link| link.index == index) else { continue };
-        let lower = link.peer.filter(|_| link.peer_ns.is_none());
-        new.extend(lower.into_iter().chain(link.master).filter(|index| carrying.insert(*index)));
     }
 }
 

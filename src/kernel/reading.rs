@@ -31,6 +31,7 @@ use crate::resource::netns::{NsRef, Table};
 use crate::resource::owner::{Mark, Owner};
 use crate::resource::sysctl::{Family, SysctlKey};
 pub use glimpse::Glimpse;
+pub(super) use some::existing;
 pub(crate) use tables::Tables;
 use tables::{FEW, ReadRoute};
 use threads::{by_two, thread};

@@ -37,7 +37,7 @@ impl NsReading {
 }
 
 /// Passes over a link that is not there.
-fn existing<T: Default>(answers: Result<T, Refusal>) -> Result<T, Refusal> {
+pub(in crate::kernel) fn existing<T: Default>(answers: Result<T, Refusal>) -> Result<T, Refusal> {
     match answers {
         Err(Refusal::Kernel { errno: Errno::NODEV, said: _ }) => Ok(T::default()),
         answers => answers,
