@@ -2,11 +2,21 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
 /// Whether this process ends when it has done one thing.
 static ENDS_SOON: AtomicBool = AtomicBool::new(false);
+
+/// The two threads; `None` when there can be no second one.
+static TEAM: OnceLock<Option<ThreadPool>> = OnceLock::new();
+
+/// How many work at a time: the kernel has one thread at a time read or change links, and who shares a host with others leaves
+/// them some of it.
+const TEAM_SIZE: usize = 2;
 
 thread_local! {
     /// Whether this thread is to begin no other.
@@ -29,21 +39,28 @@ pub fn alone<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Makes the calling thread one of the two: it goes on with what the other one has no time for. Whoever does not ask for that
+/// waits for two others.
+pub fn join_in() {
+    let _ = TEAM.set(team(ThreadPoolBuilder::use_current_thread));
+}
+
+fn team(how: impl FnOnce(ThreadPoolBuilder) -> ThreadPoolBuilder) -> Option<ThreadPool> {
+    let builder = ThreadPoolBuilder::new().num_threads(TEAM_SIZE).start_handler(|_| make_room());
+    how(builder.thread_name(|_| "halves".to_owned())).build().ok()
+}
+
 /// Does two things at a time when that is worth it for so many items, or else one after the other.
 pub fn both<A: Send, B>(items: usize, first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
     if !is_worthwhile(items) || ALONE.get() {
         return (first(), second());
     }
-    let (a, b) = thread::scope(|scope| {
-        let first = || {
-            make_room();
-            first()
-        };
-        let a = thread::Builder::new().spawn_scoped(scope, first);
-        let b = second();
-        (a.ok().and_then(|a| a.join().ok()), b)
+    let Some(team) = TEAM.get_or_init(|| team(|builder| builder)) else { return (first(), second()) };
+    let mut a = None;
+    let b = team.in_place_scope(|scope| {
+        scope.spawn(|_| a = Some(first()));
+        second()
     });
-    // Without a second thread it is done by this one.
     (a.unwrap_or_else(first), b)
 }
 
@@ -80,6 +97,24 @@ pub fn discard<T: Send + 'static>(items: usize, large: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_is_within_one_half_or_asks_at_the_same_time_waits_for_nobody_in_vain() {
+        fn sum(items: &[usize]) -> usize {
+            if items.len() < 64 {
+                items.iter().sum()
+            } else {
+                let (a, b) = halves(items, sum);
+                a + b
+            }
+        }
+        let items: Vec<usize> = (0..10_000).collect();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(sum(&items), 49_995_000));
+            }
+        });
+    }
 
     #[test]
     fn few_or_many_are_done_in_order() {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use super::args::Common;
 use crate::apply::generation::{Past, Stamp};
 use crate::apply::{Dirs, DiskError, lock};
-use crate::halves::make_room;
+use crate::halves::{join_in, make_room};
 use crate::kernel::Glimpse;
 use crate::names::ProjectName;
 
@@ -60,6 +60,7 @@ impl Glimpsed {
 impl Ahead {
     /// Begins to read the past of the project that a manifest seems to be of, and perhaps to look at the host.
     pub(super) fn begin(common: &Common, manifest: &Path, looks: Looks) -> Option<Self> {
+        join_in();
         let dirs = Dirs::new(&common.state_dir, &common.run_dir, &guess(manifest)?);
         let glimpsed = match looks {
             Looks::Yes => Glimpsed::begin(&dirs),
