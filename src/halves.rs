@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -50,18 +51,43 @@ fn team(how: impl FnOnce(ThreadPoolBuilder) -> ThreadPoolBuilder) -> Option<Thre
     how(builder.thread_name(|_| "halves".to_owned())).build().ok()
 }
 
+fn both_threads() -> Option<&'static ThreadPool> {
+    TEAM.get_or_init(|| team(|builder| builder)).as_ref()
+}
+
 /// Does two things at a time when that is worth it for so many items, or else one after the other.
 pub fn both<A: Send, B>(items: usize, first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
     if !is_worthwhile(items) || ALONE.get() {
         return (first(), second());
     }
-    let Some(team) = TEAM.get_or_init(|| team(|builder| builder)) else { return (first(), second()) };
+    let Some(team) = both_threads() else { return (first(), second()) };
     let mut a = None;
     let b = team.in_place_scope(|scope| {
         scope.spawn(|_| a = Some(first()));
         second()
     });
     (a.unwrap_or_else(first), b)
+}
+
+/// What is done meanwhile.
+#[derive(Debug)]
+pub struct Meanwhile<T>(Option<Receiver<T>>);
+
+impl<T: Send + 'static> Meanwhile<T> {
+    /// Has it done by the other one of the two threads.
+    pub fn begin(work: impl FnOnce() -> T + Send + 'static) -> Self {
+        let told = both_threads().map(|team| {
+            let (tell, told) = sync_channel(1);
+            team.spawn(move || drop(tell.send(work())));
+            told
+        });
+        Self(told)
+    }
+
+    /// Waits for what came of it; `None` where there is no other thread.
+    pub fn end(self) -> Option<T> {
+        self.0?.recv().ok()
+    }
 }
 
 /// Does something with either half of a list, at a time when that is worth it.

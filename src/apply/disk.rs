@@ -5,11 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::halves::Meanwhile;
 use crate::kernel::file;
 use crate::names::ProjectName;
 
@@ -215,7 +215,7 @@ impl Staged {
 pub(super) struct Sinking {
     path: PathBuf,
     files: Arc<Vec<File>>,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    sinking: Meanwhile<io::Result<()>>,
 }
 
 impl Sinking {
@@ -228,14 +228,14 @@ impl Sinking {
         }
         let files = Arc::new(all);
         let own = Arc::clone(&files);
-        let thread = thread::Builder::new().name("disk".to_owned()).spawn(move || sync(&own)).ok();
-        Ok(Self { path, files, thread })
+        let sinking = Meanwhile::begin(move || sync(&own));
+        Ok(Self { path, files, sinking })
     }
 
     /// Waits until they have.
     pub(super) fn end(self) -> Result<(), DiskError> {
-        let Self { path, files, thread } = self;
-        let done = thread.and_then(|thread| thread.join().ok()).unwrap_or_else(|| sync(&files));
+        let Self { path, files, sinking } = self;
+        let done = sinking.end().unwrap_or_else(|| sync(&files));
         done.map_err(|source| DiskError::Write { path, source })
     }
 }

@@ -1,7 +1,7 @@
 //! What carries the SSH session that netform was started from: a look at the host's routes, links and neighbours.
 
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
