@@ -221,12 +221,24 @@ fn routed(facts: &Facts, cidr: IpNet) -> Option<&IpNet> {
     facts.routes.range(cidr..).next().filter(|route| cidr.contains(*route))
 }
 
+/// Returns the first network in a subnet that a link of others is on: without a route mostly since the link is down.
+fn resting(facts: &Facts, cidr: IpNet) -> Option<(&IpNet, &IfName)> {
+    facts.connected.range(cidr..).next().filter(|(theirs, _)| cidr.contains(*theirs))
+}
+
 /// Returns a sentence for each subnet of ours into which others have laid a route since it is there.
 pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
     let ours = topology.networks.iter().filter(|network| !network.external && network.driver.has_host());
     let subnets = ours.flat_map(|network| network.subnets.iter().map(move |subnet| (network, subnet.cidr)));
     let sentence = |(Network { name, origin, .. }, cidr): (&Network, IpNet)| {
-        let route = routed(facts, cidr)?;
+        let Some(route) = routed(facts, cidr) else {
+            let (theirs, link) = resting(facts, cidr)?;
+            return Some(format!(
+                "{origin}: link {link} of the host has an address in {theirs}, which is in subnet {cidr} of network {name}: no \
+                 route comes with it now, and if one does when {link} comes up, what the host sends there may not reach a \
+                 container"
+            ));
+        };
         if let Some(link) = facts.returning.get(route) {
             return Some(format!(
                 "{origin}: link {link} comes back to the host and leads to {route}, which is in subnet {cidr} of network \

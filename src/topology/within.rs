@@ -119,6 +119,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_link_that_is_down_has_in_a_subnet_is_told() {
+        let mut facts = facts();
+        facts.connected.retain(|_, link| link.as_str() == "up0");
+        let told = |net: &str| topology(net, &facts).warnings(&facts).concat();
+
+        for (net, theirs) in [("192.0.2.0/24", "192.0.2.0/24"), ("2001:db8::/48", "2001:db8::/64")] {
+            let told = told(&format!("net a {net}"));
+            assert!(
+                told.contains(&format!(
+                    "link up0 of the host has an address in {theirs}, which is in subnet {net}"
+                )),
+                "{told}"
+            );
+        }
+        assert_eq!(told("net a 192.0.3.0/24"), "");
+    }
+
+    #[test]
     fn what_is_live_stays_and_is_told() {
         let mut facts = facts();
         facts.live.subnets.insert("a".try_into().unwrap(), vec!["192.0.2.128/25".parse().unwrap()]);

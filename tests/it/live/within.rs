@@ -45,6 +45,22 @@ live! {
 }
 
 live! {
+    fn a_link_that_is_down_with_an_address_of_a_subnet_is_told(world) {
+        world.sh("ip link add idle type veth peer name far && ip addr add 172.25.0.1/24 dev idle");
+        world.file("netform.yaml", &on("172.25.0.0/24"));
+
+        let (plan, _) = world.plan();
+
+        let told = "link idle of the host has an address in 172.25.0.0/24, which is in subnet 172.25.0.0/24 of network dn";
+        assert!(plan.contains("Warning: netform.yaml:3:") && plan.contains(told), "{plan}");
+        world.run(&["apply", "--yes"]).exits(0);
+        world.sh("ip link del idle");
+        assert!(!world.plan().0.contains(told));
+        world.assert_in_sync();
+    }
+}
+
+live! {
     fn a_part_of_where_a_route_leads_is_told_and_what_comes_later_is_too(world) {
         router(world);
         world.file("netform.yaml", &on("10.200.5.0/24"));
