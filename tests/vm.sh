@@ -83,7 +83,8 @@ echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
 
 number=100
 for module in virtio_pci virtio_net overlay veth bridge br_netfilter macvlan ipvlan 8021q dummy openvswitch nf_tables nft_ct nft_fib_inet nft_nat \
-  nft_chain_nat nft_masq nft_redir nft_reject_inet nft_reject_bridge nft_meta_bridge nf_conntrack_netlink; do
+  nft_chain_nat nft_masq nft_redir nft_reject_inet nft_reject_bridge nft_meta_bridge nf_conntrack_netlink \
+  xfrm_interface; do
   while read -r command file _; do
     [ "$command" = insmod ] || continue
     name=$(basename "${file%.xz}")
@@ -99,7 +100,7 @@ done
 cat >"$root/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,bridge-vlans,openvswitch,ovs,vm NETFORM_TEST_MACHINE=1
+export PATH=/usr/bin:/bin HOME=/ TERM=dumb NETFORM_TEST_REQUIRE=live,ipvlan,vlan,xfrm,bridge-vlans,openvswitch,ovs,vm NETFORM_TEST_MACHINE=1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; ln -s /proc/self/fd /dev/fd
 ln -s /proc/self/fd/0 /dev/stdin; ln -s /run /var/run
 # The programs stand where they were built, which may be below /tmp.

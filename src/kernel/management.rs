@@ -92,8 +92,11 @@ struct Links {
 }
 
 impl Links {
-    /// Returns a link by its number.
+    /// Returns a link by its number. A tunnel that stands on no link in particular says that it stands on number 0, which none has.
     fn at(&mut self, index: u32) -> Result<Option<&LinkAnswer>, Refusal> {
+        if index == 0 {
+            return Ok(None);
+        }
         let link = match self.known.entry(index) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {

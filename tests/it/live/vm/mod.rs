@@ -5,6 +5,7 @@ mod bridge;
 mod ipvlan;
 mod nic;
 mod openvswitch;
+mod tunnel;
 mod vlan;
 
 use super::world::{World, skip};
@@ -16,6 +17,8 @@ enum Feature {
     Ipvlan,
     /// 802.1Q tags.
     Vlan,
+    /// Tunnels by IPsec.
+    Xfrm,
     /// Bridges that keep VLANs apart.
     Filtering,
     /// The datapath of Open vSwitch.
@@ -27,6 +30,7 @@ fn has(world: &World, feature: Feature) -> bool {
     let (kind, link) = match feature {
         Feature::Ipvlan => ("ipvlan", "ipvlan"),
         Feature::Vlan => ("vlan", "vlan id 9"),
+        Feature::Xfrm => ("xfrm", "xfrm if_id 9"),
         Feature::Filtering => {
             let tried = world.try_sh("ip link add probe type bridge vlan_filtering 1 && ip link del probe");
             if tried.code != 0 {
