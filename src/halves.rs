@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 /// Whether this process ends when it has done one thing.
 static ENDS_SOON: AtomicBool = AtomicBool::new(false);
@@ -71,7 +71,7 @@ pub fn both<A: Send, B>(items: usize, first: impl Fn() -> A + Sync, second: impl
 
 /// What is done meanwhile.
 #[derive(Debug)]
-pub struct Meanwhile<T>(Option<Receiver<T>>);
+pub struct Meanwhile<T>(Option<(&'static ThreadPool, Receiver<T>)>);
 
 impl<T: Send + 'static> Meanwhile<T> {
     /// Has it done by the other one of the two threads.
@@ -79,14 +79,17 @@ impl<T: Send + 'static> Meanwhile<T> {
         let told = both_threads().map(|team| {
             let (tell, told) = sync_channel(1);
             team.spawn(move || drop(tell.send(work())));
-            told
+            (team, told)
         });
         Self(told)
     }
 
     /// Waits for what came of it; `None` where there is no other thread.
     pub fn end(self) -> Option<T> {
-        self.0?.recv().ok()
+        let (team, told) = self.0?;
+        // The other one need not have been woken for it.
+        while team.yield_local() == Some(Yield::Executed) {}
+        told.recv().ok()
     }
 }
 
@@ -140,6 +143,13 @@ mod tests {
                 scope.spawn(|| assert_eq!(sum(&items), 49_995_000));
             }
         });
+    }
+
+    #[test]
+    fn what_is_done_meanwhile_is_done_in_the_end() {
+        for number in 0..1000 {
+            assert_eq!(Meanwhile::begin(move || number + 1).end(), Some(number + 1));
+        }
     }
 
     #[test]
