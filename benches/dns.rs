@@ -37,7 +37,7 @@ fn main() {
         _ => {
             let enter = format!(
                 "mount -t tmpfs tmpfs /run; for n in $(seq 0 {}); do echo netns add c$n; done | ip -batch -
-                for n in $(seq 0 {}); do ip -n c$n link set lo up; done; exec \"$0\" inside",
+                for n in $(seq 0 {}); do ip -n c$n link set lo up alias netform:bench:container.c$n; done; exec \"$0\" inside",
                 NAMES - 1,
                 NAMES - 1
             );

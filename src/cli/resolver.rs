@@ -56,6 +56,8 @@ enum Lack {
     Itself,
     /// Another daemon answers there.
     Another,
+    /// It is not the one that netform has made.
+    Mark,
 }
 
 impl Lack {
@@ -67,6 +69,9 @@ impl Lack {
             }
             Self::Another => Some(format!(
                 "names of this project are not answered in namespace {ns}: another daemon answers there"
+            )),
+            Self::Mark => Some(format!(
+                "names are not answered in namespace {ns}: it does not bear the mark of this project"
             )),
             Self::Lo | Self::Itself => None,
         }
@@ -294,6 +299,7 @@ fn lack(failure: &server::Failure) -> Option<Lack> {
         (io::ErrorKind::AddrNotAvailable, Lack::Lo),
         (io::ErrorKind::NotFound, Lack::Itself),
         (io::ErrorKind::ResourceBusy, Lack::Another),
+        (io::ErrorKind::StaleNetworkFileHandle, Lack::Mark),
     ];
     lacks.into_iter().find(|(kind, _)| failure.source.kind() == *kind).map(|(_, lack)| lack)
 }

@@ -19,6 +19,7 @@ use super::resolv::ADDRESS;
 use super::zone::Zone;
 use crate::kernel::netns::{self, Identity};
 use crate::kernel::redirect::{self, Redirect};
+use crate::names::ProjectName;
 use crate::resource::netns::NsRef;
 
 /// Where a resolver listens for those who ask at 127.0.0.11:53. It lies above the ports that the kernel gives to whoever
@@ -95,10 +96,16 @@ fn redirect_to(port: u16) -> Redirect {
 /// # Errors
 ///
 /// `AddrNotAvailable` when its `lo` is down: 127.0.0.11 is an address of that. `ResourceBusy` when another daemon answers there.
-pub(super) fn open(ns: &NsRef) -> io::Result<Opened> {
+/// `StaleNetworkFileHandle` when its `maker` has not made it: something else is mounted there, and nothing is written to it.
+pub(super) fn open(ns: &NsRef, maker: Option<&ProjectName>) -> io::Result<Opened> {
     let file = netns::open(ns)?;
     let identity = netns::identity_of(file.as_fd())?;
     netns::join(file.as_fd())?;
+    if let Some(maker) = maker
+        && !netns::is_made_by(maker, ns).map_err(io::Error::other)?
+    {
+        return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+    }
     if !is_ours_to_answer_from()? {
         return Err(io::ErrorKind::AddrNotAvailable.into());
     }
@@ -148,10 +155,9 @@ fn bind_at(port: u16) -> io::Result<(UdpSocket, TcpListener, u16)> {
     Ok((udp, tcp, port))
 }
 
-/// Tells whether a redirection is there. To be called on a thread that may move there.
-pub(super) fn is_redirected(ns: &NsRef, redirect: Redirect) -> io::Result<bool> {
-    netns::join(netns::open(ns)?.as_fd())?;
-    redirect.is_there()
+/// Tells whether the redirection of a seat is there, or its namespace is not. To be called on a thread that may move there.
+pub(super) fn is_redirected(ns: &NsRef, seat: &Seat) -> io::Result<bool> {
+    Ok(!enter(ns, seat.identity)? || seat.redirect().is_there()?)
 }
 
 /// Tells whether another daemon answers in a namespace. To be called on a thread that may move there.
@@ -160,13 +166,16 @@ pub(super) fn is_taken(ns: &NsRef) -> io::Result<bool> {
     redirect::is_taken(ADDRESS)
 }
 
-/// Writes a redirection anew. To be called on a thread that may move there.
+/// Writes the redirection of a seat anew, unless its namespace is gone. To be called on a thread that may move there.
 ///
 /// # Errors
 ///
 /// `ResourceBusy` when it leads to another daemon.
-pub(super) fn mend(ns: &NsRef, redirect: Redirect) -> io::Result<()> {
-    netns::join(netns::open(ns)?.as_fd())?;
+pub(super) fn mend(ns: &NsRef, seat: &Seat) -> io::Result<()> {
+    if !enter(ns, seat.identity)? {
+        return Ok(());
+    }
+    let redirect = seat.redirect();
     if redirect.to != PORT && redirect::is_taken(ADDRESS)? {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
@@ -175,10 +184,15 @@ pub(super) fn mend(ns: &NsRef, redirect: Redirect) -> io::Result<()> {
 
 /// Takes what was written to a namespace away, unless the namespace is gone. To be called on a thread that may move there.
 pub(super) fn forsake(ns: &NsRef, identity: Identity) -> io::Result<()> {
-    let Ok(file) = netns::open(ns) else { return Ok(()) };
+    if netns::is_there(ns) && enter(ns, identity)? { redirect::remove() } else { Ok(()) }
+}
+
+/// Moves the calling thread into a namespace; tells whether it is the one that had the name.
+fn enter(ns: &NsRef, identity: Identity) -> io::Result<bool> {
+    let file = netns::open(ns)?;
     if netns::identity_of(file.as_fd())? != identity {
-        return Ok(());
+        return Ok(false);
     }
     netns::join(file.as_fd())?;
-    redirect::remove()
+    Ok(true)
 }

@@ -23,6 +23,7 @@ use super::zone::{Zone, Zones};
 use super::{tcp, udp};
 use crate::kernel::live::raise_descriptor_limit;
 use crate::kernel::netns::{self, Identity, on_thread};
+use crate::names::ProjectName;
 use crate::resource::netns::NsRef;
 
 /// What a server needs to know of its host.
@@ -127,7 +128,12 @@ impl Server {
                 seat.zone.store(Arc::clone(zone));
             }
         }
-        let wanted: Vec<_> = zones.iter().map(|(ns, _)| (ns.clone(), self.identity_of(ns))).collect();
+        let wanted = zones.iter().map(|(ns, zone)| Wanted {
+            ns: ns.clone(),
+            served: self.seats.get(ns).map(|(_, seat)| seat.identity),
+            maker: zone.maker().cloned(),
+        });
+        let wanted: Vec<Wanted> = wanted.collect();
         let unwanted = self.seats.iter().filter(|(ns, _)| zones.get(ns).is_none());
         let unwanted: Vec<_> = unwanted.map(|(ns, (_, seat))| (ns.clone(), seat.identity)).collect();
         self.remove(unwanted.iter().map(|(ns, _)| ns));
@@ -135,10 +141,6 @@ impl Server {
             Ok(visits) => self.settle(visits, zones),
             Err(error) => zones.iter().map(|(ns, _)| failure(ns, io::Error::from(error.kind()))).collect(),
         }
-    }
-
-    fn identity_of(&self, ns: &NsRef) -> Option<Identity> {
-        self.seats.get(ns).map(|(_, seat)| seat.identity)
     }
 
     /// Takes over what the visits found and opened.
@@ -230,11 +232,12 @@ impl Server {
 
     /// Returns the namespaces in which somebody has removed the redirection from port 53: [`Server::mend`] is for them.
     pub async fn broken(&self) -> BTreeSet<NsRef> {
-        let served: Vec<_> = self.seats.iter().map(|(ns, (_, seat))| (ns.clone(), seat.redirect())).collect();
+        let served: Vec<_> =
+            self.seats.iter().map(|(ns, (_, seat))| (ns.clone(), Arc::clone(seat))).collect();
         let look = move || {
-            let broken = served.into_iter().filter(|(ns, redirect)| {
+            let broken = served.into_iter().filter(|(ns, seat)| {
                 // One that cannot be looked into is gone, or refuses what would mend it.
-                !seat::is_redirected(ns, *redirect).unwrap_or(true)
+                !seat::is_redirected(ns, seat).unwrap_or(true)
             });
             broken.map(|(ns, _)| ns).collect()
         };
@@ -246,10 +249,11 @@ impl Server {
     /// Returns those in which that failed. Namespaces that are not served are passed over; one in which another daemon answers
     /// by now is not served any more.
     pub async fn mend(&mut self, namespaces: &BTreeSet<NsRef>) -> Vec<Failure> {
-        let served = namespaces.iter().filter_map(|ns| Some((ns.clone(), self.seats.get(ns)?.1.redirect())));
+        let served =
+            namespaces.iter().filter_map(|ns| Some((ns.clone(), Arc::clone(&self.seats.get(ns)?.1))));
         let served: Vec<_> = served.collect();
         let mend = move || {
-            let mended = served.into_iter().map(|(ns, redirect)| (seat::mend(&ns, redirect), ns));
+            let mended = served.into_iter().map(|(ns, seat)| (seat::mend(&ns, &seat), ns));
             mended.filter_map(|(done, ns)| done.err().map(|source| Failure { ns, source })).collect()
         };
         let failures: Vec<Failure> = on_thread(mend).await.unwrap_or_else(|error| {
@@ -304,11 +308,20 @@ enum Visit {
     Left(io::Result<()>),
 }
 
+/// A namespace that shall be served.
+struct Wanted {
+    ns: NsRef,
+    /// The one that is served under that name.
+    served: Option<Identity>,
+    /// The project that has made it.
+    maker: Option<ProjectName>,
+}
+
 /// Goes from namespace to namespace: opens those that are not served yet, and leaves the unwanted.
-fn visit(wanted: Vec<(NsRef, Option<Identity>)>, unwanted: Vec<(NsRef, Identity)>) -> Vec<(NsRef, Visit)> {
-    let come = wanted.into_iter().map(|(ns, served)| {
+fn visit(wanted: Vec<Wanted>, unwanted: Vec<(NsRef, Identity)>) -> Vec<(NsRef, Visit)> {
+    let come = wanted.into_iter().map(|Wanted { ns, served, maker }| {
         let is_served = served.is_some_and(|served| netns::identity(&ns).is_ok_and(|found| found == served));
-        let visit = if is_served { Visit::Served } else { Visit::Opened(seat::open(&ns)) };
+        let visit = if is_served { Visit::Served } else { Visit::Opened(seat::open(&ns, maker.as_ref())) };
         (ns, visit)
     });
     let left = unwanted.into_iter().map(|(ns, identity)| {

@@ -14,10 +14,12 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use tokio::sync::oneshot;
 
+use super::answer::{self, LinkAnswer};
 use super::netlink::{Blocking, Refusal};
+use super::reading::is_named_for;
 use super::{message, process};
 use crate::halves::make_room;
-use crate::names::NetnsName;
+use crate::names::{NetnsName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Mark;
 
@@ -134,6 +136,13 @@ fn is_nsfs(filesystem: &StatFs) -> bool {
 /// Moves the calling thread into a network namespace.
 pub(crate) fn join(ns: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::thread::move_into_link_name_space(ns, Some(LinkNameSpaceType::Network))?)
+}
+
+/// Tells whether the namespace of the calling thread is the one that a project has made under a name, by its mark.
+pub(crate) fn is_made_by(project: &ProjectName, ns: &NsRef) -> Result<bool, Refusal> {
+    let lo = Blocking::open()?.ask(message::link_at(1), answer::link)?;
+    let mark = lo.and_then(|lo: LinkAnswer| lo.mark());
+    Ok(mark.is_some_and(|mark| mark.project == *project && is_named_for(&mark, ns)))
 }
 
 /// Moves the calling thread (for users: the process) into new namespaces.

@@ -10,23 +10,15 @@ use crate::manifest::AliasPolicy;
 use crate::names::{Alias, ContainerName, NetName};
 use crate::resource::netns::NsRef;
 use crate::topology::called::is_reserved;
-use crate::topology::{Attachment, Container, HOST, Network, Topology, gateways};
+use crate::topology::{Attachment, Container, HOST, Network, Runtime, Topology, gateways};
 
 /// The network that has no names but links (S20).
 const NAMELESS: &str = "default";
 
 /// Returns what the resolvers of the containers that run know, each by its namespace.
 pub(super) fn views(topology: &Topology, running: &BTreeSet<ContainerName>) -> BTreeMap<NsRef, Arc<Zone>> {
-    let Topology {
-        project: _,
-        origin: _,
-        networks,
-        containers,
-        passages: _,
-        policies: _,
-        heard: _,
-        notes: _,
-    } = topology;
+    let Topology { project, origin: _, networks, containers, passages: _, policies: _, heard: _, notes: _ } =
+        topology;
     let rolls = rolls(networks, containers, running);
     let served = containers.iter().filter(|container| match container.ns {
         NsRef::Host => false,
@@ -41,6 +33,10 @@ pub(super) fn views(topology: &Topology, running: &BTreeSet<ContainerName>) -> B
             own: own(&rolls, container),
             networks: on.clone().map(|roll| Arc::clone(&roll.book)).collect(),
             forward: forward(on, container),
+            maker: match container.runtime {
+                Runtime::Netform => Some(project.clone()),
+                Runtime::Given | Runtime::Shared | Runtime::Waiting => None,
+            },
         };
         (container.ns.clone(), Arc::new(zone))
     };

@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::name::{self, Name};
-use crate::names::ContainerName;
+use crate::names::{ContainerName, ProjectName};
 use crate::resource::netns::NsRef;
 use crate::topology::Topology;
 
@@ -52,6 +52,8 @@ pub struct Zone {
     networks: Vec<Arc<Book>>,
     /// Who is asked for names that are not ours.
     forward: Forward,
+    /// The project that has made its namespace, which bears the mark of that; `None` where somebody else runs the container.
+    maker: Option<ProjectName>,
 }
 
 /// Who is asked for names that are not ours.
@@ -127,6 +129,11 @@ impl Zones {
 }
 
 impl Zone {
+    /// Returns the project whose mark its namespace bears, where netform has made that.
+    pub fn maker(&self) -> Option<&ProjectName> {
+        self.maker.as_ref()
+    }
+
     /// Returns what is known of a name, which is as on the wire and in lower case. The cost depends on neither the number of
     /// names nor that of containers.
     pub fn find(&self, name: &[u8]) -> Found<'_> {

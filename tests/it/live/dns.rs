@@ -30,6 +30,11 @@ fn topology(manifest: &str) -> Topology {
     resolve(&loaded.manifest, &Facts::default(), &origin).unwrap()
 }
 
+/// Makes a namespace as an apply does, its `lo` aside.
+fn made(world: &World, name: &str) {
+    world.sh(&format!("ip netns add {name}; ip -n {name} link set lo alias netform:shop:container.{name}"));
+}
+
 /// A server with its namespaces.
 struct Story<'w> {
     world: &'w World,
@@ -44,7 +49,8 @@ impl<'w> Story<'w> {
         let topology = topology(manifest);
         for container in &topology.containers {
             let name = &container.name;
-            world.sh(&format!("ip netns add {name}; ip -n {name} link set lo up"));
+            made(world, name.as_str());
+            world.sh(&format!("ip -n {name} link set lo up"));
         }
         world.file("ask.py", include_str!("ask.py"));
         let resolv_conf = world.file("resolv.conf", "nameserver 127.0.0.1\n");
@@ -181,7 +187,9 @@ live! {
         assert_eq!(story.ask("web", "udp two"), "NOERROR 10.1.0.3");
         assert_eq!(world.sh("ip netns exec web nft list ruleset"), rules, "nothing had to be written");
 
-        world.sh("ip netns del web; ip netns add web; ip -n web link set lo up");
+        world.sh("ip netns del web");
+        made(world, "web");
+        world.sh("ip -n web link set lo up");
         assert_eq!(story.ask("web", "udp two"), "ConnectionRefusedError");
         story.run_all_but(&[]);
         assert_eq!(story.ask("web", "udp two"), "NOERROR 10.1.0.3");
@@ -198,7 +206,8 @@ live! {
 live! {
     fn a_namespace_whose_lo_was_never_up_is_not_served_yet(world) {
         let mut story = Story::new(world, WALK);
-        world.sh("ip netns del web; ip netns add web");
+        world.sh("ip netns del web");
+        made(world, "web");
         let running = story.topology.containers.iter().map(|container| container.name.clone()).collect();
         let zones = Zones::new(&story.topology, &running);
 

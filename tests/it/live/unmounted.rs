@@ -55,3 +55,30 @@ live! {
         assert!(world.pings("web", "172.25.3.4"), "{}", daemon.log());
     }
 }
+
+live! {
+    fn the_resolver_leaves_alone_what_somebody_mounts_over_a_namespace_of_ours(world) {
+        world.file("netform.yaml", SHOP);
+        // The other has the same address, and its `lo` is up: all that a resolver needs.
+        world.sh("ip netns add guest; ip -n guest link set lo up");
+        let inside = "ip netns exec guest nft list ruleset; ip netns exec guest ss -Hlnut";
+        for is_there_first in [false, true] {
+            if is_there_first {
+                world.sh("mount --bind /run/netns/guest /run/netns/web");
+            }
+            let daemon = Daemon::start(world, &[]);
+            if !is_there_first {
+                silence();
+                world.sh("mount --bind /run/netns/guest /run/netns/web");
+            }
+            daemon.says("names are not answered in namespace web: it does not bear the mark of this project");
+            silence();
+            assert_eq!(world.sh(inside), "", "{}", daemon.log());
+
+            world.sh("umount /run/netns/web");
+            let answered = || world.try_sh("ip netns exec web nft list table ip netform-dns; ip netns exec web ss -Hlnu | grep 127.0.0.11");
+            patiently(&|| daemon.log(), || answered().code == 0);
+            daemon.brings_it_in_sync("umount /run/netns/web");
+        }
+    }
+}
