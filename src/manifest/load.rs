@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, Mode, OFlags};
+use rustix::io::retry_on_intr;
 use thiserror::Error;
 
 use super::collect::Collector;
@@ -105,7 +106,8 @@ fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.file_type().is_fifo() {
         let mut writer = [PollFd::new(&file, PollFlags::IN)];
         let patience = Timespec::try_from(WRITER).map_err(io::Error::other)?;
-        if poll(&mut writer, Some(&patience))? == 0 {
+        // A signal that is caught does not end it.
+        if retry_on_intr(|| poll(&mut writer, Some(&patience)))? == 0 {
             let message = format!("it is a pipe, and nobody wrote to it for {} s", WRITER.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }

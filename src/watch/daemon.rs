@@ -38,12 +38,12 @@ type Run<R> = Pin<Box<dyn Future<Output = (R, Result<Reconciled, Trouble>)>>>;
 /// # Errors
 ///
 /// When the daemon cannot begin. Once it has begun, nothing ends it but the user, and another daemon of the project.
-pub async fn run<R: Reconciler + 'static>(mut reconciler: R, options: Options) -> Result<(), WatchError> {
+pub async fn run<R: Reconciler + 'static>(mut reconciler: R, mut options: Options) -> Result<(), WatchError> {
     let lock = claim::lock(&options.dirs).map_err(WatchError::Socket)?;
     let Some(lock) = lock else { return Err(WatchError::Taken(options.project)) };
     let (tell, mut events) = mpsc::unbounded_channel();
     let ledger = Ledger::new(&options);
-    listen::start(&options, &tell, &ledger).await?;
+    listen::start(&mut options, &tell, &ledger).await?;
     let desk = socket::Desk { events: tell.clone(), status: ledger.status(), lines: ledger.lines.clone() };
     let claim = Claim::new(options.dirs.clone(), lock, desk).map_err(WatchError::Socket)?;
     let mut daemon = Daemon::new(&options, ledger, claim);

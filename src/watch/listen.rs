@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::error::WatchError;
@@ -16,25 +15,13 @@ const DEAF: Duration = Duration::from_secs(1);
 
 /// Begins to listen to the kernel and to signals, and serves metrics.
 pub(super) async fn start(
-    options: &Options,
+    options: &mut Options,
     tell: &mpsc::UnboundedSender<Event>,
     ledger: &Ledger,
 ) -> Result<(), WatchError> {
     let ear = Ear::open(&options.project).map_err(WatchError::Kernel)?;
     tokio::spawn(listen(ear, options.project.clone(), tell.clone()));
-    let signals = [
-        (SignalKind::hangup(), (|| Event::Reload) as fn() -> Event),
-        (SignalKind::terminate(), || Event::Stop),
-        (SignalKind::interrupt(), || Event::Stop),
-        // What other daemons are told by these, such as to open their logs anew, this one need not be.
-        (SignalKind::user_defined1(), || Event::Meaningless("SIGUSR1")),
-        (SignalKind::user_defined2(), || Event::Meaningless("SIGUSR2")),
-    ];
-    for (kind, event) in signals {
-        let mut caught = signal(kind).map_err(WatchError::Signals)?;
-        let tell = tell.clone();
-        tokio::spawn(async move { while caught.recv().await.is_some() && tell.send(event()).is_ok() {} });
-    }
+    options.signals.pass_on(tell).map_err(WatchError::Signals)?;
     if let Some(address) = options.metrics {
         let listener = http::open(address).await.map_err(WatchError::Metrics)?;
         tokio::spawn(http::serve(listener, ledger.status()));

@@ -20,6 +20,7 @@ mod listen;
 mod metrics;
 mod pause;
 pub mod protocol;
+pub mod signals;
 mod socket;
 mod supervisor;
 
@@ -43,6 +44,7 @@ pub use contest::Contest;
 pub use daemon::run;
 pub use error::WatchError;
 use protocol::{Answer, Names, Request};
+use signals::Signals;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Bell {
 }
 
 /// How the daemon goes about it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// Whose objects are kept.
     pub project: ProjectName,
@@ -101,6 +103,8 @@ pub struct Options {
     pub contested_after: Option<usize>,
     /// Where metrics and health are served.
     pub metrics: Option<SocketAddr>,
+    /// What it has caught since it was started.
+    pub signals: Signals,
 }
 
 /// What to do about drift.

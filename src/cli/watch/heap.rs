@@ -3,6 +3,8 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use crate::watch::signals;
+
 /// What glibc is to be told: one pool of memory for all threads, the end of which goes back to the kernel when more than
 /// 128 KiB of it are free (mallopt(3)).
 const SETTINGS: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
@@ -18,5 +20,6 @@ pub(super) fn give_back() {
     if let Some(name) = arguments.next() {
         same.arg0(name);
     }
-    let _ = same.args(arguments).envs(SETTINGS).exec();
+    same.args(arguments).envs(SETTINGS);
+    let _ = signals::put_off(|| drop(same.exec()));
 }

@@ -31,6 +31,7 @@ use crate::plan::target::Selection;
 use crate::resource::netns::NsRef;
 use crate::resource::state::Desired;
 use crate::watch::protocol::Names;
+use crate::watch::signals::Signals;
 use crate::watch::{
     self, Bell, Held, Leave, OnDrift, Options, Order, Reconciled, Reconciler, Trouble, WatchError,
 };
@@ -43,6 +44,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps the kernel at what the manifest says, until the process is asked to end.
 pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Result<(), Failure> {
+    let signals = Signals::catch().map_err(WatchError::Signals);
+    let signals = signals.map_err(|error| Failure::of(Code::Failed, &error))?;
     if manifest == Path::new("-") {
         return Err(Failure::new(Code::Usage, "standard input cannot be watched")
             .help("name the manifest: a file or a directory"));
@@ -62,6 +65,7 @@ pub(super) async fn run(common: &Common, manifest: &Path, how: &Watching) -> Res
         resync: *resync,
         contested_after: Some(*contested_after).filter(|limit| *limit > 0),
         metrics: *metrics,
+        signals,
     };
     let resolver = Resolver::start()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start the resolver: {error}")))?;

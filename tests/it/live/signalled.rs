@@ -86,3 +86,28 @@ live! {
         }
     }
 }
+
+live! {
+    fn what_is_sent_to_a_daemon_that_has_not_begun_does_not_end_it(world) {
+        // It waits for who writes its manifest.
+        world.sh("mkfifo pipe.yaml");
+        let log = std::fs::File::create(world.dir().join("watch.log")).unwrap();
+        let mut command = world.netform();
+        let mut daemon = command.args(["watch", "pipe.yaml"]).stderr(log).spawn().unwrap();
+        let said = || std::fs::read_to_string(world.dir().join("watch.log")).unwrap();
+        let reads = format!("readlink /proc/{}/fd/* | grep -q pipe.yaml", daemon.id());
+        patiently(&said, || world.try_sh(&reads).code == 0);
+
+        for name in ["HUP", "USR1", "USR2"] {
+            world.sh(&format!("kill -{name} {}", daemon.id()));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(daemon.try_wait().unwrap(), None, "{}", said());
+        world.file("shop.yaml", SHOP);
+        world.sh("cat shop.yaml > pipe.yaml");
+
+        patiently(&said, || said().contains("SIGUSR2 means nothing to it"));
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+}
