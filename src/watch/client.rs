@@ -10,6 +10,7 @@ use tokio::net::unix::OwnedReadHalf;
 
 use super::protocol::{Answer, Request};
 use crate::apply::Dirs;
+use crate::kernel::process;
 
 /// How long a daemon may take to answer: it does so beside its runs, so one that is silent is stopped or stuck.
 const A_WORD: Duration = Duration::from_secs(3);
@@ -96,6 +97,10 @@ async fn say(dirs: &Dirs, request: &Request) -> Result<Option<(Heard, Option<u32
     };
     // That of a process in another namespace of processes is 0.
     let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    // One that somebody has stopped says nothing, however long it is waited for.
+    if pid.is_some_and(process::is_stopped) {
+        return Err(AskError::Silent { pid });
+    }
     let (read, mut write) = stream.into_split();
     let mut text = serde_json::to_vec(request).map_err(io::Error::from)?;
     text.push(b'\n');

@@ -13,7 +13,9 @@ live! {
         daemon.stop_at_rest();
 
         let told = format!("`netform watch` (process {}) runs, but does not answer", daemon.pid());
+        let asked = std::time::Instant::now();
         let status = world.run(&["status"]).exits(0).stdout;
+        assert!(asked.elapsed() < std::time::Duration::from_secs(3), "who is stopped is not waited for: {:?}", asked.elapsed());
         assert!(status.contains(&told) && !status.contains("kept by nobody"), "{status}");
         let json = world.run(&["status", "--output", "json"]).exits(0).stdout;
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
