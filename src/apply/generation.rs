@@ -320,9 +320,14 @@ impl Dirs {
         newest.into_iter().chain(begun.iter().filter_map(|number| read(number, "pending"))).collect()
     }
 
-    /// Tells whether a generation was committed.
-    pub(super) fn is_committed(&self, number: u64) -> bool {
+    /// Tells whether there is a generation of this number, be it one that is about to be saved again.
+    pub(super) fn has_generation(&self, number: u64) -> bool {
         self.path(number, "json").exists()
+    }
+
+    /// Tells whether a generation was committed, as it was prepared last.
+    pub(super) fn is_committed(&self, number: u64) -> bool {
+        self.has_generation(number) && !self.is_prepared(number)
     }
 
     /// Tells whether a generation can be committed.

@@ -158,6 +158,33 @@ async fn a_repair_saves_nothing_and_one_that_was_killed_counts_as_done() {
 }
 
 #[tokio::test]
+async fn a_run_that_saves_its_generation_again_and_was_killed_half_way_is_undone() {
+    for is_whole in [true, false] {
+        let mut bench = Bench::new();
+        bench.apply(1, &["a"], &mut go_on).await;
+        let dirs = bench.dirs();
+        let (applied, all) = (dirs.past().unwrap().state(), desired(&["a", "b", "c"]));
+        let observed = bench.kernel.observe(&scope()).await.unwrap();
+        let touched = plan(&all, &observed, &applied, Extra::default()).unwrap().touched();
+        let generation = Generation::new(1, 1, "a".to_owned(), all.0.clone(), Leases::default());
+        dirs.prepare(&generation, None).unwrap().put_for_now().unwrap();
+        Journal::new(1, 1, touched).write(&dirs).unwrap();
+        let done = if is_whole { 3 } else { 2 };
+        bench.kernel.own.extend(all.0.iter().take(done).map(|(_, entry)| entry.clone()).collect::<Vec<_>>());
+
+        let recovery = recover(&mut bench.kernel, &dirs, &scope(), &mut go_on).await.unwrap().unwrap();
+
+        match recovery.settled {
+            Settled::Finished { generation: 1 } if is_whole => assert_eq!(bench.kernel.own.len(), 3),
+            Settled::Undone { operations: 1 } if !is_whole => assert_eq!(bench.kernel.own.len(), 1),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(dirs.past().unwrap().state(), bench.kernel.own);
+        assert_eq!(dirs.numbers().unwrap(), [1]);
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_was_killed_is_over_though_all_that_it_wrote_is_lost() {
     for lost in ["state/shop", "state/shop/generations", "state/shop/generations/2.pending"] {
         let mut bench = Bench::new();

@@ -58,7 +58,7 @@ impl Dirs {
     ///
     /// When it cannot be written down.
     pub(in crate::apply) fn keep_loss(&self, number: u64) -> Result<(), DiskError> {
-        let is_again = self.is_committed(number) && self.is_prepared(number);
+        let is_again = self.has_generation(number) && self.is_prepared(number);
         if !is_again || !self.is_without_originals() {
             return Ok(());
         }
