@@ -90,16 +90,8 @@ pub(super) async fn nft(args: &[&str], input: &str) -> Result<String, Refusal> {
 
 /// Runs `nft` in the network namespace of the calling thread, which waits, and returns what it prints.
 pub(super) fn here(args: &[&str]) -> Result<String, Refusal> {
-    for place in PLACES {
-        let done =
-            std::process::Command::new(place).args(args).env("LC_ALL", "C").stdin(Stdio::null()).output();
-        match done {
-            Ok(output) => return said(output),
-            Err(error) if is_elsewhere(&error, place) => {}
-            Err(error) => return Err(Refusal::Broken(error)),
-        }
-    }
-    Err(Refusal::NotInstalled)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Refusal::Broken)?.block_on(nft(args, ""))
 }
 
 /// Tells whether there is no such program at a place. A directory of `PATH` that may not be searched says the same of every

@@ -41,6 +41,33 @@ fn ended(child: Child) -> (Option<i32>, String) {
 }
 
 live! {
+    fn an_nft_that_hangs_is_given_up_and_what_was_done_is_undone(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        let child = half_way(world);
+
+        let (code, said) = ended(child);
+
+        assert!(matches!(code, Some(1 | 4)) && said.contains("`nft` did not answer within 30 seconds"), "{code:?}: {said}");
+        assert_same(&everything(world), &before, "nothing is left of it");
+    }
+}
+
+live! {
+    fn an_interrupt_is_heard_while_nft_hangs(world) {
+        world.apply(FRONT);
+        let before = everything(world);
+        let child = half_way(world);
+
+        signal(world, &child, "INT");
+        let (_, said) = ended(child);
+
+        assert!(said.contains("interrupted: undoing what was done"), "{said}");
+        assert_same(&everything(world), &before, "nothing is left of it");
+    }
+}
+
+live! {
     fn an_interrupted_run_undoes_itself_and_says_so(world) {
         world.apply(FRONT);
         let before = everything(world);
