@@ -80,9 +80,10 @@ impl Dirs {
         Ok(aside)
     }
 
-    /// Removes the journal: the run is over. What was prepared and not committed goes first.
+    /// Removes the journal: the run is over. What was prepared and not committed goes after it: without that a journal would say that
+    /// its generation is committed.
     pub(super) fn close_journal(&self) -> Result<(), DiskError> {
-        self.discard()?;
-        disk::remove(&self.journal())
+        disk::remove(&self.journal())?;
+        self.discard()
     }
 }
