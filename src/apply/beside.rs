@@ -92,6 +92,11 @@ impl Dirs {
         })
     }
 
+    /// Returns what the newest generation of another project says that it led to, when that can be read.
+    pub fn state_of(&self, project: &ProjectName) -> Option<State> {
+        self.of_neighbour(project).record().state
+    }
+
     /// Reads what a project's files say. A run that begins and ends meanwhile leaves another generation.
     fn record(&self) -> Record {
         let numbers = || self.numbers().unwrap_or_default();

@@ -61,7 +61,7 @@ pub(super) fn tell_inhabitants(plan: &mut Plan) {
             continue;
         };
         if let Some(why) = inhabited(processes) {
-            change.interrupts.push(Interruption { attachment: change.owner.clone(), why });
+            change.interrupts.push(Interruption { attachment: change.owner.clone(), why, project: None });
         }
     }
 }

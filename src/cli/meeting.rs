@@ -1,4 +1,5 @@
-//! Other projects on the links of the host that this one is on, too: nobody gets the address of another.
+//! Other projects on the links of the host that this one is on, too: nobody gets the address of another, and whose bridge it is
+//! is told what his plan takes from others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,8 +11,9 @@ use crate::apply::Dirs;
 use crate::kernel::{Op, nft, strangers};
 use crate::manifest::Manifest;
 use crate::names::{IfName, NetName, ProjectName};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::resource::owner::Owner;
+use crate::resource::state::{Desired, Observed};
 use crate::topology;
 use crate::topology::facts::{Closed, Facts, Leases, Segment};
 use crate::topology::strangers::GivenAway;
@@ -54,6 +56,20 @@ impl Session {
         }
         let others = nft::bridges(&nft::others(&self.project).await).await.map_err(unreadable)?;
         Ok(topology::closed::closed(&others, &links))
+    }
+
+    /// Tells of what a plan takes from containers of other projects that are on bridges of this one.
+    pub(super) fn tell_guests(&self, plan: &mut Plan, desired: &Desired, observed: &Observed) {
+        let lodged = plan::lodged(observed);
+        if plan.is_empty() || lodged.is_empty() {
+            return;
+        }
+        let guests = self.dirs.guests();
+        let projects: BTreeSet<&ProjectName> =
+            lodged.values().filter_map(|bridge| guests.get(*bridge)).flatten().collect();
+        let state = |project: &ProjectName| Some((project.clone(), self.dirs.state_of(project)?));
+        let states = projects.into_iter().filter_map(state).collect();
+        plan::tell_guests(plan, &states, (observed, &desired.0), &nft::judged());
     }
 
     /// Returns the addresses of an earlier apply that other projects have by now.

@@ -339,6 +339,7 @@ impl Session {
         halves::discard(facts.host_ends.len(), facts);
         extra::tell_inhabitants(&mut plan);
         extra::tell_stowaways(&mut plan).await;
+        self.tell_guests(&mut plan, &desired, &observed);
         let prepared = Prepared { topology, desired, scope, observed, applied, kept, leases, manifest, plan };
         Ok((prepared, conflicts))
     }

@@ -47,7 +47,7 @@ pub(super) fn interruptions<'a>(
         let is_new_deny = why == DENIED;
         // Where nobody is yet, nobody is connected.
         let is_told = !is_new_deny || !attachments().is_empty();
-        let told = Interruption { attachment: owner.clone(), why: why.to_owned() };
+        let told = Interruption { attachment: owner.clone(), why: why.to_owned(), project: None };
         return is_told.then_some(told).into_iter().collect();
     }
     let whys = steps.iter().filter(|step| step.before.is_some()).filter_map(|step| why(owner, step));
@@ -70,7 +70,7 @@ pub(super) fn interruptions<'a>(
         | Owner::External(_)
         | Owner::Unmarked(_) => BTreeMap::new(),
     };
-    all.into_iter().map(|(attachment, why)| Interruption { attachment, why }).collect()
+    all.into_iter().map(|(attachment, why)| Interruption { attachment, why, project: None }).collect()
 }
 
 const DENIED: &str = "ends connections that it denies";

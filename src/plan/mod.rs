@@ -15,6 +15,7 @@ mod field;
 mod foreign;
 mod ground;
 mod guard;
+mod guests;
 mod interruption;
 mod leave;
 mod lifeline;
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::halves::both;
 use crate::kernel::Op;
+use crate::names::ProjectName;
 use crate::resource::owner::{Origin, Owner};
 use crate::resource::state::{Desired, Entry, Observed, State};
 use crate::resource::{Resource, ResourceId};
@@ -49,6 +51,7 @@ pub use extra::Extra;
 pub use foreign::take_along;
 pub use ground::{Away, missing as lost_ground, settle as settle_ground};
 pub use guard::{EmptyManifest, Guard, Limits, Uplink, guard};
+pub use guests::{lodged, tell_guests};
 pub use leave::{Spot, leaving};
 
 /// What has to be done, and what that means.
@@ -128,6 +131,9 @@ pub struct Interruption {
     pub attachment: Owner,
     /// Why, e.g. `its address changes`.
     pub why: String,
+    /// The other project whose it is, when it is on a bridge of this one.
+    #[serde(default)]
+    pub project: Option<ProjectName>,
 }
 
 /// A field that differs, with its three values.

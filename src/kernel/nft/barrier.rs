@@ -14,6 +14,7 @@ use crate::kernel::answer::{each, number_of};
 use crate::kernel::netlink::{Blocking, Refusal, text};
 use crate::kernel::netns;
 use crate::names::IfName;
+use crate::resource::sysctl::Family;
 use crate::topology::facts::Barrier;
 
 /// `NFNL_SUBSYS_NFTABLES` with `NFT_MSG_NEWCHAIN` and `NFT_MSG_GETCHAIN`.
@@ -56,6 +57,12 @@ fn is_bridged(family: &str) -> bool {
         "ip6" => is_on("ip6tables"),
         _ => is_on("iptables") || is_on("ip6tables"),
     }
+}
+
+/// Returns the families of which the IP layer's tables see what passes from one port of a bridge to another.
+pub fn judged() -> BTreeSet<Family> {
+    let families = [(Family::Ipv4, "ip"), (Family::Ipv6, "ip6")];
+    families.into_iter().filter(|(_, name)| is_bridged(name)).map(|(family, _)| family).collect()
 }
 
 fn chains() -> Result<Vec<Chain>, Refusal> {

@@ -38,6 +38,7 @@ use crate::resource::nft_set::{Part, SetSpec};
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
 use crate::topology::facts::Barrier;
+pub use barrier::judged;
 use passages::Passages;
 use program::Refusal;
 use rules::Rules;

@@ -112,6 +112,9 @@ struct ChangeDoc {
 pub struct InterruptDoc {
     address: String,
     why: String,
+    /// The other project whose it is, on a bridge of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
 }
 
 /// A field with its three values.
@@ -328,8 +331,11 @@ fn change_doc(change: &Change, extra: &Extra, by_object: &HashMap<ResourceId, Ve
 }
 
 pub(super) fn interrupts(interrupts: &[Interruption]) -> Vec<InterruptDoc> {
-    let doc =
-        |cost: &Interruption| InterruptDoc { address: cost.attachment.to_string(), why: cost.why.clone() };
+    let doc = |cost: &Interruption| {
+        let Interruption { attachment, why, project } = cost;
+        let project = project.as_ref().map(ToString::to_string);
+        InterruptDoc { address: attachment.to_string(), why: why.clone(), project }
+    };
     interrupts.iter().map(doc).collect()
 }
 

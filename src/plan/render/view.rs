@@ -9,7 +9,7 @@ use crate::kernel::Op;
 use crate::plan::field::{brief, name};
 use crate::plan::policy;
 use crate::plan::target::Part;
-use crate::plan::{Action, Cause, Change, Counts, Extra, Fate, Field, Plan};
+use crate::plan::{Action, Cause, Change, Counts, Extra, Fate, Field, Interruption, Plan};
 use crate::resource::ResourceId;
 use crate::resource::file::MODE;
 use crate::resource::owner::Owner;
@@ -113,26 +113,43 @@ pub(super) fn cause_word(cause: Cause) -> &'static str {
 
 /// Returns whom a change costs packets.
 pub(super) fn interruption(change: &Change) -> String {
-    let Some(first) = change.interrupts.first() else { return "no interruption".to_owned() };
-    // Of what is in the firewall alone, connections end, whoever has them.
-    if first.attachment == change.owner && has_no_link(&change.owner) {
-        return first.why.clone();
+    let mut told: Vec<(&str, BTreeSet<String>)> = vec![];
+    for interruption in &change.interrupts {
+        let (why, name) = (interruption.why.as_str(), sufferer(change, interruption));
+        match told.iter_mut().find(|(other, _)| *other == why) {
+            Some((_, names)) => names.extend(name),
+            None => told.push((why, name.into_iter().collect())),
+        }
     }
-    let who = |owner: &Owner| match owner {
+    let sentence = |(why, names): &(&str, BTreeSet<String>)| {
+        if names.is_empty() {
+            return (*why).to_owned();
+        }
+        let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+        let more = names.len() - shown.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("interrupts {}{more} ({why})", shown.join(", "))
+    };
+    let sentences: Vec<String> = told.iter().map(sentence).collect();
+    if sentences.is_empty() { "no interruption".to_owned() } else { sentences.join("; ") }
+}
+
+/// Returns who loses packets; `None` where it is the firewall alone: connections end, whoever has them.
+fn sufferer(change: &Change, interruption: &Interruption) -> Option<String> {
+    let Interruption { attachment, why: _, project } = interruption;
+    let name = match attachment {
         Owner::Attachment { container, network: _ } | Owner::Container(container) => container.to_string(),
         Owner::Project
         | Owner::Network(_)
         | Owner::Port(_)
         | Owner::Policy(_)
         | Owner::External(_)
-        | Owner::Unmarked(_) => owner.to_string(),
+        | Owner::Unmarked(_) => attachment.to_string(),
     };
-    let names: BTreeSet<String> =
-        change.interrupts.iter().map(|interruption| who(&interruption.attachment)).collect();
-    let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
-    let more = names.len() - shown.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("interrupts {}{more} ({})", shown.join(", "), first.why)
+    match project {
+        Some(project) => Some(format!("{name} of project {project}")),
+        None => (*attachment != change.owner || !has_no_link(attachment)).then_some(name),
+    }
 }
 
 fn has_no_link(owner: &Owner) -> bool {

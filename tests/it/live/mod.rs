@@ -34,6 +34,7 @@ mod flows;
 mod foreign;
 mod foresight;
 mod frames;
+mod guests;
 mod homes;
 mod housing;
 mod hub;

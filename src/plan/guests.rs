@@ -1,0 +1,296 @@
+//! Other projects on bridges of ours: what a plan takes from their containers. Their own plans change nothing meanwhile, and would say
+//! so too late.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use foldhash::HashMap;
+use ipnet::IpNet;
+use smol_str::SmolStr;
+
+use super::{Interruption, Plan};
+use crate::names::{IfName, ProjectName};
+use crate::resource::link::{Link, LinkKind};
+use crate::resource::netns::NsRef;
+use crate::resource::nft::NftElement;
+use crate::resource::nft_key::{covered, number};
+use crate::resource::owner::Owner;
+use crate::resource::route::Route;
+use crate::resource::state::{Observed, State};
+use crate::resource::sysctl::Family;
+use crate::resource::{Resource, ResourceId, Slot};
+
+/// Returns our bridges that links of others are on, by the names of these.
+pub fn lodged(observed: &Observed) -> BTreeMap<&IfName, &IfName> {
+    let bridge = |owner: &Owner| {
+        let mut links = observed.own.iter().filter(|(_, entry)| entry.owner == *owner);
+        let link = links.find_map(|(_, entry)| entry.resource.link().filter(|link| is_bridge(link)))?;
+        Some(&link.name)
+    };
+    let mut bridges = HashMap::<&Owner, Option<&IfName>>::default();
+    let mut lodged = BTreeMap::new();
+    for (slot, foreign) in &observed.foreign {
+        let (Slot::Ifname(NsRef::Host, name), Some(owner)) = (slot, &foreign.on) else { continue };
+        if let Some(bridge) = *bridges.entry(owner).or_insert_with(|| bridge(owner)) {
+            lodged.insert(name, bridge);
+        }
+    }
+    lodged
+}
+
+/// Adds to the changes of a plan what ends by them for the containers of these projects on our bridges; `judged` are the families in
+/// which the firewall sees what a bridge passes from one port to another.
+pub fn tell_guests(
+    plan: &mut Plan,
+    states: &BTreeMap<ProjectName, State>,
+    (observed, desired): (&Observed, &State),
+    judged: &BTreeSet<Family>,
+) {
+    let lodged = lodged(observed);
+    let guests: Vec<Guest<'_>> =
+        states.iter().flat_map(|(project, state)| guests(project, state, &lodged)).collect();
+    let names: BTreeSet<&IfName> = guests.iter().map(|guest| guest.bridge).collect();
+    let bridges: BTreeMap<&IfName, [Bridge; 2]> = names
+        .into_iter()
+        .map(|name| (name, [&observed.own, desired].map(|state| Bridge::of(state, name))))
+        .collect();
+    for change in &mut plan.changes {
+        for guest in &guests {
+            let Some([before, after]) = bridges.get(guest.bridge) else { continue };
+            let whys = match &change.owner {
+                Owner::Network(_) if before.owner.as_ref() == Some(&change.owner) => {
+                    guest.loses((before, after), judged)
+                }
+                Owner::Policy(_) => guest.is_denied(&change.owner, (&observed.own, desired), before),
+                Owner::Network(_)
+                | Owner::Project
+                | Owner::Container(_)
+                | Owner::Attachment { .. }
+                | Owner::Port(_)
+                | Owner::External(_)
+                | Owner::Unmarked(_) => vec![],
+            };
+            if !whys.is_empty() {
+                let (attachment, why) = (guest.owner.clone(), whys.join(", "));
+                change.interrupts.push(Interruption {
+                    attachment,
+                    why,
+                    project: Some(guest.project.clone()),
+                });
+            }
+        }
+    }
+}
+
+fn is_bridge(link: &Link) -> bool {
+    match link.kind {
+        LinkKind::Bridge | LinkKind::OpenVswitch(_) => true,
+        LinkKind::Veth(_)
+        | LinkKind::Macvlan(_)
+        | LinkKind::Ipvlan(_)
+        | LinkKind::Vlan(_)
+        | LinkKind::Device(_)
+        | LinkKind::Ifb
+        | LinkKind::Other(_) => false,
+    }
+}
+
+/// A container of another project on a bridge of ours.
+struct Guest<'a> {
+    project: &'a ProjectName,
+    /// Its attachment, by its name there.
+    owner: &'a Owner,
+    bridge: &'a IfName,
+    addresses: Vec<IpAddr>,
+    routes: Vec<&'a Route>,
+    /// Whether its own project has what it sends out leave with an address of the host.
+    is_hidden: bool,
+}
+
+/// Returns the containers of a project that are on our bridges now.
+fn guests<'a>(
+    project: &'a ProjectName,
+    state: &'a State,
+    lodged: &BTreeMap<&'a IfName, &'a IfName>,
+) -> Vec<Guest<'a>> {
+    let mut guests = HashMap::<&Owner, Guest<'_>>::default();
+    for (_, entry) in state.iter() {
+        let Some(link) = entry.resource.link().filter(|link| link.ns == NsRef::Host) else { continue };
+        let (Owner::Attachment { .. }, Some(bridge)) = (&entry.owner, lodged.get(&link.name)) else {
+            continue;
+        };
+        let (owner, addresses, routes, is_hidden) = (&entry.owner, vec![], vec![], false);
+        guests.insert(owner, Guest { project, owner, bridge, addresses, routes, is_hidden });
+    }
+    for (_, entry) in state.iter() {
+        let Some(guest) = guests.get_mut(&entry.owner) else { continue };
+        match &entry.resource {
+            Resource::Address(address) if address.ns != NsRef::Host => {
+                guest.addresses.push(address.addr.addr())
+            }
+            Resource::Route(route) if route.ns != NsRef::Host => guest.routes.push(route),
+            Resource::Address(_)
+            | Resource::Route(_)
+            | Resource::Link(_)
+            | Resource::Netns(_)
+            | Resource::Sysctl(_)
+            | Resource::NftTable(_)
+            | Resource::NftElement(_)
+            | Resource::Passage(_)
+            | Resource::Neighbour(_)
+            | Resource::Qdisc(_)
+            | Resource::File(_) => {}
+        }
+    }
+    let hidden: Vec<IpNet> =
+        state.iter().filter_map(|(_, entry)| hidden(entry.resource.element()?)).collect();
+    for guest in guests.values_mut() {
+        guest.is_hidden = guest.addresses.iter().all(|addr| is_within(&hidden, addr));
+    }
+    let mut guests: Vec<_> = guests.into_values().collect();
+    guests.sort_by_key(|guest| guest.owner);
+    guests
+}
+
+/// What a bridge is to those who are on it.
+#[derive(Default)]
+struct Bridge {
+    owner: Option<Owner>,
+    /// Whether others than the host reach what is on it, unasked.
+    is_open: bool,
+    is_internal: bool,
+    /// Whether what is on it hears each other.
+    is_apart: bool,
+    /// The host's addresses there.
+    hosts: Vec<IpNet>,
+    /// The sources that leave with an address of the host.
+    hidden: Vec<IpNet>,
+}
+
+impl Bridge {
+    fn of(state: &State, name: &IfName) -> Self {
+        let mut bridge = Self::default();
+        for (id, entry) in state.iter() {
+            match &entry.resource {
+                Resource::Link(link) if *id == ResourceId::Link(NsRef::Host, name.clone()) => {
+                    bridge.owner = is_bridge(link).then(|| entry.owner.clone());
+                }
+                Resource::Address(address) if address.ns == NsRef::Host && address.link == *name => {
+                    bridge.hosts.push(address.addr);
+                }
+                Resource::NftElement(element) => bridge.learn(element, name),
+                Resource::Link(_)
+                | Resource::Address(_)
+                | Resource::Route(_)
+                | Resource::Netns(_)
+                | Resource::Sysctl(_)
+                | Resource::NftTable(_)
+                | Resource::Passage(_)
+                | Resource::Neighbour(_)
+                | Resource::Qdisc(_)
+                | Resource::File(_) => {}
+            }
+        }
+        bridge
+    }
+
+    fn learn(&mut self, element: &NftElement, name: &IfName) {
+        let is_it = element.key.first().is_some_and(|key| key == name.as_str());
+        match element.set.as_str() {
+            "open" => self.is_open |= is_it,
+            "internal" => self.is_internal |= is_it,
+            "no_icc" => self.is_apart |= is_it,
+            _ => self.hidden.extend(hidden(element)),
+        }
+    }
+
+    fn lets_in(&self) -> bool {
+        self.is_open && !self.is_internal
+    }
+}
+
+/// Returns the sources that an element has leave with an address of the host.
+fn hidden(element: &NftElement) -> Option<IpNet> {
+    let is_it = ["masquerade4", "masquerade6", "snat4", "snat6"].contains(&element.set.as_str());
+    let key = element.key.first().filter(|_| is_it)?;
+    key.parse().ok().or_else(|| key.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn is_within(nets: &[IpNet], addr: &IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(addr))
+}
+
+impl Guest<'_> {
+    /// Returns what ends for it when a bridge becomes another.
+    fn loses(&self, (before, after): (&Bridge, &Bridge), judged: &BTreeSet<Family>) -> Vec<String> {
+        let mut whys = vec![];
+        if before.lets_in() && !after.lets_in() {
+            whys.push("nobody outside this host reaches it any more".to_owned());
+        }
+        let is_led = |route: &&&Route| {
+            route.leaves_by().and_then(|(_, via)| via).is_some_and(|via| has(&before.hosts, via))
+        };
+        let led: Vec<&&Route> = self.routes.iter().filter(is_led).collect();
+        let leaves = led.iter().any(|route| route.dest.prefix_len() == 0);
+        if leaves && !before.is_internal && after.is_internal {
+            whys.push("it reaches nobody outside this host any more".to_owned());
+        }
+        let hears = |addr: &IpAddr| judged.contains(&Family::of(*addr));
+        if !before.is_apart && after.is_apart && self.addresses.iter().any(hears) {
+            whys.push(format!("its neighbours on {} and it do not hear each other any more", self.bridge));
+        }
+        let hops = led.iter().filter_map(|route| route.leaves_by()?.1);
+        let lost: BTreeSet<IpAddr> = hops.filter(|via| !has(&after.hosts, *via)).collect();
+        whys.extend(lost.iter().map(|via| format!("its next hop {via} goes")));
+        let loses = |was: &[IpNet], is: &[IpNet]| {
+            self.addresses.iter().any(|addr| is_within(was, addr) && !is_within(is, addr))
+        };
+        if loses(&before.hosts, &after.hosts) {
+            whys.push("this host does not reach it any more".to_owned());
+        }
+        let is_shown = leaves && !self.is_hidden && lost.is_empty() && !after.is_internal;
+        if is_shown && loses(&before.hidden, &after.hidden) {
+            whys.push("what it sends out keeps its own address".to_owned());
+        }
+        whys
+    }
+
+    /// Returns what a policy newly denies it by naming its subnet: an end that is a part of what its bridge leads to.
+    fn is_denied(&self, policy: &Owner, (before, after): (&State, &State), bridge: &Bridge) -> Vec<String> {
+        let was = self.denied(policy, before, bridge);
+        let is = self.denied(policy, after, bridge);
+        let words = ["denies something that it begins", "denies something that others begin with it"];
+        let new = words.into_iter().zip(was.into_iter().zip(is)).filter(|(_, (was, is))| *is && !was);
+        new.map(|(word, _)| word.to_owned()).collect()
+    }
+
+    /// Tells whether a policy denies something that it begins, and something that others begin with it.
+    fn denied(&self, policy: &Owner, state: &State, bridge: &Bridge) -> [bool; 2] {
+        let own = state.iter().filter(|(_, entry)| entry.owner == *policy);
+        let elements = own.filter_map(|(_, entry)| entry.resource.element());
+        let (mut begins, mut is_asked) = (false, false);
+        for NftElement { set, key, .. } in elements.filter(|element| element.set.starts_with("deny_")) {
+            // Of what the host begins, only the other end is in the key.
+            let (from, to) =
+                if set.contains("from_host") { (None, key.first()) } else { (key.first(), key.get(1)) };
+            begins |= from.is_some_and(|part| self.is_meant(part, bridge));
+            is_asked |= to.is_some_and(|part| self.is_meant(part, bridge));
+        }
+        [begins, is_asked]
+    }
+
+    fn is_meant(&self, part: &SmolStr, bridge: &Bridge) -> bool {
+        let spans = covered(std::slice::from_ref(part)).unwrap_or_default();
+        spans.into_iter().any(|(first, last)| {
+            let is_part = |net: &&IpNet| number(net.network()) <= first && last <= number(net.broadcast());
+            let is_it =
+                |net: &IpNet, addr: &IpAddr| net.contains(addr) && (first..=last).contains(&number(*addr));
+            let mut subnets = bridge.hosts.iter().filter(is_part);
+            subnets.any(|net| self.addresses.iter().any(|addr| is_it(net, addr)))
+        })
+    }
+}
+
+fn has(hosts: &[IpNet], addr: IpAddr) -> bool {
+    hosts.iter().any(|host| host.addr() == addr)
+}
