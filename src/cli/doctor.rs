@@ -19,14 +19,18 @@ use super::show::{self, Style};
 use super::{Success, ask};
 use crate::apply::{Dirs, projects};
 use crate::dns::resolv;
-use crate::doctor::{Facts, Finding, Goal, Probe, Project, Resolver, Severity, Told, examine};
+use crate::doctor::{Facts, Finding, Goal, Joined, Probe, Project, Resolver, Severity, Told, examine};
 use crate::explain::Scene;
 use crate::explain::path::{self, Answers, Question};
+use crate::kernel::nft;
 use crate::names::ProjectName;
 use crate::resource::Resource;
+use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::state::{Entry, State};
 use crate::resource::vswitch::SwitchPort;
+use crate::topology;
+use crate::topology::facts::{self, Closure};
 
 /// How many attachments are followed at most: each costs some requests.
 const FOLLOWED: usize = 64;
@@ -115,6 +119,7 @@ async fn facts(
         answer(&facts.scene, Question::Inside(place), &mut answers).await?;
         facts.insides.extend(answers.of(place).map(|inside| (place, inside.clone())));
     }
+    facts.joined = joined(&facts.projects).await;
     facts.probes = probes(&facts, &mut answers).await?;
     for resolver in resolvers(Path::new("/etc/resolv.conf")) {
         let resolver = heard(resolver, &facts.scene, &mut answers).await?;
@@ -143,6 +148,36 @@ async fn applied(common: &Common, only: Option<&ProjectName>, warnings: &mut Vec
         let manifest = origin.map_or_else(|| "MANIFEST".to_owned(), |origin| origin.file.to_string());
         let kept = ask::status(&dirs).await.is_some();
         all.push(Project { name, state, applied_at, manifest, kept });
+    }
+    all
+}
+
+/// Returns the bridges that projects have joined and others have.
+async fn joined(projects: &[Project]) -> Vec<Joined> {
+    let mut all = vec![];
+    for Project { name: guest, state, .. } in projects {
+        let links = state.iter().filter_map(|(_, entry)| entry.resource.link());
+        let own: BTreeSet<_> =
+            links.clone().filter(|link| link.ns == NsRef::Host).map(|link| &link.name).collect();
+        let masters = links.filter_map(|link| link.master.clone());
+        let masters: BTreeSet<_> = masters.filter(|master| !own.contains(master)).collect();
+        if masters.is_empty() {
+            continue;
+        }
+        // What cannot be read is told by another check.
+        let Ok(others) = nft::bridges(&nft::others(guest).await).await else { continue };
+        for (bridge, it) in topology::closed::joined(&others, &masters, &nft::judged()) {
+            let facts::Joined { project, closed, apart } = it;
+            let closed = closed.map(|how| match how {
+                Closure::Internal => {
+                    ("declares it `internal`", "leave `internal` out and say `ingress: open` for it")
+                }
+                Closure::Published => {
+                    ("lets in what it publishes itself, and nothing else", "say `ingress: open` for it")
+                }
+            });
+            all.push(Joined { guest: guest.clone(), bridge, project, closed, apart });
+        }
     }
     all
 }

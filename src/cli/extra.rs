@@ -43,6 +43,7 @@ pub(super) fn extra(
         manifest_empty: topology.is_some_and(|it| it.networks.is_empty() && it.containers.is_empty()),
         uplinks: uplinks.map(|(name, _)| name.clone()).collect(),
         part: None,
+        joined: topology.map_or(vec![], |topology| topology.kept_from(facts)),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::plan::{self, Plan};
 use crate::resource::owner::Owner;
 use crate::resource::state::{Desired, Observed};
 use crate::topology;
-use crate::topology::facts::{Closed, Facts, Leases, Segment};
+use crate::topology::facts::{Facts, Joined, Leases, Segment};
 use crate::topology::strangers::GivenAway;
 
 impl Session {
@@ -31,7 +31,7 @@ impl Session {
         if shared.is_empty() {
             return Ok(facts);
         }
-        let facts = Facts { closed: self.closed(manifest).await?, ..facts };
+        let facts = Facts { joined: self.joined(manifest).await?, ..facts };
         let others = self.dirs.leases_of_others();
         let taken = topology::strangers::taken(&others, &shared);
         let links = topology::strangers::asked(manifest, &facts);
@@ -48,14 +48,14 @@ impl Session {
         Ok(Facts { neighbours, taken, ..facts })
     }
 
-    /// Returns which bridges of other projects that a manifest has networks on are closed.
-    async fn closed(&self, manifest: &Manifest) -> Result<BTreeMap<IfName, Closed>, Failure> {
+    /// Returns the bridges of other projects that a manifest has networks on.
+    async fn joined(&self, manifest: &Manifest) -> Result<BTreeMap<IfName, Joined>, Failure> {
         let links = topology::closed::asked(manifest);
         if links.is_empty() {
             return Ok(BTreeMap::new());
         }
         let others = nft::bridges(&nft::others(&self.project).await).await.map_err(unreadable)?;
-        Ok(topology::closed::closed(&others, &links))
+        Ok(topology::closed::joined(&others, &links, &nft::judged()))
     }
 
     /// Tells of what a plan takes from containers of other projects that are on bridges of this one.

@@ -31,6 +31,8 @@ pub(super) struct Status<'a> {
     in_the_way: Vec<String>,
     /// What is damaged or gone of the files in which netform keeps what was before.
     lost: Vec<String>,
+    /// What other projects keep from containers on bridges of theirs.
+    kept_from: Vec<String>,
     /// What makes names work in the containers.
     names: Names,
     /// How `netform watch` is doing, when it runs.
@@ -122,6 +124,7 @@ impl<'a> Status<'a> {
             leftover: destroyed.map(|change| change.owner.to_string()).collect(),
             in_the_way: conflicts.iter().map(|conflict| chain(conflict)).collect(),
             lost: vec![],
+            kept_from: plan.extra.joined.clone(),
             names: Names::HostsFiles,
             daemon: None,
         }
@@ -223,7 +226,7 @@ impl<'a> Status<'a> {
     }
 
     fn headline(&self) -> String {
-        let Self { project, in_sync, generation, leftover, in_the_way, lost, .. } = self;
+        let Self { project, in_sync, generation, leftover, in_the_way, lost, kept_from, .. } = self;
         let agree = if *in_sync { "in sync" } else { "differs from the manifest; `netform plan` says how" };
         let generation = generation.map_or_else(String::new, |number| format!(" (generation {number})"));
         let mut text = format!("project {project}: {agree}{generation}\n");
@@ -233,7 +236,7 @@ impl<'a> Status<'a> {
         for what in in_the_way {
             let _ = writeln!(text, "in the way: {what}");
         }
-        for what in lost {
+        for what in lost.iter().chain(kept_from) {
             let _ = writeln!(text, "warning: {what}");
         }
         text.push_str(&self.keeping());

@@ -5,11 +5,13 @@
 //! | file | what it looks at |
 //! | --- | --- |
 //! | [`applied`] | what a project's last apply led to, and what of that is not so any more |
+//! | [`joined`] | bridges of other projects, and what these keep from who is on them |
 //! | [`ways`] | what loses the packets of containers, as [`crate::explain::path`] follows them |
 //! | [`host`] | the host itself: routes, sizes of packets, ports, names, clock, tools |
 
 mod applied;
 mod host;
+mod joined;
 #[cfg(test)]
 mod tests;
 mod ways;
@@ -25,12 +27,13 @@ use crate::explain::path::{Decision, Path};
 use crate::kernel::census::{Interface, Namespace};
 use crate::kernel::inside::Inside;
 use crate::kernel::listeners::Process;
-use crate::names::ProjectName;
+use crate::names::{IfName, ProjectName};
 use crate::resource::Resource;
 use crate::resource::netns::NsRef;
 use crate::resource::owner::Owner;
 use crate::resource::route::Route;
 use crate::resource::state::State;
+use crate::resource::sysctl::Family;
 
 /// All that the checks look at.
 #[derive(Debug, Default)]
@@ -41,6 +44,8 @@ pub struct Facts {
     pub insides: BTreeMap<usize, Inside>,
     /// The projects, as they were applied last.
     pub projects: Vec<Project>,
+    /// The bridges that projects have joined and others have.
+    pub joined: Vec<Joined>,
     /// Packets of containers that were followed.
     pub probes: Vec<Probe>,
     /// Resolvers of the host.
@@ -64,6 +69,21 @@ pub struct Project {
     pub manifest: String,
     /// Whether a daemon keeps it up.
     pub kept: bool,
+}
+
+/// A bridge that a project has joined and another one has.
+#[derive(Debug)]
+pub struct Joined {
+    /// The project that has joined it.
+    pub guest: ProjectName,
+    /// The bridge.
+    pub bridge: IfName,
+    /// Whose it is.
+    pub project: ProjectName,
+    /// Why nothing that is published there is reached from outside, and what makes it so, when it is not.
+    pub closed: Option<(&'static str, &'static str)>,
+    /// The families in which nobody on it hears anybody else there.
+    pub apart: BTreeSet<Family>,
 }
 
 /// A packet that was followed.
@@ -167,7 +187,7 @@ impl Cure {
 }
 
 /// The checks, in the order in which they are told.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 15] = [
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 17] = [
     host::clock,
     host::tools,
     applied::namespaces,
@@ -183,6 +203,8 @@ const CHECKS: [fn(&Facts) -> Vec<Finding>; 15] = [
     host::names,
     host::uplink,
     ways::lost,
+    joined::closed,
+    joined::apart,
 ];
 
 /// Returns what is wrong, the worst first; what several checks find is told once.

@@ -29,6 +29,9 @@ pub struct Extra {
     /// What the creation of a resource means where that is less than its name says, in words.
     #[serde(default)]
     pub effects: BTreeMap<String, String>,
+    /// Those of the warnings that say what other projects keep from containers on bridges of theirs.
+    #[serde(default)]
+    pub joined: Vec<String>,
     /// Which resources the plan is about; `None` is all of them.
     #[serde(default)]
     pub part: Option<target::Part>,

@@ -1,10 +1,13 @@
-//! Bridges of other projects that the world outside the host does not get into: what is published there is not reached, and what is
-//! internal is not left either.
+//! Bridges of other projects, and what these keep from who is on them: what is published there is not reached from outside the host
+//! where it is closed, what is internal is not left either, nobody hears his neighbours without `icc`, and a next hop may be gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::existing::{Led, has_way, led};
-use super::facts::{Closed, Closure, Facts};
+use ipnet::IpNet;
+
+use super::existing::{Led, has_way, led, tells_a_subnet};
+use super::facts::{Closure, Facts, Joined};
 use super::{Attachment, Container, Network, Topology};
 use crate::manifest::Manifest;
 use crate::names::{IfName, ProjectName};
@@ -17,37 +20,56 @@ pub fn asked(manifest: &Manifest) -> BTreeSet<IfName> {
     external.map(|at| at.value.clone()).collect()
 }
 
-/// Returns which of these bridges are closed, by what the firewalls of other projects say of theirs.
-pub fn closed(others: &[(ProjectName, Vec<Entry>)], links: &BTreeSet<IfName>) -> BTreeMap<IfName, Closed> {
-    let mut closed = BTreeMap::new();
+/// Returns which of these bridges are other projects', by what their firewalls say; `judged` are the families in which these see what
+/// a bridge passes from one port to another.
+pub fn joined(
+    others: &[(ProjectName, Vec<Entry>)],
+    links: &BTreeSet<IfName>,
+    judged: &BTreeSet<Family>,
+) -> BTreeMap<IfName, Joined> {
+    let mut joined = BTreeMap::new();
     for (project, entries) in others {
         let elements = || entries.iter().filter_map(|entry| entry.resource.element());
         let has = |set: &str, link: &IfName| {
             elements().any(|it| it.set == set && it.key.first().is_some_and(|key| key == link.as_str()))
         };
         for link in links.iter().filter(|link| has("bridges", link)) {
-            let how = if has("internal", link) { Closure::Internal } else { Closure::Published };
-            if how == Closure::Internal || !has("open", link) {
-                closed.insert(link.clone(), Closed { project: project.clone(), how });
-            }
+            let closed = match (has("internal", link), has("open", link)) {
+                (true, _) => Some(Closure::Internal),
+                (false, false) => Some(Closure::Published),
+                (false, true) => None,
+            };
+            let apart = if has("no_icc", link) { judged.clone() } else { BTreeSet::new() };
+            joined.insert(link.clone(), Joined { project: project.clone(), closed, apart });
         }
     }
-    closed
+    joined
 }
 
-/// Returns what is not reached from outside the host, and who does not reach it, in sentences.
-pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
-    let external = topology.networks.iter().filter(|network| network.external && !network.waits);
-    let told = external.filter_map(|network| Some((network, facts.closed.get(&network.interface)?)));
-    told.flat_map(|(network, closed)| {
-        [unreached(topology, facts, (network, closed)), unreaching(topology, (network, closed))].concat()
-    })
-    .collect()
+impl Topology {
+    /// Returns what other projects keep from containers on bridges of theirs, in sentences.
+    pub fn kept_from(&self, facts: &Facts) -> Vec<String> {
+        let external = self.networks.iter().filter(|network| network.external && !network.waits);
+        let told = external.filter_map(|network| Some((network, facts.joined.get(&network.interface)?)));
+        told.flat_map(|(network, joined)| {
+            let Joined { project, closed, apart } = joined;
+            let closed = closed.map_or(vec![], |how| {
+                [unreached(self, facts, (network, project, how)), unreaching(self, (network, project, how))]
+                    .concat()
+            });
+            let apart = unheard(self, (network, project), apart);
+            [closed, apart.into_iter().collect(), astray(self, facts, (network, project))].concat()
+        })
+        .collect()
+    }
 }
 
-fn unreached(topology: &Topology, facts: &Facts, (network, closed): (&Network, &Closed)) -> Vec<String> {
+fn unreached(
+    topology: &Topology,
+    facts: &Facts,
+    (network, project, how): (&Network, &ProjectName, Closure),
+) -> Vec<String> {
     let interface = &network.interface;
-    let Closed { project, how } = closed;
     let (why, cure) = match how {
         Closure::Internal => ("which declares it `internal`", String::new()),
         Closure::Published => (
@@ -79,18 +101,22 @@ fn unreached(topology: &Topology, facts: &Facts, (network, closed): (&Network, &
 /// Says over which families, unless a container has no others.
 fn over(families: &BTreeSet<Family>, container: &Container) -> String {
     let addresses = container.attachments.iter().flat_map(|it| &it.addresses);
-    if addresses.map(|it| Family::of(it.addr())).all(|family| families.contains(&family)) {
-        return String::new();
-    }
+    let is_all = addresses.map(|it| Family::of(it.addr())).all(|family| families.contains(&family));
+    if is_all { String::new() } else { format!(" over {}", named(families)) }
+}
+
+fn named(families: &BTreeSet<Family>) -> String {
     let names = families.iter().map(|family| match family {
         Family::Ipv4 => "IPv4",
         Family::Ipv6 => "IPv6",
     });
-    format!(" over {}", names.collect::<Vec<_>>().join(" and "))
+    names.collect::<Vec<_>>().join(" and ")
 }
 
-fn unreaching(topology: &Topology, (network, closed): (&Network, &Closed)) -> Vec<String> {
-    let Closed { project, how } = closed;
+fn unreaching(
+    topology: &Topology,
+    (network, project, how): (&Network, &ProjectName, Closure),
+) -> Vec<String> {
     match how {
         Closure::Internal => {}
         Closure::Published => return vec![],
@@ -108,4 +134,53 @@ fn unreaching(topology: &Topology, (network, closed): (&Network, &Closed)) -> Ve
     let here = topology.containers.iter();
     let here = here.filter_map(|it| Some((it, it.attachments.iter().find(leads_there)?)));
     here.map(sentence).collect()
+}
+
+/// Says of a bridge that whoever is on it hears nobody else there.
+fn unheard(
+    topology: &Topology,
+    (network, project): (&Network, &ProjectName),
+    apart: &BTreeSet<Family>,
+) -> Option<String> {
+    let here = topology.containers.iter().flat_map(|it| &it.attachments);
+    let here = here.filter(|it| it.network == network.name);
+    let own: BTreeSet<Family> = here.flat_map(|it| &it.addresses).map(|it| Family::of(it.addr())).collect();
+    let families: BTreeSet<Family> = own.intersection(apart).copied().collect();
+    let (origin, interface) = (&network.origin, &network.interface);
+    (!families.is_empty()).then(|| {
+        format!(
+            "{origin}: whoever is on `{interface}` hears nobody else there over {}: it is a bridge of project {project}, which says \
+             `icc: false`, and the host's firewall judges what bridges pass on (`bridge-nf-call-iptables`); have {project} leave \
+             `icc: false` out, or put containers that talk to each other on a network of this project, too",
+            named(&families)
+        )
+    })
+}
+
+/// Says whose next hop is nobody that is known: the host had it, and has other addresses there by now.
+fn astray(topology: &Topology, facts: &Facts, (network, project): (&Network, &ProjectName)) -> Vec<String> {
+    let interface = &network.interface;
+    let Some(bridge) = facts.bridges.get(interface) else { return vec![] };
+    let is_there = |via: &IpAddr| {
+        let taken = facts.taken.get(interface.as_str()).is_some_and(|taken| taken.contains_key(via));
+        let mut own = topology.containers.iter().flat_map(|it| &it.attachments).flat_map(|it| &it.addresses);
+        taken || own.any(|it| it.addr() == *via) || bridge.addresses.iter().any(|it| it.addr() == *via)
+    };
+    let sentence = |container: &Container, at: &Attachment, via: &IpAddr| {
+        let of_family = |it: &&IpNet| Family::of(it.addr()) == Family::of(*via) && tells_a_subnet(it);
+        let there: Vec<String> = bridge.addresses.iter().filter(of_family).map(ToString::to_string).collect();
+        (!there.is_empty() && !is_there(via)).then(|| {
+            format!(
+                "{}: container {} sends what is for elsewhere to {via}, which nobody has: bridge `{interface}` of project {project} has \
+                 {}; have the `subnets` of network {} say so, or leave them out",
+                at.origin,
+                container.name,
+                there.join(" and "),
+                network.name
+            )
+        })
+    };
+    let here = topology.containers.iter().flat_map(|it| it.attachments.iter().map(move |at| (it, at)));
+    let here = here.filter(|(_, at)| at.network == network.name);
+    here.flat_map(|(it, at)| at.default_via.iter().filter_map(move |via| sentence(it, at, via))).collect()
 }

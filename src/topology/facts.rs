@@ -62,9 +62,9 @@ pub struct Facts {
     /// Which project has which address where networks of this one are, too, by [`Segment::name`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub taken: BTreeMap<SmolStr, BTreeMap<IpAddr, ProjectName>>,
-    /// The bridges of other projects that networks of this one are on, as far as their firewall keeps the world outside from them.
+    /// The bridges of other projects that networks of this one are on.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub closed: BTreeMap<IfName, Closed>,
+    pub joined: BTreeMap<IfName, Joined>,
     /// The routers that default routes of the host lead by.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub routers: BTreeSet<IpAddr>,
@@ -122,14 +122,18 @@ pub struct Facts {
     pub is_assumed: bool,
 }
 
-/// A bridge that nothing leads into from outside the host but what its own project publishes, if that.
+/// A bridge of another project, and what its firewall keeps from those who are on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Closed {
+pub struct Joined {
     /// Whose it is.
     pub project: ProjectName,
-    /// How far it is closed.
-    pub how: Closure,
+    /// How far it is closed to the world outside the host, when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closure>,
+    /// The families in which nobody on it hears anybody else there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub apart: BTreeSet<Family>,
 }
 
 /// How far a bridge is closed to the world outside the host.

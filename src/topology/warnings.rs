@@ -1,9 +1,7 @@
 //! What the user should know of a manifest that is right.
 
 use super::facts::Facts;
-use super::{
-    Topology, barriers, called, closed, device, external, limits, proxy, silent, subnet, vlans, vswitch,
-};
+use super::{Topology, barriers, called, device, external, limits, proxy, silent, subnet, vlans, vswitch};
 
 impl Topology {
     /// Returns what the host and others make of it that its author may not expect, in sentences.
@@ -12,7 +10,7 @@ impl Topology {
         let (barriers, silent) = (barriers::warnings(self, facts), silent::warnings(self, facts));
         let (external, devices) = (external::warnings(self, facts), device::warnings(self, facts));
         let (vlans, switches) = (vlans::warnings(self), vswitch::warnings(self));
-        let closed = closed::warnings(self, facts);
+        let joined = self.kept_from(facts);
         let (proxies, policies) = (proxy::warnings(self, facts), self.policies.warnings.clone());
         [
             self.notes.clone(),
@@ -22,7 +20,7 @@ impl Topology {
             silent,
             subnets,
             external,
-            closed,
+            joined,
             devices,
             vlans,
             switches,

@@ -146,7 +146,8 @@ pub async fn published(
     of_projects(projects, |set| set.part == Part::Core || EXTERNAL.contains(&set.name)).await
 }
 
-/// Returns the elements of the IP layer's tables of these projects that say which bridges are theirs, and closed or open.
+/// Returns the elements of the IP layer's tables of these projects that say which bridges are theirs, and what is kept
+/// from them.
 ///
 /// # Errors
 ///
@@ -154,7 +155,7 @@ pub async fn published(
 pub async fn bridges(
     projects: &BTreeSet<ProjectName>,
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
-    of_projects(projects, |set| ["bridges", "internal", "open"].contains(&set.name)).await
+    of_projects(projects, |set| ["bridges", "internal", "open", "no_icc"].contains(&set.name)).await
 }
 
 async fn of_projects(

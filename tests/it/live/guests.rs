@@ -1,4 +1,4 @@
-//! Projects on the bridge of another one, which changes it under them: his plan says what ends.
+//! Projects on the bridge of another one, which changes it under them: both plans say what ends.
 
 use super::world::{Listen, World, live};
 
@@ -113,6 +113,11 @@ live! {
 
             apply(world, "shop", &quiet);
             assert_eq!(world.pings("g", "10.80.0.129"), *judged == "0");
+            let theirs = world.run(&["plan", "blog.yaml"]).exits(0).stdout;
+            let said = "whoever is on `br-front` hears nobody else there over IPv4: it is a bridge of project shop, which says `icc: false`";
+            assert_eq!(theirs.contains(said), *judged == "1", "{theirs}");
+            let status = world.run(&["status", "--manifest", "blog.yaml"]).exits(0).stdout;
+            assert_eq!(status.contains(said), *judged == "1", "{status}");
             apply(world, "shop", &shop(OPEN, ""));
         }
     }
@@ -136,5 +141,36 @@ live! {
         apply(world, "shop", &to);
         assert!(world.ask("out", "tcp", "192.168.9.1", 8082).is_none());
         assert_eq!(told(world, &to.replace("interface: br-front", "interface: br-front, mtu: 1400")), "", "it is no news");
+    }
+}
+
+live! {
+    fn who_is_on_a_bridge_that_was_changed_is_told_by_plan_status_and_doctor(world) {
+        world.sh(OUT);
+        begin(world);
+        let all = || {
+            let plan = world.run(&["plan", "blog.yaml"]).exits(0).stdout;
+            let status = world.run(&["status", "--manifest", "blog.yaml"]).exits(0).stdout;
+            let doctor = world.run(&["doctor"]).exits(0).stdout;
+            let own = world.run(&["doctor", "--manifest", "blog.yaml"]).exits(0).stdout;
+            (plan, status, [doctor, own])
+        };
+        let (plan, status, doctors) = all();
+        assert!(!plan.contains("project shop") && !status.contains("project shop"), "{plan}{status}");
+        assert!(doctors.iter().all(|it| !it.contains("closed-network") && !it.contains("project shop")), "{doctors:?}");
+
+        apply(world, "shop", &shop("subnets: [10.80.0.0/24]", ""));
+        let (plan, status, doctors) = all();
+        let said = "port 8082/tcp of container g is reached by nobody outside this host: `br-front` is a bridge of project shop";
+        assert!(plan.contains(said) && status.contains(said), "{plan}{status}");
+        for doctor in doctors {
+            assert!(doctor.contains("[closed-network]: nobody outside this host reaches port.0.0.0.0:8082/tcp of project blog"), "{doctor}");
+            assert!(doctor.contains("about: br-front of project shop") && doctor.contains("ingress: open"), "{doctor}");
+        }
+
+        apply(world, "shop", &shop("subnets: [10.81.0.0/24], ingress: open", ""));
+        let (plan, status, _) = all();
+        let said = "container g sends what is for elsewhere to 10.80.0.1, which nobody has: bridge `br-front` of project shop has 10.81.0.1/24";
+        assert!(plan.contains(said) && status.contains(said), "{plan}{status}");
     }
 }
