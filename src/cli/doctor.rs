@@ -152,6 +152,18 @@ async fn applied(common: &Common, only: Option<&ProjectName>, warnings: &mut Vec
     all
 }
 
+/// Returns how a bridge is closed, and what opens it.
+fn words(how: Closure) -> (&'static str, &'static str) {
+    match how {
+        Closure::Internal => {
+            ("declares it `internal`", "leave `internal` out and say `ingress: open` for it")
+        }
+        Closure::Published => {
+            ("lets in what it publishes itself, and nothing else", "say `ingress: open` for it")
+        }
+    }
+}
+
 /// Returns the bridges that projects have joined and others have.
 async fn joined(projects: &[Project]) -> Vec<Joined> {
     let mut all = vec![];
@@ -167,16 +179,18 @@ async fn joined(projects: &[Project]) -> Vec<Joined> {
         // What cannot be read is told by another check.
         let Ok(others) = nft::bridges(&nft::others(guest).await).await else { continue };
         for (bridge, it) in topology::closed::joined(&others, &masters, &nft::judged()) {
-            let facts::Joined { project, closed, apart } = it;
-            let closed = closed.map(|how| match how {
-                Closure::Internal => {
-                    ("declares it `internal`", "leave `internal` out and say `ingress: open` for it")
-                }
-                Closure::Published => {
-                    ("lets in what it publishes itself, and nothing else", "say `ingress: open` for it")
-                }
+            let facts::Joined { project, closed, apart, allowed } = it;
+            // What is internal no policy opens.
+            let is_internal = matches!(&closed, Some(Closure::Internal));
+            let allowed = if is_internal { BTreeSet::new() } else { allowed };
+            all.push(Joined {
+                guest: guest.clone(),
+                bridge,
+                project,
+                closed: closed.map(words),
+                apart,
+                allowed,
             });
-            all.push(Joined { guest: guest.clone(), bridge, project, closed, apart });
         }
     }
     all

@@ -8,6 +8,7 @@ use crate::names::ProjectName;
 use crate::resource::Resource;
 use crate::resource::host_ports::{self, HostPorts};
 use crate::resource::nft::NftElement;
+use crate::resource::nft_key::includes;
 use crate::resource::owner::Owner;
 use crate::resource::state::State;
 use crate::resource::sysctl::Family;
@@ -15,13 +16,14 @@ use crate::resource::sysctl::Family;
 /// What is published on a bridge that its project closes to the world outside.
 pub(super) fn closed(facts: &Facts) -> Vec<Finding> {
     let finding = |(joined, state): (&Joined, &State)| {
-        let Joined { guest, bridge, project, closed, apart: _ } = joined;
+        let Joined { guest, bridge, project, closed, apart: _, allowed } = joined;
         let (why, cure) = (*closed)?;
         let here = addresses(state, joined);
         let leads = |element: &NftElement| {
             let is_way = HostPorts::of(element).is_some() || host_ports::led(element).is_some();
             let target = element.data.as_ref().and_then(|data| data.parse::<IpAddr>().ok());
-            is_way && target.is_some_and(|target| here.contains(&target))
+            let is_closed = |target: &IpAddr| !allowed.iter().any(|part| includes(part, *target));
+            is_way && target.is_some_and(|target| here.contains(&target) && is_closed(&target))
         };
         let led = state.iter().filter(|(_, entry)| entry.resource.element().is_some_and(leads));
         let led: BTreeSet<&Owner> = led.map(|(_, entry)| &entry.owner).collect();
@@ -29,7 +31,7 @@ pub(super) fn closed(facts: &Facts) -> Vec<Finding> {
         (!led.is_empty()).then(|| Finding {
             code: "closed-network",
             severity: Severity::Warning,
-            subject: format!("{bridge} of project {project}"),
+            subject: format!("project {guest} on {bridge} of project {project}"),
             sentence: format!("nobody outside this host reaches {} of project {guest}", led.join(", ")),
             evidence: format!("project {project} {why}"),
             cure: Cure::advice(format!(
@@ -43,12 +45,12 @@ pub(super) fn closed(facts: &Facts) -> Vec<Finding> {
 /// Who is on a bridge where nobody hears anybody else.
 pub(super) fn apart(facts: &Facts) -> Vec<Finding> {
     let finding = |(joined, state): (&Joined, &State)| {
-        let Joined { guest, bridge, project, closed: _, apart } = joined;
-        let here = addresses(state, joined);
+        let Joined { guest, bridge, project, closed: _, apart, allowed: _ } = joined;
+        let here = if apart.is_empty() { vec![] } else { addresses(state, joined) };
         here.iter().any(|addr| apart.contains(&Family::of(*addr))).then(|| Finding {
             code: "neighbours-apart",
             severity: Severity::Warning,
-            subject: format!("{bridge} of project {project}"),
+            subject: format!("project {guest} on {bridge} of project {project}"),
             sentence: format!("containers of project {guest} on {bridge} hear nobody else there"),
             evidence: format!(
                 "project {project} says `icc: false`, and `bridge-nf-call-iptables` has its firewall judge what the bridge passes on"
@@ -71,13 +73,11 @@ fn joined(facts: &Facts) -> impl Iterator<Item = (&Joined, &State)> {
 
 /// Returns the addresses of a project's containers on a bridge.
 fn addresses(state: &State, joined: &Joined) -> Vec<IpAddr> {
-    let is_port = |owner: &Owner| {
-        let mut own = state.iter().filter(|(_, entry)| entry.owner == *owner);
-        own.any(|(_, entry)| {
-            entry.resource.link().is_some_and(|link| link.master.as_ref() == Some(&joined.bridge))
-        })
+    let is_port = |resource: &Resource| {
+        resource.link().is_some_and(|link| link.master.as_ref() == Some(&joined.bridge))
     };
-    let of = |resource: &Resource| resource.address().map(|address| address.addr.addr());
-    let all = state.iter().filter_map(|(_, entry)| Some((&entry.owner, of(&entry.resource)?)));
-    all.filter(|(owner, _)| is_port(owner)).map(|(_, addr)| addr).collect()
+    let ports = state.iter().filter(|(_, entry)| is_port(&entry.resource));
+    let owners: BTreeSet<&Owner> = ports.map(|(_, entry)| &entry.owner).collect();
+    let own = state.iter().filter(|(_, entry)| owners.contains(&entry.owner));
+    own.filter_map(|(_, entry)| Some(entry.resource.address()?.addr.addr())).collect()
 }

@@ -21,6 +21,7 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::explain::Scene;
 use crate::explain::path::{Decision, Path};
@@ -84,6 +85,8 @@ pub struct Joined {
     pub closed: Option<(&'static str, &'static str)>,
     /// The families in which nobody on it hears anybody else there.
     pub apart: BTreeSet<Family>,
+    /// Where policies of its project let somebody in all the same: parts of keys of sets.
+    pub allowed: BTreeSet<SmolStr>,
 }
 
 /// A packet that was followed.

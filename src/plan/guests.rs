@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use foldhash::HashMap;
 use ipnet::IpNet;
-use smol_str::SmolStr;
 
 use super::{Interruption, Plan};
 use crate::names::{IfName, ProjectName};
@@ -16,7 +15,7 @@ use crate::resource::nft::NftElement;
 use crate::resource::nft_key::{covered, number};
 use crate::resource::owner::Owner;
 use crate::resource::route::Route;
-use crate::resource::state::{Observed, State};
+use crate::resource::state::{Entry, Observed, State};
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId, Slot};
 
@@ -54,6 +53,7 @@ pub fn tell_guests(
         .into_iter()
         .map(|name| (name, [&observed.own, desired].map(|state| Bridge::of(state, name))))
         .collect();
+    let denials = [&observed.own, desired].map(denials);
     for change in &mut plan.changes {
         for guest in &guests {
             let Some([before, after]) = bridges.get(guest.bridge) else { continue };
@@ -61,7 +61,7 @@ pub fn tell_guests(
                 Owner::Network(_) if before.owner.as_ref() == Some(&change.owner) => {
                     guest.loses((before, after), judged)
                 }
-                Owner::Policy(_) => guest.is_denied(&change.owner, (&observed.own, desired), before),
+                Owner::Policy(_) => guest.is_denied(&change.owner, &denials, (before, judged)),
                 Owner::Network(_)
                 | Owner::Project
                 | Owner::Container(_)
@@ -80,6 +80,34 @@ pub fn tell_guests(
             }
         }
     }
+}
+
+/// What a policy denies: whatever one part begins with another one; `None` is the host.
+struct Denial<'a> {
+    policy: &'a Owner,
+    family: Family,
+    ends: [Option<(u128, u128)>; 2],
+}
+
+/// Returns what is denied, where others than our own containers may be meant.
+fn denials(state: &State) -> Vec<Denial<'_>> {
+    let denial = |entry: &'_ Entry| {
+        let element = entry.resource.element().filter(|it| it.set.starts_with("deny_"))?;
+        let key = covered(&element.key)?;
+        let (first, second) = (key.first().copied(), key.get(1).copied());
+        // What is to the host names where on the host; what is from it names only the other end.
+        let ends = match () {
+            () if element.set.contains("from_host") => [None, first],
+            () if element.set.contains("to_host") => [first, None],
+            () => [first, second],
+        };
+        let family = if element.set.ends_with('6') { Family::Ipv6 } else { Family::Ipv4 };
+        Some((family, ends))
+    };
+    let found = state.iter().filter_map(|(_, entry)| {
+        denial(entry).map(|(family, ends)| Denial { policy: &entry.owner, family, ends })
+    });
+    found.collect()
 }
 
 fn is_bridge(link: &Link) -> bool {
@@ -225,7 +253,8 @@ impl Guest<'_> {
     fn loses(&self, (before, after): (&Bridge, &Bridge), judged: &BTreeSet<Family>) -> Vec<String> {
         let mut whys = vec![];
         if before.lets_in() && !after.lets_in() {
-            whys.push("nobody outside this host reaches it any more".to_owned());
+            let but = if after.is_internal { "" } else { ", unless a policy allows it" };
+            whys.push(format!("nobody outside this host reaches it any more{but}"));
         }
         let is_led = |route: &&&Route| {
             route.leaves_by().and_then(|(_, via)| via).is_some_and(|via| has(&before.hosts, via))
@@ -242,52 +271,67 @@ impl Guest<'_> {
         let hops = led.iter().filter_map(|route| route.leaves_by()?.1);
         let lost: BTreeSet<IpAddr> = hops.filter(|via| !has(&after.hosts, *via)).collect();
         whys.extend(lost.iter().map(|via| format!("its next hop {via} goes")));
-        let loses = |was: &[IpNet], is: &[IpNet]| {
-            self.addresses.iter().any(|addr| is_within(was, addr) && !is_within(is, addr))
-        };
-        if loses(&before.hosts, &after.hosts) {
-            whys.push("this host does not reach it any more".to_owned());
+        if let Some(over) = self.lost(&before.hosts, &after.hosts) {
+            whys.push(format!("this host does not reach it any more{over}"));
         }
         let is_shown = leaves && !self.is_hidden && lost.is_empty() && !after.is_internal;
-        if is_shown && loses(&before.hidden, &after.hidden) {
-            whys.push("what it sends out keeps its own address".to_owned());
+        if is_shown && let Some(over) = self.lost(&before.hidden, &after.hidden) {
+            whys.push(format!("what it sends out keeps its own address{over}"));
         }
         whys
     }
 
-    /// Returns what a policy newly denies it by naming its subnet: an end that is a part of what its bridge leads to.
-    fn is_denied(&self, policy: &Owner, (before, after): (&State, &State), bridge: &Bridge) -> Vec<String> {
-        let was = self.denied(policy, before, bridge);
-        let is = self.denied(policy, after, bridge);
+    /// Tells whether an address of its is not within what it was within; says over which family, where another one stays.
+    fn lost(&self, was: &[IpNet], is: &[IpNet]) -> Option<&'static str> {
+        let had = self.addresses.iter().filter(|addr| is_within(was, addr));
+        let (stays, lost): (Vec<&IpAddr>, Vec<&IpAddr>) = had.partition(|addr| is_within(is, addr));
+        let lost = lost.first()?;
+        Some(match Family::of(**lost) {
+            Family::Ipv4 | Family::Ipv6 if stays.is_empty() => "",
+            Family::Ipv4 => " over IPv4",
+            Family::Ipv6 => " over IPv6",
+        })
+    }
+
+    /// Returns what a policy denies it, by naming its subnet, that nothing denied before.
+    fn is_denied(
+        &self,
+        policy: &Owner,
+        [before, after]: &[Vec<Denial<'_>>; 2],
+        (bridge, judged): (&Bridge, &BTreeSet<Family>),
+    ) -> Vec<String> {
+        let was = self.denied(before.iter(), (bridge, judged));
+        let is = self.denied(after.iter().filter(|denial| denial.policy == policy), (bridge, judged));
         let words = ["denies something that it begins", "denies something that others begin with it"];
         let new = words.into_iter().zip(was.into_iter().zip(is)).filter(|(_, (was, is))| *is && !was);
         new.map(|(word, _)| word.to_owned()).collect()
     }
 
-    /// Tells whether a policy denies something that it begins, and something that others begin with it.
-    fn denied(&self, policy: &Owner, state: &State, bridge: &Bridge) -> [bool; 2] {
-        let own = state.iter().filter(|(_, entry)| entry.owner == *policy);
-        let elements = own.filter_map(|(_, entry)| entry.resource.element());
-        let (mut begins, mut is_asked) = (false, false);
-        for NftElement { set, key, .. } in elements.filter(|element| element.set.starts_with("deny_")) {
-            // Of what the host begins, only the other end is in the key.
-            let (from, to) =
-                if set.contains("from_host") { (None, key.first()) } else { (key.first(), key.get(1)) };
-            begins |= from.is_some_and(|part| self.is_meant(part, bridge));
-            is_asked |= to.is_some_and(|part| self.is_meant(part, bridge));
+    /// Tells whether something is denied that it begins, and something that others begin with it.
+    fn denied<'d>(
+        &self,
+        denials: impl Iterator<Item = &'d Denial<'d>>,
+        (bridge, judged): (&Bridge, &BTreeSet<Family>),
+    ) -> [bool; 2] {
+        let mut denied = [false; 2];
+        for Denial { policy: _, family, ends } in denials {
+            let nets = || bridge.hosts.iter().filter(|net| Family::of(net.addr()) == *family);
+            let is_here = |(first, last): (u128, u128)| {
+                nets().any(|net| number(net.network()) <= first && last <= number(net.broadcast()))
+            };
+            // What a bridge passes from one guest to another is seen by no firewall unless the host has it judged.
+            if ends.iter().all(|end| end.is_some_and(is_here)) && !judged.contains(family) {
+                continue;
+            }
+            let is_meant = |(first, last): (u128, u128)| {
+                let mut own = self.addresses.iter().filter(|addr| nets().any(|net| net.contains(*addr)));
+                own.any(|addr| (first..=last).contains(&number(*addr)))
+            };
+            for (end, denied) in ends.iter().zip(&mut denied) {
+                *denied |= end.is_some_and(is_meant);
+            }
         }
-        [begins, is_asked]
-    }
-
-    fn is_meant(&self, part: &SmolStr, bridge: &Bridge) -> bool {
-        let spans = covered(std::slice::from_ref(part)).unwrap_or_default();
-        spans.into_iter().any(|(first, last)| {
-            let is_part = |net: &&IpNet| number(net.network()) <= first && last <= number(net.broadcast());
-            let is_it =
-                |net: &IpNet, addr: &IpAddr| net.contains(addr) && (first..=last).contains(&number(*addr));
-            let mut subnets = bridge.hosts.iter().filter(is_part);
-            subnets.any(|net| self.addresses.iter().any(|addr| is_it(net, addr)))
-        })
+        denied
     }
 }
 

@@ -18,13 +18,10 @@ pub fn covered(key: &[SmolStr]) -> Option<Covered> {
 }
 
 fn span(part: &str) -> Option<(u128, u128)> {
-    if let Ok(net) = part.parse::<ipnet::IpNet>() {
-        return Some((number(net.network()), number(net.broadcast())));
-    }
-    let (first, last) = part.split_once('-').unwrap_or((part, part));
-    if let (Ok(first), Ok(last)) = (first.parse::<IpAddr>(), last.parse::<IpAddr>()) {
+    if let Some((first, last)) = addresses(part) {
         return Some((number(first), number(last)));
     }
+    let (first, last) = part.split_once('-').unwrap_or((part, part));
     match (first.parse::<u16>(), last.parse::<u16>()) {
         (Ok(first), Ok(last)) => Some((first.into(), last.into())),
         // The name of a link or of a protocol: as many bytes as fit, which are all of them.
@@ -35,12 +32,27 @@ fn span(part: &str) -> Option<(u128, u128)> {
     }
 }
 
+/// Returns the first and the last address that a part covers; `None` when it is of something else.
+fn addresses(part: &str) -> Option<(IpAddr, IpAddr)> {
+    if let Ok(net) = part.parse::<ipnet::IpNet>() {
+        return Some((net.network(), net.broadcast()));
+    }
+    let (first, last) = part.split_once('-').unwrap_or((part, part));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
 /// Returns an address as what it covers.
 pub fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
     }
+}
+
+/// Tells whether an address is within a part of a key.
+pub fn includes(part: &SmolStr, address: IpAddr) -> bool {
+    // Addresses of one family come before those of the other.
+    addresses(part).is_some_and(|(first, last)| (first..=last).contains(&address))
 }
 
 #[cfg(test)]
@@ -65,5 +77,15 @@ mod tests {
         check("fd00::1 . fd00::/64 . tcp . 80-90", "fd00::1 . fd00::9 . tcp . 90", true);
         check("fd00::1 . fd00::/64 . tcp . 80-90", "fd00::1 . fd00::9 . udp . 90", false);
         check("10.0.0.0/24 . br-front", "10.0.0.0/24 . br-back", false);
+    }
+
+    #[test]
+    fn an_address_is_within_a_part_of_its_family() {
+        let check = |part: &str, address: &str| includes(&part.into(), address.parse().unwrap());
+        assert!(check("10.0.0.0/24", "10.0.0.7") && check("10.0.0.1-10.0.0.9", "10.0.0.7"));
+        assert!(check("fd00::/64", "fd00::7") && check("::/0", "fd00::7"));
+        assert!(
+            !check("10.0.0.0/24", "10.0.1.7") && !check("::/0", "10.0.0.7") && !check("tcp", "0.116.99.112")
+        );
     }
 }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use smol_str::SmolStr;
 
 use super::existing::{Led, has_way, led, tells_a_subnet};
 use super::facts::{Closure, Facts, Joined};
 use super::{Attachment, Container, Network, Topology};
 use crate::manifest::Manifest;
 use crate::names::{IfName, ProjectName};
+use crate::resource::nft_key::includes;
 use crate::resource::state::Entry;
 use crate::resource::sysctl::Family;
 
@@ -33,6 +35,8 @@ pub fn joined(
         let has = |set: &str, link: &IfName| {
             elements().any(|it| it.set == set && it.key.first().is_some_and(|key| key == link.as_str()))
         };
+        let policies = elements().filter(|it| it.set.starts_with("allow_"));
+        let allowed: BTreeSet<SmolStr> = policies.filter_map(|it| it.key.get(1).cloned()).collect();
         for link in links.iter().filter(|link| has("bridges", link)) {
             let closed = match (has("internal", link), has("open", link)) {
                 (true, _) => Some(Closure::Internal),
@@ -40,7 +44,8 @@ pub fn joined(
                 (false, true) => None,
             };
             let apart = if has("no_icc", link) { judged.clone() } else { BTreeSet::new() };
-            joined.insert(link.clone(), Joined { project: project.clone(), closed, apart });
+            let (project, allowed) = (project.clone(), allowed.clone());
+            joined.insert(link.clone(), Joined { project, closed, apart, allowed });
         }
     }
     joined
@@ -52,9 +57,9 @@ impl Topology {
         let external = self.networks.iter().filter(|network| network.external && !network.waits);
         let told = external.filter_map(|network| Some((network, facts.joined.get(&network.interface)?)));
         told.flat_map(|(network, joined)| {
-            let Joined { project, closed, apart } = joined;
+            let Joined { project, closed, apart, allowed: _ } = joined;
             let closed = closed.map_or(vec![], |how| {
-                [unreached(self, facts, (network, project, how)), unreaching(self, (network, project, how))]
+                [unreached(self, facts, (network, joined, how)), unreaching(self, (network, project, how))]
                     .concat()
             });
             let apart = unheard(self, (network, project), apart);
@@ -67,9 +72,14 @@ impl Topology {
 fn unreached(
     topology: &Topology,
     facts: &Facts,
-    (network, project, how): (&Network, &ProjectName, Closure),
+    (network, joined, how): (&Network, &Joined, Closure),
 ) -> Vec<String> {
-    let interface = &network.interface;
+    let (interface, project) = (&network.interface, &joined.project);
+    // Whom a policy allows, and what, is more than is told here.
+    let is_allowed = |target: IpAddr| match how {
+        Closure::Internal => false,
+        Closure::Published => joined.allowed.iter().any(|part| includes(part, target)),
+    };
     let (why, cure) = match how {
         Closure::Internal => ("which declares it `internal`", String::new()),
         Closure::Published => (
@@ -78,7 +88,7 @@ fn unreached(
         ),
     };
     let led = topology.containers.iter().flat_map(|container| led(container, network));
-    let led = led.filter(|led| has_way(network, facts, led.target));
+    let led = led.filter(|led| has_way(network, facts, led.target) && !is_allowed(led.target));
     // One port may have a target of each family.
     let mut told: Vec<(Led<'_>, BTreeSet<Family>)> = vec![];
     for led in led {
@@ -171,7 +181,7 @@ fn astray(topology: &Topology, facts: &Facts, (network, project): (&Network, &Pr
         let there: Vec<String> = bridge.addresses.iter().filter(of_family).map(ToString::to_string).collect();
         (!there.is_empty() && !is_there(via)).then(|| {
             format!(
-                "{}: container {} sends what is for elsewhere to {via}, which nobody has: bridge `{interface}` of project {project} has \
+                "{}: container {} sends what is for elsewhere to {via}, which nobody has that is known: bridge `{interface}` of project {project} has \
                  {}; have the `subnets` of network {} say so, or leave them out",
                 at.origin,
                 container.name,

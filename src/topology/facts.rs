@@ -134,6 +134,9 @@ pub struct Joined {
     /// The families in which nobody on it hears anybody else there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub apart: BTreeSet<Family>,
+    /// Where its policies let somebody in all the same: parts of keys of sets.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed: BTreeSet<SmolStr>,
 }
 
 /// How far a bridge is closed to the world outside the host.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::facts::{Facts, Leases, LinkFact};
+use super::facts::{Facts, Leases, LinkFact, Silent};
 use super::parent::parent;
 use super::prefix::{PrefixMap, address, family, first_host, number, usable};
 use super::scene::{Net, Scene};
@@ -221,9 +221,10 @@ fn routed(facts: &Facts, cidr: IpNet) -> Option<&IpNet> {
     facts.routes.range(cidr..).next().filter(|route| cidr.contains(*route))
 }
 
-/// Returns the first network in a subnet that a link of others is on: without a route mostly since the link is down.
+/// Returns the first network in a subnet that a link of others is on which is down, so that no route leads there yet.
 fn resting(facts: &Facts, cidr: IpNet) -> Option<(&IpNet, &IfName)> {
-    facts.connected.range(cidr..).next().filter(|(theirs, _)| cidr.contains(*theirs))
+    let inside = facts.connected.range(cidr..).take_while(|(theirs, _)| cidr.contains(*theirs));
+    inside.into_iter().find(|(_, link)| facts.silent.get(*link) == Some(&Silent::Down))
 }
 
 /// Returns a sentence for each subnet of ours into which others have laid a route since it is there.
@@ -234,9 +235,8 @@ pub(super) fn warnings(topology: &Topology, facts: &Facts) -> Vec<String> {
         let Some(route) = routed(facts, cidr) else {
             let (theirs, link) = resting(facts, cidr)?;
             return Some(format!(
-                "{origin}: link {link} of the host has an address in {theirs}, which is in subnet {cidr} of network {name}: no \
-                 route comes with it now, and if one does when {link} comes up, what the host sends there may not reach a \
-                 container"
+                "{origin}: link {link} of the host, which is down, has an address in {theirs}, which is in subnet {cidr} of \
+                 network {name}: when it comes up, what the host sends there may not reach a container"
             ));
         };
         if let Some(link) = facts.returning.get(route) {

@@ -89,6 +89,7 @@ fn led(facts: &Facts, cidr: IpNet) -> Option<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::facts::Silent;
     use crate::topology::tests::{problems, topology};
 
     fn facts() -> Facts {
@@ -122,13 +123,19 @@ mod tests {
     fn what_a_link_that_is_down_has_in_a_subnet_is_told() {
         let mut facts = facts();
         facts.connected.retain(|_, link| link.as_str() == "up0");
+        assert_eq!(
+            topology("net a 192.0.2.0/24", &facts).warnings(&facts).concat(),
+            "",
+            "it brings no route"
+        );
+        facts.silent.insert("up0".try_into().unwrap(), Silent::Down);
         let told = |net: &str| topology(net, &facts).warnings(&facts).concat();
 
         for (net, theirs) in [("192.0.2.0/24", "192.0.2.0/24"), ("2001:db8::/48", "2001:db8::/64")] {
             let told = told(&format!("net a {net}"));
             assert!(
                 told.contains(&format!(
-                    "link up0 of the host has an address in {theirs}, which is in subnet {net}"
+                    "link up0 of the host, which is down, has an address in {theirs}, which is in subnet {net}"
                 )),
                 "{told}"
             );

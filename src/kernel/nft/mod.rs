@@ -146,8 +146,8 @@ pub async fn published(
     of_projects(projects, |set| set.part == Part::Core || EXTERNAL.contains(&set.name)).await
 }
 
-/// Returns the elements of the IP layer's tables of these projects that say which bridges are theirs, and what is kept
-/// from them.
+/// Returns the elements of the IP layer's tables of these projects that say which bridges are theirs, what is kept from
+/// them, and what is allowed all the same.
 ///
 /// # Errors
 ///
@@ -155,7 +155,11 @@ pub async fn published(
 pub async fn bridges(
     projects: &BTreeSet<ProjectName>,
 ) -> Result<Vec<(ProjectName, Vec<Entry>)>, ObserveError> {
-    of_projects(projects, |set| ["bridges", "internal", "open", "no_icc"].contains(&set.name)).await
+    let is_asked = |set: &SetSpec| {
+        let is_policy = ["allow_flow", "allow_pair"].iter().any(|kind| set.name.starts_with(kind));
+        is_policy || ["bridges", "internal", "open", "no_icc"].contains(&set.name)
+    };
+    of_projects(projects, is_asked).await
 }
 
 async fn of_projects(

@@ -51,11 +51,12 @@ live! {
     fn whose_bridge_it_is_is_told_what_his_change_takes_from_others(world) {
         world.sh(OUT);
         begin(world);
-        let closed = "nobody outside this host reaches it any more";
+        let closed = "nobody outside this host reaches it any more, unless a policy allows it";
+        let shut = "nobody outside this host reaches it any more";
         let silent = "it reaches nobody outside this host any more";
         for (front, whys) in [
             ("subnets: [10.80.0.0/24]", &[closed][..]),
-            ("subnets: [10.80.0.0/24], internal: true", &[closed, silent]),
+            ("subnets: [10.80.0.0/24], internal: true", &[shut, silent]),
             ("subnets: [10.80.0.0/24], ingress: open, egress: routed", &["what it sends out keeps its own address"]),
             ("subnets: [10.81.0.0/24], ingress: open", &["its next hop 10.80.0.1 goes", "this host does not reach it any more"]),
             ("subnets: [{cidr: 10.80.0.0/24, gateway: 10.80.0.9}], ingress: open", &["its next hop 10.80.0.1 goes"]),
@@ -141,6 +142,13 @@ live! {
         apply(world, "shop", &to);
         assert!(world.ask("out", "tcp", "192.168.9.1", 8082).is_none());
         assert_eq!(told(world, &to.replace("interface: br-front", "interface: br-front, mtu: 1400")), "", "it is no news");
+
+        // Less of it is no news either, and what is denied of more than the bridge is.
+        apply(world, "shop", &denies("{from: world, to: network.front, ports: [80, 443]}"));
+        assert_eq!(told(world, &denies("{from: world, to: network.front, ports: [80]}")), "");
+        apply(world, "shop", &shop(OPEN, ""));
+        let plan = told(world, &denies("{from: container.a, to: [network.front, world]}"));
+        assert!(plan.contains("(denies something that others begin with it)"), "{plan}");
     }
 }
 
@@ -165,12 +173,21 @@ live! {
         assert!(plan.contains(said) && status.contains(said), "{plan}{status}");
         for doctor in doctors {
             assert!(doctor.contains("[closed-network]: nobody outside this host reaches port.0.0.0.0:8082/tcp of project blog"), "{doctor}");
-            assert!(doctor.contains("about: br-front of project shop") && doctor.contains("ingress: open"), "{doctor}");
+            assert!(doctor.contains("about: project blog on br-front of project shop") && doctor.contains("ingress: open"), "{doctor}");
         }
+
+        // Where a policy lets somebody in, nobody knows whether that is enough.
+        let allows = shop("subnets: [10.80.0.0/24]", "policies: [{allow: {from: world, to: network.front, ports: [80]}}]\n");
+        apply(world, "shop", &allows);
+        let _server = world.serve("g", &Listen::tcp(80), "g");
+        assert!(world.ask("out", "tcp", "192.168.9.1", 8082).is_some());
+        let (plan, status, doctors) = all();
+        assert!(!plan.contains("reached by nobody") && !status.contains("reached by nobody"), "{plan}{status}");
+        assert!(doctors.iter().all(|it| !it.contains("closed-network")), "{doctors:?}");
 
         apply(world, "shop", &shop("subnets: [10.81.0.0/24], ingress: open", ""));
         let (plan, status, _) = all();
-        let said = "container g sends what is for elsewhere to 10.80.0.1, which nobody has: bridge `br-front` of project shop has 10.81.0.1/24";
+        let said = "container g sends what is for elsewhere to 10.80.0.1, which nobody has that is known: bridge `br-front` of project shop has 10.81.0.1/24";
         assert!(plan.contains(said) && status.contains(said), "{plan}{status}");
     }
 }

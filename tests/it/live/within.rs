@@ -51,7 +51,7 @@ live! {
 
         let (plan, _) = world.plan();
 
-        let told = "link idle of the host has an address in 172.25.0.0/24, which is in subnet 172.25.0.0/24 of network dn";
+        let told = "link idle of the host, which is down, has an address in 172.25.0.0/24, which is in subnet 172.25.0.0/24 of network dn";
         assert!(plan.contains("Warning: netform.yaml:3:") && plan.contains(told), "{plan}");
         world.run(&["apply", "--yes"]).exits(0);
         world.sh("ip link del idle");
