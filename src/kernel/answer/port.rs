@@ -43,6 +43,7 @@ pub(super) fn link_info(info: &[u8], link: &mut LinkAnswer) {
         (2, "macvlan" | "macvtap") => link.shares = shares::macvlan(value),
         (2, "ipvlan") => link.shares = shares::ipvlan(value),
         (2, "vlan") => link.vlan = shares::vlan(value),
+        (2, "vxlan") => link.peer = shares::below_vxlan(value),
         (4, _) => port_of = text(value),
         (5, _) => port(value, link),
         _ => {}

@@ -39,6 +39,11 @@ fn macvlan_mode(number: u32) -> Option<MacvlanMode> {
     }
 }
 
+/// Reads of the data of a vxlan on which link it stands, and with which it goes: `IFLA_VXLAN_LINK` is 3. It has no `IFLA_LINK`.
+pub(super) fn below_vxlan(data: &[u8]) -> Option<u32> {
+    value_of(data, 3).and_then(|value| u32_at(&value, 0))
+}
+
 /// Reads the data of a VLAN, in which `IFLA_VLAN_ID` is 1 and `IFLA_VLAN_PROTOCOL` is 5: `ETH_P_8021Q` is 0x8100.
 pub(super) fn vlan(data: &[u8]) -> Option<VlanId> {
     let is_8021q = value_of(data, 5).is_none_or(|protocol| protocol == [0x81, 0x00]);

@@ -13,6 +13,7 @@ live! {
         for (stands, what) in [
             ("ip link add vm type veth peer name tap && ip link set vm master br-front", "veth vm"),
             ("ip link add mv link br-front type macvlan", "macvlan mv"),
+            ("ip link add mv type vxlan id 5 remote 172.25.0.9 dstport 4789 dev br-front", "vxlan mv"),
         ] {
             world.sh(stands);
             let before = everything(world);
