@@ -60,8 +60,11 @@ impl Session {
 
     /// Tells of what a plan takes from containers of other projects that are on bridges of this one.
     pub(super) fn tell_guests(&self, plan: &mut Plan, desired: &Desired, observed: &Observed) {
+        if plan.is_empty() {
+            return;
+        }
         let lodged = plan::lodged(observed);
-        if plan.is_empty() || lodged.is_empty() {
+        if lodged.is_empty() {
             return;
         }
         let guests = self.dirs.guests();
@@ -69,7 +72,7 @@ impl Session {
             lodged.values().filter_map(|bridge| guests.get(*bridge)).flatten().collect();
         let state = |project: &ProjectName| Some((project.clone(), self.dirs.state_of(project)?));
         let states = projects.into_iter().filter_map(state).collect();
-        plan::tell_guests(plan, &states, (observed, &desired.0), &nft::judged());
+        plan::tell_guests(plan, (&states, &lodged), (observed, &desired.0), &nft::judged());
     }
 
     /// Returns the addresses of an earlier apply that other projects have by now.

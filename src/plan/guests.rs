@@ -15,7 +15,7 @@ use crate::resource::nft::NftElement;
 use crate::resource::nft_key::{covered, number};
 use crate::resource::owner::Owner;
 use crate::resource::route::Route;
-use crate::resource::state::{Entry, Observed, State};
+use crate::resource::state::{Observed, State};
 use crate::resource::sysctl::Family;
 use crate::resource::{Resource, ResourceId, Slot};
 
@@ -37,31 +37,36 @@ pub fn lodged(observed: &Observed) -> BTreeMap<&IfName, &IfName> {
     lodged
 }
 
-/// Adds to the changes of a plan what ends by them for the containers of these projects on our bridges; `judged` are the families in
-/// which the firewall sees what a bridge passes from one port to another.
+/// Adds to the changes of a plan what ends by them for the containers of these projects that are [lodged] on our bridges; `judged`
+/// are the families in which the firewall sees what a bridge passes from one port to another.
 pub fn tell_guests(
     plan: &mut Plan,
-    states: &BTreeMap<ProjectName, State>,
+    (states, lodged): (&BTreeMap<ProjectName, State>, &BTreeMap<&IfName, &IfName>),
     (observed, desired): (&Observed, &State),
     judged: &BTreeSet<Family>,
 ) {
-    let lodged = lodged(observed);
     let guests: Vec<Guest<'_>> =
-        states.iter().flat_map(|(project, state)| guests(project, state, &lodged)).collect();
+        states.iter().flat_map(|(project, state)| guests(project, state, lodged)).collect();
     let names: BTreeSet<&IfName> = guests.iter().map(|guest| guest.bridge).collect();
     let bridges: BTreeMap<&IfName, [Bridge; 2]> = names
         .into_iter()
         .map(|name| (name, [&observed.own, desired].map(|state| Bridge::of(state, name))))
         .collect();
-    let denials = [&observed.own, desired].map(denials);
-    for change in &mut plan.changes {
-        for guest in &guests {
-            let Some([before, after]) = bridges.get(guest.bridge) else { continue };
+    let denied_before: Vec<Denial> = denials(&observed.own).map(|(_, denial)| denial).collect();
+    let mut denied_by = HashMap::<&Owner, Vec<Denial>>::default();
+    denials(desired).for_each(|(policy, denial)| denied_by.entry(policy).or_default().push(denial));
+    for guest in &guests {
+        let Some([before, after]) = bridges.get(guest.bridge) else { continue };
+        let was_denied = guest.denied(&denied_before, (before, judged));
+        for change in &mut plan.changes {
             let whys = match &change.owner {
                 Owner::Network(_) if before.owner.as_ref() == Some(&change.owner) => {
                     guest.loses((before, after), judged)
                 }
-                Owner::Policy(_) => guest.is_denied(&change.owner, &denials, (before, judged)),
+                Owner::Policy(_) => {
+                    let by_it = denied_by.get(&change.owner).map_or(&[][..], Vec::as_slice);
+                    newly_denied(was_denied, guest.denied(by_it, (before, judged)))
+                }
                 Owner::Network(_)
                 | Owner::Project
                 | Owner::Container(_)
@@ -82,16 +87,15 @@ pub fn tell_guests(
     }
 }
 
-/// What a policy denies: whatever one part begins with another one; `None` is the host.
-struct Denial<'a> {
-    policy: &'a Owner,
+/// What is denied: whatever one part begins with another one; `None` is the host.
+struct Denial {
     family: Family,
     ends: [Option<(u128, u128)>; 2],
 }
 
-/// Returns what is denied, where others than our own containers may be meant.
-fn denials(state: &State) -> Vec<Denial<'_>> {
-    let denial = |entry: &'_ Entry| {
+/// Returns what is denied, and by which policy.
+fn denials(state: &State) -> impl Iterator<Item = (&Owner, Denial)> {
+    state.iter().filter_map(|(_, entry)| {
         let element = entry.resource.element().filter(|it| it.set.starts_with("deny_"))?;
         let key = covered(&element.key)?;
         let (first, second) = (key.first().copied(), key.get(1).copied());
@@ -102,12 +106,15 @@ fn denials(state: &State) -> Vec<Denial<'_>> {
             () => [first, second],
         };
         let family = if element.set.ends_with('6') { Family::Ipv6 } else { Family::Ipv4 };
-        Some((family, ends))
-    };
-    let found = state.iter().filter_map(|(_, entry)| {
-        denial(entry).map(|(family, ends)| Denial { policy: &entry.owner, family, ends })
-    });
-    found.collect()
+        Some((&entry.owner, Denial { family, ends }))
+    })
+}
+
+/// Returns what is denied now, of what a guest begins and of what others begin with it, that was not before.
+fn newly_denied(was: [bool; 2], is: [bool; 2]) -> Vec<String> {
+    let words = ["denies something that it begins", "denies something that others begin with it"];
+    let new = words.into_iter().zip(was.into_iter().zip(is)).filter(|(_, (was, is))| *is && !was);
+    new.map(|(word, _)| word.to_owned()).collect()
 }
 
 fn is_bridge(link: &Link) -> bool {
@@ -293,28 +300,10 @@ impl Guest<'_> {
         })
     }
 
-    /// Returns what a policy denies it, by naming its subnet, that nothing denied before.
-    fn is_denied(
-        &self,
-        policy: &Owner,
-        [before, after]: &[Vec<Denial<'_>>; 2],
-        (bridge, judged): (&Bridge, &BTreeSet<Family>),
-    ) -> Vec<String> {
-        let was = self.denied(before.iter(), (bridge, judged));
-        let is = self.denied(after.iter().filter(|denial| denial.policy == policy), (bridge, judged));
-        let words = ["denies something that it begins", "denies something that others begin with it"];
-        let new = words.into_iter().zip(was.into_iter().zip(is)).filter(|(_, (was, is))| *is && !was);
-        new.map(|(word, _)| word.to_owned()).collect()
-    }
-
-    /// Tells whether something is denied that it begins, and something that others begin with it.
-    fn denied<'d>(
-        &self,
-        denials: impl Iterator<Item = &'d Denial<'d>>,
-        (bridge, judged): (&Bridge, &BTreeSet<Family>),
-    ) -> [bool; 2] {
+    /// Tells whether something is denied that it begins, and something that others begin with it, by naming its subnet.
+    fn denied(&self, denials: &[Denial], (bridge, judged): (&Bridge, &BTreeSet<Family>)) -> [bool; 2] {
         let mut denied = [false; 2];
-        for Denial { policy: _, family, ends } in denials {
+        for Denial { family, ends } in denials {
             let nets = || bridge.hosts.iter().filter(|net| Family::of(net.addr()) == *family);
             let is_here = |(first, last): (u128, u128)| {
                 nets().any(|net| number(net.network()) <= first && last <= number(net.broadcast()))
