@@ -172,12 +172,12 @@ pub(crate) async fn read(scope: &Scope, at: Option<&Parts>) -> Result<Reading, O
         indexes: rest.ends.of_host.keys().chain(&at.indexes).copied().chain(parents).collect(),
         routes: at.whole.contains(&Whole::Routes),
     };
-    let is_little = !links.routes && links.names.len() + links.indexes.len() <= FEW;
-    let links = Some(links).filter(|_| !at.whole.contains(&Whole::Host));
-    let host = match links.is_some() && is_little {
+    let host = match Some(links).filter(|_| !at.whole.contains(&Whole::Host)) {
         // That takes less time than to begin a thread.
-        true => host(&task, (links, None))?,
-        false => thread(move || host(&task, (links, None))).await?,
+        Some(links) if !links.routes && links.names.len() + links.indexes.len() <= FEW => {
+            host(&task, (Some(links), None))?
+        }
+        links => thread(move || host(&task, (links, None))).await?,
     };
     let mut reading = Reading { host, files, ..rest };
     ovsdb::look(&mut reading, scope, Some(at)).await?;
