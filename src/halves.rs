@@ -20,11 +20,11 @@ static TEAM: OnceLock<Option<ThreadPool>> = OnceLock::new();
 const TEAM_SIZE: usize = 2;
 
 thread_local! {
-    /// Whether this thread is to begin no other.
+    /// Whether this thread is to share its work with no other.
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From how many items on a second thread is faster than none: beginning one takes as long as some ten of them.
+/// From how many items on a second thread is faster than none.
 const WORTHWHILE: usize = 64;
 
 /// Tells whether so many items are worth doing two things at a time.

@@ -180,7 +180,7 @@ async fn joined(projects: &[Project]) -> Vec<Joined> {
         let Ok(others) = nft::bridges(&nft::others(guest).await).await else { continue };
         for (bridge, it) in topology::closed::joined(&others, &masters, &nft::judged()) {
             let facts::Joined { project, closed, apart, allowed } = it;
-            // What is internal no policy opens.
+            // What is internal is told to be closed whatever policies say.
             let is_internal = matches!(&closed, Some(Closure::Internal));
             let allowed = if is_internal { BTreeSet::new() } else { allowed };
             all.push(Joined {
